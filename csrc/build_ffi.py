@@ -1,0 +1,29 @@
+"""Build script of the C core: cffi reads `fe.h` and compiles it, with the sources, into `fastemb._text._core`.
+
+setuptools runs this file by name (see setup.py); it must not import fastemb.
+"""
+
+import re
+import sys
+import sysconfig
+from pathlib import Path
+
+from cffi import FFI
+
+HERE = Path(__file__).parent
+
+ffi = FFI()
+# fe.h holds plain declarations only, so dropping its preprocessor lines leaves what cffi parses.
+ffi.cdef(re.sub(r"^\s*#.*$", "", (HERE / "fe.h").read_text(encoding="utf-8"), flags=re.MULTILINE))
+ffi.set_source(
+    "fastemb._text._core",
+    '#include "fe.h"',
+    sources=[f"csrc/{source.name}" for source in sorted(HERE.glob("*.c"))],
+    depends=[f"csrc/{header.name}" for header in sorted(HERE.glob("*.h"))],
+    include_dirs=["csrc"],
+    # No -march and no -mavx: a wheel must run on every CPU of its kind.
+    extra_compile_args=[]
+    if sys.platform == "win32"
+    else ["-std=c11", "-O3", "-Wall", "-Wextra", "-Wconversion", "-fvisibility=hidden"],
+    py_limited_api=not sysconfig.get_config_var("Py_GIL_DISABLED"),
+)

@@ -1,0 +1,309 @@
+/* tokenizer.c: text → segments between added tokens → pieces → symbols → merged ids. */
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "added.h"
+#include "bpe.h"
+#include "fe.h"
+#include "split.h"
+#include "utf8.h"
+
+#define MARK 0x2581u /* the lower one eighth block, which SentencePiece writes for a space */
+#define PAGE 256
+#define PAGES (0x110000 / PAGE)
+#define MAX_TEXT (INT32_MAX - 64) /* symbols are counted in 32 bits, and there can be a few more than bytes */
+
+struct fe_tokenizer {
+    uint32_t flags;
+    int32_t unk_id;
+    int32_t byte_ids[256];
+    int32_t *pages[PAGES]; /* characters: ids of 256 code points, NULL where none is a symbol */
+    int32_t *page_store;
+    fe_merges merges;
+    fe_added early, late;
+    int64_t added;
+    int32_t *added_ids;
+};
+
+/* The state of one call of fe_encode. */
+typedef struct encoder {
+    const fe_tokenizer *t;
+    const uint8_t *actions;
+    int32_t *ids; /* the caller's, or NULL to count only */
+    int64_t capacity, written;
+    int32_t *symbols; /* of the piece being read */
+    int64_t count, room;
+    bool unk_pending; /* an unknown symbol was read and waits: more of them may join it */
+    int64_t refused;  /* the added token behind FE_SPECIAL */
+    fe_scratch scratch;
+} encoder;
+
+/* ------------------------------------------------------------------ building a tokenizer */
+
+static fe_status init_chars(fe_tokenizer *t, const fe_model *model) {
+    int64_t used = 0;
+    bool seen[PAGES] = {false};
+    if (model->chars < 0) return FE_BAD_MODEL;
+    for (int64_t i = 0; i < model->chars; i++) {
+        if (model->char_codes[i] > 0x10FFFF || model->char_ids[i] < 0) return FE_BAD_MODEL;
+        bool *page = &seen[model->char_codes[i] / PAGE];
+        used += !*page;
+        *page = true;
+    }
+    t->page_store = malloc(((size_t)used * PAGE + 1) * sizeof *t->page_store);
+    if (!t->page_store) return FE_NO_MEMORY;
+    int32_t *free_page = t->page_store;
+    for (int64_t i = 0; i < model->chars; i++) {
+        int32_t **page = &t->pages[model->char_codes[i] / PAGE];
+        if (!*page) {
+            *page = free_page;
+            free_page += PAGE;
+            for (int64_t j = 0; j < PAGE; j++) (*page)[j] = -1;
+        }
+        (*page)[model->char_codes[i] % PAGE] = model->char_ids[i];
+    }
+    return FE_OK;
+}
+
+static fe_status init(fe_tokenizer *t, const fe_model *model) {
+    t->flags = model->flags;
+    t->unk_id = model->unk_id;
+    memcpy(t->byte_ids, model->byte_ids, sizeof t->byte_ids);
+    fe_status status = init_chars(t, model);
+    if (status == FE_OK) status = fe_merges_init(&t->merges, model);
+    if (status == FE_OK) status = fe_added_init(&t->early, model, 0);
+    if (status == FE_OK) status = fe_added_init(&t->late, model, 1);
+    if (status != FE_OK) return status;
+    t->added = model->added;
+    t->added_ids = malloc(((size_t)t->added + 1) * sizeof *t->added_ids);
+    if (!t->added_ids) return FE_NO_MEMORY;
+    if (t->added) memcpy(t->added_ids, model->added_ids, (size_t)t->added * sizeof *t->added_ids);
+    return FE_OK;
+}
+
+fe_status fe_tokenizer_new(const fe_model *model, fe_tokenizer **out) {
+    *out = NULL;
+    fe_tokenizer *t = calloc(1, sizeof *t);
+    if (!t) return FE_NO_MEMORY;
+    const fe_status status = init(t, model);
+    if (status == FE_OK)
+        *out = t;
+    else
+        fe_tokenizer_free(t);
+    return status;
+}
+
+void fe_tokenizer_free(fe_tokenizer *t) {
+    if (!t) return;
+    fe_merges_clear(&t->merges);
+    fe_added_clear(&t->early);
+    fe_added_clear(&t->late);
+    free(t->page_store);
+    free(t->added_ids);
+    free(t);
+}
+
+/* ------------------------------------------------------------------ symbols of a piece */
+
+static fe_status push(encoder *e, int32_t id) {
+    if (e->count == e->room) {
+        const int64_t room = e->room ? 2 * e->room : 256;
+        int32_t *symbols = realloc(e->symbols, (size_t)room * sizeof *symbols);
+        if (!symbols) return FE_NO_MEMORY;
+        e->symbols = symbols;
+        e->room = room;
+    }
+    e->symbols[e->count++] = id;
+    return FE_OK;
+}
+
+static fe_status push_waiting_unk(encoder *e) {
+    if (!e->unk_pending) return FE_OK;
+    e->unk_pending = false;
+    return push(e, e->t->unk_id);
+}
+
+static fe_status push_known(encoder *e, int32_t id) {
+    const fe_status status = push_waiting_unk(e);
+    return status == FE_OK ? push(e, id) : status;
+}
+
+/* A symbol without an id: it waits, since the next one may fuse with it; without an unk it vanishes. */
+static fe_status push_unknown(encoder *e) {
+    fe_status status = FE_OK;
+    if (e->t->unk_id < 0) return status;
+    if (!(e->t->flags & FE_FUSE_UNK)) status = push_waiting_unk(e);
+    e->unk_pending = true;
+    return status;
+}
+
+/* The bytes p to q of one character as byte symbols, if all of them are symbols. A waiting unknown
+ * goes on waiting behind them: that is the order the format's own engine gives. */
+static fe_status push_char_bytes(encoder *e, const uint8_t *p, const uint8_t *q) {
+    const int32_t *const byte_ids = e->t->byte_ids;
+    for (const uint8_t *b = p; b < q; b++)
+        if (byte_ids[*b] < 0) return push_unknown(e);
+    fe_status status = FE_OK;
+    for (; p < q && status == FE_OK; p++) status = push(e, byte_ids[*p]);
+    return status;
+}
+
+static fe_status write_id(encoder *e, int32_t id) {
+    if (e->ids) {
+        if (e->written == e->capacity) return FE_FULL;
+        e->ids[e->written] = id;
+    }
+    e->written++;
+    return FE_OK;
+}
+
+/* Merges the symbols read so far and writes what is left of them. */
+static fe_status end_piece(encoder *e) {
+    fe_status status = push_waiting_unk(e);
+    if (status != FE_OK || e->count == 0) return status;
+    status = fe_merge(&e->t->merges, e->symbols, &e->count, &e->scratch);
+    if (status != FE_OK) return status;
+    if (e->ids) {
+        if (e->count > e->capacity - e->written) return FE_FULL;
+        memcpy(e->ids + e->written, e->symbols, (size_t)e->count * sizeof *e->ids);
+    }
+    e->written += e->count;
+    e->count = 0;
+    return FE_OK;
+}
+
+/* ------------------------------------------------------------------ a segment between added tokens */
+
+static fe_status push_byte(encoder *e, uint8_t byte) {
+    const int32_t id = e->t->byte_ids[byte];
+    return id >= 0 ? push_known(e, id) : push_unknown(e);
+}
+
+/* Byte level, cut by the pattern. */
+static fe_status encode_bytes(encoder *e, const uint8_t *p, const uint8_t *end) {
+    const uint32_t flags = e->t->flags;
+    bool after_space = flags & FE_ADD_SPACE && *p != ' ';
+    fe_status status = after_space ? push_byte(e, ' ') : FE_OK;
+    while (p < end && status == FE_OK) {
+        const uint8_t *const next = flags & FE_WHOLE ? end : fe_split_gpt2(p, end, after_space);
+        for (; p < next && status == FE_OK; p++) status = push_byte(e, *p);
+        if (status == FE_OK) status = end_piece(e);
+        after_space = false;
+    }
+    return status;
+}
+
+static int32_t char_id(const fe_tokenizer *t, uint32_t code) {
+    const int32_t *const page = t->pages[code / PAGE];
+    return page ? page[code % PAGE] : -1;
+}
+
+static const uint8_t mark_bytes[3] = {0xE2, 0x96, 0x81};
+
+static fe_status push_mark(encoder *e) {
+    const int32_t id = char_id(e->t, MARK);
+    if (id >= 0) return push_known(e, id);
+    if (e->t->flags & FE_BYTE_FALLBACK) return push_char_bytes(e, mark_bytes, mark_bytes + 3);
+    return push_unknown(e);
+}
+
+/* Characters, SentencePiece's kind: the mark stands for a space, and nothing else cuts the text. */
+static fe_status encode_chars(encoder *e, const uint8_t *p, const uint8_t *end) {
+    const fe_tokenizer *const t = e->t;
+    bool after_mark = t->flags & FE_PREPEND;
+    fe_status status = after_mark ? push_mark(e) : FE_OK;
+    while (p < end && status == FE_OK) {
+        uint32_t code;
+        const uint8_t *const next = p + fe_utf8_read(p, end, &code);
+        if (code == MARK || (code == ' ' && t->flags & FE_SPACE_MARK)) {
+            if (!after_mark && t->flags & FE_CUT_MARKS) status = end_piece(e);
+            if (status == FE_OK) status = push_mark(e);
+            after_mark = true;
+        } else {
+            const int32_t id = char_id(t, code);
+            const int64_t before = e->count;
+            if (id >= 0)
+                status = push_known(e, id);
+            else if (t->flags & FE_BYTE_FALLBACK)
+                status = push_char_bytes(e, p, next);
+            else
+                status = push_unknown(e);
+            /* what vanished does not part two marks: they may merge */
+            after_mark = after_mark && e->count == before && !e->unk_pending;
+        }
+        p = next;
+    }
+    return status == FE_OK ? end_piece(e) : status;
+}
+
+static fe_status encode_segment(encoder *e, const uint8_t *p, const uint8_t *end) {
+    if (p == end) return FE_OK;
+    return e->t->flags & FE_BYTE_LEVEL ? encode_bytes(e, p, end) : encode_chars(e, p, end);
+}
+
+/* ------------------------------------------------------------------ added tokens and texts */
+
+/* Cuts [p, end) at the tokens of one trie; what lies between goes to `inner`. A token whose action is
+ * PLAIN still uses up its characters, as in the format's own engine, so none overlaps it. */
+static fe_status encode_between(encoder *e, const fe_added *added, const uint8_t *p, const uint8_t *end,
+                                fe_status (*inner)(encoder *, const uint8_t *, const uint8_t *)) {
+    fe_match match;
+    fe_status status = FE_OK;
+    for (const uint8_t *from = p; fe_added_find(added, from, end, &match); from = match.end) {
+        const uint8_t action = e->actions[match.token];
+        if (action == FE_TOKEN_PLAIN) continue;
+        if (action == FE_TOKEN_REFUSE) {
+            e->refused = match.token;
+            return FE_SPECIAL;
+        }
+        status = inner(e, p, match.start);
+        if (status == FE_OK) status = write_id(e, e->t->added_ids[match.token]);
+        if (status != FE_OK) return status;
+        p = match.end;
+    }
+    return inner(e, p, end);
+}
+
+/* Text between two early tokens: late ones cut it further. */
+static fe_status encode_late(encoder *e, const uint8_t *p, const uint8_t *end) {
+    return encode_between(e, &e->t->late, p, end, encode_segment);
+}
+
+/* The end of the text of `chars` code points that starts at p; NULL if the bytes run out before. */
+static const uint8_t *text_end(const uint8_t *p, const uint8_t *end, int64_t chars) {
+    if (chars < 0) return NULL;
+    for (uint32_t code; chars > 0; chars--) {
+        if (p == end) return NULL;
+        p += fe_utf8_read(p, end, &code);
+    }
+    return p;
+}
+
+fe_status fe_encode(const fe_tokenizer *t, const uint8_t *utf8, int64_t size, const int64_t *char_counts,
+                    int64_t texts, const uint8_t *actions, int32_t *ids, int64_t capacity,
+                    int64_t *row_ends, fe_done *done) {
+    encoder e = {.t = t, .actions = actions, .ids = ids, .capacity = capacity, .refused = -1};
+    const uint8_t *p = utf8, *const end = utf8 + size;
+    fe_status status = FE_OK;
+    *done = (fe_done){0, 0, 0, -1};
+    for (int64_t i = 0; i < texts; i++) {
+        const uint8_t *const next = text_end(p, end, char_counts[i]);
+        e.count = 0;
+        e.unk_pending = false;
+        if (!next)
+            status = FE_BAD_TEXT;
+        else if (next - p >= MAX_TEXT)
+            status = FE_TOO_LONG;
+        else
+            status = encode_between(&e, &t->early, p, next, encode_late);
+        if (status != FE_OK) break;
+        row_ends[i] = e.written;
+        p = next;
+        *done = (fe_done){i + 1, p - utf8, e.written, -1};
+    }
+    done->token = e.refused;
+    free(e.symbols);
+    fe_scratch_clear(&e.scratch);
+    return status;
+}

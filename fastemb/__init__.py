@@ -1,0 +1,87 @@
+"""fastemb: the first layer of a language model, at the speed of memory.
+
+Text to token ids to vectors to one vector per text. Every public name stands here and is loaded when it is
+first used, so ``import fastemb`` costs little: it imports neither Numba nor a framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Ragged": "ragged",
+    "StaticModel": "static",
+    "Tokenizer": "tokenizer",
+    "embedding_bag": "pooling",
+    "gather": "lookup",
+    "get_num_threads": "_threads",
+    "num_threads": "_threads",
+    "set_num_threads": "_threads",
+}
+
+__all__ = [
+    "Ragged",
+    "StaticModel",
+    "Tokenizer",
+    "__version__",
+    "embedding_bag",
+    "gather",
+    "get_num_threads",
+    "num_threads",
+    "set_num_threads",
+]
+
+if TYPE_CHECKING:
+    from fastemb._threads import get_num_threads, num_threads, set_num_threads
+    from fastemb.lookup import gather
+    from fastemb.pooling import embedding_bag
+    from fastemb.ragged import Ragged
+    from fastemb.static import StaticModel
+    from fastemb.tokenizer import Tokenizer
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fastemb' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"fastemb.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def _built(folder: str) -> bool:
+    return any(
+        os.path.isfile(os.path.join(folder, "_text", "_core" + suffix))
+        for suffix in importlib.machinery.EXTENSION_SUFFIXES
+    )
+
+
+def _leave_source_tree(here: str) -> str:
+    """Make way for an installed fastemb where this one is a source tree that was never built.
+
+    From the root of a clone, ``python -m fastemb`` finds this folder before the installed package. Without
+    its compiled module it could not work, so the submodules are taken from the installed one. Returns what an
+    ImportError should add where there is none.
+    """
+    if _built(here):
+        return ""
+    for place in sys.path:
+        folder = os.path.join(os.path.abspath(place), "fastemb")
+        if folder != here and _built(folder):
+            __path__[:] = [folder]
+            return ""
+    return (
+        f"\n{here} is a source tree that has not been built: run `pip install .` (or `pip install -e .`) in its parent."
+    )
+
+
+SOURCE_TREE_HINT = _leave_source_tree(os.path.dirname(os.path.abspath(__file__)))

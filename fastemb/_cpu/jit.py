@@ -1,0 +1,87 @@
+"""Compiling the kernels: the one place that calls ``numba.njit``.
+
+Every kernel is compiled with ``nogil`` and without signatures (so that importing compiles nothing), and is
+cached on disk where there is a place to write. ``FASTEMB_CACHE=0`` turns the cache off.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import llvmlite
+import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.extending import intrinsic as _numba_intrinsic
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _stamp() -> str:
+    """Digest of every source file of this folder: all that may change the machine code of a kernel.
+
+    Numba's own stamp covers the file of the kernel alone, so it would go on serving the old machine code
+    after an edit of ``intrinsics.py``.
+    """
+    digest = hashlib.sha256(llvmlite.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+class _KernelCache(FunctionCache):  # type: ignore[misc]  # Numba is untyped
+    """Numba's cache with our stamp, in which no trouble with a file can stop a call."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)  # RuntimeError where no place is writable
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, _STAMP)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return the cached result, or None where there is none that can be trusted."""
+        try:
+            found = super().load_overload(sig, target_context)
+        except Exception:  # a file cut short unpickles into any kind of error; compiling always works
+            return None
+        # Two processes that save at once may give one file to two signatures.
+        if found is not None and tuple(found.signature.args) != tuple(sig):
+            return None
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Save the result, or leave it where the disk refuses."""
+        try:
+            super().save_overload(sig, data)
+        except OSError:
+            self.disable()
+
+
+def _cache_wanted() -> bool:
+    return os.environ.get("FASTEMB_CACHE", "1") != "0"
+
+
+try:
+    _STAMP = _stamp() if _cache_wanted() else ""
+except OSError:  # sources not readable as files (a zip archive): nothing to stamp, so nothing is cached
+    _STAMP = ""
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile a kernel that Python calls; cached on disk where that is possible."""
+    compiled: Any = numba.njit(nogil=True)(function)
+    if _STAMP:
+        # A read-only install, or private names of Numba that moved: run uncached.
+        with contextlib.suppress(RuntimeError, AttributeError, TypeError, OSError):
+            compiled._cache = _KernelCache(function)
+    return compiled  # type: ignore[no-any-return]
+
+
+def part(function: _Function) -> _Function:
+    """Compile a function that only kernels call: it lives in their machine code and is never cached."""
+    return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+
+
+def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function that writes LLVM instructions callable from kernels."""
+    return _numba_intrinsic(function)  # type: ignore[no-any-return]

@@ -1,0 +1,124 @@
+"""Kernels of ``gather``: rows copied as bytes.
+
+Kernels take addresses, strides in bytes and counts. Arrays would make Numba compile one version for each
+layout and each read-only flag.
+"""
+
+from typing import Any
+
+from .intrinsics import copy_1, copy_4, copy_8, copy_16, copy_32, copy_64, load_id, prefetch
+from .jit import kernel, part
+
+RAISE, CLIP, WRAP = 0, 1, 2
+
+_BLOCK = 4096
+
+
+@part
+def first_bad_id(index: Any, ids: int, N: int, V: int) -> int:
+    """Return the first position whose id is not in [0, V), or -1.
+
+    Whole blocks are judged without a branch (that loop becomes vector code); only a bad block is searched.
+    """
+    for start in range(0, N, _BLOCK):
+        stop = min(start + _BLOCK, N)
+        bad = 0
+        for i in range(start, stop):
+            one = load_id(index, ids, i)
+            bad |= (one < 0) | (one >= V)
+        if bad:
+            for i in range(start, stop):
+                one = load_id(index, ids, i)
+                if one < 0 or one >= V:
+                    return i
+    return -1
+
+
+@part
+def row_of(index: Any, ids: int, i: int, V: int, mode: int) -> int:
+    """Return the row that ``ids[i]`` means."""
+    one: int = load_id(index, ids, i)
+    if mode == CLIP:
+        return min(max(one, 0), V - 1)
+    if mode == WRAP:
+        return one % V
+    return one
+
+
+@part
+def copy_row(target: int, source: int, size: int) -> None:
+    """Copy ``size`` bytes; the last step of each width reaches back, so that no row ends in single bytes.
+
+    Of rows of 64 bytes and more the first step is cut so that all stores but the outer two lie in one cache
+    line each: NumPy's arrays begin at 16 mod 64, where every store of 64 bytes would touch two lines.
+    """
+    i = 0
+    if size >= 64:
+        copy_64(target, source)
+        i = 64 - (target & 63)
+        while i + 64 <= size:
+            copy_64(target + i, source + i)
+            i += 64
+        copy_64(target + size - 64, source + size - 64)
+    elif size >= 16:
+        while i + 16 <= size:
+            copy_16(target + i, source + i)
+            i += 16
+        copy_16(target + size - 16, source + size - 16)
+    elif size >= 4:
+        while i + 4 <= size:
+            copy_4(target + i, source + i)
+            i += 4
+        copy_4(target + size - 4, source + size - 4)
+    else:
+        for i in range(size):
+            copy_1(target + i, source + i)
+
+
+@part
+def copy_small(
+    index: Any, table: int, stride: int, size: int, V: int, ids: int, mode: int, out: int, out_stride: int,
+    start: int, stop: int,
+) -> None:  # fmt: skip
+    """Copy rows of 4, 8, 16 or 32 bytes, each by one load and one store.
+
+    Nothing is fetched ahead: the loops are so short that the processor has the loads of many rows under way.
+    """
+    if size == 4:
+        for i in range(start, stop):
+            copy_4(out + i * out_stride, table + row_of(index, ids, i, V, mode) * stride)
+    elif size == 8:
+        for i in range(start, stop):
+            copy_8(out + i * out_stride, table + row_of(index, ids, i, V, mode) * stride)
+    elif size == 16:
+        for i in range(start, stop):
+            copy_16(out + i * out_stride, table + row_of(index, ids, i, V, mode) * stride)
+    else:
+        for i in range(start, stop):
+            copy_32(out + i * out_stride, table + row_of(index, ids, i, V, mode) * stride)
+
+
+@kernel
+def gather_rows(
+    index: Any, table: int, stride: int, size: int, V: int, ids: int, mode: int, out: int, out_stride: int,
+    check: int, start: int, stop: int,
+) -> int:  # fmt: skip
+    """Check the first ``check`` ids, then copy the rows of ``ids[start:stop]``; return the first bad one, or -1.
+
+    Small rows are fetched whole four ahead, of long rows the first lines eight ahead: the processor's own
+    prefetcher follows a long row once it has begun.
+    """
+    bad = first_bad_id(index, ids, check, V)
+    if bad >= 0:
+        return bad
+    if size in (4, 8, 16, 32):
+        copy_small(index, table, stride, size, V, ids, mode, out, out_stride, start, stop)
+        return -1
+    ahead, lines = (8, 256) if size >= 1024 else (4, size)
+    for i in range(start, stop):
+        later = row_of(index, ids, min(i + ahead, stop - 1), V, mode)
+        for line in range(0, lines, 64):
+            prefetch(table + later * stride + line)
+        row = row_of(index, ids, i, V, mode)
+        copy_row(out + i * out_stride, table + row * stride, size)
+    return -1

@@ -1,0 +1,1 @@
+"""Reading vocabulary files, and the binding of the C core."""

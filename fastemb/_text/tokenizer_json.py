@@ -1,0 +1,216 @@
+"""Reading a Hugging Face `tokenizer.json` whose model is BPE.
+
+The two kinds read so far, told by content: **byte level** (pre-tokenizer ``ByteLevel``, GPT-2's kind) and
+**characters with marks** (normalizer ``Prepend`` + ``Replace``, no pre-tokenizer: Llama 2's kind). Whatever
+else a file asks for is refused by name: a setting that is read past would give wrong ids without a word.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .bpe_model import MARK, AddedToken, BpeModel
+
+Json = dict[str, Any]
+
+_SPACE_TO_MARK = {"type": "Replace", "pattern": {"String": " "}, "content": MARK}
+_PREPEND_MARK = {"type": "Prepend", "prepend": MARK}
+_MARK_TO_SPACE = {"type": "Replace", "pattern": {"String": MARK}, "content": " "}
+_STRIP_START = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+
+
+def read_tokenizer_json(path: Path) -> BpeModel:
+    """Read the file at `path`.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or asks for something that is not supported; the message names the file and the
+        setting.
+    """
+    data = load_json(path)
+    try:
+        return _read(data)
+    except _Unsupported as error:
+        raise ValueError(f"{path}: not supported yet: {error}") from None
+    except _Damaged as error:
+        raise ValueError(f"{path}: damaged tokenizer file: {error}") from None
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        # Only shapes that the checks below do not foresee come here: a list where an object belongs, say.
+        raise ValueError(f"{path}: damaged tokenizer file: {type(error).__name__}: {error}") from None
+
+
+def load_json(path: Path) -> Json:
+    """Read a JSON object; any damage is a ValueError that names the file."""
+    try:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise ValueError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(data).__name__}")
+    return data
+
+
+class _Unsupported(Exception):
+    pass
+
+
+class _Damaged(Exception):
+    pass
+
+
+def _read(data: Json) -> BpeModel:
+    model = data.get("model")
+    if not isinstance(model, dict):
+        raise _Damaged("it has no 'model'")
+    kind = model.get("type", "BPE" if "merges" in model else None)
+    if kind != "BPE":
+        raise _Unsupported(f"model type {kind!r}; only 'BPE' is")
+    for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges"):
+        if model.get(name):
+            raise _Unsupported(f"model setting {name} = {model[name]!r}")
+    vocab = check_vocab(model.get("vocab"))
+    unk_token = model.get("unk_token")
+    if unk_token is not None and unk_token not in vocab:
+        raise _Damaged(f"unk_token {unk_token!r} is not in the vocabulary")
+    fields: Json = {
+        "vocab": vocab,
+        "merges": check_merges(model.get("merges"), vocab),
+        "unk_token": unk_token,
+        "fuse_unk": bool(model.get("fuse_unk")),
+        "byte_fallback": bool(model.get("byte_fallback")),
+    }
+    fields |= _pre_tokenizer(data.get("pre_tokenizer")) | _normalizer(data.get("normalizer"))
+    fields |= _decoder(data.get("decoder")) | _template(data.get("post_processor"))
+    if fields["byte_level"] and (fields["prepend_mark"] or fields["space_to_mark"] or fields["byte_fallback"]):
+        raise _Unsupported("a ByteLevel pre-tokenizer together with byte_fallback or with a normalizer")
+    has_normalizer = fields["prepend_mark"] or fields["space_to_mark"]
+    return BpeModel(**fields, added=_added(data.get("added_tokens"), vocab, has_normalizer))
+
+
+def check_vocab(vocab: Any) -> dict[str, int]:
+    """Return the vocabulary if it maps token strings to ids."""
+    if not isinstance(vocab, dict) or not vocab:
+        raise _Damaged("its vocabulary is missing or empty")
+    for token, id in vocab.items():
+        if not is_id(id):
+            raise _Damaged(f"token {token!r} has the id {id!r}, not an integer from 0 to 2**31 - 2")
+    if len(set(vocab.values())) != len(vocab):
+        raise _Damaged("two tokens of its vocabulary share an id")
+    if not is_text("".join(vocab)):
+        raise _Damaged("a token of its vocabulary holds half a surrogate pair")
+    return vocab
+
+
+def is_id(id: Any) -> bool:
+    """Return whether `id` is an integer that the C core can hold."""
+    return type(id) is int and 0 <= id < 2**31 - 1
+
+
+def is_text(text: Any) -> bool:
+    """Return whether `text` is a str that has a UTF-8 form: JSON's escapes can write lone surrogates."""
+    return isinstance(text, str) and not any("\ud800" <= char <= "\udfff" for char in set(text))
+
+
+def check_merges(merges: Any, vocab: dict[str, int]) -> list[tuple[str, str]]:
+    """Return the merges as pairs, from either form the format has: ``"a b"`` or ``["a", "b"]``."""
+    if not isinstance(merges, list):
+        raise _Damaged("its merges are missing")
+    pairs = []
+    for rank, merge in enumerate(merges):
+        pair = tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge)
+        if len(pair) != 2:
+            raise _Damaged(f"merge {rank}, {merge!r}, is not a pair")
+        left, right = pair
+        for token in (left, right, left + right):
+            if token not in vocab:
+                raise _Damaged(f"merge {rank}, {merge!r}, needs {token!r}, which is not in the vocabulary")
+        pairs.append((left, right))
+    return pairs
+
+
+def _parts(node: Any, sequence: str, members: str) -> list[Json]:
+    """Return the steps of a component: none, one, or those of a sequence."""
+    if node is None:
+        return []
+    return list(node[members]) if node["type"] == sequence else [node]
+
+
+def _pre_tokenizer(node: Any) -> Json:
+    steps = _parts(node, "Sequence", "pretokenizers")
+    if not steps:
+        return {"byte_level": False}
+    if len(steps) > 1 or steps[0]["type"] != "ByteLevel":
+        raise _Unsupported(f"pre-tokenizer {' + '.join(step['type'] for step in steps)}; only ByteLevel is")
+    return {
+        "byte_level": True,
+        "split_gpt2": bool(steps[0].get("use_regex", True)),
+        "add_prefix_space": bool(steps[0]["add_prefix_space"]),
+    }
+
+
+def _normalizer(node: Any) -> Json:
+    steps = _parts(node, "Sequence", "normalizers")
+    for step in steps:
+        if step not in (_PREPEND_MARK, _SPACE_TO_MARK):
+            raise _Unsupported(f"normalizer {json.dumps(step, ensure_ascii=False)}")
+    # Both orders give the same text: what is prepended holds no space. Twice would not.
+    if len(steps) != len({step["type"] for step in steps}):
+        raise _Unsupported("a normalizer that stands twice")
+    return {"prepend_mark": _PREPEND_MARK in steps, "space_to_mark": _SPACE_TO_MARK in steps}
+
+
+def _decoder(node: Any) -> Json:
+    """Read how ids become text. Byte fallback and byte level decode by their tokens alone."""
+    steps = _parts(node, "Sequence", "decoders")
+    for step in steps:
+        if step["type"] not in ("ByteLevel", "ByteFallback", "Fuse") and step not in (_MARK_TO_SPACE, _STRIP_START):
+            raise _Unsupported(f"decoder {json.dumps(step, ensure_ascii=False)}")
+    return {
+        "byte_tokens": any(step["type"] == "ByteFallback" for step in steps),
+        "mark_to_space": _MARK_TO_SPACE in steps,
+        "strip_start": _STRIP_START in steps,
+    }
+
+
+def _template(node: Any) -> Json:
+    """Read the ids that the template puts around one text."""
+    before: list[int] = []
+    after: list[int] = []
+    for step in _parts(node, "Sequence", "processors"):
+        if step["type"] == "ByteLevel":
+            continue  # it moves offsets only
+        if step["type"] != "TemplateProcessing" or before or after:
+            raise _Unsupported(f"post-processor {step['type']}")
+        side = before
+        for part in step["single"]:
+            if "Sequence" in part:
+                side = after
+            else:
+                ids = step["special_tokens"][part["SpecialToken"]["id"]]["ids"]
+                if not all(map(is_id, ids)):
+                    raise _Damaged(f"its template puts {ids!r} around a text")
+                side.extend(ids)
+    return {"before": before, "after": after}
+
+
+def _added(tokens: Any, vocab: dict[str, int], has_normalizer: bool) -> list[AddedToken]:
+    added = []
+    for token in tokens or []:
+        content, id = token["content"], token["id"]
+        if not content:
+            continue  # the format's own engine passes over it too
+        if not is_text(content) or not is_id(id):
+            raise _Damaged(f"added token {content!r} has the id {id!r}")
+        for setting in ("single_word", "lstrip", "rstrip"):
+            if token.get(setting):
+                raise _Unsupported(f"added token {content!r} with {setting}")
+        late = bool(token.get("normalized"))
+        if late and has_normalizer:
+            raise _Unsupported(f"added token {content!r} with normalized, behind a normalizer")
+        if vocab.get(content, id) != id:
+            raise _Damaged(f"added token {content!r} has the id {id}, in the vocabulary {vocab[content]}")
+        added.append(AddedToken(content, id, bool(token.get("special")), late))
+    return added

@@ -1,0 +1,266 @@
+"""Text to one vector per text, by a published static model: `StaticModel`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ._text.tokenizer_json import load_json
+from .pooling import embedding_bag
+from .ragged import Ragged
+from .tokenizer import Tokenizer, as_texts
+
+__all__ = ["StaticModel"]
+
+TABLE_NAMES = ("embeddings", "embedding.weight")  # model2vec's; WordLlama's and StaticEmbedding's
+DEFAULT_MAX_LENGTH = 512  # model2vec's, where its config names none
+DEFAULT_TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"  # inside the package wordllama
+DEFAULT_TABLE = "weights/l2_supercat_256.safetensors"
+
+
+class StaticModel:
+    """A tokenizer and a table: a text's vector is the mean of its tokens' rows.
+
+    Make one with `StaticModel.load`.
+
+    Attributes
+    ----------
+    tokenizer : Tokenizer
+    table : ndarray, shape (V, D)
+        float16 or float32 rows, one for each id.
+
+    Notes
+    -----
+    The folder decides the maker's semantics. A tensor ``embedding.weight`` without a ``config.json`` is a
+    WordLlama or StaticEmbedding model: no text is cut, and every id counts. A tensor ``embeddings`` is a
+    model2vec model: a text is cut to ``max_length`` ids (and before that to as many characters as these
+    could have), ids of the unknown token are dropped, and the config says whether vectors are normalised;
+    ``weights`` and ``mapping`` tensors are applied to the table when it is loaded. In both no template is
+    added and added tokens are recognised.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        table: npt.NDArray[Any],
+        *,
+        normalize: bool = False,
+        max_length: int | None = None,
+        drop: int | None = None,
+    ) -> None:
+        if table.ndim != 2 or len(table) != tokenizer.vocab_size:
+            raise ValueError(
+                f"the table has shape {table.shape}, but the tokenizer's vocabulary needs {tokenizer.vocab_size} rows"
+            )
+        self.tokenizer = tokenizer
+        self.table = table
+        self._normalize = normalize
+        self._max_length = max_length
+        self._drop = drop
+        # model2vec cuts a text to this many characters for each id it may have, before tokenizing it
+        self._chars_per_id = max(1, int(np.median([len(token) for token in tokenizer.vocab])))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None, *, dim: int | None = None) -> StaticModel:
+        """Read a model from a folder.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            A folder with ``tokenizer.json`` and one ``.safetensors`` file that holds the table. None: the model
+            inside the installed package ``wordllama``. Nothing is ever downloaded.
+        dim : int, optional
+            Keep the first `dim` columns of the table, without a copy.
+
+        Returns
+        -------
+        StaticModel
+
+        Raises
+        ------
+        FileNotFoundError
+            The folder, or a file that belongs in it, is missing; or `path` is None and ``wordllama`` is not
+            installed.
+        ValueError
+            A file is damaged or of a kind not supported, or the table does not fit the vocabulary.
+        ModuleNotFoundError
+            The package ``safetensors`` is not installed.
+        """
+        tokenizer_file, table_file, config_file = _find_default() if path is None else _find_files(Path(path))
+        tokenizer = Tokenizer.load(tokenizer_file)
+        tensors = _read_tensors(table_file)
+        names = [name for name in TABLE_NAMES if name in tensors]
+        if len(names) != 1:
+            raise ValueError(
+                f"{table_file}: expected one tensor named {' or '.join(map(repr, TABLE_NAMES))}, "
+                f"it holds {sorted(tensors)}"
+            )
+        settings = {} if names[0] == "embedding.weight" else _model2vec_settings(config_file, tokenizer)
+        try:
+            table = _table(tensors, names[0])
+            if dim is not None:
+                if not 1 <= dim <= table.shape[1]:
+                    raise ValueError(f"dim must be from 1 to {table.shape[1]}, got {dim}")
+                table = table[:, :dim]
+            return cls(tokenizer, table, **settings)
+        except ValueError as error:
+            raise ValueError(f"{table_file}: {error}") from None
+
+    def encode(
+        self,
+        texts: str | Sequence[str],
+        *,
+        normalize: bool | None = None,
+        max_length: int | Literal["model"] | None = "model",
+        out: npt.NDArray[Any] | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """Return one vector for each text.
+
+        Parameters
+        ----------
+        texts : str or sequence of str, length N
+        normalize : bool, optional
+            Scale every vector to length one; a zero vector stays zero. None: as the model's config says, else no.
+        max_length : int, None or "model", default "model"
+            Use at most this many ids of a text. None: never cut. "model": as the model says.
+        out : ndarray, shape (N, D), optional
+            Where to write.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, D), or (D,) for a single ``str``
+            The mean of the rows of a text's ids, zero for a text without ids. Sums run in float32 in the order
+            of the ids and are rounded once; the bits do not depend on the number of threads.
+
+        Raises
+        ------
+        TypeError
+            An item of `texts` is no ``str``.
+        ValueError
+            `max_length` is less than 1, or `out` has the wrong shape.
+        """
+        if isinstance(texts, str):
+            row = None if out is None else out[np.newaxis]
+            vector: npt.NDArray[np.float32] = self._pool(self._tokenize([texts], max_length), normalize, row)[0]
+            return vector
+        return self._pool(self._tokenize(as_texts(texts), max_length), normalize, out)
+
+    def __repr__(self) -> str:
+        return f"<StaticModel: {self.table.shape[0]} x {self.table.shape[1]} {self.table.dtype}, {self.tokenizer!r}>"
+
+    def _tokenize(self, texts: Sequence[str], max_length: int | Literal["model"] | None = "model") -> Ragged:
+        """Return the ids that count."""
+        limit = self._max_length if max_length == "model" else max_length
+        if limit is not None:
+            if limit < 1:
+                raise ValueError(f"max_length must be at least 1, got {limit}")
+            texts = [text[: limit * self._chars_per_id] for text in texts]
+        rows = self.tokenizer.encode_batch(texts, special="all")
+        if limit is not None:
+            rows = _keep(rows, np.arange(rows.ids.size) - np.repeat(rows.offsets[:-1], rows.lengths) < limit)
+        return rows if self._drop is None else _keep(rows, rows.ids != self._drop)
+
+    def _pool(
+        self, rows: Ragged, normalize: bool | None = None, out: npt.NDArray[Any] | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Return the mean row of each list of ids, in float32 whatever the table's type."""
+        if out is None:
+            out = np.empty((len(rows), self.table.shape[1]), np.float32)
+        return embedding_bag(
+            self.table, rows, mode="mean", normalize=self._normalize if normalize is None else normalize, out=out
+        )
+
+
+def _keep(rows: Ragged, kept: npt.NDArray[np.bool_]) -> Ragged:
+    """Return the rows with only those ids for which `kept` is true."""
+    if kept.all():
+        return rows
+    before = np.concatenate(([0], np.cumsum(kept, dtype=np.int64)))
+    return Ragged(rows.ids[kept], before[rows.offsets])
+
+
+def _find_default() -> tuple[Path, Path, Path]:
+    """Return the tokenizer, the table and the (absent) config inside the installed package wordllama."""
+    found = importlib.util.find_spec("wordllama")  # the package itself is not imported: it needs a second
+    if found is None or not found.submodule_search_locations:
+        raise FileNotFoundError(
+            "no model given, and the package wordllama, which carries the default one, is not installed: "
+            "pip install 'fastemb[demo]', or name a model folder"
+        )
+    home = Path(found.submodule_search_locations[0])
+    files = home / DEFAULT_TOKENIZER, home / DEFAULT_TABLE, home / "config.json"
+    for file in files[:2]:
+        if not file.is_file():
+            raise FileNotFoundError(f"the installed package wordllama lacks {file}")
+    return files
+
+
+def _find_files(folder: Path) -> tuple[Path, Path, Path]:
+    """Return the tokenizer, the table and the config of a model folder; only the config may be missing."""
+    if not folder.is_dir():
+        what = "is no folder" if folder.exists() else "does not exist"
+        raise FileNotFoundError(f"no model at {folder}: it {what}")
+    tokenizer = folder / "tokenizer.json"
+    tables = sorted(folder.glob("*.safetensors"))
+    if not tokenizer.is_file():
+        raise FileNotFoundError(f"no model in {folder}: it holds no tokenizer.json")
+    if not tables:
+        raise FileNotFoundError(f"no model in {folder}: it holds no .safetensors file")
+    if len(tables) > 1:
+        raise ValueError(f"{folder}: expected one .safetensors file, found {', '.join(table.name for table in tables)}")
+    return tokenizer, tables[0], folder / "config.json"
+
+
+def _read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        import safetensors
+        import safetensors.numpy
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"reading {path} needs the package safetensors: pip install 'fastemb[static]'", name=error.name
+        ) from None
+    try:
+        tensors: dict[str, npt.NDArray[Any]] = safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, KeyError, TypeError) as error:  # a type that NumPy lacks: KeyError
+        raise ValueError(f"{path}: damaged or unsupported safetensors file: {error}") from None
+    return tensors
+
+
+def _table(tensors: dict[str, npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
+    """Return the table that ids index, with the maker's weights and mapping applied."""
+    table = tensors[name]
+    if table.ndim != 2 or table.dtype.kind not in "fi":
+        raise ValueError(f"tensor {name!r} must be a table of numbers, got {table.dtype} of shape {table.shape}")
+    if table.dtype == np.int8:
+        table = table.astype(np.float16)  # exact; the maker's code reads them without a scale
+    elif table.dtype not in (np.float16, np.float32, np.float64):
+        raise ValueError(f"tensor {name!r} is {table.dtype}; float16, float32, float64 and int8 are supported")
+    mapping, weights = tensors.get("mapping"), tensors.get("weights")
+    if mapping is not None:
+        if mapping.ndim != 1 or mapping.dtype.kind not in "iu" or not np.all((mapping >= 0) & (mapping < len(table))):
+            raise ValueError(f"tensor 'mapping' must hold row numbers below {len(table)}")
+        table = table[mapping]
+    if weights is not None:
+        if weights.shape != table.shape[:1] or weights.dtype.kind != "f":
+            raise ValueError(
+                f"tensor 'weights' must hold {len(table)} floats, got {weights.dtype} of shape {weights.shape}"
+            )
+        table = table * weights[:, np.newaxis].astype(np.float32)
+    return table
+
+
+def _model2vec_settings(path: Path, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Return what a model2vec config asks for; without the file, its maker's defaults."""
+    config = load_json(path) if path.is_file() else {}
+    max_length, normalize = config.get("max_length", DEFAULT_MAX_LENGTH), config.get("normalize", False)
+    if not (max_length is None or (type(max_length) is int and max_length > 0)):
+        raise ValueError(f"{path}: max_length must be a positive integer or null, got {max_length!r}")
+    if normalize not in (True, False, None):
+        raise ValueError(f"{path}: normalize must be true or false, got {normalize!r}")
+    return {"max_length": max_length, "normalize": bool(normalize), "drop": tokenizer.unk_id}

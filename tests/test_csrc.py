@@ -1,0 +1,53 @@
+"""The C core on its own: strict warnings, sanitizers and a short fuzz."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CSRC = Path(__file__).parent.parent / "csrc"
+STRICT = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wvla", "-Werror"]
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+
+
+@pytest.mark.skipif(not COMPILERS, reason="neither gcc nor clang is installed")
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("source", sorted(path.name for path in CSRC.glob("*.c")))
+def test_no_warnings(compiler, source, tmp_path):
+    done = subprocess.run(
+        [compiler, *STRICT, "-c", str(CSRC / source), "-o", str(tmp_path / "out.o")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_fuzz_under_sanitizers(tmp_path):
+    probe = tmp_path / "probe.c"
+    probe.write_text("int main(void) { return 0; }\n")
+    flags = ["-fsanitize=address,undefined", str(probe), "-o", str(tmp_path / "probe")]
+    compiler = shutil.which("cc")
+    if (
+        sys.platform == "win32"
+        or not compiler
+        or subprocess.run([compiler, *flags], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("this machine's C compiler has no sanitizers")
+    done = subprocess.run(["sh", str(CSRC / "fuzz/run"), "5", "7"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no error" in done.stdout
+
+
+def test_no_globals_and_no_python():
+    for file in [*CSRC.glob("*.c"), *CSRC.glob("*.h")]:
+        text = file.read_text()
+        assert "Python.h" not in text
+        assert "stdio.h" not in text
+    for source in CSRC.glob("*.c"):
+        # A definition at the left margin that is neither a function nor constant would be shared state.
+        for line in source.read_text().splitlines():
+            if line.startswith("static ") and line.rstrip().endswith((";", "{", "=")) and "(" not in line:
+                assert line.startswith("static const"), f"{source.name}: {line}"

@@ -1,0 +1,265 @@
+"""Text to vectors, held against the models' own packages: WordLlama and model2vec."""
+
+import importlib.util
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import tokenizers
+
+import fastemb
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fastemb.StaticModel.load()
+
+
+@pytest.fixture(scope="module")
+def wordllama(llama_file, llama_weights):
+    from wordllama.inference import WordLlamaInference
+
+    logging.getLogger().handlers.clear()  # the package configures the root logger when it is imported
+    table = safetensors.numpy.load_file(llama_weights)["embedding.weight"]
+    return WordLlamaInference(table, tokenizers.Tokenizer.from_file(str(llama_file)))
+
+
+def assert_close_rows(ours, theirs, tolerance):
+    """For each row, max|a - b| <= tolerance * max|b|."""
+    assert ours.dtype == np.float32
+    assert ours.shape == theirs.shape
+    assert np.all(np.abs(ours - theirs).max(axis=1) <= tolerance * np.abs(theirs).max(axis=1))
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_equal_to_wordllama(model, wordllama, real_lines, normalize):
+    lines = [line for line in real_lines[::4] if line]
+    lengths = model.tokenizer.encode_batch(lines, special="all").lengths
+    assert lengths.max() <= 512
+    assert_close_rows(model.encode(lines, normalize=normalize), wordllama.embed(lines, norm=normalize), 2e-6)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_equal_to_wordllama_on_long_texts(model, wordllama, real_lines, normalize):
+    texts = ["\n".join(real_lines[i : i + 150]) for i in range(0, 6000, 150)]
+    assert model.tokenizer.encode_batch(texts).lengths.min() > 512
+    # The package's own float32 sums are off by up to 9e-6 here.
+    assert_close_rows(model.encode(texts, normalize=normalize), wordllama.embed(texts, norm=normalize), 3e-5)
+
+
+def test_long_texts_against_float64(model, real_lines):
+    """Ours alone, against sums in float64: what the tolerance above leaves open."""
+    texts = ["\n".join(real_lines[i : i + 150]) for i in range(0, 6000, 150)]
+    rows = model.tokenizer.encode_batch(texts, special="all")
+    exact = np.stack([model.table[row].astype(np.float64).mean(axis=0) for row in rows])
+    assert_close_rows(model.encode(texts).astype(np.float64).astype(np.float32), exact.astype(np.float32), 2e-5)
+
+
+def test_empty_texts(model):
+    assert not model.encode("").any()
+    vectors = model.encode(["", "a", ""], normalize=True)
+    assert not vectors[[0, 2]].any()
+    assert np.linalg.norm(vectors[1]) == pytest.approx(1, abs=1e-6)
+    assert model.encode([]).shape == (0, 256)
+
+
+def test_added_tokens_are_recognised(model):
+    row = model.tokenizer.encode("a<s>b", special="all")
+    assert row.tolist() == [263, 1, 289]
+    assert np.array_equal(model.encode("a<s>b"), fastemb.StaticModel.load().encode(["a<s>b"])[0])
+    assert_close_rows(model.encode(["a<s>b"]), model.table[row].astype(np.float32).mean(axis=0)[None], 1e-6)
+
+
+def test_single_text_and_out(model):
+    one = model.encode("hello")
+    assert one.shape == (256,)
+    out = np.full((3, 256), np.nan, np.float32)
+    assert model.encode(["hello", "", "x"], out=out) is out
+    assert np.array_equal(out[0], one)
+    with pytest.raises(ValueError, match="out"):
+        model.encode(["a"], out=out)
+    with pytest.raises(TypeError, match="got int at position 0"):
+        model.encode([1])
+
+
+def test_dim_keeps_the_first_columns_without_a_copy(model):
+    small = fastemb.StaticModel.load(dim=64)
+    assert small.table.base is not None
+    assert np.array_equal(small.encode("hello world"), model.encode("hello world")[:64])
+    for dim in (0, 257, -1):
+        with pytest.raises(ValueError, match="dim must be from 1 to 256"):
+            fastemb.StaticModel.load(dim=dim)
+
+
+def test_the_same_bits_for_any_thread_count(model, real_lines):
+    lines = real_lines[:20_000]
+    with fastemb.num_threads(1):
+        one = model.encode(lines)
+    for threads in (2, 7):
+        with fastemb.num_threads(threads):
+            assert np.array_equal(model.encode(lines), one)
+
+
+def test_max_length(model):
+    assert np.array_equal(model.encode("one two three four", max_length=2), model.encode("one two"))
+    with pytest.raises(ValueError, match="max_length must be at least 1"):
+        model.encode("a", max_length=0)
+
+
+# ---------------------------------------------------------------- model2vec's own folders
+
+
+def save_model2vec(folder, tokenizer, dtype=np.float32, config=None, **tensors):
+    folder.mkdir()
+    rows = tokenizer.get_vocab_size()
+    rng = np.random.default_rng(1)
+    table = rng.integers(-127, 128, (rows, 32)).astype(dtype) if dtype == np.int8 else rng.standard_normal((rows, 32))
+    tensors = {"embeddings": tensors.pop("embeddings", table.astype(dtype)), **tensors}
+    safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    if config is not None:
+        (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture
+def hf(llama_file):
+    return tokenizers.Tokenizer.from_file(str(llama_file))
+
+
+TEXTS = ["Hello, wonderful world!", "", "x<unk> y", " ".join(["long text"] * 700), "日本語 😀", "<s>"]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int8])
+@pytest.mark.parametrize("config", [{"normalize": False}, {"normalize": True, "max_length": 20}, {"max_length": None}])
+def test_equal_to_model2vec(tmp_path, hf, dtype, config):
+    from model2vec import StaticModel
+
+    folder = save_model2vec(tmp_path / "m", hf, dtype, {"max_length": 512, **config})
+    theirs = StaticModel.from_pretrained(folder).encode(TEXTS)
+    ours = fastemb.StaticModel.load(folder).encode(TEXTS)
+    # float16 results are rounded to float16 there
+    assert_close_rows(ours, theirs.astype(np.float32), 1e-3 if dtype == np.float16 else 1e-6)
+    assert not ours[1].any()
+
+
+def test_equal_to_model2vec_with_weights_and_mapping(tmp_path, hf):
+    from model2vec import StaticModel
+
+    rng = np.random.default_rng(2)
+    rows = hf.get_vocab_size()
+    folder = save_model2vec(
+        tmp_path / "m",
+        hf,
+        config={"normalize": False},
+        embeddings=rng.standard_normal((100, 32)).astype(np.float32),
+        mapping=rng.integers(0, 100, rows),
+        weights=rng.random(rows),
+    )
+    theirs = StaticModel.from_pretrained(folder).encode(TEXTS)
+    assert_close_rows(fastemb.StaticModel.load(folder).encode(TEXTS), theirs.astype(np.float32), 2e-6)
+
+
+def test_normalize_overrides_the_config(tmp_path, hf):
+    model = fastemb.StaticModel.load(save_model2vec(tmp_path / "m", hf, config={"normalize": True}))
+    assert np.linalg.norm(model.encode("a b")) == pytest.approx(1, abs=1e-6)
+    assert np.linalg.norm(model.encode("a b", normalize=False)) != pytest.approx(1, abs=1e-3)
+
+
+# ---------------------------------------------------------------- folders that are no model
+
+
+@pytest.fixture
+def folder(tmp_path, llama_file, llama_weights):
+    """A good model folder."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    shutil.copy(llama_file, folder / "tokenizer.json")
+    shutil.copy(llama_weights, folder / "model.safetensors")
+    return folder
+
+
+def test_a_folder_with_the_pair(folder, model):
+    assert np.array_equal(fastemb.StaticModel.load(str(folder)).encode("a b"), model.encode("a b"))
+    assert repr(model).startswith("<StaticModel: 32000 x 256 float16, <Tokenizer")
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (lambda f: shutil.rmtree(f), FileNotFoundError, "does not exist"),
+        (lambda f: (f / "tokenizer.json").unlink(), FileNotFoundError, r"holds no tokenizer\.json"),
+        (lambda f: (f / "model.safetensors").unlink(), FileNotFoundError, r"holds no \.safetensors"),
+        (
+            lambda f: shutil.copy(f / "model.safetensors", f / "b.safetensors"),
+            ValueError,
+            r"expected one \.safetensors file, found b\.safetensors, model\.safetensors",
+        ),
+        (lambda f: (f / "model.safetensors").write_bytes(b"x" * 99), ValueError, r"model\.safetensors: damaged"),
+        (lambda f: (f / "model.safetensors").write_bytes(b""), ValueError, r"model\.safetensors: damaged"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 8 + b"{}"),
+            ValueError,
+            r"model\.safetensors: damaged",
+        ),
+        (lambda f: cut(f / "model.safetensors"), ValueError, r"model\.safetensors: damaged"),
+        (lambda f: (f / "tokenizer.json").write_text("{"), ValueError, r"tokenizer\.json: not valid JSON"),
+    ],
+)
+def test_damaged_folders(folder, damage, error, message):
+    damage(folder)
+    with pytest.raises(error, match=message):
+        fastemb.StaticModel.load(folder)
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:100_000])
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"embedding.weight": np.zeros((31_999, 8), np.float32)}, r"shape \(31999, 8\), .* needs 32000 rows"),
+        ({"embedding.weight": np.zeros((64_000, 8), np.float32)}, r"shape \(64000, 8\), .* needs 32000 rows"),
+        ({"embedding.weight": np.zeros(32_000, np.float32)}, r"must be a table of numbers, got float32 of shape"),
+        ({"embedding.weight": np.zeros((32_000, 2), np.int64)}, "is int64; float16, float32, float64 and int8"),
+        ({"other": np.zeros((2, 2), np.float32)}, r"expected one tensor named .* it holds \['other'\]"),
+        (
+            {"embeddings": np.zeros((2, 2), np.float32), "mapping": np.full(32_000, 2)},
+            "tensor 'mapping' must hold row numbers below 2",
+        ),
+        (
+            {"embeddings": np.zeros((32_000, 2), np.float32), "weights": np.zeros(3)},
+            "tensor 'weights' must hold 32000 floats",
+        ),
+    ],
+)
+def test_tables_that_do_not_fit(folder, tensors, message):
+    safetensors.numpy.save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(ValueError, match=message) as caught:
+        fastemb.StaticModel.load(folder)
+    assert "model.safetensors" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"max_length": 0}, "max_length must be a positive integer or null, got 0"),
+        ({"max_length": "x"}, "max_length must be a positive integer or null"),
+        ({"normalize": 3}, "normalize must be true or false, got 3"),
+        ([], "expected a JSON object"),
+    ],
+)
+def test_damaged_configs(tmp_path, hf, config, message):
+    folder = save_model2vec(tmp_path / "m", hf, config=config)
+    with pytest.raises(ValueError, match=rf"config\.json: {message}"):
+        fastemb.StaticModel.load(folder)
+
+
+def test_without_the_default_model(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(FileNotFoundError, match=r"pip install 'fastemb\[demo\]'"):
+        fastemb.StaticModel.load()

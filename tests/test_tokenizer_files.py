@@ -1,0 +1,231 @@
+"""Damaged and foreign vocabulary files: each is refused with the file, the place and the reason."""
+
+import copy
+import json
+import os
+
+import pytest
+import tokenizers
+
+import fastemb
+
+GOOD = {
+    "added_tokens": [{"id": 0, "content": "<s>", "special": True}],
+    "normalizer": {
+        "type": "Sequence",
+        "normalizers": [
+            {"type": "Prepend", "prepend": "\u2581"},
+            {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+        ],
+    },
+    "pre_tokenizer": None,
+    "post_processor": None,
+    "decoder": {"type": "Fuse"},
+    "model": {
+        "type": "BPE",
+        "unk_token": "<s>",
+        "vocab": {"<s>": 0, "\u2581": 1, "a": 2, "b": 3, "ab": 4},
+        "merges": ["a b"],
+    },
+}
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+
+
+def changed(place, value):
+    """The good file with one thing changed; `place` is the way down to it."""
+    data = copy.deepcopy(GOOD)
+    node = data
+    for key in place[:-1]:
+        node = node[key]
+    node[place[-1]] = value
+    return data
+
+
+def refuse(tmp_path, content, message):
+    file = tmp_path / "tokenizer.json"
+    file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    with pytest.raises(ValueError, match=message) as caught:
+        fastemb.Tokenizer.load(file)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_good_file_is_read(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(GOOD))
+    assert fastemb.Tokenizer.load(tmp_path).encode("ab a").tolist() == [1, 4, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("model", "type"), "Unigram", "not supported yet: model type 'Unigram'"),
+        (("model", "type"), "WordPiece", "not supported yet: model type 'WordPiece'"),
+        (("model", "dropout"), 0.1, "not supported yet: model setting dropout"),
+        (("model", "ignore_merges"), True, "not supported yet: model setting ignore_merges"),
+        (("model", "continuing_subword_prefix"), "##", "not supported yet: model setting continuing_subword_prefix"),
+        (("model", "end_of_word_suffix"), "</w>", "not supported yet: model setting end_of_word_suffix"),
+        (("normalizer",), {"type": "NFC"}, r"not supported yet: normalizer .*NFC"),
+        (
+            ("normalizer", "normalizers"),
+            [{"type": "Prepend", "prepend": "x"}],
+            "not supported yet: normalizer .*Prepend",
+        ),
+        (("pre_tokenizer",), {"type": "Whitespace"}, "not supported yet: pre-tokenizer Whitespace"),
+        (("pre_tokenizer",), {"type": "Metaspace", "replacement": "x"}, "not supported yet: pre-tokenizer Metaspace"),
+        (
+            ("pre_tokenizer",),
+            {"type": "Sequence", "pretokenizers": [{"type": "Split"}, BYTE_LEVEL]},
+            r"not supported yet: pre-tokenizer Split \+ ByteLevel",
+        ),
+        (("pre_tokenizer",), BYTE_LEVEL, "not supported yet: a ByteLevel pre-tokenizer together with"),
+        (("decoder",), {"type": "WordPiece"}, "not supported yet: decoder"),
+        (("post_processor",), {"type": "BertProcessing"}, "not supported yet: post-processor BertProcessing"),
+        (("added_tokens", 0, "lstrip"), True, "not supported yet: added token '<s>' with lstrip"),
+        (("added_tokens", 0, "rstrip"), True, "not supported yet: added token '<s>' with rstrip"),
+        (("added_tokens", 0, "single_word"), True, "not supported yet: added token '<s>' with single_word"),
+        (("added_tokens", 0, "normalized"), True, "not supported yet: added token '<s>' with normalized"),
+        (("added_tokens", 0, "id"), 3, "damaged tokenizer file: added token '<s>' has the id 3, in the vocabulary 0"),
+        (("added_tokens",), [{"id": 9}], "damaged tokenizer file: KeyError"),
+        (("added_tokens",), [7], "damaged tokenizer file: TypeError"),
+        (("added_tokens",), [{"id": -3, "content": "new"}], "damaged tokenizer file: added token 'new' has the id -3"),
+        (
+            ("added_tokens",),
+            [{"id": "x", "content": "new"}],
+            "damaged tokenizer file: added token 'new' has the id 'x'",
+        ),
+        (("added_tokens",), [{"id": 8, "content": 8}], "damaged tokenizer file: added token 8 has"),
+        (("added_tokens",), [{"id": 8, "content": "\ud800"}], "damaged tokenizer file: added token '.ud800' has"),
+        (("model", "vocab", "\udc00"), 9, "a token of its vocabulary holds half a surrogate pair"),
+        (("model",), None, "damaged tokenizer file: it has no 'model'"),
+        (("model",), [], "damaged tokenizer file: it has no 'model'"),
+        (("model", "vocab"), {}, "vocabulary is missing or empty"),
+        (("model", "vocab"), ["a"], "vocabulary is missing or empty"),
+        (("model", "vocab"), {"a": "0"}, "token 'a' has the id '0'"),
+        (("model", "vocab"), {"a": -1}, "token 'a' has the id -1"),
+        (("model", "vocab"), {"a": 2**31}, "token 'a' has the id 2147483648"),
+        (("model", "vocab"), {"a": True}, "token 'a' has the id True"),
+        (("model", "vocab", "a"), 3, "two tokens of its vocabulary share an id"),
+        (("model", "merges"), None, "merges are missing"),
+        (("model", "merges"), ["ab"], "merge 0, 'ab', is not a pair"),
+        (("model", "merges"), ["a b", "a b a"], "merge 1, 'a b a', is not a pair"),
+        (("model", "merges"), ["a x"], "merge 0, 'a x', needs 'x'"),
+        (("model", "merges"), ["b a"], "merge 0, 'b a', needs 'ba'"),
+        (("model", "merges"), [["a", 1]], "damaged tokenizer file"),
+        (("model", "merges"), [3], "damaged tokenizer file"),
+        (("model", "unk_token"), "?", r"unk_token '\?' is not in the vocabulary"),
+        (("model", "unk_token"), ["?"], "damaged tokenizer file"),
+        (("normalizer",), {"type": "Sequence"}, "damaged tokenizer file: KeyError"),
+        (("normalizer",), 4, "damaged tokenizer file: TypeError"),
+        (("post_processor",), {"type": "TemplateProcessing"}, "damaged tokenizer file: KeyError: 'single'"),
+    ],
+)
+def test_refused(tmp_path, place, value, message):
+    refuse(tmp_path, changed(place, value), message)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "not valid JSON"),
+        ('{"model": {', "not valid JSON"),
+        ("[1, 2]", "expected a JSON object, got list"),
+        ("[" * 100_000, "not valid JSON"),
+        ("{}", "it has no 'model'"),
+    ],
+)
+def test_not_the_json_it_should_be(tmp_path, content, message):
+    refuse(tmp_path, content, message)
+
+
+def test_not_utf8(tmp_path):
+    file = tmp_path / "tokenizer.json"
+    file.write_bytes(b'{"a": "\xff\xfe"}')
+    with pytest.raises(ValueError, match=r"not valid JSON: 'utf-8' codec"):
+        fastemb.Tokenizer.load(file)
+
+
+def test_every_prefix_of_a_real_file_is_refused(tmp_path, llama_file):
+    data = llama_file.read_bytes()
+    file = tmp_path / "tokenizer.json"
+    for end in range(0, len(data), len(data) // 40):
+        file.write_bytes(data[:end])
+        with pytest.raises(ValueError, match=r"tokenizer\.json"):
+            fastemb.Tokenizer.load(file)
+
+
+def test_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file or folder"):
+        fastemb.Tokenizer.load(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"holds neither tokenizer\.json nor"):
+        fastemb.Tokenizer.load(tmp_path)
+    (tmp_path / "encoder.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"holds neither tokenizer\.json nor"):
+        fastemb.Tokenizer.load(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_unreadable(tmp_path):
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(GOOD))
+    file.chmod(0)
+    with pytest.raises(PermissionError):
+        fastemb.Tokenizer.load(file)
+
+
+# ---------------------------------------------------------------- GPT-2's pair of files
+
+
+def gpt2_copy(tmp_path, gpt2_folder, encoder=None, merges=None):
+    (tmp_path / "encoder.json").write_bytes(encoder or (gpt2_folder / "encoder.json").read_bytes())
+    (tmp_path / "vocab.bpe").write_bytes(merges or (gpt2_folder / "vocab.bpe").read_bytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("merges", "message"),
+    [
+        (b"#version: 0.2\n\xc4\xa0 t\n\xff\n", r"vocab\.bpe: not UTF-8"),
+        (b"#version: 0.2\n\xc4\xa0 t\nabc\n", r"vocab\.bpe, line 3: 'abc' is not a pair"),
+        (b"#version: 0.2\na b c\n", r"vocab\.bpe, line 2: 'a b c' is not a pair"),
+        (b"q \xc4\xa0zzz\n", r"vocab\.bpe, line 1: .* is not a pair of tokens that make a token"),
+    ],
+)
+def test_damaged_gpt2_merges(tmp_path, gpt2_folder, merges, message):
+    with pytest.raises(ValueError, match=message):
+        fastemb.Tokenizer.load(gpt2_copy(tmp_path, gpt2_folder, merges=merges))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (b"{", r"encoder\.json: not valid JSON"),
+        (b"[]", r"encoder\.json: expected a JSON object"),
+        (b'{"a": 0}', r"encoder\.json: no token for the byte 0x00 \(255 bytes missing\)"),
+        (b'{"a": 1.5}', r"encoder\.json: token 'a' has the id 1\.5"),
+    ],
+)
+def test_damaged_gpt2_vocabulary(tmp_path, gpt2_folder, encoder, message):
+    with pytest.raises(ValueError, match=message):
+        fastemb.Tokenizer.load(gpt2_copy(tmp_path, gpt2_folder, encoder=encoder))
+
+
+def test_gpt2_files_and_its_tokenizer_json_agree(tmp_path, gpt2, hf_gpt2):
+    file = tmp_path / "tokenizer.json"
+    file.write_text(hf_gpt2.to_str(), encoding="utf-8")
+    other = fastemb.Tokenizer.load(file)
+    text = "It's 100 % <|endoftext|>  naïve\r\n\tcafé\u3000中"
+    for special in ("none", "all"):
+        assert other.encode(text, special=special).tolist() == gpt2.encode(text, special=special).tolist()
+
+
+def test_windows_line_ends_in_the_merge_list(tmp_path, gpt2_folder, gpt2):
+    merges = (gpt2_folder / "vocab.bpe").read_bytes().replace(b"\n", b"\r\n")
+    other = fastemb.Tokenizer.load(gpt2_copy(tmp_path, gpt2_folder, merges=merges))
+    assert other.encode("Hello wonderful world").tolist() == gpt2.encode("Hello wonderful world").tolist()
+
+
+def test_merges_as_pairs_or_as_strings(tmp_path, llama_file):
+    """The format has both; the package writes the newer one."""
+    (tmp_path / "new.json").write_text(tokenizers.Tokenizer.from_file(str(llama_file)).to_str(), encoding="utf-8")
+    new, old = fastemb.Tokenizer.load(tmp_path / "new.json"), fastemb.Tokenizer.load(llama_file)
+    assert new.encode("The same ids.").tolist() == old.encode("The same ids.").tolist()
