@@ -78,7 +78,7 @@ def as_index(ids: Array, V: int, mode: str = "raise") -> Array:
         rows = np.uint64(max(V, 1))
         ids = np.minimum(ids, rows - np.uint64(1)) if mode == "clip" else ids % rows
     kind = np.int32 if ids.dtype.kind == "i" and ids.dtype.itemsize == 4 else np.int64
-    return np.require(ids, kind, "C") if ids.ndim else ids.astype(kind)
+    return np.ascontiguousarray(ids, kind) if ids.ndim else ids.astype(kind)
 
 
 def as_offsets(offsets: Any, N: int) -> Array:

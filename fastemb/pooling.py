@@ -126,7 +126,12 @@ class _Bags:
     def __init__(self, table: _Array, index: _Array, offsets: _Array, mean: bool, normalize: bool) -> None:
         self._table, self._index, self._offsets = table, index, offsets
         self._mean, self._normalize = mean, normalize
+        self._find()
         self.sum_dtype = np.dtype(np.float64 if table.dtype.itemsize == 8 else np.float32)
+
+    def _find(self) -> None:
+        """Look addresses up once a call: each costs a microsecond."""
+        self._at = tuple(map(_arrays.address, (self._table, self._index, self._offsets)))
 
     def _kernel(self, out: int, apart: int, start: int, stop: int, check: int = 0) -> int:
         from ._cpu.pooling import bag_rows
@@ -135,8 +140,8 @@ class _Bags:
         # The bits of a float16 are an uint16 to Numba, which has no float16 on the CPU.
         element = np.uint16(0) if table.dtype.itemsize == 2 else self.sum_dtype.type(0)
         return bag_rows(
-            element, index.dtype.type(0), _arrays.address(table), table.strides[0], table.shape[0],
-            _arrays.address(index), _arrays.address(self._offsets), table.shape[1], out, apart,
+            element, index.dtype.type(0), self._at[0], table.strides[0], table.shape[0],
+            self._at[1], self._at[2], table.shape[1], out, apart,
             self._mean, self._normalize, check, index.size - 1, start, stop,
         )  # fmt: skip
 
@@ -197,3 +202,4 @@ class _Bags:
         rows = self._table[unique]
         self._table = np.ascontiguousarray(rows, rows.dtype.newbyteorder("="))
         self._index = np.ascontiguousarray(inverse, np.int64)
+        self._find()

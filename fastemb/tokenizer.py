@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -61,7 +62,10 @@ class Tokenizer:
 
         self._model = model
         self._core = Core(model)
-        self._token_bytes = model.token_bytes()
+        self._fixed_actions = {
+            name: bytes(action if token.special else MATCH for token in model.added)
+            for name, action in (("none", PLAIN), ("all", MATCH), ("raise", REFUSE))
+        }
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Tokenizer:
@@ -87,7 +91,6 @@ class Tokenizer:
             The file is damaged, or asks for something that is not supported; the message says where and what.
         """
         from ._text.gpt2_files import read_gpt2_files
-
         from ._text.tokenizer_json import read_tokenizer_json
 
         place = Path(path)
@@ -236,10 +239,14 @@ class Tokenizer:
             raise IndexError(f"id {bad} at position {position} is no token of this vocabulary") from None
         return text.removeprefix(b" ") if self._model.strip_start else text
 
-    @property
+    @cached_property
     def vocab_size(self) -> int:
         """One more than the highest id, added tokens included: the rows that an embedding table needs."""
-        return max(self._token_bytes) + 1
+        return max([*self._model.vocab.values(), *(token.id for token in self._model.added)]) + 1
+
+    @cached_property
+    def _token_bytes(self) -> dict[int, bytes]:
+        return self._model.token_bytes()
 
     @property
     def vocab(self) -> dict[str, int]:
@@ -262,21 +269,16 @@ class Tokenizer:
 
     def _actions(self, special: str | Iterable[str]) -> bytes:
         """Return what to do with each added token."""
-        names = {token.content for token in self._model.added if token.special}
         if isinstance(special, str):
-            by_name = {"none": PLAIN, "all": MATCH, "raise": REFUSE}
-            if special not in by_name:
+            if special not in self._fixed_actions:
                 raise ValueError(f"special must be 'none', 'all', 'raise' or a set of special tokens, got {special!r}")
-            chosen, action, other = names, by_name[special], PLAIN
-        else:
-            chosen, action, other = set(special), MATCH, PLAIN
-            if not chosen <= names:
-                raise ValueError(
-                    f"special names {sorted(chosen - names)!r}, not among the special tokens {sorted(names)!r}"
-                )
-        return bytes(
-            MATCH if not token.special else action if token.content in chosen else other for token in self._model.added
-        )
+            return self._fixed_actions[special]
+        chosen, names = set(special), set(self.special_tokens)
+        if not chosen <= names:
+            raise ValueError(
+                f"special names {sorted(chosen - names)!r}, not among the special tokens {sorted(names)!r}"
+            )
+        return bytes(PLAIN if token.special and token.content not in chosen else MATCH for token in self._model.added)
 
     def _guarded(self, call: Callable[[Sequence[str], bytes], T], texts: Sequence[str], actions: bytes) -> T:
         """Call the core; a token that was to be refused becomes a ValueError that says where it stands."""

@@ -55,6 +55,9 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]  # Numba is untyped
             super().save_overload(sig, data)
         except OSError:
             self.disable()
+        except Exception:  # the index is a file cut short, which cannot be added to: begin another
+            with contextlib.suppress(OSError):
+                self.flush()
 
 
 def _cache_wanted() -> bool:

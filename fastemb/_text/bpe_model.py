@@ -58,8 +58,8 @@ class BpeModel:
 
         Then no token lies across the start of a run of marks, and a text may be cut there before it is merged.
         """
-        results = {left + right for left, right in self.merges}
-        return MARK in self.vocab and not any(MARK in token.lstrip(MARK) for token in results)
+        joined = (left + right for left, right in self.merges)
+        return MARK in self.vocab and not any(MARK in token.lstrip(MARK) for token in joined if MARK in token)
 
     def token_bytes(self) -> dict[int, bytes]:
         """Return the bytes that each id decodes to."""

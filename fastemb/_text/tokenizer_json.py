@@ -118,16 +118,14 @@ def check_merges(merges: Any, vocab: dict[str, int]) -> list[tuple[str, str]]:
     """Return the merges as pairs, from either form the format has: ``"a b"`` or ``["a", "b"]``."""
     if not isinstance(merges, list):
         raise _Damaged("its merges are missing")
-    pairs = []
-    for rank, merge in enumerate(merges):
-        pair = tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge)
+    pairs: list[Any] = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
+    for rank, pair in enumerate(pairs):
         if len(pair) != 2:
-            raise _Damaged(f"merge {rank}, {merge!r}, is not a pair")
+            raise _Damaged(f"merge {rank}, {merges[rank]!r}, is not a pair")
         left, right = pair
-        for token in (left, right, left + right):
-            if token not in vocab:
-                raise _Damaged(f"merge {rank}, {merge!r}, needs {token!r}, which is not in the vocabulary")
-        pairs.append((left, right))
+        if left not in vocab or right not in vocab or left + right not in vocab:
+            missing = next(token for token in (left, right, left + right) if token not in vocab)
+            raise _Damaged(f"merge {rank}, {merges[rank]!r}, needs {missing!r}, which is not in the vocabulary")
     return pairs
 
 

@@ -1,0 +1,145 @@
+"""The cache of compiled kernels, and what the machine code holds."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastemb._cpu.jit as jit
+from fastemb._cpu.lookup import gather_rows
+from fastemb._cpu.pooling import bag_rows
+from fastemb.lookup import gather
+from fastemb.pooling import embedding_bag
+
+FOLDER = Path(jit.__file__).parent
+
+COPY_ONE_ROW = """
+import numpy as np
+from copied.lookup import gather_rows
+table, ids, out = np.arange(128, dtype=np.uint8), np.zeros(1, np.int64), np.zeros(64, np.uint8)
+def at(array): return array.__array_interface__["data"][0]
+gather_rows(np.int64(0), at(table), 64, 64, 2, at(ids), 0, at(out), 64, 1, 0, 1)
+print(out[1], sum(gather_rows.stats.cache_hits.values()))
+"""
+
+
+def run_child(code, **environment):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "FASTEMB_"))}
+    child = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**kept, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert child.returncode == 0, child.stderr
+    return child.stdout.split()
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of the kernels as a package of their own, without what has been compiled."""
+    shutil.copytree(FOLDER, tmp_path / "copied", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_an_edit_of_an_intrinsic_is_noticed(copied):
+    path = str(copied)
+    assert run_child(COPY_ONE_ROW, PYTHONPATH=path) == ["1", "0"]
+    assert run_child(COPY_ONE_ROW, PYTHONPATH=path) == ["1", "1"]
+    source = copied / "copied" / "intrinsics.py"
+    text = source.read_text()
+    edited = text.replace("kind = ir.VectorType(ir.IntType(8), width)", "kind = ir.VectorType(ir.IntType(8), 1)")
+    assert edited != text
+    source.write_text(edited)
+    assert run_child(COPY_ONE_ROW, PYTHONPATH=path) == ["0", "0"]  # one byte of 64 is copied now
+    assert run_child(COPY_ONE_ROW, PYTHONPATH=path) == ["0", "1"]
+
+
+def test_the_cache_can_be_turned_off(copied):
+    for _ in range(2):
+        assert run_child(COPY_ONE_ROW, PYTHONPATH=str(copied), FASTEMB_CACHE="0") == ["1", "0"]
+    assert not list(copied.rglob("*.nb?"))
+
+
+def test_broken_cache_files_are_compiled_anew(copied):
+    path = str(copied)
+    run_child(COPY_ONE_ROW, PYTHONPATH=path)
+    for pattern in ("*.nbc", "*.nbi"):
+        files = list(copied.rglob(pattern))
+        assert files
+        for file in files:
+            file.write_bytes(file.read_bytes()[:20])
+        assert run_child(COPY_ONE_ROW, PYTHONPATH=path) == ["1", "0"]
+        run_child(COPY_ONE_ROW, PYTHONPATH=path)
+        assert run_child(COPY_ONE_ROW, PYTHONPATH=path) == ["1", "1"]
+
+
+def test_nowhere_to_write(copied):
+    # Numba asks whether it can make files; a user who owns everything is always told yes, so tell it no here.
+    refuse = "import tempfile\ndef no(*a, **k): raise OSError('read-only')\ntempfile.TemporaryFile = no\n"
+    assert run_child(refuse + COPY_ONE_ROW, PYTHONPATH=str(copied)) == ["1", "0"]
+    assert not list(copied.rglob("*.nb?"))
+
+
+def test_a_disk_that_fills_up(copied):
+    refuse = (
+        "from numba.core.caching import IndexDataCacheFile\n"
+        "def no(*a, **k): raise OSError('no space left on device')\n"
+        "IndexDataCacheFile.save = no\n"
+    )
+    assert run_child(refuse + COPY_ONE_ROW, PYTHONPATH=str(copied)) == ["1", "0"]
+
+
+def test_the_stamp_covers_every_file():
+    names = {path.name for path in FOLDER.glob("*.py")}
+    assert {"jit.py", "intrinsics.py", "lookup.py", "pooling.py"} <= names
+    assert jit._stamp() == jit._stamp()
+    assert re.fullmatch("[0-9a-f]{64}", jit._stamp())
+
+
+def test_only_jit_compiles():
+    for path in FOLDER.parent.rglob("*.py"):
+        if path.name != "jit.py":
+            assert "njit" not in path.read_text(), path
+
+
+ASSEMBLY = """
+import numpy as np
+from fastemb._cpu.lookup import gather_rows
+from fastemb._cpu.pooling import bag_rows
+from fastemb.lookup import gather
+from fastemb.pooling import embedding_bag
+gather(np.ones((3, 64), "f4"), [0])
+embedding_bag(np.ones((3, 64), "f2"), [[0]])
+for kernel in (gather_rows, bag_rows):
+    print("".join(kernel.inspect_asm().values()).replace(" ", "").replace("\\n", "|").replace("\\t", ":"))
+"""
+
+
+def test_the_assembly_prefetches_and_widens():
+    from llvmlite.binding import get_host_cpu_features
+
+    gather_code, bag_code = run_child(ASSEMBLY, FASTEMB_CACHE="0")
+    word = "prfm" if os.uname().machine in ("aarch64", "arm64") else "prefetch"
+    assert word in gather_code
+    assert word in bag_code
+    # A product and a sum must stay two roundings, in vector code as in what is left of a row.
+    assert not re.search("vfn?m(add|sub)|fmla", bag_code)
+    if get_host_cpu_features().get("f16c"):
+        assert "vcvtph2ps" in bag_code
+
+
+def test_one_compilation_serves_every_layout():
+    table = np.ones((6, 64), np.float32)
+    gather(table, [0])
+    embedding_bag(table, [[0]])
+    before = len(gather_rows.signatures), len(bag_rows.signatures)
+    frozen = table.copy()
+    frozen.flags.writeable = False
+    for other in (frozen, table[::2], table[::-1], table.astype(np.float32, order="F")):
+        gather(other, [0])
+        embedding_bag(other, [[0]])
+    assert (len(gather_rows.signatures), len(bag_rows.signatures)) == before

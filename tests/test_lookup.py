@@ -1,0 +1,288 @@
+"""gather against its oracle, over dtypes, layouts, ids and modes."""
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastemb.reference as reference
+from fastemb import _threads
+from fastemb.lookup import gather
+from fastemb.ragged import Ragged
+
+DTYPES = ["f8", "f4", "f2", ">f4", "i1", "u2", "i8", "c16", "?", "S3", "U5", "M8[s]", [("a", "f4"), ("b", "i1")]]
+LAYOUTS = ["plain", "read-only", "rows apart", "reversed", "strided", "fortran", "misaligned"]
+
+
+def make_table(shape, dtype, layout="plain", seed=0):
+    """Return a table of random bytes (so NaN and subnormals too) laid out as asked."""
+    dtype = np.dtype(dtype)
+    count = int(np.prod(shape)) * dtype.itemsize
+    low = 0x41 if dtype.kind == "U" else 0
+    data = np.random.default_rng(seed).integers(low, 256, count, dtype=np.uint8)
+    if dtype.kind == "U":
+        data = data.reshape(-1, 4) * np.array([1, 0, 0, 0], np.uint8)
+    if dtype.kind == "b":
+        data &= 1
+    table = np.frombuffer(data.tobytes(), dtype).reshape(shape) if count else np.zeros(shape, dtype)
+    V = shape[0]
+    if layout == "plain":
+        return table.copy()
+    if layout == "rows apart":
+        wide = np.zeros((2 * V, *shape[1:]), dtype)
+        wide[::2] = table
+        return wide[::2]
+    if layout == "reversed":
+        return table[::-1].copy()[::-1]
+    if layout == "strided":
+        wide = np.zeros((*shape[:-1], 2 * shape[-1]), dtype)
+        wide[..., ::2] = table
+        return wide[..., ::2]
+    if layout == "fortran":
+        return np.asfortranarray(table)
+    if layout == "misaligned":
+        raw = np.zeros(table.nbytes + 1, np.uint8)
+        shifted = raw[1:].view(dtype).reshape(shape)
+        shifted[...] = table
+        return shifted
+    table.flags.writeable = False
+    return table
+
+
+def same_bytes(a, b):
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+@pytest.fixture
+def small_grain(monkeypatch):
+    """Let every call be worth threads."""
+    monkeypatch.setattr(_threads, "_GRAIN", 1)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(DTYPES),
+    st.sampled_from(LAYOUTS),
+    st.lists(st.integers(0, 70), max_size=2),
+    st.integers(1, 40),
+    st.sampled_from(["i1", "u1", "i2", "u4", "i4", "i8", "u8", ">i4", ">i8"]),
+    st.sampled_from([(), (0,), (1,), (7,), (3, 4), (2, 0, 3)]),
+    st.randoms(use_true_random=False),
+)
+def test_equals_reference(dtype, layout, tail, V, id_dtype, id_shape, random):
+    table = make_table((V, *tail), dtype, layout)
+    ids = np.array([random.randrange(V) for _ in range(int(np.prod(id_shape)))], id_dtype).reshape(id_shape)
+    expected = np.asarray(reference.gather(table, ids), table.dtype)
+    assert same_bytes(gather(table, ids), expected)
+    assert same_bytes(gather(table, ids.astype("i8"), mode="clip"), expected)
+    out = np.empty(ids.shape + table.shape[1:], table.dtype)
+    assert gather(table, ids, mode="wrap", out=out) is out
+    assert same_bytes(out, expected)
+
+
+@pytest.mark.parametrize("size", [*range(70), 127, 128, 129, 191, 1023, 1024, 1025, 1500, 4096])
+def test_every_row_size_between_sentinels(size):
+    table = make_table((50, size), "u1")
+    ids = np.random.default_rng(1).integers(0, 50, 33)
+    for shift in (0, 1, 16, 63):
+        fenced = np.full(33 * size + 256, 0xA5, np.uint8)
+        out = fenced[64 + shift : 64 + shift + 33 * size].reshape(33, size)
+        gather(table, ids, out=out)
+        assert (out == table[ids]).all()
+        assert (fenced[: 64 + shift] == 0xA5).all()
+        assert (fenced[64 + shift + 33 * size :] == 0xA5).all()
+
+
+@pytest.mark.parametrize("mode", ["clip", "wrap"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("id_dtype", ["i4", "i8"])
+def test_modes_are_those_of_take(mode, layout, id_dtype):
+    table = make_table((10, 5), "f4", layout)
+    low, high = np.iinfo(id_dtype).min, np.iinfo(id_dtype).max
+    ids = np.array([low, -11, -10, -1, 0, 9, 10, 11, 25, high], id_dtype)
+    near = ids[1:-1]  # numpy.take wraps by subtracting V again and again, which never ends for ids far off
+    assert same_bytes(gather(table, near, mode=mode), np.take(table, near, axis=0, mode=mode))
+    assert same_bytes(gather(table, ids, mode=mode), reference.gather(table, ids, mode))
+
+
+def test_modes_with_ids_beyond_int64():
+    table, ids = make_table((10, 5), "f4"), np.array([3, 2**64 - 1, 2**63], np.uint64)
+    assert same_bytes(gather(table, ids, mode="clip"), table[[3, 9, 9]])
+    assert same_bytes(gather(table, ids, mode="wrap"), table[[3, (2**64 - 1) % 10, 2**63 % 10]])
+    with pytest.raises(IndexError, match="id 18446744073709551615 at position 1 is out of range"):
+        gather(table, ids)
+
+
+def test_shapes():
+    table = make_table((4, 3), "f4")
+    assert gather(table, 2).shape == (3,)
+    assert gather(table, np.int16(2)).shape == (3,)
+    assert gather(table, np.array(2)).shape == (3,)
+    assert gather(table, []).shape == (0, 3)
+    assert gather(table, [[], []]).shape == (2, 0, 3)
+    assert gather(table, ((0, 1), (2, 3))).shape == (2, 2, 3)
+    assert gather(table[:, 0].copy(), [1, 2]).shape == (2,)
+    assert gather(np.zeros((4, 0), "f4"), [1, 2]).shape == (2, 0)
+    assert gather(np.zeros((0, 3), "f4"), []).shape == (0, 3)
+    assert gather(np.zeros((0, 3), "f4"), [], mode="clip").shape == (0, 3)
+
+
+def test_ids_are_read_with_strides():
+    table, ids = make_table((50, 3), "f4"), np.arange(40).reshape(8, 5)
+    assert same_bytes(gather(table, ids.T), table[ids.T])
+    assert same_bytes(gather(table, ids[::-2, ::2]), table[ids[::-2, ::2]])
+    ids.flags.writeable = False
+    assert same_bytes(gather(table, ids), table[ids])
+
+
+@pytest.mark.parametrize("layout", ["rows apart", "strided", "fortran", "misaligned"])
+@pytest.mark.parametrize("id_shape", [(6,), (2, 3), ()])
+def test_out_of_every_layout(layout, id_shape):
+    table = make_table((9, 4), "f4")
+    ids = np.arange(int(np.prod(id_shape))).reshape(id_shape)
+    out = make_table((*id_shape, 4), "f4", layout if id_shape else "plain")
+    assert gather(table, ids, out=out) is out
+    assert same_bytes(out.copy(), table[ids])
+
+
+def test_columns_between_the_rows_of_out_are_kept():
+    table, wide = make_table((9, 4), "f4"), np.full((6, 10), 7, "f4")
+    gather(table, np.arange(6), out=wide[:, 3:7])
+    assert same_bytes(wide[:, 3:7].copy(), table[:6])
+    assert (wide[:, :3] == 7).all()
+    assert (wide[:, 7:] == 7).all()
+
+
+def test_threads_give_the_same_bytes(small_grain):
+    table = make_table((1000, 33), "f4")
+    ids = np.random.default_rng(2).integers(-3000, 3000, 777)
+    expected = reference.gather(table, ids, "wrap")
+    for n in (1, 2, 7):
+        with _threads.num_threads(n):
+            out = np.full((777, 33), np.nan, "f4")
+            gather(table, ids, mode="wrap", out=out)
+            assert same_bytes(out, expected)
+
+
+def test_eight_callers_at_once(small_grain):
+    table = make_table((1000, 64), "f4")
+    jobs = [np.random.default_rng(k).integers(0, 1000, 501) for k in range(64)]
+    barrier = threading.Barrier(8)
+
+    def work(k):
+        barrier.wait()
+        with _threads.num_threads(3):
+            return [same_bytes(gather(table, ids), table[ids]) for ids in jobs[k::8]]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(all(results) for results in pool.map(work, range(8)))
+
+
+def test_a_table_beyond_2_31_elements(tmp_path):
+    V, D = 2**22 + 5, 1024
+    table = np.memmap(tmp_path / "table", np.float16, "w+", shape=(V, D))
+    for row in (0, 2**21 + 1, V - 1):
+        table[row] = np.arange(D) + row % 7
+    ids = np.array([V - 1, 0, 2**21 + 1], np.int32)
+    assert same_bytes(gather(table, ids), np.asarray(table[ids]))
+    assert gather(table, ids)[0, 3] == 3 + (V - 1) % 7
+    readonly = np.memmap(tmp_path / "table", np.float16, "r", shape=(V, D))
+    assert same_bytes(gather(readonly, ids), np.asarray(table[ids]))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("layout", ["plain", "fortran"])
+def test_bad_ids_leave_out_alone(threads, layout, small_grain):
+    table, out = make_table((3, 4), "f4", layout), np.full((5000, 4), 7, "f4")
+    ids = np.zeros(5000, np.int64)
+    for position, bad in ((4999, 3), (4096, -1), (17, 70000)):
+        ids[position] = bad
+        with (
+            _threads.num_threads(threads),
+            pytest.raises(IndexError, match=f"^id {bad} at position {position} is out of range for a table of 3 r"),
+        ):
+            gather(table, ids, out=out)
+        assert (out == 7).all()
+
+
+def test_positions_of_bad_ids():
+    table = make_table((3, 4), "f4")
+    with pytest.raises(IndexError, match=r"^id 3 at position \(1, 0\) is out of range for a table of 3 rows$"):
+        gather(table, [[0, 1], [3, -1]])
+    with pytest.raises(IndexError, match=r"^id -1 is out of range for a table of 3 rows$"):
+        gather(table, -1)
+    for mode in ("raise", "clip", "wrap"):
+        with pytest.raises(IndexError, match="id 0 at position 0 is out of range for a table of 0 rows"):
+            gather(table[:0], [0], mode=mode)
+        with pytest.raises(IndexError, match="out of range for a table of 0 rows"):
+            gather(table[:0], np.array([2**63], np.uint64), mode=mode)
+
+
+class Foreign:
+    """An array of another framework, as far as attributes go."""
+
+    def __dlpack__(self):
+        raise AssertionError("looked into")
+
+    def __array__(self, *args, **kwargs):
+        raise AssertionError("converted")
+
+
+@pytest.mark.parametrize(
+    ("table", "ids", "options", "error", "words"),
+    [
+        ([[1.0]], [0], {}, TypeError, "only NumPy arrays are taken so far.*, got list"),
+        (Foreign(), [0], {}, TypeError, "only NumPy arrays are taken so far.*Foreign"),
+        (np.ma.zeros((2, 2)), [0], {}, TypeError, "table is a masked array"),
+        (np.array([["a", None]], object), [0], {}, TypeError, "without Python objects, got object"),
+        (np.float32(1), [0], {}, TypeError, "got numpy.float32"),
+        (np.array(1.0), [0], {}, ValueError, r"at least one axis, got shape \(\)"),
+        (np.ones((2, 2)), Foreign(), {}, TypeError, "ids must be NumPy integers or a list so far, got .*Foreign"),
+        (np.ones((2, 2)), [True], {}, TypeError, "integer dtype, got dtype bool"),
+        (np.ones((2, 2)), [0.0], {}, TypeError, "integer dtype, got dtype float64"),
+        (np.ones((2, 2)), np.empty(0), {}, TypeError, "integer dtype, got dtype float64"),
+        (np.ones((2, 2)), None, {}, TypeError, "integer dtype, got NoneType"),
+        (np.ones((2, 2)), "0", {}, TypeError, "integer dtype, got dtype <U1"),
+        (np.ones((2, 2)), np.ma.array([0]), {}, TypeError, "ids is a masked array"),
+        (np.ones((2, 2)), [[0], [0, 1]], {}, ValueError, "rows of different lengths go into a Ragged"),
+        (np.ones((2, 2)), Ragged([0], [0, 1]), {}, TypeError, r"ragged\.ids"),
+        (np.ones((2, 2)), [0], {"mode": "skip"}, ValueError, "'raise', 'clip', 'wrap', got 'skip'"),
+        (np.ones((2, 2)), [0], {"out": [[0, 0]]}, TypeError, "out must be a numpy.ndarray.*got list"),
+        (np.ones((2, 2)), [0], {"out": np.ma.ones((1, 2))}, TypeError, "out is a masked array"),
+        (np.ones((2, 2)), [0], {"out": np.ones((1, 2), "f4")}, TypeError, "dtype, float64, got float32"),
+        (np.ones((2, 2)), [0], {"out": np.ones((1, 2), ">f8")}, TypeError, "dtype, float64, got >f8"),
+        (np.ones((2, 2)), [0], {"out": np.ones((2, 2))}, ValueError, r"shape \(1, 2\), got \(2, 2\)"),
+    ],
+)
+def test_refusals(table, ids, options, error, words):
+    with pytest.raises(error, match=words):
+        gather(table, ids, **options)
+
+
+def test_refusals_of_out_memory():
+    table, ids = np.arange(20.0).reshape(5, 4), np.array([0, 1])
+    before = table.copy()
+    with pytest.raises(ValueError, match="out overlaps table in memory"):
+        gather(table, ids, out=table[2:4])
+    with pytest.raises(ValueError, match="out overlaps ids in memory"):
+        gather(np.zeros((2, 1), np.int64), ids, out=ids[:, None])
+    frozen = np.zeros((2, 4))
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="out is read-only"):
+        gather(table, ids, out=frozen)
+    assert (table == before).all()
+
+
+def test_a_subclass_gives_a_plain_array(tmp_path):
+    table = np.memmap(tmp_path / "t", np.float32, "w+", shape=(3, 2))
+    assert type(gather(table, [0])) is np.ndarray
+
+
+def test_importing_does_not_import_numba():
+    code = "import sys, fastemb.lookup, fastemb.pooling, fastemb.ragged; assert 'numba' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

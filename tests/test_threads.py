@@ -1,0 +1,194 @@
+"""The thread pool: counts, where they come from, errors, nesting and fork."""
+
+import os
+import subprocess
+import sys
+import threading
+from itertools import pairwise
+
+import pytest
+
+from fastemb import _threads
+from fastemb._threads import get_num_threads, num_threads, set_num_threads
+
+
+@pytest.fixture(autouse=True)
+def restore(monkeypatch):
+    monkeypatch.setattr(_threads, "_process", None)
+    monkeypatch.delenv("FASTEMB_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+
+def test_where_the_number_comes_from(monkeypatch):
+    def fresh():
+        monkeypatch.setattr(_threads, "_process", None)
+        return get_num_threads()
+
+    assert fresh() == len(os.sched_getaffinity(0))
+    monkeypatch.setenv("OMP_NUM_THREADS", "5,2")
+    assert fresh() == 5
+    monkeypatch.setenv("FASTEMB_NUM_THREADS", " ")
+    assert fresh() == 5
+    monkeypatch.setenv("FASTEMB_NUM_THREADS", "3")
+    assert fresh() == 3
+    set_num_threads(7)
+    assert get_num_threads() == 7
+    with num_threads(2):
+        assert get_num_threads() == 2
+        with num_threads(4):
+            assert get_num_threads() == 4
+        assert get_num_threads() == 2
+    assert get_num_threads() == 7
+
+
+@pytest.mark.parametrize("name", ["FASTEMB_NUM_THREADS", "OMP_NUM_THREADS"])
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+def test_a_bad_variable_is_named(monkeypatch, name, text):
+    monkeypatch.setenv(name, text)
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got '{text}'"):
+        get_num_threads()
+
+
+@pytest.mark.parametrize("ask", [set_num_threads, num_threads])
+def test_bad_numbers(ask):
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        ask(0)
+    for wrong in (1.5, "2", None, True):
+        with pytest.raises(TypeError, match=f"must be an integer, got {type(wrong).__name__}"):
+            ask(wrong)
+
+
+def test_a_block_is_for_its_thread_alone():
+    set_num_threads(3)
+    seen = []
+    with num_threads(1):
+        other = threading.Thread(target=lambda: seen.append(get_num_threads()))
+        other.start()
+        other.join()
+    assert seen == [3]
+
+
+def test_a_block_ends_with_an_error():
+    set_num_threads(3)
+    with pytest.raises(KeyError), num_threads(1):
+        raise KeyError
+    assert get_num_threads() == 3
+
+
+def test_parts():
+    with num_threads(4):
+        assert _threads.parts(_threads._GRAIN * 2 - 1, 100) == 1
+        assert _threads.parts(_threads._GRAIN * 3, 100) == 3
+        assert _threads.parts(_threads._GRAIN * 99, 100) == 4
+        assert _threads.parts(_threads._GRAIN * 99, 2) == 2
+        assert _threads.parts(_threads._GRAIN * 99, 0) == 1
+    with num_threads(1):
+        assert _threads.parts(_threads._GRAIN * 99, 100) == 1
+
+
+@pytest.mark.parametrize(("count", "ranges"), [(10, 3), (3, 3), (0, 1), (7, 1), (1000, 7)])
+def test_split(count, ranges):
+    cuts = _threads.split(count, ranges)
+    sizes = [b - a for a, b in pairwise(cuts)]
+    assert cuts[0] == 0
+    assert cuts[-1] == count
+    assert len(sizes) == ranges
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("ranges", [1, 2, 7, 20])
+def test_every_range_runs_once(ranges):
+    done, lock = [], threading.Lock()
+
+    def function(start, stop):
+        with lock:
+            done.append((start, stop))
+
+    cuts = _threads.split(100, ranges)
+    _threads.run(function, cuts)
+    assert sorted(done) == list(pairwise(cuts))
+
+
+def test_threads_run_at_the_same_time():
+    barrier, names = threading.Barrier(3, timeout=20), set()
+
+    def function(start, stop):
+        barrier.wait()  # passes only when three threads are inside
+        names.add(threading.get_ident())
+
+    _threads.run(function, [0, 1, 2, 3])
+    assert len(names) == 3
+    assert threading.get_ident() in names
+
+
+@pytest.mark.parametrize("culprit", [0, 1, 2])
+def test_an_error_reaches_the_caller(culprit):
+    barrier = threading.Barrier(3, timeout=20)
+
+    def function(start, stop):
+        barrier.wait()
+        if start == culprit:
+            raise ZeroDivisionError(f"range {start}")
+
+    with pytest.raises(ZeroDivisionError, match=f"range {culprit}"):
+        _threads.run(function, [0, 1, 2, 3])
+    done = []
+    _threads.run(lambda start, stop: done.append(start), [0, 1, 2, 3])
+    assert sorted(done) == [0, 1, 2]
+
+
+def test_calls_from_inside_run_inline():
+    barrier, threads = threading.Barrier(2, timeout=20), []
+
+    def outer(start, stop):
+        barrier.wait()
+        assert _threads.parts(_threads._GRAIN * 99, 100) == 1
+        here = threading.get_ident()
+        _threads.run(lambda a, b: threads.append(threading.get_ident() == here), [0, 1, 2, 3])
+
+    with num_threads(4):
+        _threads.run(outer, [0, 1, 2])
+    assert threads == [True] * 6
+    assert _threads._local.busy is False
+
+
+def test_where_no_thread_can_start_the_caller_does_it_all(monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_threads, "_pool", _threads._Pool())
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    done = []
+    _threads.run(lambda start, stop: done.append(start), [0, 1, 2, 3])
+    assert done == [0, 1, 2]
+
+
+FORK = """
+import os, warnings
+import numpy as np
+from fastemb import _threads
+from fastemb.lookup import gather
+from fastemb.pooling import embedding_bag
+_threads._GRAIN = 1
+_threads.set_num_threads(3)
+table = np.random.default_rng(0).standard_normal((500, 64)).astype("f4")
+ids = np.random.default_rng(1).integers(0, 500, (300, 7))
+def right():
+    sums = embedding_bag(table, ids)
+    return bool((gather(table, ids) == table[ids]).all() and np.allclose(sums, table[ids].mean(1), atol=1e-5))
+assert right() and _threads._pool._started == 2
+warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of any fork beside threads
+child = os.fork()
+if child == 0:
+    fresh = _threads._pool._started == 0
+    os._exit(0 if fresh and right() and _threads._pool._started == 2 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert right()
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_calls_before_and_after_a_fork():
+    child = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=False)
+    assert child.stdout == "done\n", child.stderr
