@@ -1,0 +1,74 @@
+"""Cold start: how long a new process takes to import fastemb, and to get its first result."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .measure import Measure
+
+ROUNDS = 5
+FLOOR = "an empty @njit function (the floor)"
+IMPORTS = {"fastemb": "import fastemb", "NumPy": "import numpy", "Python alone (the floor)": ""}
+FIRST_CALLS = {
+    "gather": "fastemb.gather(np.ones((9, 8), np.float32), np.arange(3))",
+    "embedding_bag": "fastemb.embedding_bag(np.ones((9, 8), np.float32), np.arange(3), [0, 3])",
+}
+# The floor of anything made with Numba: its import and one function that does nothing, read from the cache.
+NUMBA_FLOOR = """\
+import numpy as np
+from numba import njit
+
+@njit(cache=True)
+def nothing():
+    pass
+
+nothing()
+"""
+
+
+def process(folder: Path, *arguments: str, **environment: str) -> Callable[[], int]:
+    """Return a call that runs Python anew, in a folder where it finds installed packages only."""
+    command = [sys.executable, *arguments]
+    settings = os.environ | {"NUMBA_CACHE_DIR": str(folder / "cache")} | environment
+
+    def call() -> int:
+        return subprocess.run(command, cwd=folder, env=settings, check=True, stdin=subprocess.DEVNULL).returncode
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with one cache for all processes: the first call of each, not timed, fills it."""
+    return tmp_path_factory.mktemp("cold_start")
+
+
+@pytest.mark.parametrize("name", IMPORTS)
+def test_import(measure: Measure, tmp_path: Path, name: str) -> None:
+    calls = {side: process(tmp_path, "-c", code) for side, code in IMPORTS.items()}
+    measure("new process", "import", calls, name, agree=None, rounds=2 * ROUNDS)
+
+
+@pytest.mark.parametrize("name", [FLOOR, "fastemb"])
+@pytest.mark.parametrize("operation", FIRST_CALLS)
+def test_first_call(measure: Measure, folder: Path, operation: str, name: str) -> None:
+    floor = folder / "floor.py"
+    floor.write_text(NUMBA_FLOOR)
+    calls = {
+        "fastemb": process(folder, "-c", f"import numpy as np, fastemb; {FIRST_CALLS[operation]}"),
+        FLOOR: process(folder, str(floor)),
+    }
+    measure("new process", f"first {operation}, kernels cached", calls, name, agree=None, rounds=ROUNDS)
+
+
+@pytest.mark.parametrize("operation", FIRST_CALLS)
+def test_first_call_compiles(measure: Measure, tmp_path: Path, operation: str) -> None:
+    code = f"import numpy as np, fastemb; {FIRST_CALLS[operation]}"
+    calls = {"fastemb": process(tmp_path, "-c", code, FASTEMB_CACHE="0")}
+    measure("new process", f"first {operation}, nothing cached", calls, "fastemb", agree=None, rounds=3)

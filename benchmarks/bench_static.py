@@ -1,0 +1,90 @@
+"""Text to vectors: StaticModel.encode against WordLlama.embed, on WordLlama's own model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import fastemb
+
+from .corpora import Corpus
+from .measure import Measure, close, cores, equal
+
+OPERATION = "StaticModel.encode"
+RIVAL = "WordLlama"
+NORMALIZE = pytest.mark.parametrize("normalize", [False, True], ids=["raw", "normalized"])
+CONTENDERS = pytest.mark.parametrize("name", [RIVAL, "fastemb"])
+
+
+@pytest.fixture(scope="module")
+def model(word_llama: Any) -> fastemb.StaticModel:
+    """Ours, from the same files; it depends on the rival's fixture because both are skipped together."""
+    return fastemb.StaticModel.load()
+
+
+def contenders(
+    model: fastemb.StaticModel, word_llama: Any, texts: list[str], normalize: bool = False
+) -> dict[str, Callable[[], Any]]:
+    """Return both sides. WordLlama keeps its default of 64 texts a batch."""
+    return {
+        "fastemb": lambda: model.encode(texts, normalize=normalize),
+        RIVAL: lambda: word_llama.embed(texts, norm=normalize),
+    }
+
+
+def counts(model: fastemb.StaticModel, corpus: Corpus) -> dict[str, int]:
+    """Return what one call works through."""
+    tokens = model.tokenizer.encode_batch(corpus.texts, special="all").ids.size
+    return {"documents": len(corpus.texts), "bytes": corpus.size, "tokens": tokens}
+
+
+@CONTENDERS
+@NORMALIZE
+@pytest.mark.parametrize("corpus", ["lines", "glosses"], indirect=True)
+def test_many_texts(
+    measure: Measure, model: fastemb.StaticModel, word_llama: Any, corpus: Corpus, normalize: bool, name: str
+) -> None:
+    measure(
+        OPERATION,
+        corpus.name + (", normalized" if normalize else ""),
+        contenders(model, word_llama, corpus.texts, normalize),
+        name,
+        agree=close,
+        rounds=5,
+        counts=counts(model, corpus),
+        corpus=corpus.origin,
+    )
+
+
+@CONTENDERS
+@pytest.mark.parametrize("count", [1, 100])
+def test_few_texts(
+    measure: Measure, model: fastemb.StaticModel, word_llama: Any, lines: Corpus, count: int, name: str
+) -> None:
+    corpus = lines.first(count)
+    calls = contenders(model, word_llama, corpus.texts)
+    case = corpus.name if count > 1 else "1 English line"
+    measure(OPERATION, case, calls, name, agree=close, counts=counts(model, corpus), corpus=corpus.origin)
+
+
+@pytest.mark.skipif(cores() < 2, reason="needs two processors")
+@pytest.mark.parametrize("name", ["fastemb, 1 thread", "fastemb"])
+def test_two_threads(measure: Measure, model: fastemb.StaticModel, lines: Corpus, name: str) -> None:
+    def one_thread() -> Any:
+        with fastemb.num_threads(1):
+            return model.encode(lines.texts)
+
+    calls = {"fastemb": lambda: model.encode(lines.texts), "fastemb, 1 thread": one_thread}
+    measure(
+        f"{OPERATION} with 2 threads",
+        lines.name,
+        calls,
+        name,
+        agree=equal,
+        threads=2,
+        rounds=5,
+        counts=counts(model, lines),
+        corpus=lines.origin,
+    )

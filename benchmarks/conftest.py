@@ -1,0 +1,95 @@
+"""Fixtures of the benchmarks: thread settings, machine, corpora, rivals."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+# The Rust library behind tokenizers and WordLlama reads these once, when it first works on a batch; set any later
+# they would have no effect, and the rivals would run on all cores against one thread of ours. Nothing is set for
+# OpenMP or BLAS: no contender calls them, and fastemb takes its default number of threads from there.
+RIVAL_THREADS = {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+os.environ.update(RIVAL_THREADS)
+
+from . import corpora, measure, rivals  # noqa: E402
+
+PACKAGES = ("fastemb", "numpy", "numba", "llvmlite", "tokenizers", "wordllama", "pytest-benchmark")
+CORPORA: dict[str, Callable[[], corpora.Corpus]] = {
+    "lines": corpora.english_lines,
+    "glosses": corpora.wordnet_glosses,
+    "code": corpora.code_documents,
+    "one_word": corpora.one_word,
+}
+VOCABULARIES = {"wordllama": rivals.word_llama_vocabulary, "gpt2": rivals.gpt2_vocabulary}
+
+
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    """Add to the JSON whatever a reader needs to judge the numbers, or to get them again."""
+    machine_info["fastemb"] = {
+        "processor": machine_info.get("cpu", {}).get("brand_raw") or platform.processor() or platform.machine(),
+        "cores": measure.cores(),
+        "threads": {"fastemb": "1 where a row does not say otherwise"} | RIVAL_THREADS,
+        "versions": {"Python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "command": shlex.join(["pytest", *config.invocation_params.args]),
+    }
+
+
+def version(package: str) -> str:
+    """Return the version of an installed package."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+@pytest.fixture(scope="session")
+def copy_rates() -> dict[str, float]:
+    """How fast this machine copies, measured in the same run as everything else."""
+    return measure.copy_rates()
+
+
+@pytest.fixture(scope="session")
+def kept_results() -> dict[str, dict[str, Any]]:
+    """Results of the group of contenders that is being measured."""
+    return {}
+
+
+@pytest.fixture(name="measure")
+def measure_fixture(
+    benchmark: Any, copy_rates: dict[str, float], kept_results: dict[str, dict[str, Any]]
+) -> measure.Measure:
+    """Compare and time one contender."""
+    return measure.Measure(benchmark, copy_rates, kept_results)
+
+
+@pytest.fixture(scope="session")
+def corpus(request: pytest.FixtureRequest) -> corpora.Corpus:
+    """Return the corpus that a benchmark asked for by name."""
+    try:
+        return CORPORA[request.param]()
+    except corpora.MissingCorpusError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def lines() -> corpora.Corpus:
+    """English lines, of which small benchmarks take the first."""
+    return corpora.english_lines()
+
+
+@pytest.fixture(scope="session")
+def vocabulary(request: pytest.FixtureRequest) -> rivals.Vocabulary:
+    """Return the vocabulary that a benchmark asked for by name."""
+    return VOCABULARIES[request.param]()
+
+
+@pytest.fixture(scope="session")
+def word_llama() -> Any:
+    """Return the rival of StaticModel."""
+    return rivals.word_llama()

