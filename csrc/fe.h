@@ -65,7 +65,7 @@ typedef struct fe_model {
 typedef struct fe_done {
     int64_t texts; /* texts complete, counted from the first one of this call */
     int64_t bytes; /* bytes of UTF-8 these texts take */
-    int64_t ids;   /* ids these texts gave */
+    int64_t ids;   /* ids in the output after these texts: those that were there before, and theirs */
     int64_t token; /* FE_SPECIAL: the added token that was refused; else -1 */
 } fe_done;
 
@@ -77,15 +77,15 @@ void fe_tokenizer_free(fe_tokenizer *tokenizer);
 
 /* Encodes texts that lie one after another in utf8; text i has char_counts[i] code points.
  *
- * actions has one fe_token_action for each added token. ids has room for capacity ids; ids may be NULL,
- * which counts without writing. row_ends[i] receives the number of ids up to the end of text i, counted
- * from the start of this call. With FE_FULL the texts before done->texts are complete and valid: call
- * again from there with more room. Bytes that are no valid UTF-8 are read one by one as U+FFFD would be:
- * never out of bounds, whatever the input.
+ * actions has one fe_token_action for each added token. ids has room for capacity ids, of which the first
+ * `used` are taken: new ones go behind them; ids may be NULL, which counts without writing. row_ends[i]
+ * receives the number of ids in the output after text i. With FE_FULL the texts before done->texts are
+ * complete and valid: call again from there with more room. Bytes that are no valid UTF-8 are read one by
+ * one as U+FFFD would be: never out of bounds, whatever the input.
  */
 fe_status fe_encode(const fe_tokenizer *tokenizer, const uint8_t *utf8, int64_t size,
                     const int64_t *char_counts, int64_t texts, const uint8_t *actions, int32_t *ids,
-                    int64_t capacity, int64_t *row_ends, fe_done *done);
+                    int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done);
 
 /* The class of a code point under the GPT-2 pattern: 0 other, 1 letter, 2 number, 3 white space. */
 int32_t fe_code_class(uint32_t code);

@@ -281,12 +281,12 @@ static const uint8_t *text_end(const uint8_t *p, const uint8_t *end, int64_t cha
 }
 
 fe_status fe_encode(const fe_tokenizer *t, const uint8_t *utf8, int64_t size, const int64_t *char_counts,
-                    int64_t texts, const uint8_t *actions, int32_t *ids, int64_t capacity,
-                    int64_t *row_ends, fe_done *done) {
-    encoder e = {.t = t, .actions = actions, .ids = ids, .capacity = capacity, .refused = -1};
+                    int64_t texts, const uint8_t *actions, int32_t *ids, int64_t used,
+                    int64_t capacity, int64_t *row_ends, fe_done *done) {
+    encoder e = {.t = t, .actions = actions, .ids = ids, .capacity = capacity, .written = used, .refused = -1};
     const uint8_t *p = utf8, *const end = utf8 + size;
     fe_status status = FE_OK;
-    *done = (fe_done){0, 0, 0, -1};
+    *done = (fe_done){0, 0, used, -1};
     for (int64_t i = 0; i < texts; i++) {
         const uint8_t *const next = text_end(p, end, char_counts[i]);
         e.count = 0;

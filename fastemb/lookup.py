@@ -1,5 +1,7 @@
 """Rows of a table by id: ``gather``."""
 
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -99,20 +101,29 @@ def _in_reach(out: npt.NDArray[Any], ids: npt.NDArray[Any]) -> bool:
     return bool(out.flags.c_contiguous) or (ids.ndim == 1 and _arrays.rows_in_order(out))
 
 
+@cache
+def _kernels() -> ModuleType:
+    """Import the kernels when they are first needed: they bring Numba with them."""
+    from ._cpu import lookup
+
+    return lookup
+
+
 def _copy_rows(source: npt.NDArray[Any], index: npt.NDArray[Any], mode: str, target: npt.NDArray[Any]) -> int:
     """Check the ids and copy their rows; return the first bad position, or -1."""
-    from ._cpu.lookup import gather_rows
-
     V, N = source.shape[0], index.size
     size = _arrays.size_of(source.shape[1:]) * source.dtype.itemsize
     in_order = _arrays.rows_in_order(source)
     apart = target.strides[0] if index.ndim == 1 and N > 1 else size
-    tag = index.dtype.type(0)
+    tag, gather_rows = index.dtype.type(0), _kernels().gather_rows
     check = N if mode == "raise" else 0
     base, start, goal = _arrays.address(source), _arrays.address(index), _arrays.address(target)
 
     def copy(first: int, last: int, check: int = 0) -> int:
-        return gather_rows(tag, base, source.strides[0], size, V, start, _MODES[mode], goal, apart, check, first, last)
+        bad: int = gather_rows(
+            tag, base, source.strides[0], size, V, start, _MODES[mode], goal, apart, check, first, last
+        )
+        return bad
 
     if not in_order:
         bad = copy(0, 0, check)

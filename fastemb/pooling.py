@@ -1,6 +1,8 @@
 """One vector for each bag of ids: ``embedding_bag``."""
 
 from bisect import bisect_left
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -91,13 +93,11 @@ def embedding_bag(
         _arrays.require_float(out, "out")
     index = _arrays.as_index(given, V)
     call = _Bags(source, index, ends, mode == "mean", bool(normalize))
-    bad = call.first_bad()
+    result = np.empty(shape, source.dtype.newbyteorder("=")) if out is None else out
+    bad = call.write(result)
     if bad >= 0:
         _arrays.raise_out_of_range(given, bad, V)
-    if out is None:
-        out = np.empty(shape, source.dtype.newbyteorder("="))
-    call.write(out)
-    return out
+    return result
 
 
 def _bags(ids: Any, offsets: Any) -> tuple[_Array, _Array]:
@@ -120,6 +120,14 @@ def _bags(ids: Any, offsets: Any) -> tuple[_Array, _Array]:
     return given, _arrays.as_offsets(offsets, given.size)
 
 
+@cache
+def _kernels() -> ModuleType:
+    """Import the kernels when they are first needed: they bring Numba with them."""
+    from ._cpu import pooling
+
+    return pooling
+
+
 class _Bags:
     """One call to the kernel: its arguments as addresses, and the arrays they belong to, kept alive."""
 
@@ -134,35 +142,36 @@ class _Bags:
         self._at = tuple(map(_arrays.address, (self._table, self._index, self._offsets)))
 
     def _kernel(self, out: int, apart: int, start: int, stop: int, check: int = 0) -> int:
-        from ._cpu.pooling import bag_rows
-
         table, index = self._table, self._index
         # The bits of a float16 are an uint16 to Numba, which has no float16 on the CPU.
         element = np.uint16(0) if table.dtype.itemsize == 2 else self.sum_dtype.type(0)
-        return bag_rows(
-            element, index.dtype.type(0), self._at[0], table.strides[0], table.shape[0],
-            self._at[1], self._at[2], table.shape[1], out, apart,
-            self._mean, self._normalize, check, index.size - 1, start, stop,
+        rows, ids, offsets = self._at
+        bad: int = _kernels().bag_rows(
+            element, index.dtype.type(0), rows, table.strides[0], table.shape[0], ids, offsets, table.shape[1],
+            out, apart, self._mean, self._normalize, check, index.size - 1, start, stop,
         )  # fmt: skip
+        return bad
 
-    def first_bad(self) -> int:
-        """Return the first position whose id is out of range, or -1."""
-        return self._kernel(0, 0, 0, 0, self._index.size)
-
-    def write(self, out: _Array) -> None:
-        """Write all bags; the ids must have been checked."""
-        if not (self._table.dtype.isnative and _arrays.rows_in_order(self._table)):
-            self._keep_rows_needed()
+    def write(self, out: _Array) -> int:
+        """Write all bags; return the first position whose id is out of range, or -1. Then nothing is written."""
         S, D = out.shape
-        size = self._table.dtype.itemsize
-        cost = self._index.size * D * size + S * D * out.dtype.itemsize
-        cuts = self._cuts(_threads.parts(cost, S))
+        readable = self._table.dtype.isnative and _arrays.rows_in_order(self._table)
         direct = out.dtype == self.sum_dtype and out.dtype.isnative and _arrays.rows_in_order(out)
-        if not direct:
-            _threads.run(lambda start, stop: self._write_cast(out, start, stop), cuts)
-            return
+        cost = self._index.size * D * self._table.dtype.itemsize + S * D * out.dtype.itemsize
+        ranges = _threads.parts(cost, S)
         base, apart = _arrays.address(out), out.strides[0]
-        _threads.run(lambda start, stop: self._kernel(base, apart, start, stop), cuts)
+        if ranges == 1 and readable and direct:  # small calls: one visit to the kernel checks and writes
+            return self._kernel(base, apart, 0, S, self._index.size)
+        bad = self._kernel(0, 0, 0, 0, self._index.size)
+        if bad >= 0:
+            return bad
+        if not readable:
+            self._keep_rows_needed()
+        if direct:
+            _threads.run(lambda start, stop: self._kernel(base, apart, start, stop), self._cuts(ranges))
+        else:
+            _threads.run(lambda start, stop: self._write_cast(out, start, stop), self._cuts(ranges))
+        return -1
 
     def _write_cast(self, out: _Array, start: int, stop: int) -> None:
         """Write bags through a scratch of sums, which is rounded to the result while it is in the cache."""
@@ -178,9 +187,7 @@ class _Bags:
     def _cast(self, sums: _Array, out: _Array) -> None:
         """Round sums to the result: float16 by a kernel, since NumPy takes 2.5 ns a number; else by NumPy."""
         if out.dtype == np.float16 and sums.dtype == np.float32 and _arrays.rows_in_order(out):
-            from ._cpu.pooling import narrow_rows
-
-            narrow_rows(_arrays.address(sums), out.shape[1], _arrays.address(out), out.strides[0], len(out))
+            _kernels().narrow_rows(_arrays.address(sums), out.shape[1], _arrays.address(out), out.strides[0], len(out))
             return
         # Infinities of a smaller type are results like others. The state is that of this thread alone.
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):

@@ -6,15 +6,16 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ._text.bpe_model import BpeModel
+from ._text.core import Core, SpecialTokenFound
+from ._text.gpt2_files import read_gpt2_files
+from ._text.tokenizer_json import read_tokenizer_json
 from .ragged import Ragged
-
-if TYPE_CHECKING:
-    from ._text.bpe_model import BpeModel
 
 __all__ = ["Tokenizer"]
 
@@ -58,8 +59,6 @@ class Tokenizer:
     """
 
     def __init__(self, model: BpeModel) -> None:
-        from ._text.core import Core
-
         self._model = model
         self._core = Core(model)
         self._fixed_actions = {
@@ -90,9 +89,6 @@ class Tokenizer:
         ValueError
             The file is damaged, or asks for something that is not supported; the message says where and what.
         """
-        from ._text.gpt2_files import read_gpt2_files
-        from ._text.tokenizer_json import read_tokenizer_json
-
         place = Path(path)
         if place.is_file():
             return cls(read_tokenizer_json(place))
@@ -167,7 +163,7 @@ class Tokenizer:
         ids, offsets = self._guarded(self._core.encode, texts, actions)
         if template and (self._model.before or self._model.after):
             ids, offsets = _surround(ids, offsets, self._model.before, self._model.after)
-        return Ragged(ids, offsets)
+        return Ragged._trusted(ids, offsets)
 
     def count(self, text: str, *, special: str | Iterable[str] = "none") -> int:
         """Return ``len(encode(text, special=special))`` without making the ids.
@@ -265,7 +261,7 @@ class Tokenizer:
 
     def __repr__(self) -> str:
         kind = "byte level" if self._model.byte_level else "characters"
-        return f"<Tokenizer: BPE, {kind}, {self.vocab_size} ids, {len(self._model.merges)} merges>"
+        return f"<Tokenizer: BPE, {kind}, {self.vocab_size} ids, {self._model.merges.left.size} merges>"
 
     def _actions(self, special: str | Iterable[str]) -> bytes:
         """Return what to do with each added token."""
@@ -282,8 +278,6 @@ class Tokenizer:
 
     def _guarded(self, call: Callable[[Sequence[str], bytes], T], texts: Sequence[str], actions: bytes) -> T:
         """Call the core; a token that was to be refused becomes a ValueError that says where it stands."""
-        from ._text.core import SpecialTokenFound
-
         try:
             return call(texts, actions)
         except SpecialTokenFound as found:

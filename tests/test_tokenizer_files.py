@@ -185,9 +185,9 @@ def gpt2_copy(tmp_path, gpt2_folder, encoder=None, merges=None):
     ("merges", "message"),
     [
         (b"#version: 0.2\n\xc4\xa0 t\n\xff\n", r"vocab\.bpe: not UTF-8"),
-        (b"#version: 0.2\n\xc4\xa0 t\nabc\n", r"vocab\.bpe, line 3: 'abc' is not a pair"),
-        (b"#version: 0.2\na b c\n", r"vocab\.bpe, line 2: 'a b c' is not a pair"),
-        (b"q \xc4\xa0zzz\n", r"vocab\.bpe, line 1: .* is not a pair of tokens that make a token"),
+        (b"#version: 0.2\n\xc4\xa0 t\nabc\n", r"vocab\.bpe: damaged merge list: merge 1, 'abc', is not a pair"),
+        (b"#version: 0.2\na b c\n", r"vocab\.bpe: damaged merge list: merge 0, 'a b c', is not a pair"),
+        (b"q \xc4\xa0zzz\n", r"vocab\.bpe: damaged merge list: merge 0, .* needs 'Ġzzz'"),
     ],
 )
 def test_damaged_gpt2_merges(tmp_path, gpt2_folder, merges, message):
@@ -201,7 +201,8 @@ def test_damaged_gpt2_merges(tmp_path, gpt2_folder, merges, message):
         (b"{", r"encoder\.json: not valid JSON"),
         (b"[]", r"encoder\.json: expected a JSON object"),
         (b'{"a": 0}', r"encoder\.json: no token for the byte 0x00 \(255 bytes missing\)"),
-        (b'{"a": 1.5}', r"encoder\.json: token 'a' has the id 1\.5"),
+        (b'{"a": 1.5}', r"encoder\.json: damaged vocabulary: token 'a' has the id 1\.5"),
+        (b'{"a": 1, "b": 1}', r"encoder\.json: damaged vocabulary: two tokens"),
     ],
 )
 def test_damaged_gpt2_vocabulary(tmp_path, gpt2_folder, encoder, message):

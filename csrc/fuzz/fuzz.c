@@ -151,21 +151,21 @@ static void check_encode(const fe_tokenizer *tokenizer) {
     memcpy(exact, block, (size_t)size);
     fe_done done, counted, part;
     const int64_t room = 4 * TEXT * TEXTS;
-    const fe_status status = fe_encode(tokenizer, exact, size, chars, texts, actions, ids, room, ends, &done);
+    const fe_status status = fe_encode(tokenizer, exact, size, chars, texts, actions, ids, 0, room, ends, &done);
     CHECK(status == FE_OK || status == FE_SPECIAL || (!valid && status == FE_BAD_TEXT));
     CHECK(status == FE_OK ? done.texts == texts : done.texts < texts);
     CHECK((status == FE_SPECIAL) == (done.token >= 0));
-    CHECK(fe_encode(tokenizer, exact, size, chars, texts, actions, NULL, 0, ends_again, &counted) == status);
+    CHECK(fe_encode(tokenizer, exact, size, chars, texts, actions, NULL, 0, 0, ends_again, &counted) == status);
     CHECK(counted.ids == done.ids && counted.texts == done.texts && counted.bytes == done.bytes);
 
     int64_t texts_done = 0, bytes_done = 0, ids_done = 0; /* again, with hardly any room */
-    for (int64_t less = rnd(40);; less = 2 * less + 1) {
+    for (int64_t more = rnd(40);; more = 2 * more + 1) {
+        const int64_t capacity = ids_done + more < room ? ids_done + more : room;
         const fe_status s = fe_encode(tokenizer, exact + bytes_done, size - bytes_done, chars + texts_done,
-                                      texts - texts_done, actions, again + ids_done,
-                                      less < room - ids_done ? less : room - ids_done, ends_again, &part);
+                                      texts - texts_done, actions, again, ids_done, capacity, ends_again, &part);
         CHECK(s == FE_FULL || s == status);
-        for (int64_t i = 0; i < part.texts; i++) CHECK(ends[texts_done + i] == ids_done + ends_again[i]);
-        texts_done += part.texts, bytes_done += part.bytes, ids_done += part.ids;
+        CHECK(memcmp(ends + texts_done, ends_again, (size_t)part.texts * sizeof *ends) == 0);
+        texts_done += part.texts, bytes_done += part.bytes, ids_done = part.ids;
         if (s != FE_FULL) break;
     }
     CHECK(texts_done == done.texts && ids_done == done.ids);

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import add, methodcaller
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 MARK = "\u2581"  # the lower one eighth block: SentencePiece writes it where a space stood
 
@@ -22,6 +29,18 @@ BYTE_CHARS = _byte_chars()
 CHAR_BYTES = {char: byte for byte, char in enumerate(BYTE_CHARS)}
 
 
+class DamagedVocabularyError(ValueError):
+    """A vocabulary that cannot be right; the reader adds the file's name."""
+
+
+class Merges(NamedTuple):
+    """The merge list as ids, each of shape (M,): the position is the priority."""
+
+    left: npt.NDArray[np.int32]
+    right: npt.NDArray[np.int32]
+    result: npt.NDArray[np.int32]
+
+
 @dataclass(frozen=True)
 class AddedToken:
     """A token matched in the text before anything else sees it."""
@@ -37,7 +56,7 @@ class BpeModel:
     """One BPE vocabulary of either kind; the fields are those of a `tokenizer.json`."""
 
     vocab: dict[str, int]
-    merges: list[tuple[str, str]]  # the position is the priority
+    merges: Merges
     byte_level: bool  # symbols are bytes written as BYTE_CHARS, else characters
     split_gpt2: bool = False  # byte level: pieces are cut by GPT-2's pattern
     add_prefix_space: bool = False  # byte level
@@ -58,8 +77,9 @@ class BpeModel:
 
         Then no token lies across the start of a run of marks, and a text may be cut there before it is merged.
         """
-        joined = (left + right for left, right in self.merges)
-        return MARK in self.vocab and not any(MARK in token.lstrip(MARK) for token in joined if MARK in token)
+        made = set(self.merges.result.tolist())
+        marked = (token for token, id in self.vocab.items() if MARK in token and id in made)
+        return MARK in self.vocab and not any(MARK in token.lstrip(MARK) for token in marked)
 
     def token_bytes(self) -> dict[int, bytes]:
         """Return the bytes that each id decodes to."""
@@ -80,3 +100,60 @@ class BpeModel:
             except ValueError:
                 pass
         return (token.replace(MARK, " ") if self.mark_to_space else token).encode()
+
+
+def is_id(id: Any) -> bool:
+    """Return whether `id` is an integer that the C core can hold."""
+    return type(id) is int and 0 <= id < 2**31 - 1
+
+
+def is_text(text: Any) -> bool:
+    """Return whether `text` is a str that has a UTF-8 form: JSON's escapes can write lone surrogates."""
+    try:
+        return isinstance(text, str) and text.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def check_vocab(vocab: Any) -> dict[str, int]:
+    """Return the vocabulary if it maps token strings to ids."""
+    if not isinstance(vocab, dict) or not vocab:
+        raise DamagedVocabularyError("its vocabulary is missing or empty")
+    if not all(map(is_id, vocab.values())):
+        token, id = next(item for item in vocab.items() if not is_id(item[1]))
+        raise DamagedVocabularyError(f"token {token!r} has the id {id!r}, not an integer from 0 to 2**31 - 2")
+    if len(set(vocab.values())) != len(vocab):
+        raise DamagedVocabularyError("two tokens of its vocabulary share an id")
+    if not is_text("".join(vocab)):
+        raise DamagedVocabularyError("a token of its vocabulary holds half a surrogate pair")
+    return vocab
+
+
+def read_merges(merges: Any, vocab: dict[str, int]) -> Merges:
+    """Return the merges as ids, from either form the format has: ``"a b"`` or ``["a", "b"]``."""
+    if not isinstance(merges, list):
+        raise DamagedVocabularyError("its merges are missing")
+    # Each step is one pass at C speed, and no list a merge is made: a file has some hundred thousand of them.
+    if {*map(type, merges)} == {str}:
+        sizes = {*map(methodcaller("count", " "), merges)} - {1}
+        flat = " ".join(merges).split(" ")
+    else:
+        sizes = {*map(len, merges)} - {2}
+        flat = list(chain.from_iterable(merges))
+    if sizes:
+        rank = next(i for i, pair in enumerate(merges) if len(pair.split(" ") if isinstance(pair, str) else pair) != 2)
+        raise DamagedVocabularyError(f"merge {rank}, {merges[rank]!r}, is not a pair")
+    left, right = flat[::2], flat[1::2]
+    tokens = left, right, list(map(add, left, right))
+    try:
+        return Merges(*(_ids(vocab, part) for part in tokens))
+    except KeyError as error:
+        missing = error.args[0]
+        rank = min(part.index(missing) for part in tokens if missing in part)
+        raise DamagedVocabularyError(
+            f"merge {rank}, {merges[rank]!r}, needs {missing!r}, which is not in the vocabulary"
+        ) from None
+
+
+def _ids(vocab: dict[str, int], tokens: Sequence[str]) -> npt.NDArray[np.int32]:
+    return np.fromiter(map(vocab.__getitem__, tokens), np.int32, len(tokens))

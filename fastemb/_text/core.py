@@ -64,38 +64,36 @@ class Core:
 
         `actions` holds one fe_token_action for each added token.
         """
-        offsets = np.zeros(len(texts) + 1, np.int64)
-        ids = np.empty(0, np.int32)
-        count = first = 0
+        offsets = np.empty(len(texts) + 1, np.int64)
+        offsets[0] = used = first = 0
+        ids: Ids | None = None
         for utf8, chars in _blocks(texts):
-            at = 0  # texts of this block that are done
-            while at < chars.size:
-                # Room for what texts usually give; a block that needs more doubles it.
-                ids = _reserve(ids, count, len(utf8) + chars.size)
-                done, status = self._call(utf8, chars[at:], actions, ids[count:], offsets[first + at + 1 :])
-                offsets[first + at + 1 : first + at + 1 + done.texts] += count
-                count += done.ids
-                at += done.texts
-                utf8 = utf8[done.bytes :]
-                if status == lib.FE_FULL:
-                    ids = _reserve(ids, count, 2 * (ids.size - count) + 64)
-                elif status != lib.FE_OK:
-                    self._fail(status, done, first + at)
-            first += chars.size
-        return _shrink(ids, count), offsets
+            # Room for what texts usually give. Where one needs more, C stops before it and goes on in twice the room.
+            ids = _reserve(ids, used, len(utf8) + chars.size)
+            done, status = self._call(utf8, chars, actions, ids, used, offsets[first + 1 :])
+            while status == lib.FE_FULL:
+                utf8, chars, first, used = utf8[done.bytes :], chars[done.texts :], first + done.texts, done.ids
+                ids = _reserve(ids, used, 2 * (ids.size - used) + 64)
+                done, status = self._call(utf8, chars, actions, ids, used, offsets[first + 1 :])
+            first, used = first + done.texts, done.ids
+            if status != lib.FE_OK:
+                self._fail(status, done, first)
+        return _shrink(_reserve(ids, used, 0), used), offsets
 
     def count(self, texts: Sequence[str], actions: bytes) -> int:
         """Return the number of ids that `encode` would give, without making them."""
         total = first = 0
         for utf8, chars in _blocks(texts):
-            done, status = self._call(utf8, chars, actions, None, np.empty(chars.size, np.int64))
+            done, status = self._call(utf8, chars, actions, None, 0, np.empty(chars.size, np.int64))
             if status != lib.FE_OK:
                 self._fail(status, done, first + done.texts)
             total += done.ids
             first += chars.size
         return total
 
-    def _call(self, utf8: bytes, chars: Offsets, actions: bytes, ids: Ids | None, ends: Offsets) -> tuple[Any, int]:
+    def _call(
+        self, utf8: bytes, chars: Offsets, actions: bytes, ids: Ids | None, used: int, ends: Offsets
+    ) -> tuple[Any, int]:
         done = ffi.new("fe_done *")
         status = lib.fe_encode(
             self._handle,
@@ -105,6 +103,7 @@ class Core:
             chars.size,
             ffi.from_buffer("uint8_t[]", actions),
             ffi.NULL if ids is None else ffi.from_buffer("int32_t[]", ids, require_writable=True),
+            used,
             0 if ids is None else ids.size,
             ffi.from_buffer("int64_t[]", ends, require_writable=True),
             done,
@@ -141,8 +140,10 @@ def _repair(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _reserve(ids: Ids, used: int, more: int) -> Ids:
+def _reserve(ids: Ids | None, used: int, more: int) -> Ids:
     """Return `ids` with room for `more` behind the first `used`, at least doubled where it has to grow."""
+    if ids is None:
+        return np.empty(more, np.int32)
     if ids.size - used >= more:
         return ids
     grown = np.empty(max(used + more, 2 * ids.size), np.int32)
@@ -160,8 +161,8 @@ def _spec(model: BpeModel) -> tuple[Any, list[Any]]:
     vocab = model.vocab
     keep: list[Any] = []
 
-    def ints(values: Sequence[int], kind: str = "int32_t") -> Any:
-        keep.append(np.array(values, kind.removesuffix("_t")))
+    def ints(values: npt.ArrayLike, kind: str = "int32_t") -> Any:
+        keep.append(np.asarray(values, kind.removesuffix("_t")))
         return ffi.from_buffer(f"{kind}[]", keep[-1])
 
     chars = {} if model.byte_level else {token: id for token, id in vocab.items() if len(token) == 1}
@@ -183,10 +184,10 @@ def _spec(model: BpeModel) -> tuple[Any, list[Any]]:
         {
             "flags": sum(flag for flag, on in flags.items() if on),
             "unk_id": -1 if model.unk_token is None else vocab[model.unk_token],
-            "merges": len(model.merges),
-            "merge_left": ints([vocab[left] for left, _ in model.merges]),
-            "merge_right": ints([vocab[right] for _, right in model.merges]),
-            "merge_result": ints([vocab[left + right] for left, right in model.merges]),
+            "merges": model.merges.left.size,
+            "merge_left": ints(model.merges.left),
+            "merge_right": ints(model.merges.right),
+            "merge_result": ints(model.merges.result),
             "chars": len(chars),
             "char_codes": ints([ord(token) for token in chars], "uint32_t"),
             "char_ids": ints(list(chars.values())),

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .bpe_model import MARK, AddedToken, BpeModel
+from .bpe_model import MARK, AddedToken, BpeModel, DamagedVocabularyError, check_vocab, is_id, is_text, read_merges
 
 Json = dict[str, Any]
 
@@ -35,7 +35,7 @@ def read_tokenizer_json(path: Path) -> BpeModel:
         return _read(data)
     except _Unsupported as error:
         raise ValueError(f"{path}: not supported yet: {error}") from None
-    except _Damaged as error:
+    except DamagedVocabularyError as error:
         raise ValueError(f"{path}: damaged tokenizer file: {error}") from None
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         # Only shapes that the checks below do not foresee come here: a list where an object belongs, say.
@@ -57,14 +57,10 @@ class _Unsupported(Exception):
     pass
 
 
-class _Damaged(Exception):
-    pass
-
-
 def _read(data: Json) -> BpeModel:
     model = data.get("model")
     if not isinstance(model, dict):
-        raise _Damaged("it has no 'model'")
+        raise DamagedVocabularyError("it has no 'model'")
     kind = model.get("type", "BPE" if "merges" in model else None)
     if kind != "BPE":
         raise _Unsupported(f"model type {kind!r}; only 'BPE' is")
@@ -74,10 +70,10 @@ def _read(data: Json) -> BpeModel:
     vocab = check_vocab(model.get("vocab"))
     unk_token = model.get("unk_token")
     if unk_token is not None and unk_token not in vocab:
-        raise _Damaged(f"unk_token {unk_token!r} is not in the vocabulary")
+        raise DamagedVocabularyError(f"unk_token {unk_token!r} is not in the vocabulary")
     fields: Json = {
         "vocab": vocab,
-        "merges": check_merges(model.get("merges"), vocab),
+        "merges": read_merges(model.get("merges"), vocab),
         "unk_token": unk_token,
         "fuse_unk": bool(model.get("fuse_unk")),
         "byte_fallback": bool(model.get("byte_fallback")),
@@ -88,45 +84,6 @@ def _read(data: Json) -> BpeModel:
         raise _Unsupported("a ByteLevel pre-tokenizer together with byte_fallback or with a normalizer")
     has_normalizer = fields["prepend_mark"] or fields["space_to_mark"]
     return BpeModel(**fields, added=_added(data.get("added_tokens"), vocab, has_normalizer))
-
-
-def check_vocab(vocab: Any) -> dict[str, int]:
-    """Return the vocabulary if it maps token strings to ids."""
-    if not isinstance(vocab, dict) or not vocab:
-        raise _Damaged("its vocabulary is missing or empty")
-    for token, id in vocab.items():
-        if not is_id(id):
-            raise _Damaged(f"token {token!r} has the id {id!r}, not an integer from 0 to 2**31 - 2")
-    if len(set(vocab.values())) != len(vocab):
-        raise _Damaged("two tokens of its vocabulary share an id")
-    if not is_text("".join(vocab)):
-        raise _Damaged("a token of its vocabulary holds half a surrogate pair")
-    return vocab
-
-
-def is_id(id: Any) -> bool:
-    """Return whether `id` is an integer that the C core can hold."""
-    return type(id) is int and 0 <= id < 2**31 - 1
-
-
-def is_text(text: Any) -> bool:
-    """Return whether `text` is a str that has a UTF-8 form: JSON's escapes can write lone surrogates."""
-    return isinstance(text, str) and not any("\ud800" <= char <= "\udfff" for char in set(text))
-
-
-def check_merges(merges: Any, vocab: dict[str, int]) -> list[tuple[str, str]]:
-    """Return the merges as pairs, from either form the format has: ``"a b"`` or ``["a", "b"]``."""
-    if not isinstance(merges, list):
-        raise _Damaged("its merges are missing")
-    pairs: list[Any] = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
-    for rank, pair in enumerate(pairs):
-        if len(pair) != 2:
-            raise _Damaged(f"merge {rank}, {merges[rank]!r}, is not a pair")
-        left, right = pair
-        if left not in vocab or right not in vocab or left + right not in vocab:
-            missing = next(token for token in (left, right, left + right) if token not in vocab)
-            raise _Damaged(f"merge {rank}, {merges[rank]!r}, needs {missing!r}, which is not in the vocabulary")
-    return pairs
 
 
 def _parts(node: Any, sequence: str, members: str) -> list[Json]:
@@ -189,7 +146,7 @@ def _template(node: Any) -> Json:
             else:
                 ids = step["special_tokens"][part["SpecialToken"]["id"]]["ids"]
                 if not all(map(is_id, ids)):
-                    raise _Damaged(f"its template puts {ids!r} around a text")
+                    raise DamagedVocabularyError(f"its template puts {ids!r} around a text")
                 side.extend(ids)
     return {"before": before, "after": after}
 
@@ -201,7 +158,7 @@ def _added(tokens: Any, vocab: dict[str, int], has_normalizer: bool) -> list[Add
         if not content:
             continue  # the format's own engine passes over it too
         if not is_text(content) or not is_id(id):
-            raise _Damaged(f"added token {content!r} has the id {id!r}")
+            raise DamagedVocabularyError(f"added token {content!r} has the id {id!r}")
         for setting in ("single_word", "lstrip", "rstrip"):
             if token.get(setting):
                 raise _Unsupported(f"added token {content!r} with {setting}")
@@ -209,6 +166,6 @@ def _added(tokens: Any, vocab: dict[str, int], has_normalizer: bool) -> list[Add
         if late and has_normalizer:
             raise _Unsupported(f"added token {content!r} with normalized, behind a normalizer")
         if vocab.get(content, id) != id:
-            raise _Damaged(f"added token {content!r} has the id {id}, in the vocabulary {vocab[content]}")
+            raise DamagedVocabularyError(f"added token {content!r} has the id {id}, in the vocabulary {vocab[content]}")
         added.append(AddedToken(content, id, bool(token.get("special")), late))
     return added
