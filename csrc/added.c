@@ -49,6 +49,7 @@ fe_status fe_added_init(fe_added *added, const fe_model *model, uint8_t late) {
             node = child != NONE ? child : new_node(added, node, byte);
         }
         added->nodes[node].token = (int32_t)token;
+        added->distinct += !added->starts[model->added_bytes[first]];
         added->starts[model->added_bytes[first]] = true;
     }
     return FE_OK;
@@ -56,10 +57,17 @@ fe_status fe_added_init(fe_added *added, const fe_model *model, uint8_t late) {
 
 void fe_added_clear(fe_added *added) { free(added->nodes); }
 
+/* The first byte at or behind p with which some token starts; NULL if there is none. */
+static const uint8_t *find_start(const fe_added *added, const uint8_t *p, const uint8_t *end) {
+    /* Most vocabularies write all of theirs as <...>: memchr looks at many bytes at once. */
+    if (added->distinct == 1) return p < end ? memchr(p, added->nodes[added->nodes[0].child].byte, (size_t)(end - p)) : NULL;
+    while (p < end && !added->starts[*p]) p++;
+    return p < end ? p : NULL;
+}
+
 bool fe_added_find(const fe_added *added, const uint8_t *p, const uint8_t *end, fe_match *match) {
     if (added->count <= 1) return false;
-    for (; p < end; p++) {
-        if (!added->starts[*p]) continue;
+    for (; (p = find_start(added, p, end)); p++) {
         bool found = false;
         int32_t node = 0;
         for (const uint8_t *q = p; q < end && (node = child_of(added, node, *q)) != NONE; q++) {

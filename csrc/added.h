@@ -11,6 +11,7 @@ typedef struct fe_added {
     struct fe_node *nodes;
     int32_t count;
     bool starts[256]; /* some token starts with this byte */
+    int32_t distinct; /* how many bytes do */
 } fe_added;
 
 /* Where an added token stands. */

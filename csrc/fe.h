@@ -1,8 +1,8 @@
 /* fe.h: the whole interface of the C core. cffi reads this file as it stands, so it holds plain
  * declarations only: no macros, no conditionals around code.
  *
- * Rules that hold for every function: no globals, no Python, no stdio; a handle is read-only once made,
- * so any number of threads may use one; buffers belong to the caller and come with their capacity; every
+ * Rules that hold for every function: no globals, no Python, no stdio; a tokenizer is read-only once made,
+ * so any number of threads may use one; a cache serves one thread at a time; buffers belong to the caller and come with their capacity; every
  * function answers with a status, and results go through pointers at the end of the argument list.
  */
 #ifndef FE_H
@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 typedef struct fe_tokenizer fe_tokenizer;
+typedef struct fe_cache fe_cache;
 
 typedef enum fe_status {
     FE_OK = 0,
@@ -30,7 +31,7 @@ enum fe_flags {
     FE_ADD_SPACE = 4,     /* byte level: put a space before a segment that does not start with one */
     FE_PREPEND = 8,       /* characters: put U+2581 before every segment that is not empty */
     FE_SPACE_MARK = 16,   /* characters: read a space as U+2581 */
-    FE_CUT_MARKS = 32,    /* characters: no merge joins U+2581 to a symbol before it, so cut there */
+    FE_CUT = 32,          /* characters: byte symbols and the unknown one never merge, so cut by pairs */
     FE_BYTE_FALLBACK = 64, /* characters: one that is no symbol becomes its UTF-8 bytes, if all are symbols */
     FE_FUSE_UNK = 128     /* a run of unknown symbols is one unknown token */
 };
@@ -54,6 +55,9 @@ typedef struct fe_model {
     const uint32_t *char_codes;
     const int32_t *char_ids;
     const int32_t *byte_ids;      /* 256 ids, -1 where a byte is no symbol */
+    int64_t pairs;                /* FE_CUT: code points side by side inside a token that merging makes */
+    const uint32_t *pair_left;
+    const uint32_t *pair_right;
     int64_t added;                /* added tokens: bytes one after another, added + 1 offsets */
     const uint8_t *added_bytes;
     const int64_t *added_offsets;
@@ -75,15 +79,23 @@ fe_status fe_tokenizer_new(const fe_model *model, fe_tokenizer **out);
 /* Frees a tokenizer; NULL is allowed. */
 void fe_tokenizer_free(fe_tokenizer *tokenizer);
 
+/* Makes room to remember what pieces became, in at most `bytes` bytes (at least 4096): all that it will
+ * ever take. It may be used with one tokenizer only. On any status but FE_OK, *out is NULL. */
+fe_status fe_cache_new(int64_t bytes, fe_cache **out);
+
+/* Frees a cache; NULL is allowed. */
+void fe_cache_free(fe_cache *cache);
+
 /* Encodes texts that lie one after another in utf8; text i has char_counts[i] code points.
  *
+ * cache may be NULL: the ids are the same with it and without.
  * actions has one fe_token_action for each added token. ids has room for capacity ids, of which the first
  * `used` are taken: new ones go behind them; ids may be NULL, which counts without writing. row_ends[i]
  * receives the number of ids in the output after text i. With FE_FULL the texts before done->texts are
  * complete and valid: call again from there with more room. Bytes that are no valid UTF-8 are read one by
  * one as U+FFFD would be: never out of bounds, whatever the input.
  */
-fe_status fe_encode(const fe_tokenizer *tokenizer, const uint8_t *utf8, int64_t size,
+fe_status fe_encode(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size,
                     const int64_t *char_counts, int64_t texts, const uint8_t *actions, int32_t *ids,
                     int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done);
 

@@ -5,6 +5,8 @@
 
 #include "added.h"
 #include "bpe.h"
+#include "cache.h"
+#include "cut.h"
 #include "fe.h"
 #include "split.h"
 #include "utf8.h"
@@ -16,11 +18,14 @@
 
 struct fe_tokenizer {
     uint32_t flags;
+    bool all_solid; /* characters: each one gives symbols that stay where they are */
     int32_t unk_id;
     int32_t byte_ids[256];
     int32_t *pages[PAGES]; /* characters: ids of 256 code points, NULL where none is a symbol */
     int32_t *page_store;
     fe_merges merges;
+    fe_pairs pairs;
+    uint64_t ascii_cuts[128][2]; /* bit b of row a: a text may be cut between the ASCII characters a and b */
     fe_added early, late;
     int64_t added;
     int32_t *added_ids;
@@ -29,6 +34,8 @@ struct fe_tokenizer {
 /* The state of one call of fe_encode. */
 typedef struct encoder {
     const fe_tokenizer *t;
+    fe_cache *cache;         /* or NULL */
+    const uint8_t *readable; /* the end of the texts */
     const uint8_t *actions;
     int32_t *ids; /* the caller's, or NULL to count only */
     int64_t capacity, written;
@@ -38,6 +45,26 @@ typedef struct encoder {
     int64_t refused;  /* the added token behind FE_SPECIAL */
     fe_scratch scratch;
 } encoder;
+
+/* ------------------------------------------------------------------ characters and where they part */
+
+static int32_t char_id(const fe_tokenizer *t, uint32_t code) {
+    const int32_t *const page = t->pages[code / PAGE];
+    return page ? page[code % PAGE] : -1;
+}
+
+/* A code point as the vocabulary sees it: a space as the mark. */
+static uint32_t seen(const fe_tokenizer *t, uint32_t code) {
+    return code == ' ' && t->flags & FE_SPACE_MARK ? MARK : code;
+}
+
+/* A character next to which a text may be cut: not one that is unknown, which may fuse with another or
+ * vanish, so that what stood apart meets. */
+static bool is_solid(const fe_tokenizer *t, uint32_t code) { return t->all_solid || char_id(t, code) >= 0; }
+
+static bool can_cut(const fe_tokenizer *t, uint32_t a, uint32_t b) {
+    return !fe_pairs_join(&t->pairs, a, b) && is_solid(t, a) && is_solid(t, b);
+}
 
 /* ------------------------------------------------------------------ building a tokenizer */
 
@@ -66,11 +93,26 @@ static fe_status init_chars(fe_tokenizer *t, const fe_model *model) {
     return FE_OK;
 }
 
+static void init_ascii_cuts(fe_tokenizer *t) {
+    for (uint32_t a = 0; a < 128; a++)
+        for (uint32_t b = 0; b < 128; b++)
+            if (can_cut(t, seen(t, a), seen(t, b))) t->ascii_cuts[a][b / 64] |= UINT64_C(1) << b % 64;
+}
+
+static bool has_all_bytes(const fe_model *model) {
+    for (int32_t i = 0; i < 256; i++)
+        if (model->byte_ids[i] < 0) return false;
+    return true;
+}
+
 static fe_status init(fe_tokenizer *t, const fe_model *model) {
     t->flags = model->flags;
     t->unk_id = model->unk_id;
     memcpy(t->byte_ids, model->byte_ids, sizeof t->byte_ids);
+    t->all_solid = model->flags & FE_BYTE_FALLBACK && has_all_bytes(model);
     fe_status status = init_chars(t, model);
+    if (status == FE_OK) status = fe_pairs_init(&t->pairs, model);
+    if (status == FE_OK) init_ascii_cuts(t);
     if (status == FE_OK) status = fe_merges_init(&t->merges, model);
     if (status == FE_OK) status = fe_added_init(&t->early, model, 0);
     if (status == FE_OK) status = fe_added_init(&t->late, model, 1);
@@ -97,6 +139,7 @@ fe_status fe_tokenizer_new(const fe_model *model, fe_tokenizer **out) {
 void fe_tokenizer_free(fe_tokenizer *t) {
     if (!t) return;
     fe_merges_clear(&t->merges);
+    fe_pairs_clear(&t->pairs);
     fe_added_clear(&t->early);
     fe_added_clear(&t->late);
     free(t->page_store);
@@ -158,12 +201,13 @@ static fe_status write_id(encoder *e, int32_t id) {
     return FE_OK;
 }
 
-/* Merges the symbols read so far and writes what is left of them. */
-static fe_status end_piece(encoder *e) {
+/* Merges the symbols read so far and writes what is left of them; a piece with a key is remembered. */
+static fe_status end_piece(encoder *e, const fe_key *key) {
     fe_status status = push_waiting_unk(e);
     if (status != FE_OK || e->count == 0) return status;
     status = fe_merge(&e->t->merges, e->symbols, &e->count, &e->scratch);
     if (status != FE_OK) return status;
+    if (key && e->count <= FE_CACHED_IDS) fe_cache_put(e->cache, *key, e->symbols, e->count);
     if (e->ids) {
         if (e->count > e->capacity - e->written) return FE_FULL;
         memcpy(e->ids + e->written, e->symbols, (size_t)e->count * sizeof *e->ids);
@@ -173,73 +217,106 @@ static fe_status end_piece(encoder *e) {
     return FE_OK;
 }
 
-/* ------------------------------------------------------------------ a segment between added tokens */
-
-static fe_status push_byte(encoder *e, uint8_t byte) {
-    const int32_t id = e->t->byte_ids[byte];
-    return id >= 0 ? push_known(e, id) : push_unknown(e);
+/* True if the piece was known and its ids are written; false, with nothing written, if it has to be merged. */
+static bool write_known(encoder *e, fe_key key) {
+    const int32_t *const known = fe_cache_find(e->cache, key);
+    if (!known) return false;
+    if (e->ids) {
+        if (e->capacity - e->written < FE_CACHED_IDS) return false; /* merging finds out what is full */
+        memcpy(e->ids + e->written, known, FE_CACHED_IDS * sizeof *known); /* all at once; the rest is overwritten */
+    }
+    e->written += 1 + (known[1] >= 0) + (known[2] >= 0) + (known[3] >= 0);
+    return true;
 }
 
-/* Byte level, cut by the pattern. */
-static fe_status encode_bytes(encoder *e, const uint8_t *p, const uint8_t *end) {
-    const uint32_t flags = e->t->flags;
-    bool after_space = flags & FE_ADD_SPACE && *p != ' ';
-    fe_status status = after_space ? push_byte(e, ' ') : FE_OK;
-    while (p < end && status == FE_OK) {
-        const uint8_t *const next = flags & FE_WHOLE ? end : fe_split_gpt2(p, end, after_space);
-        for (; p < next && status == FE_OK; p++) status = push_byte(e, *p);
-        if (status == FE_OK) status = end_piece(e);
-        after_space = false;
+/* ------------------------------------------------------------------ a segment between added tokens */
+
+static fe_status push_bytes(encoder *e, const uint8_t *p, const uint8_t *end) {
+    fe_status status = FE_OK;
+    for (; p < end && status == FE_OK; p++) {
+        const int32_t id = e->t->byte_ids[*p];
+        status = id >= 0 ? push_known(e, id) : push_unknown(e);
     }
     return status;
 }
 
-static int32_t char_id(const fe_tokenizer *t, uint32_t code) {
-    const int32_t *const page = t->pages[code / PAGE];
-    return page ? page[code % PAGE] : -1;
+/* The code point at p, as seen; *next receives where it ends. */
+static uint32_t read_char(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, const uint8_t **next) {
+    uint32_t code;
+    *next = p + fe_utf8_read(p, end, &code);
+    return seen(t, code);
 }
 
-static const uint8_t mark_bytes[3] = {0xE2, 0x96, 0x81};
-
-static fe_status push_mark(encoder *e) {
-    const int32_t id = char_id(e->t, MARK);
-    if (id >= 0) return push_known(e, id);
-    if (e->t->flags & FE_BYTE_FALLBACK) return push_char_bytes(e, mark_bytes, mark_bytes + 3);
-    return push_unknown(e);
-}
-
-/* Characters, SentencePiece's kind: the mark stands for a space, and nothing else cuts the text. */
-static fe_status encode_chars(encoder *e, const uint8_t *p, const uint8_t *end) {
-    const fe_tokenizer *const t = e->t;
-    bool after_mark = t->flags & FE_PREPEND;
-    fe_status status = after_mark ? push_mark(e) : FE_OK;
-    while (p < end && status == FE_OK) {
-        uint32_t code;
-        const uint8_t *const next = p + fe_utf8_read(p, end, &code);
-        if (code == MARK || (code == ' ' && t->flags & FE_SPACE_MARK)) {
-            if (!after_mark && t->flags & FE_CUT_MARKS) status = end_piece(e);
-            if (status == FE_OK) status = push_mark(e);
-            after_mark = true;
-        } else {
-            const int32_t id = char_id(t, code);
-            const int64_t before = e->count;
-            if (id >= 0)
-                status = push_known(e, id);
-            else if (t->flags & FE_BYTE_FALLBACK)
-                status = push_char_bytes(e, p, next);
-            else
-                status = push_unknown(e);
-            /* what vanished does not part two marks: they may merge */
-            after_mark = after_mark && e->count == before && !e->unk_pending;
-        }
-        p = next;
+static fe_status push_chars(encoder *e, const uint8_t *p, const uint8_t *end) {
+    static const uint8_t mark_bytes[3] = {0xE2, 0x96, 0x81};
+    fe_status status = FE_OK;
+    for (const uint8_t *next; p < end && status == FE_OK; p = next) {
+        const uint32_t code = read_char(e->t, p, end, &next);
+        const int32_t id = char_id(e->t, code);
+        if (id >= 0)
+            status = push_known(e, id);
+        else if (!(e->t->flags & FE_BYTE_FALLBACK))
+            status = push_unknown(e);
+        else if (code == MARK)
+            status = push_char_bytes(e, mark_bytes, mark_bytes + 3);
+        else
+            status = push_char_bytes(e, p, next);
     }
-    return status == FE_OK ? end_piece(e) : status;
+    return status;
+}
+
+/* The first place at or behind p where no token reaches across; with `front`, a mark stands before p. */
+static const uint8_t *cut_chars(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front) {
+    if (!(t->flags & FE_CUT)) return end;
+    const uint8_t *next = p;
+    uint32_t before = front ? MARK : read_char(t, p, end, &next);
+    for (p = next; p < end; p = next) {
+        const uint32_t code = read_char(t, p, end, &next);
+        if (can_cut(t, before, code)) return p;
+        before = code;
+        /* From one ASCII character to the next the answers lie ready, and nothing is decoded. */
+        for (uint8_t a = next[-1], b; next < end && ((b = *next) | a) < 0x80; a = b, next++) {
+            if (t->ascii_cuts[a][b / 64] >> b % 64 & 1) return next;
+            before = b;
+        }
+        before = seen(t, before);
+    }
+    return end;
+}
+
+/* Encodes one piece; with `front` a space or mark that is not in the text stands before it. */
+static fe_status encode_piece(encoder *e, const uint8_t *p, const uint8_t *end, bool front) {
+    static const uint8_t space[1] = {' '}, mark[3] = {0xE2, 0x96, 0x81};
+    const bool bytes = e->t->flags & FE_BYTE_LEVEL, keyed = e->cache && end - p <= FE_KEY_BYTES;
+    fe_status status = FE_OK;
+    fe_key key;
+    if (keyed) {
+        key = fe_key_of(p, end - p, front, e->readable);
+        if (write_known(e, key)) return FE_OK;
+    }
+    if (front) status = bytes ? push_bytes(e, space, space + 1) : push_chars(e, mark, mark + 3);
+    if (status == FE_OK) status = bytes ? push_bytes(e, p, end) : push_chars(e, p, end);
+    return status == FE_OK ? end_piece(e, keyed ? &key : NULL) : status;
+}
+
+/* The end of the piece that starts at p, or with what stands in front of it. */
+static const uint8_t *piece_end(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front) {
+    if (!(t->flags & FE_BYTE_LEVEL)) return cut_chars(t, p, end, front);
+    return t->flags & FE_WHOLE ? end : fe_split_gpt2(p, end, front);
 }
 
 static fe_status encode_segment(encoder *e, const uint8_t *p, const uint8_t *end) {
+    const uint32_t flags = e->t->flags;
     if (p == end) return FE_OK;
-    return e->t->flags & FE_BYTE_LEVEL ? encode_bytes(e, p, end) : encode_chars(e, p, end);
+    bool front = flags & FE_BYTE_LEVEL ? flags & FE_ADD_SPACE && *p != ' ' : flags & FE_PREPEND;
+    fe_status status = FE_OK;
+    while (p < end && status == FE_OK) {
+        const uint8_t *const next = piece_end(e->t, p, end, front);
+        status = encode_piece(e, p, next, front);
+        front = false;
+        p = next;
+    }
+    return status;
 }
 
 /* ------------------------------------------------------------------ added tokens and texts */
@@ -270,21 +347,34 @@ static fe_status encode_late(encoder *e, const uint8_t *p, const uint8_t *end) {
     return encode_between(e, &e->t->late, p, end, encode_segment);
 }
 
-/* The end of the text of `chars` code points that starts at p; NULL if the bytes run out before. */
+/* The end of the text of `chars` code points that starts at p, counted by the bytes that continue none; NULL
+ * if there are fewer. */
 static const uint8_t *text_end(const uint8_t *p, const uint8_t *end, int64_t chars) {
     if (chars < 0) return NULL;
-    for (uint32_t code; chars > 0; chars--) {
-        if (p == end) return NULL;
-        p += fe_utf8_read(p, end, &code);
+    while (end - p > 8 && chars >= 8) { /* eight bytes hold at most eight first ones */
+        uint64_t word;
+        memcpy(&word, p, sizeof word);
+        /* bit 7 of a byte that continues a character is set and bit 6 is not */
+        const uint64_t inner = word & ~(word << 1) & UINT64_C(0x8080808080808080);
+        chars -= 8 - (int64_t)((inner >> 7) * UINT64_C(0x0101010101010101) >> 56);
+        p += 8;
     }
-    return p;
+    for (; p < end; p++) {
+        const bool first = (*p & 0xC0) != 0x80;
+        if (first && chars == 0) break;
+        chars -= first;
+    }
+    return chars == 0 ? p : NULL;
 }
 
-fe_status fe_encode(const fe_tokenizer *t, const uint8_t *utf8, int64_t size, const int64_t *char_counts,
+fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const uint8_t *utf8, int64_t size, const int64_t *char_counts,
                     int64_t texts, const uint8_t *actions, int32_t *ids, int64_t used,
                     int64_t capacity, int64_t *row_ends, fe_done *done) {
-    encoder e = {.t = t, .actions = actions, .ids = ids, .capacity = capacity, .written = used, .refused = -1};
     const uint8_t *p = utf8, *const end = utf8 + size;
+    encoder e = {.t = t, .cache = cache, .readable = end, .actions = actions, .ids = ids};
+    e.capacity = capacity;
+    e.written = used;
+    e.refused = -1;
     fe_status status = FE_OK;
     *done = (fe_done){0, 0, used, -1};
     for (int64_t i = 0; i < texts; i++) {

@@ -248,6 +248,13 @@ def test_random_vocabularies(tmp_path, hf, rows, special):
     ).lengths.tolist()
 
 
+@pytest.mark.exhaustive
+@settings(relaxed, max_examples=20_000)
+@given(hf=st.one_of(character_models(), byte_models()), rows=texts, special=st.sampled_from(["all", "none"]))
+def test_many_random_vocabularies(tmp_path, hf, rows, special):
+    test_random_vocabularies.hypothesis.inner_test(tmp_path, hf, rows, special)
+
+
 # ---------------------------------------------------------------- special tokens and templates
 
 
@@ -396,6 +403,49 @@ def test_blocks_do_not_show(pair, monkeypatch, chars, count):
     rows = ours.encode_batch(strings, special="all")
     assert np.array_equal(rows.ids, expected.ids)
     assert np.array_equal(rows.offsets, expected.offsets)
+
+
+@pytest.mark.parametrize("size", [None, 1, 1 << 14])
+def test_the_cache_does_not_show(pair, monkeypatch, real_lines, size):
+    """Without a cache, and with one so small that most pieces are forgotten, the ids are the same."""
+    ours, _ = pair
+    lines = [*random_strings(4000, seed=6), *real_lines[::10]]
+    expected = ours.encode_batch(lines, special="all")
+    other = fastemb.Tokenizer(ours._model)
+    monkeypatch.setattr(core, "CACHE_BYTES", size)
+    if size is None:
+        monkeypatch.setattr(core.Core, "_borrow", lambda self: core.ffi.NULL)
+    for _ in range(2):
+        rows = other.encode_batch(lines, special="all")
+        assert np.array_equal(rows.ids, expected.ids)
+        assert np.array_equal(rows.offsets, expected.offsets)
+        assert other.count("".join(lines[:500])) == ours.encode("".join(lines[:500])).size
+
+
+def test_caches_are_bounded(llama_file, monkeypatch):
+    monkeypatch.setattr(core, "CACHES_KEPT", 2)
+    tokenizer = fastemb.Tokenizer.load(llama_file)
+    borrowed = [tokenizer._core._borrow() for _ in range(5)]
+    for cache in borrowed:
+        tokenizer._core._give_back(cache)
+    assert len(tokenizer._core._caches) == 2
+    with pytest.raises(ValueError, match="special token"):
+        tokenizer.encode("<s>", special="raise")
+    assert tokenizer.encode("a b").size == 2
+
+
+def test_where_texts_are_cut(llama, tmp_path):
+    """Between two characters that stand side by side in no token that merging makes."""
+    left, right = llama._model.inner_pairs()
+    pairs = set(zip(map(chr, left.tolist()), map(chr, right.tolist()), strict=True))
+    assert ("t", "h") in pairs
+    assert (MARK, "t") in pairs
+    assert not any(after == MARK for before, after in pairs if before != MARK)  # so words part at their spaces
+    vocab = [MARK, "a", "b", "<0x61>", "ab", "<0x61>b", "<unk>"]
+    for merges, cuts in ([["a", "b"]], True), ([["<0x61>", "b"]], False):
+        hf = tokenizers.Tokenizer(models.BPE({t: i for i, t in enumerate(vocab)}, [tuple(m) for m in merges]))
+        (tmp_path / "t.json").write_text(hf.to_str(), encoding="utf-8")
+        assert (fastemb.Tokenizer.load(tmp_path / "t.json")._model.inner_pairs() is not None) == cuts
 
 
 def test_one_tokenizer_in_many_threads(pair, real_lines):

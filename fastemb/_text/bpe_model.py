@@ -26,6 +26,7 @@ def _byte_chars() -> list[str]:
 
 
 BYTE_CHARS = _byte_chars()
+BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]  # SentencePiece's names
 CHAR_BYTES = {char: byte for byte, char in enumerate(BYTE_CHARS)}
 
 
@@ -72,14 +73,23 @@ class BpeModel:
     mark_to_space: bool = False  # decoding: the mark is a space
     strip_start: bool = False  # decoding: one space at the start is dropped
 
-    def cuts_at_marks(self) -> bool:
-        """Return whether no merge joins a mark to a symbol before it.
+    def inner_pairs(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]] | None:
+        """Return the code points that stand side by side inside a token that merging makes.
 
-        Then no token lies across the start of a run of marks, and a text may be cut there before it is merged.
+        Between two characters that stand so in no such token a text may be cut before it is merged: no token
+        could reach across (docs/design/tokenizer.md). None where byte tokens or the unknown token merge:
+        their names are not the text they stand for.
         """
+        apart = [self.vocab[token] for token in (*BYTE_TOKENS, self.unk_token) if token in self.vocab]
+        if np.isin(self.merges.left, apart).any() or np.isin(self.merges.right, apart).any():
+            return None
         made = set(self.merges.result.tolist())
-        marked = (token for token, id in self.vocab.items() if MARK in token and id in made)
-        return MARK in self.vocab and not any(MARK in token.lstrip(MARK) for token in marked)
+        tokens = [token for token, id in self.vocab.items() if id in made]
+        codes = np.frombuffer("".join(tokens).encode("utf-32-le"), np.uint32)
+        inside = np.ones(codes.size, bool)  # not across the border of two tokens
+        inside[np.cumsum([len(token) for token in tokens], dtype=np.int64) - 1] = False
+        first = np.flatnonzero(inside)
+        return codes[first], codes[first + 1]
 
     def token_bytes(self) -> dict[int, bytes]:
         """Return the bytes that each id decodes to."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .bpe_model import BYTE_CHARS, BpeModel
+from .bpe_model import BYTE_CHARS, BYTE_TOKENS, BpeModel
 
 try:
     from ._core import ffi, lib
@@ -27,6 +27,10 @@ Offsets = npt.NDArray[np.int64]
 # joining a large batch at once costs many times its own size (DESIGN.md, the C core).
 BLOCK_CHARS = 1 << 18
 BLOCK_TEXTS = 1024
+# What pieces became is remembered in caches of this size at most, one for each call that runs at the same time,
+# and so many of them are kept between calls.
+CACHE_BYTES = 1 << 22
+CACHES_KEPT = 16
 
 _ERRORS: dict[int, type[Exception]] = {lib.FE_NO_MEMORY: MemoryError, lib.FE_TOO_LONG: ValueError}
 _MESSAGES = {
@@ -45,7 +49,7 @@ class SpecialTokenFound(Exception):
 
 
 class Core:
-    """A C tokenizer. It never changes, so any number of threads may use one."""
+    """A C tokenizer. It never changes, so any number of threads may use one; a call borrows a cache for itself."""
 
     def __init__(self, model: BpeModel) -> None:
         self._added = len(model.added)
@@ -58,6 +62,7 @@ class Core:
                 _MESSAGES.get(status, f"the vocabulary cannot be used (status {status})")
             )
         self._handle = ffi.gc(out[0], lib.fe_tokenizer_free)
+        self._caches: list[Any] = []  # those that no call is using; a list's pop and append are atomic
 
     def encode(self, texts: Sequence[str], actions: bytes) -> tuple[Ids, Offsets]:
         """Return the ids of all texts, and the offsets of each (one more than texts).
@@ -67,36 +72,55 @@ class Core:
         offsets = np.empty(len(texts) + 1, np.int64)
         offsets[0] = used = first = 0
         ids: Ids | None = None
+        cache = self._borrow()
         for utf8, chars in _blocks(texts):
             # Room for what texts usually give. Where one needs more, C stops before it and goes on in twice the room.
             ids = _reserve(ids, used, len(utf8) + chars.size)
-            done, status = self._call(utf8, chars, actions, ids, used, offsets[first + 1 :])
+            done, status = self._call(cache, utf8, chars, actions, ids, used, offsets[first + 1 :])
             while status == lib.FE_FULL:
                 utf8, chars, first, used = utf8[done.bytes :], chars[done.texts :], first + done.texts, done.ids
                 ids = _reserve(ids, used, 2 * (ids.size - used) + 64)
-                done, status = self._call(utf8, chars, actions, ids, used, offsets[first + 1 :])
+                done, status = self._call(cache, utf8, chars, actions, ids, used, offsets[first + 1 :])
             first, used = first + done.texts, done.ids
             if status != lib.FE_OK:
                 self._fail(status, done, first)
+        self._give_back(cache)
         return _shrink(_reserve(ids, used, 0), used), offsets
 
     def count(self, texts: Sequence[str], actions: bytes) -> int:
         """Return the number of ids that `encode` would give, without making them."""
         total = first = 0
+        cache = self._borrow()
         for utf8, chars in _blocks(texts):
-            done, status = self._call(utf8, chars, actions, None, 0, np.empty(chars.size, np.int64))
+            done, status = self._call(cache, utf8, chars, actions, None, 0, np.empty(chars.size, np.int64))
             if status != lib.FE_OK:
                 self._fail(status, done, first + done.texts)
             total += done.ids
             first += chars.size
+        self._give_back(cache)
         return total
 
+    def _borrow(self) -> Any:
+        try:
+            return self._caches.pop()
+        except IndexError:
+            out = ffi.new("fe_cache **")
+            if lib.fe_cache_new(CACHE_BYTES, out) != lib.FE_OK:
+                return ffi.NULL  # slower, and right all the same
+            return ffi.gc(out[0], lib.fe_cache_free, CACHE_BYTES)
+
+    def _give_back(self, cache: Any) -> None:
+        """Keep a cache for the next call. One that an error took from its call is freed with it instead."""
+        if len(self._caches) < CACHES_KEPT:
+            self._caches.append(cache)
+
     def _call(
-        self, utf8: bytes, chars: Offsets, actions: bytes, ids: Ids | None, used: int, ends: Offsets
+        self, cache: Any, utf8: bytes, chars: Offsets, actions: bytes, ids: Ids | None, used: int, ends: Offsets
     ) -> tuple[Any, int]:
         done = ffi.new("fe_done *")
         status = lib.fe_encode(
             self._handle,
+            cache,
             ffi.from_buffer("uint8_t[]", utf8),
             len(utf8),
             ffi.from_buffer("int64_t[]", chars),
@@ -166,7 +190,8 @@ def _spec(model: BpeModel) -> tuple[Any, list[Any]]:
         return ffi.from_buffer(f"{kind}[]", keep[-1])
 
     chars = {} if model.byte_level else {token: id for token, id in vocab.items() if len(token) == 1}
-    byte_tokens = BYTE_CHARS if model.byte_level else [f"<0x{byte:02X}>" for byte in range(256)]
+    byte_tokens = BYTE_CHARS if model.byte_level else BYTE_TOKENS
+    pairs = None if model.byte_level else model.inner_pairs()
     contents = [token.content.encode() for token in model.added]
     keep.append(b"".join(contents))
     flags = {
@@ -175,7 +200,7 @@ def _spec(model: BpeModel) -> tuple[Any, list[Any]]:
         lib.FE_ADD_SPACE: model.add_prefix_space,
         lib.FE_PREPEND: model.prepend_mark,
         lib.FE_SPACE_MARK: model.space_to_mark,
-        lib.FE_CUT_MARKS: model.cuts_at_marks(),
+        lib.FE_CUT: pairs is not None,
         lib.FE_BYTE_FALLBACK: model.byte_fallback,
         lib.FE_FUSE_UNK: model.fuse_unk,
     }
@@ -192,6 +217,9 @@ def _spec(model: BpeModel) -> tuple[Any, list[Any]]:
             "char_codes": ints([ord(token) for token in chars], "uint32_t"),
             "char_ids": ints(list(chars.values())),
             "byte_ids": ints([vocab.get(token, -1) for token in byte_tokens]),
+            "pairs": 0 if pairs is None else pairs[0].size,
+            "pair_left": ints([] if pairs is None else pairs[0], "uint32_t"),
+            "pair_right": ints([] if pairs is None else pairs[1], "uint32_t"),
             "added": len(contents),
             "added_bytes": ffi.from_buffer("uint8_t[]", keep[0]),
             "added_offsets": ints(list(accumulate(map(len, contents), initial=0)), "int64_t"),
