@@ -71,6 +71,7 @@ typedef struct fe_done {
     int64_t bytes; /* bytes of UTF-8 these texts take */
     int64_t ids;   /* ids in the output after these texts: those that were there before, and theirs */
     int64_t token; /* FE_SPECIAL: the added token that was refused; else -1 */
+    int64_t place; /* FE_SPECIAL: the byte of utf8 at which it stands; else -1 */
 } fe_done;
 
 /* Builds a tokenizer. On any status but FE_OK, *out is NULL. */
@@ -90,8 +91,8 @@ void fe_cache_free(fe_cache *cache);
  *
  * cache may be NULL: the ids are the same with it and without.
  * actions has one fe_token_action for each added token. ids has room for capacity ids, of which the first
- * `used` are taken: new ones go behind them; ids may be NULL, which counts without writing. row_ends[i]
- * receives the number of ids in the output after text i. With FE_FULL the texts before done->texts are
+ * `used` are taken: new ones go behind them; ids may be NULL, which counts without writing. row_ends has
+ * room for `texts` numbers; row_ends[i] receives the number of ids in the output after text i. With FE_FULL the texts before done->texts are
  * complete and valid: call again from there with more room. Bytes that are no valid UTF-8 are read one by
  * one as U+FFFD would be: never out of bounds, whatever the input.
  */

@@ -42,7 +42,7 @@ typedef struct encoder {
     int32_t *symbols; /* of the piece being read */
     int64_t count, room;
     bool unk_pending; /* an unknown symbol was read and waits: more of them may join it */
-    int64_t refused;  /* the added token behind FE_SPECIAL */
+    fe_match refused; /* behind FE_SPECIAL */
     fe_scratch scratch;
 } encoder;
 
@@ -331,7 +331,7 @@ static fe_status encode_between(encoder *e, const fe_added *added, const uint8_t
         const uint8_t action = e->actions[match.token];
         if (action == FE_TOKEN_PLAIN) continue;
         if (action == FE_TOKEN_REFUSE) {
-            e->refused = match.token;
+            e->refused = match;
             return FE_SPECIAL;
         }
         status = inner(e, p, match.start);
@@ -374,9 +374,8 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const uint8_t *utf8,
     encoder e = {.t = t, .cache = cache, .readable = end, .actions = actions, .ids = ids};
     e.capacity = capacity;
     e.written = used;
-    e.refused = -1;
     fe_status status = FE_OK;
-    *done = (fe_done){0, 0, used, -1};
+    *done = (fe_done){0, 0, used, -1, -1};
     for (int64_t i = 0; i < texts; i++) {
         const uint8_t *const next = text_end(p, end, char_counts[i]);
         e.count = 0;
@@ -390,9 +389,12 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const uint8_t *utf8,
         if (status != FE_OK) break;
         row_ends[i] = e.written;
         p = next;
-        *done = (fe_done){i + 1, p - utf8, e.written, -1};
+        *done = (fe_done){i + 1, p - utf8, e.written, -1, -1};
     }
-    done->token = e.refused;
+    if (status == FE_SPECIAL) {
+        done->token = e.refused.token;
+        done->place = e.refused.start - utf8;
+    }
     free(e.symbols);
     fe_scratch_clear(&e.scratch);
     return status;

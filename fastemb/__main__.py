@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
+import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import fastemb
 
@@ -22,13 +25,18 @@ SHOWN = 3  # rows and columns printed where no output file is named
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0 done, 2 refused, 130 interrupted."""
+    """Run the command line and return its exit status: 0 done, 2 refused, 130 interrupted, 141 nobody listens."""
     args = _parser().parse_args(argv)
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("fastemb: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read our output has had enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its exit
+        return 128 + signal.SIGPIPE
     except (OSError, ValueError, MemoryError, ImportError) as error:
         print(f"fastemb: error: {_one_line(error)}", file=sys.stderr)
         return 2
@@ -64,48 +72,90 @@ def _parser() -> argparse.ArgumentParser:
 
 def _embed(args: argparse.Namespace) -> int:
     seconds: dict[str, float] = {}
-    if args.output is not None:
-        _check_output(args.output)  # hours of work must not end at a folder that is not there
     if args.threads is not None:
         fastemb.set_num_threads(args.threads)
-    with _timed(seconds, "read"):
-        documents, size = _read_documents(args.file)
-    with _timed(seconds, "load model"):
-        model = fastemb.StaticModel.load(args.model, dim=args.dim)
-    with _timed(seconds, "load kernels"):  # compiled at the first use on a machine, afterwards read from disk
-        model.encode("a")
-    vectors, tokens = _run(model, documents, args.normalize, seconds, show=not args.quiet and sys.stderr.isatty())
-    if args.output is not None:
-        with _timed(seconds, "write"):
-            _save(args.output, vectors)
+    with _output(args.output, args.file) as file:
+        with _timed(seconds, "read"):
+            documents, size = _read_documents(args.file)
+        with _timed(seconds, "load model"):
+            model = fastemb.StaticModel.load(args.model, dim=args.dim)
+        with _timed(seconds, "load kernels"):  # compiled at the first use on a machine, afterwards read from disk
+            model.encode("a")
+        show = not args.quiet and sys.stderr.isatty()
+        first, tokens = _run(model, documents, args.normalize, seconds, file, show)
     if not args.quiet:
         print(_report(model, len(documents), tokens, size, seconds))
-        print(
-            _rows(vectors) if args.output is None else f"wrote          {args.output}  {vectors.shape} {vectors.dtype}"
-        )
+        shape = (len(documents), model.table.shape[1])
+        print(_rows(first, shape) if args.output is None else f"wrote          {args.output}  {shape} {first.dtype}")
     return 0
 
 
 def _run(
-    model: fastemb.StaticModel, documents: list[str], normalize: bool | None, seconds: dict[str, float], show: bool
+    model: fastemb.StaticModel,
+    documents: list[str],
+    normalize: bool | None,
+    seconds: dict[str, float],
+    file: BinaryIO | None,
+    show: bool,
 ) -> tuple[npt.NDArray[np.float32], int]:
-    """Return the vectors of all documents and the number of ids, adding up the seconds of both stages."""
+    """Write the vectors batch by batch; return those of the first documents, and the number of ids."""
     import numpy as np
 
-    vectors = np.empty((len(documents), model.table.shape[1]), np.float32)
-    tokens = 0
+    scratch = np.empty((min(len(documents), BATCH), model.table.shape[1]), np.float32)
+    first, tokens = scratch[:SHOWN].copy(), 0
     seconds |= {"tokenize": 0.0, "look up, pool": 0.0}
-    for first in range(0, len(documents), BATCH):
-        batch = slice(first, first + BATCH)
+    if file is not None:
+        shape = (len(documents), scratch.shape[1])
+        header = {"descr": np.lib.format.dtype_to_descr(scratch.dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+    for start in range(0, len(documents), BATCH):
+        batch = documents[start : start + BATCH]
         with _timed(seconds, "tokenize"):
-            rows = model._tokenize(documents[batch])
+            rows = model._tokenize(batch)
         with _timed(seconds, "look up, pool"):
-            model._pool(rows, normalize, vectors[batch])
+            vectors = model._pool(rows, normalize, scratch[: len(batch)])
+        if start == 0:
+            first[:] = vectors[:SHOWN]
+        if file is not None:
+            with _timed(seconds, "write"):
+                file.write(vectors.data)
         tokens += rows.ids.size
         if show and len(documents) > BATCH:
-            done = min(first + BATCH, len(documents))
-            print(f"\r{done:,} of {len(documents):,} documents", end="\n" * (done == len(documents)), file=sys.stderr)
-    return vectors, tokens
+            done = start + len(batch)
+            end = "\n" * (done == len(documents))
+            print(f"\r{done:,} of {len(documents):,} documents", end=end, file=sys.stderr)
+    return first, tokens
+
+
+@contextmanager
+def _output(path: Path | None, source: str) -> Iterator[BinaryIO | None]:
+    """Give a file beside `path` to write to, and move it there at the end: whoever looks finds all or nothing.
+
+    It is opened before any work is done, which must not end at a folder that is not there.
+    """
+    if path is None:
+        yield None
+        return
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: is no file that could be replaced by vectors")
+    if path.exists() and source != "-" and Path(source).exists() and path.samefile(source):
+        raise ValueError(f"{path}: is the text that is to be read")
+    target = path.resolve()  # of a link, the file that it names
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    part = target.with_name(f".fastemb-{os.getpid()}.part")
+    try:
+        file = open(part, "wb")  # noqa: SIM115 (closed before the file is moved)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    try:
+        with file:
+            yield file
+        if target.exists():
+            shutil.copymode(target, part)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -126,31 +176,8 @@ def _read_documents(name: str) -> tuple[list[str], int]:
             f"{name}: not UTF-8: byte 0x{data[error.start]:02X} at offset {error.start} (line {line})"
         ) from None
     lines = text.split("\n")  # never splitlines: a document may hold U+2028, \f and their like
-    if not lines[-1]:
-        lines.pop()  # the last \n ends a line, it does not start one
-    return [line.removesuffix("\r") for line in lines], len(data)
-
-
-def _check_output(path: Path) -> None:
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: is a folder, not a file to write vectors to")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist")
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f"{path}: the folder {path.parent} cannot be written to")
-
-
-def _save(path: Path, vectors: npt.NDArray[np.float32]) -> None:
-    """Write the vectors beside `path` and move them there: whoever looks finds all of them or none."""
-    import numpy as np
-
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            np.save(file, vectors)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    rest = lines.pop()  # what stands behind the last \n is a line only if it is something
+    return [line.removesuffix("\r") for line in lines] + [rest] * bool(rest), len(data)
 
 
 def _report(model: fastemb.StaticModel, documents: int, tokens: int, size: int, seconds: dict[str, float]) -> str:
@@ -170,18 +197,19 @@ def _report(model: fastemb.StaticModel, documents: int, tokens: int, size: int, 
     return "\n".join(f"{name:<15}{value}" for name, value in lines)
 
 
-def _rows(vectors: npt.NDArray[Any]) -> str:
-    lines = [f"vectors        {vectors.shape} {vectors.dtype} (name a file with -o to keep them)"]
-    for row in vectors[:SHOWN]:
+def _rows(first: npt.NDArray[Any], shape: tuple[int, int]) -> str:
+    lines = [f"vectors        {shape} {first.dtype} (name a file with -o to keep them)"]
+    for row in first:
         dots = " ..." if row.size > SHOWN else ""
         lines.append("  [" + " ".join(f"{value: .6f}" for value in row[:SHOWN]) + dots + "]")
-    return "\n".join(lines + ["  ..."] * (len(vectors) > SHOWN))
+    return "\n".join(lines + ["  ..."] * (shape[0] > SHOWN))
 
 
 def _one_line(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+        text = f"{error.filename}: {error.strerror}"
+    return " ".join(text.split())
 
 
 if __name__ == "__main__":

@@ -25,42 +25,61 @@ class _Job:
     """One call: its ranges, taken one at a time by whoever is free."""
 
     def __init__(self, function: Callable[[int, int], object], cuts: Sequence[int]) -> None:
-        self._function: Callable[[int, int], object] | None = function
+        self._function = function
         self._ranges = list(zip(cuts[-2::-1], cuts[:0:-1], strict=True))  # reversed: pop takes the first
-        self._left = len(self._ranges)
-        self._lock = threading.Lock()
-        self._finished = threading.Event()
+        self._changed = threading.Condition()
+        self._helping = 0  # ranges that helpers have taken and not finished
         self._error: BaseException | None = None
 
-    def work(self) -> None:
-        """Run ranges until none is left to take. After an error the rest are taken but not run."""
+    def help(self) -> None:
+        """Run ranges in a helper thread until none is left to take."""
         while True:
-            with self._lock:
+            with self._changed:
                 if not self._ranges:
                     return
                 start, stop = self._ranges.pop()
-                function = self._function if self._error is None else None
+                self._helping += 1
             error = None
             try:
-                if function is not None:
-                    function(start, stop)
+                self._function(start, stop)
             except BaseException as caught:
                 error = caught
-            function = None  # a waiting worker must not keep the caller's arrays alive
-            with self._lock:
-                self._error = self._error or error
-                self._left -= 1
-                if not self._left:
-                    self._function = None
-                    self._finished.set()
+            with self._changed:
+                self._helping -= 1
+                if error is not None:
+                    self._error = self._error or error
+                    self._ranges.clear()
+                if not self._helping:
+                    self._changed.notify_all()
 
-    def finish(self) -> None:
-        """Wait for the ranges that helpers took, then raise what one of them raised.
+    def work(self) -> None:
+        """Run ranges in the calling thread, wait for those that helpers took, raise what went wrong.
 
-        Helpers that never woke up are not waited for: they will find nothing to take.
+        An interrupt may come anywhere in here. It ends the call, but only when no helper is at work on the
+        caller's arrays any more; ranges that nobody took are dropped.
         """
-        self._finished.wait()
-        error, self._error = self._error, None
+        error: BaseException | None = None
+        try:
+            while self._ranges:
+                try:
+                    start, stop = self._ranges.pop()
+                except IndexError:  # a helper was quicker
+                    break
+                self._function(start, stop)
+        except BaseException as caught:
+            error = caught
+        while True:
+            try:
+                with self._changed:
+                    if error is not None:
+                        self._ranges.clear()
+                    while self._helping:
+                        self._changed.wait()
+                break
+            except BaseException as caught:
+                error = caught
+        error = error or self._error
+        self._error = None
         if error is not None:
             raise error
 
@@ -98,7 +117,7 @@ _local = _Local()
 def _serve(jobs: "queue.SimpleQueue[_Job]") -> None:
     _local.busy = True
     while True:
-        jobs.get().work()  # not bound to a name: a waiting worker keeps nothing alive
+        jobs.get().help()  # not bound to a name: a waiting worker keeps nothing alive
 
 
 def _reset() -> None:
@@ -272,10 +291,9 @@ def run(function: Callable[[int, int], object], cuts: Sequence[int]) -> None:
             function(start, stop)
         return
     job = _Job(function, cuts)
-    _pool.offer(job, ranges - 1)
-    _local.busy = True
     try:
+        _local.busy = True
+        _pool.offer(job, ranges - 1)
         job.work()
     finally:
         _local.busy = False
-        job.finish()

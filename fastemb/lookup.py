@@ -119,7 +119,8 @@ def _copy_rows(source: npt.NDArray[Any], index: npt.NDArray[Any], mode: str, tar
     check = N if mode == "raise" else 0
     base, start, goal = _arrays.address(source), _arrays.address(index), _arrays.address(target)
 
-    def copy(first: int, last: int, check: int = 0) -> int:
+    # It holds the arrays behind the addresses, so they live as long as any thread's range.
+    def copy(first: int, last: int, check: int = 0, keep: object = (source, index, target)) -> int:
         bad: int = gather_rows(
             tag, base, source.strides[0], size, V, start, _MODES[mode], goal, apart, check, first, last
         )

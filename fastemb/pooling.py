@@ -167,10 +167,15 @@ class _Bags:
             return bad
         if not readable:
             self._keep_rows_needed()
-        if direct:
-            _threads.run(lambda start, stop: self._kernel(base, apart, start, stop), self._cuts(ranges))
-        else:
-            _threads.run(lambda start, stop: self._write_cast(out, start, stop), self._cuts(ranges))
+
+        # Both hold `out` and this object, so the arrays behind the addresses live as long as any thread's range.
+        def write_direct(start: int, stop: int, keep: _Array = out) -> None:
+            self._kernel(base, apart, start, stop)
+
+        def write_cast(start: int, stop: int) -> None:
+            self._write_cast(out, start, stop)
+
+        _threads.run(write_direct if direct else write_cast, self._cuts(ranges))
         return -1
 
     def _write_cast(self, out: _Array, start: int, stop: int) -> None:

@@ -18,7 +18,9 @@ from .tokenizer import Tokenizer, as_texts
 
 __all__ = ["StaticModel"]
 
-TABLE_NAMES = ("embeddings", "embedding.weight")  # model2vec's; WordLlama's and StaticEmbedding's
+MODEL2VEC, WORDLLAMA = "embeddings", "embedding.weight"  # the names of their tables; StaticEmbedding's is the latter
+FLOATS, INTEGERS = ("F16", "F32", "F64"), ("I32", "I64", "U32", "U64")  # safetensors' names of types
+TENSORS = {MODEL2VEC: (*FLOATS, "I8"), WORDLLAMA: (*FLOATS, "I8"), "mapping": INTEGERS, "weights": FLOATS}
 DEFAULT_MAX_LENGTH = 512  # model2vec's, where its config names none
 DEFAULT_TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"  # inside the package wordllama
 DEFAULT_TABLE = "weights/l2_supercat_256.safetensors"
@@ -33,16 +35,16 @@ class StaticModel:
     ----------
     tokenizer : Tokenizer
     table : ndarray, shape (V, D)
-        float16 or float32 rows, one for each id.
+        float16, float32 or float64 rows, one for each id.
 
     Notes
     -----
-    The folder decides the maker's semantics. A tensor ``embedding.weight`` without a ``config.json`` is a
-    WordLlama or StaticEmbedding model: no text is cut, and every id counts. A tensor ``embeddings`` is a
-    model2vec model: a text is cut to ``max_length`` ids (and before that to as many characters as these
-    could have), ids of the unknown token are dropped, and the config says whether vectors are normalised;
-    ``weights`` and ``mapping`` tensors are applied to the table when it is loaded. In both no template is
-    added and added tokens are recognised.
+    The folder decides the maker's semantics. A tensor ``embedding.weight`` is a WordLlama or StaticEmbedding
+    model: no text is cut, every id counts, and no config is read. A tensor ``embeddings`` is a model2vec
+    model: a text is cut to ``max_length`` ids (and before that to as many characters as these could have), ids
+    of the unknown token are dropped, and ``config.json`` says whether vectors are normalised; ``weights`` and
+    ``mapping`` tensors are applied to the table when it is loaded. In both no template is added, and added
+    tokens are recognised.
     """
 
     def __init__(
@@ -92,25 +94,20 @@ class StaticModel:
         ModuleNotFoundError
             The package ``safetensors`` is not installed.
         """
+        _check_count(dim, "dim")
         tokenizer_file, table_file, config_file = _find_default() if path is None else _find_files(Path(path))
         tokenizer = Tokenizer.load(tokenizer_file)
-        tensors = _read_tensors(table_file)
-        names = [name for name in TABLE_NAMES if name in tensors]
-        if len(names) != 1:
-            raise ValueError(
-                f"{table_file}: expected one tensor named {' or '.join(map(repr, TABLE_NAMES))}, "
-                f"it holds {sorted(tensors)}"
-            )
-        settings = {} if names[0] == "embedding.weight" else _model2vec_settings(config_file, tokenizer)
+        tensors, name = _read_tensors(table_file)
+        settings = {} if name == WORDLLAMA else _model2vec_settings(config_file, tokenizer)
         try:
-            table = _table(tensors, names[0])
-            if dim is not None:
-                if not 1 <= dim <= table.shape[1]:
-                    raise ValueError(f"dim must be from 1 to {table.shape[1]}, got {dim}")
-                table = table[:, :dim]
-            return cls(tokenizer, table, **settings)
+            model = cls(tokenizer, _table(tensors, name), **settings)
         except ValueError as error:
             raise ValueError(f"{table_file}: {error}") from None
+        if dim is not None:
+            if dim > model.table.shape[1]:
+                raise ValueError(f"dim must be from 1 to {model.table.shape[1]}, got {dim}")
+            model.table = model.table[:, :dim]
+        return model
 
     def encode(
         self,
@@ -146,7 +143,7 @@ class StaticModel:
             `max_length` is less than 1, or `out` has the wrong shape.
         """
         if isinstance(texts, str):
-            row = None if out is None else out[np.newaxis]
+            row = out[np.newaxis] if isinstance(out, np.ndarray) else out
             vector: npt.NDArray[np.float32] = self._pool(self._tokenize([texts], max_length), normalize, row)[0]
             return vector
         return self._pool(self._tokenize(as_texts(texts), max_length), normalize, out)
@@ -156,10 +153,8 @@ class StaticModel:
 
     def _tokenize(self, texts: Sequence[str], max_length: int | Literal["model"] | None = "model") -> Ragged:
         """Return the ids that count."""
-        limit = self._max_length if max_length == "model" else max_length
+        limit = self._max_length if max_length == "model" else _check_count(max_length, "max_length")
         if limit is not None:
-            if limit < 1:
-                raise ValueError(f"max_length must be at least 1, got {limit}")
             texts = [text[: limit * self._chars_per_id] for text in texts]
         rows = self.tokenizer.encode_batch(texts, special="all")
         if limit is not None:
@@ -170,11 +165,24 @@ class StaticModel:
         self, rows: Ragged, normalize: bool | None = None, out: npt.NDArray[Any] | None = None
     ) -> npt.NDArray[np.float32]:
         """Return the mean row of each list of ids, in float32 whatever the table's type."""
+        if not (normalize is None or isinstance(normalize, bool | np.bool_)):
+            raise TypeError(f"normalize must be a bool or None, got {normalize!r}")
         if out is None:
             out = np.empty((len(rows), self.table.shape[1]), np.float32)
         return embedding_bag(
             self.table, rows, mode="mean", normalize=self._normalize if normalize is None else normalize, out=out
         )
+
+
+def _check_count(value: Any, name: str) -> int | None:
+    """Return a whole number of at least 1, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer or None, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return int(value)
 
 
 def _keep(rows: Ragged, kept: npt.NDArray[np.bool_]) -> Ragged:
@@ -217,40 +225,47 @@ def _find_files(folder: Path) -> tuple[Path, Path, Path]:
     return tokenizer, tables[0], folder / "config.json"
 
 
-def _read_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str]:
+    """Return the tensors that make a model, and the name of its table."""
     try:
         import safetensors
-        import safetensors.numpy
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"reading {path} needs the package safetensors: pip install 'fastemb[static]'", name=error.name
         ) from None
     try:
-        tensors: dict[str, npt.NDArray[Any]] = safetensors.numpy.load_file(path)
-    except (safetensors.SafetensorError, KeyError, TypeError) as error:  # a type that NumPy lacks: KeyError
-        raise ValueError(f"{path}: damaged or unsupported safetensors file: {error}") from None
-    return tensors
+        with safetensors.safe_open(path, framework="numpy") as file:
+            found = sorted(file.keys())
+            kinds = {name: file.get_slice(name).get_dtype() for name in found if name in TENSORS}
+            wrong = [name for name in kinds if kinds[name] not in TENSORS[name]]
+            tensors = {name: file.get_tensor(name) for name in kinds if not wrong}
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: damaged safetensors file: {error}") from None
+    if wrong:
+        raise ValueError(
+            f"{path}: tensor {wrong[0]!r} has the type {kinds[wrong[0]]}; supported are {', '.join(TENSORS[wrong[0]])}"
+        )
+    tables = [name for name in (MODEL2VEC, WORDLLAMA) if name in tensors]
+    if len(tables) != 1:
+        raise ValueError(f"{path}: expected one tensor named {MODEL2VEC!r} or {WORDLLAMA!r}, it holds {found}")
+    return tensors, tables[0]
 
 
 def _table(tensors: dict[str, npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
     """Return the table that ids index, with the maker's weights and mapping applied."""
     table = tensors[name]
-    if table.ndim != 2 or table.dtype.kind not in "fi":
-        raise ValueError(f"tensor {name!r} must be a table of numbers, got {table.dtype} of shape {table.shape}")
+    if table.ndim != 2:
+        raise ValueError(f"tensor {name!r} must have two axes, got shape {table.shape}")
     if table.dtype == np.int8:
         table = table.astype(np.float16)  # exact; the maker's code reads them without a scale
-    elif table.dtype not in (np.float16, np.float32, np.float64):
-        raise ValueError(f"tensor {name!r} is {table.dtype}; float16, float32, float64 and int8 are supported")
     mapping, weights = tensors.get("mapping"), tensors.get("weights")
     if mapping is not None:
-        if mapping.ndim != 1 or mapping.dtype.kind not in "iu" or not np.all((mapping >= 0) & (mapping < len(table))):
+        if mapping.ndim != 1 or not np.all((mapping >= 0) & (mapping < len(table))):
             raise ValueError(f"tensor 'mapping' must hold row numbers below {len(table)}")
         table = table[mapping]
     if weights is not None:
-        if weights.shape != table.shape[:1] or weights.dtype.kind != "f":
-            raise ValueError(
-                f"tensor 'weights' must hold {len(table)} floats, got {weights.dtype} of shape {weights.shape}"
-            )
+        if weights.shape != table.shape[:1]:
+            raise ValueError(f"tensor 'weights' must have shape {table.shape[:1]}, got {weights.shape}")
         table = table * weights[:, np.newaxis].astype(np.float32)
     return table
 

@@ -34,8 +34,10 @@ class Tokenizer:
     Notes
     -----
     Ids are those of Hugging Face's ``tokenizers`` for the same file: merges apply by their position in the
-    file, then leftmost first [1]_. Whatever the length of a text, encoding takes O(n log n) time. A lone
-    surrogate in a ``str`` is read as U+FFFD, a pair of surrogates as the character it stands for.
+    file, then leftmost first [1]_. Nothing is ever cut off or padded, whatever ``truncation`` and ``padding``
+    the file has: use `Ragged.pad`. A text of n characters takes O(n log n) time, and the search for added
+    tokens at worst n times the length of the longest. A lone surrogate in a ``str`` is read as U+FFFD, a pair
+    of surrogates as the character it stands for.
 
     References
     ----------
@@ -230,7 +232,7 @@ class Tokenizer:
             raise TypeError(f"ids must be integers in one dimension, got {flat.dtype} of shape {flat.shape}")
         table = self._token_bytes
         try:
-            text = b"".join([table[id] for id in flat.tolist()])
+            text = self._model.joined_by.encode().join([table[id] for id in flat.tolist()])
         except KeyError as error:
             bad = error.args[0]
             position = flat.tolist().index(bad)
@@ -261,6 +263,10 @@ class Tokenizer:
         """The special tokens and their ids."""
         return {token.content: token.id for token in self._model.added if token.special}
 
+    def __reduce__(self) -> tuple[type[Tokenizer], tuple[BpeModel]]:
+        """Pickle and copy as the vocabulary; the C side is built anew."""
+        return type(self), (self._model,)
+
     def __repr__(self) -> str:
         kind = "byte level" if self._model.byte_level else "characters"
         return f"<Tokenizer: BPE, {kind}, {self.vocab_size} ids, {self._model.merges.left.size} merges>"
@@ -271,11 +277,15 @@ class Tokenizer:
             if special not in self._fixed_actions:
                 raise ValueError(f"special must be 'none', 'all', 'raise' or a set of special tokens, got {special!r}")
             return self._fixed_actions[special]
-        chosen, names = set(special), set(self.special_tokens)
+        try:
+            chosen, names = set(special), set(self.special_tokens)
+        except TypeError:
+            raise TypeError(
+                f"special must be 'none', 'all', 'raise' or a set of special tokens, got {special!r}"
+            ) from None
         if not chosen <= names:
-            raise ValueError(
-                f"special names {sorted(chosen - names)!r}, not among the special tokens {sorted(names)!r}"
-            )
+            unknown = sorted(chosen - names, key=str)
+            raise ValueError(f"special names {unknown!r}, not among the special tokens {sorted(names)!r}")
         return bytes(PLAIN if token.special and token.content not in chosen else MATCH for token in self._model.added)
 
     def _guarded(self, call: Callable[[Sequence[str], bytes], T], texts: Sequence[str], actions: bytes) -> T:
@@ -283,10 +293,8 @@ class Tokenizer:
         try:
             return call(texts, actions)
         except SpecialTokenFound as found:
-            token = self._model.added[found.token].content
-            text = texts[found.text]
-            at = text.find(token)
-            near = text[max(at - CONTEXT, 0) : at + len(token) + CONTEXT]
+            token, at = self._model.added[found.token].content, found.place
+            near = texts[found.text][max(at - CONTEXT, 0) : at + len(token) + CONTEXT]
             where = f"text {found.text}, " if len(texts) > 1 else ""
             raise ValueError(
                 f"special token {token!r} stands in the text ({where}character {at}: {near!r}); pass special='none' "
@@ -294,18 +302,22 @@ class Tokenizer:
             ) from None
 
 
-def as_texts(texts: Sequence[str]) -> Sequence[str]:
-    """Return the texts as a list or tuple of str."""
+def as_texts(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the texts as they are now: the caller's list may change while another thread encodes it."""
     if isinstance(texts, str | bytes):
         raise TypeError(
             f"texts must be a sequence of str, got one {type(texts).__name__}; for a single text call encode"
         )
-    rows = texts if isinstance(texts, list | tuple) else list(texts)
-    if not {*map(type, rows)} <= {str}:  # one look at all types, at C speed; subclasses of str pass below
-        for i, text in enumerate(rows):
-            if not isinstance(text, str):
-                raise TypeError(f"texts must be str, got {type(text).__name__} at position {i}")
-    return rows
+    try:
+        rows = tuple(texts)
+    except TypeError:
+        raise TypeError(f"texts must be a sequence of str, got {type(texts).__name__}") from None
+    if {*map(type, rows)} <= {str}:  # one look at all types, at C speed
+        return rows
+    for i, text in enumerate(rows):
+        if not isinstance(text, str):
+            raise TypeError(f"texts must be str, got {type(text).__name__} at position {i}")
+    return tuple(map(str.__str__, rows))  # a subclass may answer for its length as it likes
 
 
 def _surround(

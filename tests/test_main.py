@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastemb
-from fastemb.__main__ import main
+from fastemb.__main__ import _read_documents, main
 
 PACKAGE = Path(fastemb.__file__).parent
 TEXT = "First document.\nSecond one, a little longer.\r\n\nAfter an empty\x0cone\u2028still here\x85and here\n"
@@ -56,24 +56,26 @@ def test_without_output_the_first_rows_are_shown(file, capsys):
 
 
 @pytest.mark.parametrize(
-    ("data", "count"),
+    ("data", "lines"),
     [
-        (b"", 0),
-        (b"\n", 1),
-        (b"a", 1),
-        (b"a\n", 1),
-        (b"a\n\n", 2),
-        (b"\r\n\r\n", 2),
-        (b"a\rb\r\r\nc", 2),
-        (b"\xef\xbb\xbfa", 1),
+        (b"", []),
+        (b"\n", [""]),
+        (b"a", ["a"]),
+        (b"a\n", ["a"]),
+        (b"a\n\n", ["a", ""]),
+        (b"\r\n\r\n", ["", ""]),
+        (b"a\rb\r\r\nc", ["a\rb\r", "c"]),
+        (b"a\r", ["a\r"]),  # a \r is dropped before a \n only
+        (b"a\n\r", ["a", "\r"]),
+        (b"\xef\xbb\xbfa\x00", ["\ufeffa\x00"]),
     ],
 )
-def test_what_a_line_is(tmp_path, data, count):
+def test_what_a_line_is(tmp_path, data, lines):
     (tmp_path / "t").write_bytes(data)
+    assert _read_documents(str(tmp_path / "t")) == (lines, len(data))
     assert main(["embed", str(tmp_path / "t"), "-o", str(tmp_path / "v.npy"), "-q"]) == 0
     vectors = np.load(tmp_path / "v.npy")
-    assert vectors.shape == (count, 256)
-    lines = [line.removesuffix(b"\r").decode() for line in data.removesuffix(b"\n").split(b"\n")] if data else []
+    assert vectors.shape == (len(lines), 256)
     assert np.array_equal(vectors, fastemb.StaticModel.load().encode(lines))
 
 
@@ -129,9 +131,62 @@ def test_bad_input(file, tmp_path, capsys):
     assert "holds no tokenizer.json" in refused(capsys, file, "--model", tmp_path, "-o", out)
     assert "dim must be from 1 to 256, got 9999" in refused(capsys, file, "--dim", 9999, "-o", out)
     assert "got 0" in refused(capsys, file, "--threads", 0, "-o", out)
-    assert "does not exist" in refused(capsys, file, "-o", tmp_path / "no" / "v.npy")
-    assert "is a folder" in refused(capsys, file, "-o", tmp_path)
+    assert "v.npy: No such file" in refused(capsys, file, "-o", tmp_path / "no" / "v.npy")
+    assert "is no file that could be replaced" in refused(capsys, file, "-o", tmp_path)
+    assert "dim must be at least 1, got 0" in refused(capsys, file, "--dim", 0)
+    assert "a b.txt" in refused(capsys, tmp_path / "a\nb.txt", "-o", out)
     assert not out.exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_what_may_not_be_overwritten(file, tmp_path, capsys):
+    os.mkfifo(tmp_path / "fifo")
+    for place in ("/dev/null", tmp_path / "fifo"):
+        assert "is no file that could be replaced" in refused(capsys, file, "-o", place)
+        assert not Path(place).is_file()
+    assert "is the text that is to be read" in refused(capsys, file, "-o", file)
+    (tmp_path / "link").symlink_to(file)
+    assert "is the text that is to be read" in refused(capsys, file, "-o", tmp_path / "link")
+    assert file.read_bytes() == TEXT.encode()
+
+
+def test_a_link_is_written_through_and_the_mode_kept(file, tmp_path):
+    target = tmp_path / "target.npy"
+    target.write_bytes(b"old")
+    target.chmod(0o640)
+    (tmp_path / "link.npy").symlink_to(target)
+    assert main(["embed", str(file), "-q", "-o", str(tmp_path / "link.npy")]) == 0
+    assert (tmp_path / "link.npy").is_symlink()
+    assert np.load(target).shape == (4, 256)
+    assert target.stat().st_mode & 0o777 == 0o640
+
+
+def test_nobody_listens(file):
+    """As with `| head`: no complaint, and the shell's usual status."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "fastemb", "embed", str(file)],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_memory_is_for_a_batch_not_for_all(tmp_path):
+    """A million empty documents make 1 GB of zeros on the disk, or none: never in memory."""
+    (tmp_path / "t").write_bytes(b"\n" * 1_000_000)
+    code = (
+        "import resource; from fastemb.__main__ import main;"
+        f"main(['embed', {str(tmp_path / 't')!r}]);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "(1000000, 256) float32" in done.stdout
+    assert int(done.stdout.split()[-1]) < 600
 
 
 def test_damaged_models(file, tmp_path, capsys, llama_file, llama_weights):
@@ -151,11 +206,11 @@ def test_a_failed_write_leaves_what_was_there(file, tmp_path, capsys, monkeypatc
     out = tmp_path / "v.npy"
     out.write_bytes(b"precious")
 
-    def fail(target, array):
-        target.write(b"half")
+    def fail(file, header):
+        file.write(b"half")
         raise OSError(28, "No space left on device", str(out))
 
-    monkeypatch.setattr(np, "save", fail)
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", fail)
     assert "No space left" in refused(capsys, file, "-o", out)
     assert out.read_bytes() == b"precious"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["texts.txt", "v.npy"]

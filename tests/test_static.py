@@ -1,9 +1,12 @@
 """Text to vectors, held against the models' own packages: WordLlama and model2vec."""
 
+import copy
 import importlib.util
 import json
 import logging
+import pickle
 import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -83,14 +86,25 @@ def test_single_text_and_out(model):
         model.encode(["a"], out=out)
     with pytest.raises(TypeError, match="got int at position 0"):
         model.encode([1])
+    with pytest.raises(TypeError, match="texts must be a sequence of str, got NoneType"):
+        model.encode(None)
+    with pytest.raises(TypeError, match=r"out must be a numpy\.ndarray"):
+        model.encode("a", out=[1])
+    with pytest.raises(TypeError, match="normalize must be a bool or None, got 'no'"):
+        model.encode("a", normalize="no")
 
 
 def test_dim_keeps_the_first_columns_without_a_copy(model):
     small = fastemb.StaticModel.load(dim=64)
     assert small.table.base is not None
     assert np.array_equal(small.encode("hello world"), model.encode("hello world")[:64])
-    for dim in (0, 257, -1):
-        with pytest.raises(ValueError, match="dim must be from 1 to 256"):
+    with pytest.raises(ValueError, match="dim must be from 1 to 256, got 257"):
+        fastemb.StaticModel.load(dim=257)
+    for dim in (0, -1):
+        with pytest.raises(ValueError, match=f"dim must be at least 1, got {dim}"):
+            fastemb.StaticModel.load(dim=dim)
+    for dim in ("64", 2.5, True):
+        with pytest.raises(TypeError, match="dim must be an integer or None"):
             fastemb.StaticModel.load(dim=dim)
 
 
@@ -107,6 +121,14 @@ def test_max_length(model):
     assert np.array_equal(model.encode("one two three four", max_length=2), model.encode("one two"))
     with pytest.raises(ValueError, match="max_length must be at least 1"):
         model.encode("a", max_length=0)
+    for length in ("foo", 2.5, True):
+        with pytest.raises(TypeError, match="max_length must be an integer or None"):
+            model.encode("a", max_length=length)
+
+
+def test_pickle_and_copy(model):
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert np.array_equal(other.encode(["a b", ""]), model.encode(["a b", ""]))
 
 
 # ---------------------------------------------------------------- model2vec's own folders
@@ -224,8 +246,9 @@ def cut(file):
     [
         ({"embedding.weight": np.zeros((31_999, 8), np.float32)}, r"shape \(31999, 8\), .* needs 32000 rows"),
         ({"embedding.weight": np.zeros((64_000, 8), np.float32)}, r"shape \(64000, 8\), .* needs 32000 rows"),
-        ({"embedding.weight": np.zeros(32_000, np.float32)}, r"must be a table of numbers, got float32 of shape"),
-        ({"embedding.weight": np.zeros((32_000, 2), np.int64)}, "is int64; float16, float32, float64 and int8"),
+        ({"embedding.weight": np.zeros(32_000, np.float32)}, r"must have two axes, got shape \(32000,\)"),
+        ({"embedding.weight": np.zeros((32_000, 2), np.int64)}, "has the type I64; supported are F16, F32, F64, I8"),
+        ({"embeddings": np.zeros((2, 2), np.float32), "mapping": np.zeros(3)}, "'mapping' has the type F64; supported"),
         ({"other": np.zeros((2, 2), np.float32)}, r"expected one tensor named .* it holds \['other'\]"),
         (
             {"embeddings": np.zeros((2, 2), np.float32), "mapping": np.full(32_000, 2)},
@@ -233,7 +256,7 @@ def cut(file):
         ),
         (
             {"embeddings": np.zeros((32_000, 2), np.float32), "weights": np.zeros(3)},
-            "tensor 'weights' must hold 32000 floats",
+            r"tensor 'weights' must have shape \(32000,\), got \(3,\)",
         ),
     ],
 )
@@ -242,6 +265,17 @@ def test_tables_that_do_not_fit(folder, tensors, message):
     with pytest.raises(ValueError, match=message) as caught:
         fastemb.StaticModel.load(folder)
     assert "model.safetensors" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3"])
+def test_types_that_numpy_lacks(folder, kind):
+    size = 32_000 * (2 if kind == "BF16" else 1)
+    header = json.dumps({"embedding.weight": {"dtype": kind, "shape": [32_000, 1], "data_offsets": [0, size]}}).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(size))
+    with pytest.raises(
+        ValueError, match=rf"model\.safetensors: tensor 'embedding\.weight' has the type {kind}; supported"
+    ):
+        fastemb.StaticModel.load(folder)
 
 
 @pytest.mark.parametrize(

@@ -192,3 +192,78 @@ print("done")
 def test_calls_before_and_after_a_fork():
     child = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=False)
     assert child.stdout == "done\n", child.stderr
+
+
+INTERRUPTED = """
+import _thread, threading, time
+import numpy as np
+from fastemb import _threads
+
+_threads.set_num_threads(2)
+finished = []
+
+def work(start, stop):
+    if threading.current_thread() is threading.main_thread():
+        while len(started) < 1:  # until the helper is at work
+            time.sleep(0.001)
+        _thread.interrupt_main()
+        time.sleep(0.01)
+    else:
+        started.append(start)
+        time.sleep(0.5)
+        finished.append(start)
+
+started = []
+try:
+    _threads.run(work, [0, 1, 2, 3, 4, 5])
+except KeyboardInterrupt:
+    assert started and sorted(finished) == sorted(started), (started, finished)
+    assert not _threads._local.busy
+    done = []
+    _threads.run(lambda start, stop: done.append(start), [0, 1, 2])
+    assert sorted(done) == [0, 1]
+    print("waited")
+"""
+
+
+def test_an_interrupt_waits_for_helpers():
+    """Ctrl-C ends the call only when no thread is at work on the caller's arrays; the pool goes on working."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "waited\n", done.stderr
+
+
+STORM = """
+import _thread, threading, time
+from fastemb import _threads
+
+_threads.set_num_threads(3)
+stop = time.monotonic() + 4
+caught = calls = 0
+finished = 0
+
+def storm():
+    while time.monotonic() < stop:
+        time.sleep(0.0007)
+        _thread.interrupt_main()
+
+def nothing(start, stop):
+    pass
+
+thread = threading.Thread(target=storm, daemon=True)
+thread.start()
+while not finished:
+    try:
+        while time.monotonic() < stop + 0.1:
+            _threads.run(nothing, [0, 1, 2, 3])
+            calls += 1
+        finished = 1
+    except KeyboardInterrupt:
+        caught += 1
+assert caught > 50 and calls > 50, (caught, calls)
+print("alive")
+"""
+
+
+def test_interrupts_never_hang_a_call():
+    done = subprocess.run([sys.executable, "-c", STORM], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "alive\n", done.stderr

@@ -28,6 +28,9 @@ GOOD = {
         "merges": ["a b"],
     },
 }
+STRIP = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+FUSE = {"type": "Fuse"}
+TEXT = {"Sequence": {"id": "A", "type_id": 0}}
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 
 
@@ -84,7 +87,7 @@ def test_the_good_file_is_read(tmp_path):
         (("added_tokens", 0, "rstrip"), True, "not supported yet: added token '<s>' with rstrip"),
         (("added_tokens", 0, "single_word"), True, "not supported yet: added token '<s>' with single_word"),
         (("added_tokens", 0, "normalized"), True, "not supported yet: added token '<s>' with normalized"),
-        (("added_tokens", 0, "id"), 3, "damaged tokenizer file: added token '<s>' has the id 3, in the vocabulary 0"),
+        (("added_tokens", 0, "id"), 3, "damaged tokenizer file: added token '<s>' has the id 3, where 0 is due"),
         (("added_tokens",), [{"id": 9}], "damaged tokenizer file: KeyError"),
         (("added_tokens",), [7], "damaged tokenizer file: TypeError"),
         (("added_tokens",), [{"id": -3, "content": "new"}], "damaged tokenizer file: added token 'new' has the id -3"),
@@ -96,6 +99,18 @@ def test_the_good_file_is_read(tmp_path):
         (("added_tokens",), [{"id": 8, "content": 8}], "damaged tokenizer file: added token 8 has"),
         (("added_tokens",), [{"id": 8, "content": "\ud800"}], "damaged tokenizer file: added token '.ud800' has"),
         (("model", "vocab", "\udc00"), 9, "a token of its vocabulary holds half a surrogate pair"),
+        (("added_tokens",), [{"id": 9, "content": "new"}], "added token 'new' has the id 9, where 5 is due"),
+        (("added_tokens",), [{"id": 5, "content": "x"}, {"id": 5, "content": "y"}], "'y' has the id 5, where 6 is due"),
+        (("decoder",), {"type": "Sequence", "decoders": [STRIP]}, "not supported yet: decoder"),
+        (("decoder",), {"type": "Sequence", "decoders": [STRIP, FUSE]}, "not supported yet: decoder"),
+        (("decoder",), {"type": "Sequence", "decoders": [FUSE, FUSE]}, "not supported yet: decoder"),
+        (("decoder",), {"type": "Sequence", "decoders": [FUSE, {"type": "ByteLevel"}]}, "not supported yet: decoder"),
+        (("post_processor",), {"type": "TemplateProcessing", "single": []}, "a template with the text 0 times"),
+        (
+            ("post_processor",),
+            {"type": "TemplateProcessing", "single": [TEXT, TEXT]},
+            "a template with the text 2 times",
+        ),
         (("model",), None, "damaged tokenizer file: it has no 'model'"),
         (("model",), [], "damaged tokenizer file: it has no 'model'"),
         (("model", "vocab"), {}, "vocabulary is missing or empty"),
@@ -110,8 +125,12 @@ def test_the_good_file_is_read(tmp_path):
         (("model", "merges"), ["a b", "a b a"], "merge 1, 'a b a', is not a pair"),
         (("model", "merges"), ["a x"], "merge 0, 'a x', needs 'x'"),
         (("model", "merges"), ["b a"], "merge 0, 'b a', needs 'ba'"),
-        (("model", "merges"), [["a", 1]], "damaged tokenizer file"),
-        (("model", "merges"), [3], "damaged tokenizer file"),
+        (("model", "merges"), [["a", 1]], r"merge 0, \['a', 1\], is not a pair"),
+        (("model", "merges"), [["a", ["b"]]], r"merge 0, \['a', \['b'\]\], is not a pair"),
+        (("model", "merges"), [["a", "b"], "a b"], "neither all strings nor all pairs of strings"),
+        (("model", "merges"), [["a", "b"], "ab"], "neither all strings nor all pairs of strings"),
+        (("model", "merges"), [["a", "b"], ["a", "b", "a"]], "merge 1, .* is not a pair"),
+        (("model", "merges"), [3], "neither all strings nor all pairs of strings"),
         (("model", "unk_token"), "?", r"unk_token '\?' is not in the vocabulary"),
         (("model", "unk_token"), ["?"], "damaged tokenizer file"),
         (("normalizer",), {"type": "Sequence"}, "damaged tokenizer file: KeyError"),

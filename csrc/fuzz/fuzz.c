@@ -160,6 +160,7 @@ static void check_encode(const fe_tokenizer *tokenizer, fe_cache *cache) {
     CHECK(status == FE_OK || status == FE_SPECIAL || (!valid && status == FE_BAD_TEXT));
     CHECK(status == FE_OK ? done.texts == texts : done.texts < texts);
     CHECK((status == FE_SPECIAL) == (done.token >= 0));
+    CHECK((status == FE_SPECIAL) == (done.place >= done.bytes) && done.place < size);
     CHECK(fe_encode(tokenizer, cache, exact, size, chars, texts, actions, NULL, 0, 0, ends_again, &counted) == status);
     CHECK(counted.ids == done.ids && counted.texts == done.texts && counted.bytes == done.bytes);
 

@@ -69,6 +69,8 @@ class BpeModel:
     added: list[AddedToken] = field(default_factory=list)
     before: list[int] = field(default_factory=list)  # ids that the template puts before a text
     after: list[int] = field(default_factory=list)
+    joined_by: str = ""  # decoding: what stands between two tokens
+    byte_chars: bool = False  # decoding: tokens are bytes written as BYTE_CHARS
     byte_tokens: bool = False  # decoding: a token like <0x41> is that byte
     mark_to_space: bool = False  # decoding: the mark is a space
     strip_start: bool = False  # decoding: one space at the start is dropped
@@ -94,12 +96,11 @@ class BpeModel:
     def token_bytes(self) -> dict[int, bytes]:
         """Return the bytes that each id decodes to."""
         table = {id: self._vocab_bytes(token) for token, id in self.vocab.items()}
-        # An added token decodes through the same rules as any other, as in the format's own engine, except
-        # that at byte level a text outside the byte alphabet is itself.
+        # Added tokens decode by the same rules as others do. At byte level one that is no such spelling is itself.
         return table | {token.id: self._vocab_bytes(token.content) for token in self.added}
 
     def _vocab_bytes(self, token: str) -> bytes:
-        if self.byte_level:
+        if self.byte_chars:
             try:
                 return bytes(CHAR_BYTES[char] for char in token)
             except KeyError:
@@ -144,14 +145,15 @@ def read_merges(merges: Any, vocab: dict[str, int]) -> Merges:
     if not isinstance(merges, list):
         raise DamagedVocabularyError("its merges are missing")
     # Each step is one pass at C speed, and no list a merge is made: a file has some hundred thousand of them.
-    if {*map(type, merges)} == {str}:
-        sizes = {*map(methodcaller("count", " "), merges)} - {1}
-        flat = " ".join(merges).split(" ")
+    kinds = {*map(type, merges)}
+    if kinds == {str}:
+        sizes, flat = {*map(methodcaller("count", " "), merges)} - {1}, " ".join(merges).split(" ")
+    elif kinds <= {list}:
+        sizes, flat = {*map(len, merges)} - {2}, list(chain.from_iterable(merges))
     else:
-        sizes = {*map(len, merges)} - {2}
-        flat = list(chain.from_iterable(merges))
-    if sizes:
-        rank = next(i for i, pair in enumerate(merges) if len(pair.split(" ") if isinstance(pair, str) else pair) != 2)
+        raise DamagedVocabularyError("its merges are neither all strings nor all pairs of strings")
+    if sizes or not all(isinstance(token, str) for token in flat):
+        rank = next(i for i, merge in enumerate(merges) if not _is_pair(merge))
         raise DamagedVocabularyError(f"merge {rank}, {merges[rank]!r}, is not a pair")
     left, right = flat[::2], flat[1::2]
     tokens = left, right, list(map(add, left, right))
@@ -163,6 +165,11 @@ def read_merges(merges: Any, vocab: dict[str, int]) -> Merges:
         raise DamagedVocabularyError(
             f"merge {rank}, {merges[rank]!r}, needs {missing!r}, which is not in the vocabulary"
         ) from None
+
+
+def _is_pair(merge: str | list[Any]) -> bool:
+    parts = merge.split(" ") if isinstance(merge, str) else merge
+    return len(parts) == 2 and all(isinstance(part, str) for part in parts)
 
 
 def _ids(vocab: dict[str, int], tokens: Sequence[str]) -> npt.NDArray[np.int32]:

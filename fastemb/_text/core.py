@@ -24,7 +24,7 @@ Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 
 # Texts are joined in blocks: one character above U+00FF widens a whole join to 2 or 4 bytes a character, so
-# joining a large batch at once costs many times its own size (DESIGN.md, the C core).
+# joining a large batch at once costs many times its own size (docs/design/tokenizer.md).
 BLOCK_CHARS = 1 << 18
 BLOCK_TEXTS = 1024
 # What pieces became is remembered in caches of this size at most, one for each call that runs at the same time,
@@ -40,12 +40,13 @@ _MESSAGES = {
 
 
 class SpecialTokenFound(Exception):
-    """A token that was to be refused stands in a text: its number, and that of the text."""
+    """A token that was to be refused stands in a text: its number, that of the text, and at which character."""
 
-    def __init__(self, token: int, text: int) -> None:
-        super().__init__(token, text)
+    def __init__(self, token: int, text: int, place: int) -> None:
+        super().__init__(token, text, place)
         self.token = token
         self.text = text
+        self.place = place
 
 
 class Core:
@@ -83,7 +84,7 @@ class Core:
                 done, status = self._call(cache, utf8, chars, actions, ids, used, offsets[first + 1 :])
             first, used = first + done.texts, done.ids
             if status != lib.FE_OK:
-                self._fail(status, done, first)
+                self._fail(status, done, first, utf8)
         self._give_back(cache)
         return _shrink(_reserve(ids, used, 0), used), offsets
 
@@ -94,7 +95,7 @@ class Core:
         for utf8, chars in _blocks(texts):
             done, status = self._call(cache, utf8, chars, actions, None, 0, np.empty(chars.size, np.int64))
             if status != lib.FE_OK:
-                self._fail(status, done, first + done.texts)
+                self._fail(status, done, first + done.texts, utf8)
             total += done.ids
             first += chars.size
         self._give_back(cache)
@@ -135,9 +136,9 @@ class Core:
         return done, status
 
     @staticmethod
-    def _fail(status: int, done: Any, text: int) -> None:
+    def _fail(status: int, done: Any, text: int, utf8: bytes) -> None:
         if status == lib.FE_SPECIAL:
-            raise SpecialTokenFound(done.token, text)
+            raise SpecialTokenFound(done.token, text, len(utf8[done.bytes : done.place].decode()))
         raise _ERRORS.get(status, RuntimeError)(_MESSAGES.get(status, f"the tokenizer failed with status {status}"))
 
 

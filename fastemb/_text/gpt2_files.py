@@ -30,7 +30,7 @@ def read_gpt2_files(encoder: Path, merges: Path) -> BpeModel:
         pairs = read_merges(_lines(merges), vocab)
     except DamagedVocabularyError as error:
         raise ValueError(f"{merges}: damaged merge list: {error}") from None
-    return BpeModel(vocab=vocab, merges=pairs, byte_level=True, split_gpt2=True, added=special)
+    return BpeModel(vocab=vocab, merges=pairs, byte_level=True, split_gpt2=True, byte_chars=True, added=special)
 
 
 def _lines(path: Path) -> list[str]:

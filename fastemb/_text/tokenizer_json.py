@@ -118,16 +118,19 @@ def _normalizer(node: Any) -> Json:
 
 
 def _decoder(node: Any) -> Json:
-    """Read how ids become text. Byte fallback and byte level decode by their tokens alone."""
+    """Read how ids become text."""
+    if node is None:
+        return {"joined_by": " "}  # so does the format's own engine
     steps = _parts(node, "Sequence", "decoders")
-    for step in steps:
-        if step["type"] not in ("ByteLevel", "ByteFallback", "Fuse") and step not in (_MARK_TO_SPACE, _STRIP_START):
-            raise _Unsupported(f"decoder {json.dumps(step, ensure_ascii=False)}")
-    return {
-        "byte_tokens": any(step["type"] == "ByteFallback" for step in steps),
-        "mark_to_space": _MARK_TO_SPACE in steps,
-        "strip_start": _STRIP_START in steps,
-    }
+    if [step["type"] for step in steps] == ["ByteLevel"]:
+        return {"byte_chars": True}
+    # One by one these act on tokens, so only in this order do they act as ours do, which know the whole text; and
+    # dropping a space from the start of the text, not of each token, needs Fuse before it.
+    known = [_MARK_TO_SPACE, {"type": "ByteFallback"}, {"type": "Fuse"}, _STRIP_START]
+    places = [known.index(step) if step in known else -1 for step in steps]
+    if -1 in places or places != sorted({*places}) or (3 in places and 2 not in places):
+        raise _Unsupported(f"decoder {json.dumps(node, ensure_ascii=False)}")
+    return {"mark_to_space": 0 in places, "byte_tokens": 1 in places, "strip_start": 3 in places}
 
 
 def _template(node: Any) -> Json:
@@ -140,6 +143,9 @@ def _template(node: Any) -> Json:
         if step["type"] != "TemplateProcessing" or before or after:
             raise _Unsupported(f"post-processor {step['type']}")
         side = before
+        texts = [part for part in step["single"] if "Sequence" in part]
+        if len(texts) != 1:
+            raise _Unsupported(f"a template with the text {len(texts)} times")
         for part in step["single"]:
             if "Sequence" in part:
                 side = after
@@ -153,6 +159,7 @@ def _template(node: Any) -> Json:
 
 def _added(tokens: Any, vocab: dict[str, int], has_normalizer: bool) -> list[AddedToken]:
     added = []
+    known, next_id = dict(vocab), len(vocab)
     for token in tokens or []:
         content, id = token["content"], token["id"]
         if not content:
@@ -165,7 +172,11 @@ def _added(tokens: Any, vocab: dict[str, int], has_normalizer: bool) -> list[Add
         late = bool(token.get("normalized"))
         if late and has_normalizer:
             raise _Unsupported(f"added token {content!r} with normalized, behind a normalizer")
-        if vocab.get(content, id) != id:
-            raise DamagedVocabularyError(f"added token {content!r} has the id {id}, in the vocabulary {vocab[content]}")
+        # The format's own engine gives ids itself and only warns where the file has others.
+        if content not in known:
+            known[content] = next_id
+            next_id += 1
+        if id != known[content]:
+            raise DamagedVocabularyError(f"added token {content!r} has the id {id}, where {known[content]} is due")
         added.append(AddedToken(content, id, bool(token.get("special")), late))
     return added
