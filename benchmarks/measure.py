@@ -56,6 +56,11 @@ class Measure:
     def __init__(self, benchmark: Any, rates: Mapping[str, float], kept: dict[str, dict[str, Any]]) -> None:
         self._benchmark, self._rates, self._kept = benchmark, rates, kept
 
+    @property
+    def timed(self) -> bool:
+        """Whether this run measures, or is an ordinary test."""
+        return not self._benchmark.disabled
+
     def __call__(
         self,
         operation: str,
@@ -98,7 +103,7 @@ class Measure:
         role = "ours" if name == OURS else "rival"
         benchmark.extra_info.update(operation=operation, case=case, name=name, role=role, threads=threads, **notes)
         with fastemb.num_threads(threads):
-            if benchmark.disabled:  # an ordinary test: the one call is also the one to be compared
+            if not self.timed:  # an ordinary test: the one call is also the one to be compared
                 self._compare(benchmark(calls[name]), calls, name, agree)
                 return
             self._compare(calls[name](), calls, name, agree)  # warms up, too
