@@ -67,6 +67,11 @@ def test_losses_are_in_words_and_counted_first(tmp_path):
     assert "- gather, small: 0.80 × (slower) than np.take" in text.partition("## gather")[0]
 
 
+def test_a_floor_is_no_rival(tmp_path):
+    data = {"benchmarks": [entry("x", "fastemb", 2.0), entry("x", "nothing at all (the floor)", 1.0)]}
+    assert "slower in 0 of 0 comparisons." in report(tmp_path, data).stdout
+
+
 def test_row_without_a_rival(tmp_path):
     assert row(report(tmp_path).stdout, "alone").split(" | ")[1:4] == ["3.00 s (2.70 s)", "—", "—"]
 
