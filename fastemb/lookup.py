@@ -10,6 +10,10 @@ import numpy.typing as npt
 from . import _arrays, _threads
 from .ragged import Ragged
 
+# Results of at least this size go past the caches, which they would only empty. A constant, measured, and not the
+# size that a machine reports for its caches: shared ones are never this call's alone.
+_STREAM_BYTES = 8 << 20
+
 _MODES = {"raise": 0, "clip": 1, "wrap": 2}  # the numbers are those of the kernel
 
 
@@ -86,7 +90,7 @@ def gather(
     if not V and given.size:
         _arrays.raise_out_of_range(given, 0, V)
     target = np.empty(shape, source.dtype) if out is None or not _in_reach(out, given) else out
-    bad = _copy_rows(source, index, mode, target)
+    bad = _copy_rows(source, index, mode, target, touched=target is out)
     if bad >= 0:
         _arrays.raise_out_of_range(given, bad, V)
     if out is None:
@@ -109,12 +113,18 @@ def _kernels() -> ModuleType:
     return lookup
 
 
-def _copy_rows(source: npt.NDArray[Any], index: npt.NDArray[Any], mode: str, target: npt.NDArray[Any]) -> int:
-    """Check the ids and copy their rows; return the first bad position, or -1."""
+def _copy_rows(
+    source: npt.NDArray[Any], index: npt.NDArray[Any], mode: str, target: npt.NDArray[Any], touched: bool
+) -> int:
+    """Check the ids and copy their rows; return the first bad position, or -1.
+
+    Only memory that has been touched is streamed to: the zeros of a fresh page lie in the cache already.
+    """
     V, N = source.shape[0], index.size
     size = _arrays.size_of(source.shape[1:]) * source.dtype.itemsize
     in_order = _arrays.rows_in_order(source)
     apart = target.strides[0] if index.ndim == 1 and N > 1 else size
+    stream = touched and N * size >= _STREAM_BYTES and size >= 64
     tag, gather_rows = index.dtype.type(0), _kernels().gather_rows
     check = N if mode == "raise" else 0
     base, start, goal = _arrays.address(source), _arrays.address(index), _arrays.address(target)
@@ -122,7 +132,7 @@ def _copy_rows(source: npt.NDArray[Any], index: npt.NDArray[Any], mode: str, tar
     # It holds the arrays behind the addresses, so they live as long as any thread's range.
     def copy(first: int, last: int, check: int = 0, keep: object = (source, index, target)) -> int:
         bad: int = gather_rows(
-            tag, base, source.strides[0], size, V, start, _MODES[mode], goal, apart, check, first, last
+            tag, base, source.strides[0], size, V, start, _MODES[mode], goal, apart, stream, check, first, last
         )
         return bad
 

@@ -23,7 +23,7 @@ import numpy as np
 from copied.lookup import gather_rows
 table, ids, out = np.arange(128, dtype=np.uint8), np.zeros(1, np.int64), np.zeros(64, np.uint8)
 def at(array): return array.__array_interface__["data"][0]
-gather_rows(np.int64(0), at(table), 64, 64, 2, at(ids), 0, at(out), 64, 1, 0, 1)
+gather_rows(np.int64(0), at(table), 64, 64, 2, at(ids), 0, at(out), 64, False, 1, 0, 1)
 print(out[1], sum(gather_rows.stats.cache_hits.values()))
 """
 
@@ -125,6 +125,9 @@ def test_the_assembly_prefetches_and_widens():
     gather_code, bag_code = run_child(ASSEMBLY, FASTEMB_CACHE="0")
     word = "prfm" if os.uname().machine in ("aarch64", "arm64") else "prefetch"
     assert word in gather_code
+    # Streaming stores, and a fence behind the last of them.
+    assert re.search("vmovnt|movnt|stnp", gather_code)
+    assert re.search("mfence|lock|dmb", gather_code)
     assert word in bag_code
     # A product and a sum must stay two roundings, in vector code as in what is left of a row.
     assert not re.search("vfn?m(add|sub)|fmla", bag_code)

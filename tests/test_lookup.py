@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastemb.reference as reference
-from fastemb import _threads
+from fastemb import _threads, lookup
 from fastemb.lookup import gather
 from fastemb.ragged import Ragged
 
@@ -85,11 +85,13 @@ def test_equals_reference(dtype, layout, tail, V, id_dtype, id_shape, random):
     assert same_bytes(out, expected)
 
 
+@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("size", [*range(70), 127, 128, 129, 191, 1023, 1024, 1025, 1500, 4096])
-def test_every_row_size_between_sentinels(size):
+def test_every_row_size_between_sentinels(size, stream, monkeypatch):
+    monkeypatch.setattr(lookup, "_STREAM_BYTES", 0 if stream else 1 << 60)
     table = make_table((50, size), "u1")
     ids = np.random.default_rng(1).integers(0, 50, 33)
-    for shift in (0, 1, 16, 63):
+    for shift in (0, 1, 16, 47, 63):
         fenced = np.full(33 * size + 256, 0xA5, np.uint8)
         out = fenced[64 + shift : 64 + shift + 33 * size].reshape(33, size)
         gather(table, ids, out=out)
@@ -156,6 +158,28 @@ def test_columns_between_the_rows_of_out_are_kept():
     assert same_bytes(wide[:, 3:7].copy(), table[:6])
     assert (wide[:, :3] == 7).all()
     assert (wide[:, 7:] == 7).all()
+
+
+def test_large_results_are_streamed_into_touched_memory(monkeypatch):
+    """Into `out` from the size on, never into a new array; the bytes are the same, with threads too."""
+    seen = []
+    kernels = lookup._kernels()
+    kernel = kernels.gather_rows
+    monkeypatch.setattr(kernels, "gather_rows", lambda *given: seen.append(given[9]) or kernel(*given))
+    table = make_table((100, 96), "f4")
+    ids = np.random.default_rng(2).integers(0, 100, (8 << 20) // 384 + 1)
+    for threads in (1, 3):
+        with _threads.num_threads(threads):
+            out = np.empty((ids.size, 96), np.float32)
+            assert same_bytes(gather(table, ids, out=out), table[ids])
+            assert any(seen)
+            seen.clear()
+            gather(table, ids)
+            gather(table, ids[:-2], out=out[:-2])
+            gather(table[:, :15].copy(), np.tile(ids, 7), out=np.empty((7 * ids.size, 15), np.float32))
+            assert seen
+            assert not any(seen)
+            seen.clear()
 
 
 def test_threads_give_the_same_bytes(small_grain):

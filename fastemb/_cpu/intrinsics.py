@@ -159,6 +159,31 @@ def _make_copy(width: int) -> Callable[..., Any]:
 copy_64, copy_32, copy_16, copy_8, copy_4, copy_1 = (_make_copy(width) for width in (64, 32, 16, 8, 4, 1))
 
 
+@intrinsic
+def stream_64(typingctx: Any, target: Any, source: Any) -> Any:
+    """Copy 64 bytes past the caches. ``target`` must be a multiple of 64: elsewhere the instruction faults."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.VectorType(ir.IntType(8), 64)
+        value = builder.load(_memory(builder, arguments[1], kind), align=1)
+        store = builder.store(value, _memory(builder, arguments[0], kind), align=64)
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def fence(typingctx: Any) -> Any:
+    """Let no later store be seen before the streamed ones; a lock's release does not order those."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
 def _make_sum_rows(width: int) -> Callable[..., Any]:
     """Make the sum of rows over ``width`` columns, with every sum in a register until the last row.
 

@@ -6,7 +6,7 @@ layout and each read-only flag.
 
 from typing import Any
 
-from .intrinsics import copy_1, copy_4, copy_8, copy_16, copy_32, copy_64, load_id, prefetch
+from .intrinsics import copy_1, copy_4, copy_8, copy_16, copy_32, copy_64, fence, load_id, prefetch, stream_64
 from .jit import kernel, part
 
 RAISE, CLIP, WRAP = 0, 1, 2
@@ -76,6 +76,32 @@ def copy_row(target: int, source: int, size: int) -> None:
 
 
 @part
+def stream_row(target: int, source: int, size: int) -> None:
+    """Copy ``size`` bytes, whole cache lines past the caches: a line that is streamed is not read first.
+
+    No line gets both kinds of store, which would bring it into the cache after all; so the ends of a row are
+    copied in small steps that do not overlap.
+    """
+    end = target + size
+    head = min((target + 63) & ~63, end)
+    while target + 16 <= head:
+        copy_16(target, source)
+        target, source = target + 16, source + 16
+    while target < head:
+        copy_1(target, source)
+        target, source = target + 1, source + 1
+    while target + 64 <= end:
+        stream_64(target, source)
+        target, source = target + 64, source + 64
+    while target + 16 <= end:
+        copy_16(target, source)
+        target, source = target + 16, source + 16
+    while target < end:
+        copy_1(target, source)
+        target, source = target + 1, source + 1
+
+
+@part
 def copy_small(
     index: Any, table: int, stride: int, size: int, V: int, ids: int, mode: int, out: int, out_stride: int,
     start: int, stop: int,
@@ -101,7 +127,7 @@ def copy_small(
 @kernel
 def gather_rows(
     index: Any, table: int, stride: int, size: int, V: int, ids: int, mode: int, out: int, out_stride: int,
-    check: int, start: int, stop: int,
+    stream: bool, check: int, start: int, stop: int,
 ) -> int:  # fmt: skip
     """Check the first ``check`` ids, then copy the rows of ``ids[start:stop]``; return the first bad one, or -1.
 
@@ -119,6 +145,11 @@ def gather_rows(
         later = row_of(index, ids, min(i + ahead, stop - 1), V, mode)
         for line in range(0, lines, 64):
             prefetch(table + later * stride + line)
-        row = row_of(index, ids, i, V, mode)
-        copy_row(out + i * out_stride, table + row * stride, size)
+        row = table + row_of(index, ids, i, V, mode) * stride
+        if stream:
+            stream_row(out + i * out_stride, row, size)
+        else:
+            copy_row(out + i * out_stride, row, size)
+    if stream:
+        fence()
     return -1
