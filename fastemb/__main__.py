@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
-import shutil
 import signal
+import stat
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 import fastemb
 
@@ -25,7 +28,13 @@ SHOWN = 3  # rows and columns printed where no output file is named
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0 done, 2 refused, 130 interrupted, 141 nobody listens."""
+    """Run the command line and return its exit status: 0 done, 2 refused, 128 + n ended by signal n."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by >&-
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (open to the end)
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show is no failure
     args = _parser().parse_args(argv)
     try:
         status = int(args.run(args))
@@ -42,8 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong in one line, as all other errors do."""
+        self.exit(2, f"fastemb: error: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fastemb", description="Text to token ids to vectors, fast.")
+    parser = _Parser(prog="fastemb", description="Text to token ids to vectors, fast.")
     parser.add_argument("--version", action="version", version=f"fastemb {fastemb.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     embed = commands.add_parser(
@@ -74,7 +89,7 @@ def _embed(args: argparse.Namespace) -> int:
     seconds: dict[str, float] = {}
     if args.threads is not None:
         fastemb.set_num_threads(args.threads)
-    with _output(args.output, args.file) as file:
+    with _output(args.output, args.file, args.model) as file:
         with _timed(seconds, "read"):
             documents, size = _read_documents(args.file)
         with _timed(seconds, "load model"):
@@ -86,7 +101,8 @@ def _embed(args: argparse.Namespace) -> int:
     if not args.quiet:
         print(_report(model, len(documents), tokens, size, seconds))
         shape = (len(documents), model.table.shape[1])
-        print(_rows(first, shape) if args.output is None else f"wrote          {args.output}  {shape} {first.dtype}")
+        name = str(args.output) if str(args.output).isprintable() else repr(str(args.output))
+        print(_rows(first, shape) if args.output is None else f"wrote          {name}  {shape} {first.dtype}")
     return 0
 
 
@@ -128,7 +144,7 @@ def _run(
 
 
 @contextmanager
-def _output(path: Path | None, source: str) -> Iterator[BinaryIO | None]:
+def _output(path: Path | None, source: str, model: Path | None) -> Iterator[BinaryIO | None]:
     """Give a file beside `path` to write to, and move it there at the end: whoever looks finds all or nothing.
 
     It is opened before any work is done, which must not end at a folder that is not there.
@@ -136,26 +152,70 @@ def _output(path: Path | None, source: str) -> Iterator[BinaryIO | None]:
     if path is None:
         yield None
         return
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path}: is no file that could be replaced by vectors")
-    if path.exists() and source != "-" and Path(source).exists() and path.samefile(source):
-        raise ValueError(f"{path}: is the text that is to be read")
-    target = path.resolve()  # of a link, the file that it names
-    if target.exists() and not os.access(target, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    part = target.with_name(f".fastemb-{os.getpid()}.part")
+    target = Path(os.path.realpath(path))  # of a link, the file that it names
+    _check_output(path, target, source, model)
+    mask = os.umask(0o077)
+    os.umask(mask)
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~mask
     try:
-        file = open(part, "wb")  # noqa: SIM115 (closed before the file is moved)
+        handle, name = tempfile.mkstemp(".part", ".fastemb-", target.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
     try:
-        with file:
+        with _unwinding(), open(handle, "wb") as file:
             yield file
-        if target.exists():
-            shutil.copymode(target, part)
-        os.replace(part, target)
+        os.chmod(name, mode)
+        os.replace(name, target)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None  # a full disk does not say whose
     finally:
-        part.unlink(missing_ok=True)
+        Path(name).unlink(missing_ok=True)
+
+
+def _check_output(path: Path, target: Path, source: str, model: Path | None) -> None:
+    """Refuse to replace what is no file, may not be written, or is read by this very call."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{path}: is no file that could be replaced by vectors")
+    text = _stat(0 if source == "-" else source)
+    if text is not None and os.path.samestat(found, text):
+        raise ValueError(f"{path}: is the text that is to be read")
+    folder = None if model is None else _stat(model)
+    if folder is not None and os.path.samestat(os.stat(target.parent), folder):
+        raise ValueError(f"{path}: belongs to the model that is to be read")
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+def _stat(path: str | Path | int) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+@contextmanager
+def _unwinding() -> Iterator[None]:
+    """Let a signal that ends the process end it by an exception, so that files are tidied away."""
+
+    def leave(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), leave) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 @contextmanager
@@ -167,6 +227,8 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 def _read_documents(name: str) -> tuple[list[str], int]:
     """Return the lines of a file, and its size in bytes."""
+    if name == "-" and sys.stdin is None:
+        raise ValueError("standard input is closed")
     data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     try:
         text = data.decode("utf-8")

@@ -5,6 +5,7 @@ because Numba's default threading layer aborts the process when two Python threa
 kills the children of a fork. See ``docs/design/threads.md``.
 """
 
+import _thread
 import os
 import queue
 import threading
@@ -22,66 +23,63 @@ _process: int | None = None  # what set_num_threads asked for, or the environmen
 
 
 class _Job:
-    """One call: its ranges, taken one at a time by whoever is free."""
+    """One call: its ranges, taken one at a time by whoever is free.
+
+    An interrupt (Ctrl-C) may come between any two steps of the calling thread. So that thread holds no lock
+    and keeps no count that could be lost halfway: it only pops, clears and waits, each of which is one step.
+    """
 
     def __init__(self, function: Callable[[int, int], object], cuts: Sequence[int]) -> None:
         self._function = function
         self._ranges = list(zip(cuts[-2::-1], cuts[:0:-1], strict=True))  # reversed: pop takes the first
-        self._changed = threading.Condition()
-        self._helping = 0  # ranges that helpers have taken and not finished
-        self._error: BaseException | None = None
+        self._lock = threading.Lock()  # of the helpers alone
+        self._helping = 0  # helpers that may have taken a range and not finished it
+        self._finished: queue.SimpleQueue[None] = queue.SimpleQueue()  # one entry each time that number falls
+        self.errors: list[BaseException] = []
 
     def help(self) -> None:
         """Run ranges in a helper thread until none is left to take."""
-        while True:
-            with self._changed:
-                if not self._ranges:
-                    return
-                start, stop = self._ranges.pop()
+        taken: tuple[int, int] | None = (0, 0)
+        while taken is not None:
+            # Counted before it pops: whoever empties the ranges and then finds no helper counted is alone.
+            with self._lock:
                 self._helping += 1
-            error = None
             try:
-                self._function(start, stop)
+                taken = self._ranges.pop()
+            except IndexError:
+                taken = None
+            try:
+                if taken is not None:
+                    self._function(*taken)
             except BaseException as caught:
-                error = caught
-            with self._changed:
+                self.errors.append(caught)
+                self._ranges.clear()
+            with self._lock:
                 self._helping -= 1
-                if error is not None:
-                    self._error = self._error or error
-                    self._ranges.clear()
-                if not self._helping:
-                    self._changed.notify_all()
+            self._finished.put(None)
 
     def work(self) -> None:
-        """Run ranges in the calling thread, wait for those that helpers took, raise what went wrong.
+        """Run ranges in the calling thread until none is left to take."""
+        while self._ranges:
+            try:
+                start, stop = self._ranges.pop()
+            except IndexError:  # a helper was quicker
+                return
+            self._function(start, stop)
 
-        An interrupt may come anywhere in here. It ends the call, but only when no helper is at work on the
-        caller's arrays any more; ranges that nobody took are dropped.
-        """
-        error: BaseException | None = None
-        try:
-            while self._ranges:
-                try:
-                    start, stop = self._ranges.pop()
-                except IndexError:  # a helper was quicker
-                    break
-                self._function(start, stop)
-        except BaseException as caught:
-            error = caught
+    def settle(self) -> None:
+        """Drop the ranges that nobody took and wait until no helper is at work; interrupts have to wait too."""
+        interrupt: BaseException | None = None
         while True:
             try:
-                with self._changed:
-                    if error is not None:
-                        self._ranges.clear()
-                    while self._helping:
-                        self._changed.wait()
+                self._ranges.clear()
+                while self._helping:
+                    self._finished.get()
                 break
             except BaseException as caught:
-                error = caught
-        error = error or self._error
-        self._error = None
-        if error is not None:
-            raise error
+                interrupt = interrupt or caught
+        if interrupt is not None:
+            raise interrupt
 
 
 class _Pool:
@@ -95,13 +93,14 @@ class _Pool:
     def offer(self, job: _Job, helpers: int) -> None:
         with self._lock:
             while self._started < helpers:
-                # Daemons: no work is ever in flight without a caller who waits for it.
-                thread = threading.Thread(target=_serve, args=(self._jobs,), name="fastemb", daemon=True)
-                try:
-                    thread.start()
-                except RuntimeError:  # no more threads to be had, or the interpreter is ending
-                    break
+                # Not threading.Thread: its start() waits for the new thread, and an interrupt there loses it. Nothing
+                # waits for these at the end of the process, which is safe: no work is in flight without its caller.
                 self._started += 1
+                try:
+                    _thread.start_new_thread(_serve, (self._jobs,))
+                except RuntimeError:  # no more threads to be had, or the interpreter is ending
+                    self._started -= 1
+                    break
         for _ in range(helpers):
             self._jobs.put(job)
 
@@ -292,8 +291,14 @@ def run(function: Callable[[int, int], object], cuts: Sequence[int]) -> None:
         return
     job = _Job(function, cuts)
     try:
-        _local.busy = True
-        _pool.offer(job, ranges - 1)
-        job.work()
+        try:
+            _local.busy = True
+            _pool.offer(job, ranges - 1)
+            job.work()
+        finally:
+            job.settle()
     finally:
+        job.settle()  # again: an interrupt may have come before the first could begin
         _local.busy = False
+    if job.errors:
+        raise job.errors[0]

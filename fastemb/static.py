@@ -42,9 +42,9 @@ class StaticModel:
     The folder decides the maker's semantics. A tensor ``embedding.weight`` is a WordLlama or StaticEmbedding
     model: no text is cut, every id counts, and no config is read. A tensor ``embeddings`` is a model2vec
     model: a text is cut to ``max_length`` ids (and before that to as many characters as these could have), ids
-    of the unknown token are dropped, and ``config.json`` says whether vectors are normalised; ``weights`` and
-    ``mapping`` tensors are applied to the table when it is loaded. In both no template is added, and added
-    tokens are recognised.
+    of the unknown token are dropped, and ``config.json`` says whether vectors are normalised. In both,
+    ``weights`` and ``mapping`` tensors are applied to the table when it is loaded, no template is added, and
+    added tokens are recognised.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ def _find_files(folder: Path) -> tuple[Path, Path, Path]:
         what = "is no folder" if folder.exists() else "does not exist"
         raise FileNotFoundError(f"no model at {folder}: it {what}")
     tokenizer = folder / "tokenizer.json"
-    tables = sorted(folder.glob("*.safetensors"))
+    tables = sorted(file for file in folder.glob("*.safetensors") if file.is_file())
     if not tokenizer.is_file():
         raise FileNotFoundError(f"no model in {folder}: it holds no tokenizer.json")
     if not tables:
@@ -254,8 +254,8 @@ def _read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str]:
 def _table(tensors: dict[str, npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
     """Return the table that ids index, with the maker's weights and mapping applied."""
     table = tensors[name]
-    if table.ndim != 2:
-        raise ValueError(f"tensor {name!r} must have two axes, got shape {table.shape}")
+    if table.ndim != 2 or not table.shape[1]:
+        raise ValueError(f"tensor {name!r} must have two axes and some columns, got shape {table.shape}")
     if table.dtype == np.int8:
         table = table.astype(np.float16)  # exact; the maker's code reads them without a scale
     mapping, weights = tensors.get("mapping"), tensors.get("weights")
@@ -266,7 +266,11 @@ def _table(tensors: dict[str, npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
     if weights is not None:
         if weights.shape != table.shape[:1]:
             raise ValueError(f"tensor 'weights' must have shape {table.shape[:1]}, got {weights.shape}")
-        table = table * weights[:, np.newaxis].astype(np.float32)
+        with np.errstate(over="ignore"):
+            factors = weights.astype(np.float32)
+        if not np.isfinite(factors).all():
+            raise ValueError("tensor 'weights' holds numbers that are not finite in float32")
+        table = table * factors[:, np.newaxis]
     return table
 
 

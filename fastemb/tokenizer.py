@@ -194,7 +194,8 @@ class Tokenizer:
         ids : array_like of int, shape (N,)
             Special tokens come out as their own text.
         errors : {"replace", "strict", "ignore"} or another error handler's name, default "replace"
-            What to do with bytes that are no UTF-8, as in ``bytes.decode``.
+            What to do with bytes that are no UTF-8, as in ``bytes.decode``. (Of byte fallback tokens in a row
+            that are not all valid, ``tokenizers`` writes one U+FFFD for each, valid ones too.)
 
         Returns
         -------

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastemb
-from fastemb.__main__ import _read_documents, main
+from fastemb.__main__ import _output, _read_documents, main
 
 PACKAGE = Path(fastemb.__file__).parent
 TEXT = "First document.\nSecond one, a little longer.\r\n\nAfter an empty\x0cone\u2028still here\x85and here\n"
@@ -150,6 +151,80 @@ def test_what_may_not_be_overwritten(file, tmp_path, capsys):
     assert file.read_bytes() == TEXT.encode()
 
 
+def test_the_model_is_not_overwritten(file, tmp_path, capsys, llama_file, llama_weights):
+    model = tmp_path / "model"
+    model.mkdir()
+    shutil.copy(llama_file, model / "tokenizer.json")
+    shutil.copy(llama_weights, model / "model.safetensors")
+    for name in ("tokenizer.json", "model.safetensors"):
+        assert "belongs to the model" in refused(capsys, file, "--model", model, "-o", model / name)
+    assert (model / "model.safetensors").read_bytes() == llama_weights.read_bytes()
+    assert main(["embed", str(file), "-q", "--model", str(model), "-o", str(model / "new.npy")]) == 0
+
+
+def test_a_text_that_comes_by_redirection_is_not_overwritten(file):
+    with open(file, "rb") as text:
+        done = subprocess.run(
+            [sys.executable, "-m", "fastemb", "embed", "-", "-o", str(file)],
+            stdin=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, file.read_bytes()) == (2, TEXT.encode())
+    assert "is the text that is to be read" in done.stderr
+
+
+def test_two_runs_at_once_do_not_meet(file, tmp_path):
+    """Two outputs of one process in one folder: each has a part file of its own."""
+    with _output(tmp_path / "a.npy", str(file), None) as a, _output(tmp_path / "b.npy", str(file), None) as b:
+        a.write(b"A")
+        b.write(b"B")
+    assert ((tmp_path / "a.npy").read_bytes(), (tmp_path / "b.npy").read_bytes()) == (b"A", b"B")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_nothing_behind(file, tmp_path, name):
+    code = (
+        "import os, signal, sys, fastemb; from fastemb.__main__ import main;"
+        f"fastemb.StaticModel.load = lambda *a, **k: os.kill(os.getpid(), signal.{name});"
+        f"sys.exit(main(['embed', {str(file)!r}, '-o', {str(tmp_path / 'v.npy')!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + getattr(signal, name), done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["texts.txt"]
+
+
+@pytest.mark.parametrize(
+    ("redirect", "status", "words"),
+    [(">&-", 0, ""), ("2>&-", 0, ""), (">&- 2>&-", 0, ""), ("<&-", 0, ""), ("- <&-", 2, "standard input is closed")],
+)
+def test_closed_streams(file, tmp_path, redirect, status, words):
+    out = tmp_path / "v.npy"
+    source = "" if redirect.startswith("- ") else str(file)
+    command = f"exec {sys.executable} -m fastemb embed {source} {redirect} -o {out}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+    assert words in done.stderr
+    assert out.exists() == (status == 0)
+
+
+def test_a_name_that_the_terminal_cannot_show(file, tmp_path):
+    out = tmp_path / "é\n.npy"
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "fastemb", "embed", str(file), "-o", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert out.exists()
+    assert len(done.stdout.splitlines()[-1].split("  (4, 256)")) == 2
+
+
+def test_a_loop_of_links(file, tmp_path, capsys):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    assert "symbolic links" in refused(capsys, file, "-o", tmp_path / "a")
+
+
 def test_a_link_is_written_through_and_the_mode_kept(file, tmp_path):
     target = tmp_path / "target.npy"
     target.write_bytes(b"old")
@@ -226,10 +301,11 @@ def test_interrupted(monkeypatch, file, capsys):
 
 
 def test_usage(capsys):
-    for argv in ([], ["embed"], ["nothing"]):
+    for argv in ([], ["embed"], ["nothing"], ["embed", "x", "--threads", "abc"]):
         with pytest.raises(SystemExit) as stop:
             main(argv)
         assert stop.value.code == 2
+        assert re.fullmatch(r"fastemb: error: [^\n]+ --help\)\n", capsys.readouterr().err)
     with pytest.raises(SystemExit):
         main(["--version"])
     assert f"fastemb {fastemb.__version__}" in capsys.readouterr().out

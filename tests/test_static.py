@@ -246,9 +246,17 @@ def cut(file):
     [
         ({"embedding.weight": np.zeros((31_999, 8), np.float32)}, r"shape \(31999, 8\), .* needs 32000 rows"),
         ({"embedding.weight": np.zeros((64_000, 8), np.float32)}, r"shape \(64000, 8\), .* needs 32000 rows"),
-        ({"embedding.weight": np.zeros(32_000, np.float32)}, r"must have two axes, got shape \(32000,\)"),
+        (
+            {"embedding.weight": np.zeros(32_000, np.float32)},
+            r"must have two axes and some columns, got shape \(32000,\)",
+        ),
         ({"embedding.weight": np.zeros((32_000, 2), np.int64)}, "has the type I64; supported are F16, F32, F64, I8"),
         ({"embeddings": np.zeros((2, 2), np.float32), "mapping": np.zeros(3)}, "'mapping' has the type F64; supported"),
+        ({"embedding.weight": np.zeros((32_000, 0), np.float32)}, "must have two axes and some columns"),
+        (
+            {"embeddings": np.zeros((32_000, 2), np.float32), "weights": np.full(32_000, 1e300)},
+            "tensor 'weights' holds numbers that are not finite in float32",
+        ),
         ({"other": np.zeros((2, 2), np.float32)}, r"expected one tensor named .* it holds \['other'\]"),
         (
             {"embeddings": np.zeros((2, 2), np.float32), "mapping": np.full(32_000, 2)},

@@ -131,6 +131,8 @@ def test_the_good_file_is_read(tmp_path):
         (("model", "merges"), [["a", "b"], "ab"], "neither all strings nor all pairs of strings"),
         (("model", "merges"), [["a", "b"], ["a", "b", "a"]], "merge 1, .* is not a pair"),
         (("model", "merges"), [3], "neither all strings nor all pairs of strings"),
+        (("model", "fuse_unk"), "no", "fuse_unk is 'no', neither true nor false"),
+        (("added_tokens", 0, "special"), 1, "special is 1, neither true nor false"),
         (("model", "unk_token"), "?", r"unk_token '\?' is not in the vocabulary"),
         (("model", "unk_token"), ["?"], "damaged tokenizer file"),
         (("normalizer",), {"type": "Sequence"}, "damaged tokenizer file: KeyError"),
@@ -249,3 +251,27 @@ def test_merges_as_pairs_or_as_strings(tmp_path, llama_file):
     (tmp_path / "new.json").write_text(tokenizers.Tokenizer.from_file(str(llama_file)).to_str(), encoding="utf-8")
     new, old = fastemb.Tokenizer.load(tmp_path / "new.json"), fastemb.Tokenizer.load(llama_file)
     assert new.encode("The same ids.").tolist() == old.encode("The same ids.").tolist()
+
+
+def test_an_empty_token(tmp_path):
+    model = {"type": "BPE", "vocab": {"": 0, "a": 1}, "merges": [["", ""]]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": model}))
+    hf = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert fastemb.Tokenizer.load(tmp_path).encode("aa").tolist() == hf.encode("aa").ids
+
+
+def test_a_token_listed_twice_is_special_if_it_is_once(tmp_path):
+    data = changed(("added_tokens",), [GOOD["added_tokens"][0]])
+    data["added_tokens"] += [{"id": 5, "content": "x", "special": True}, {"id": 5, "content": "x", "special": False}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    tokenizer = fastemb.Tokenizer.load(tmp_path)
+    assert tokenizer.special_tokens == {"<s>": 0, "x": 5}
+    assert 5 not in tokenizer.encode("axa")
+    assert 5 in tokenizer.encode("axa", special="all")
+
+
+def test_names_that_are_no_byte_tokens(tmp_path):
+    tokens = ["<0x41>", "<0x 1>", "<0x-0>", "<0x\u0661\u0661>", "<0x4g>"]
+    model = {"type": "BPE", "vocab": {token: id for id, token in enumerate(tokens)}, "merges": []}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": model, "decoder": {"type": "ByteFallback"}}))
+    assert fastemb.Tokenizer.load(tmp_path).decode(range(5)) == "A" + "".join(tokens[1:])

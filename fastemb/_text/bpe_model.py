@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -26,6 +27,7 @@ def _byte_chars() -> list[str]:
 
 
 BYTE_CHARS = _byte_chars()
+BYTE_TOKEN = re.compile(r"<0x[+0-9A-Fa-f][0-9A-Fa-f]>")  # what decodes as a byte; the plus sign as in Rust
 BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]  # SentencePiece's names
 CHAR_BYTES = {char: byte for byte, char in enumerate(BYTE_CHARS)}
 
@@ -86,7 +88,7 @@ class BpeModel:
         if np.isin(self.merges.left, apart).any() or np.isin(self.merges.right, apart).any():
             return None
         made = set(self.merges.result.tolist())
-        tokens = [token for token, id in self.vocab.items() if id in made]
+        tokens = [token for token, id in self.vocab.items() if id in made and token]
         codes = np.frombuffer("".join(tokens).encode("utf-32-le"), np.uint32)
         inside = np.ones(codes.size, bool)  # not across the border of two tokens
         inside[np.cumsum([len(token) for token in tokens], dtype=np.int64) - 1] = False
@@ -105,11 +107,8 @@ class BpeModel:
                 return bytes(CHAR_BYTES[char] for char in token)
             except KeyError:
                 return token.encode()
-        if self.byte_tokens and len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
-            try:
-                return bytes([int(token[3:5], 16)])
-            except ValueError:
-                pass
+        if self.byte_tokens and BYTE_TOKEN.fullmatch(token):
+            return bytes([int(token[3:5], 16)])
         return (token.replace(MARK, " ") if self.mark_to_space else token).encode()
 
 

@@ -8,6 +8,7 @@ else a file asks for is refused by name: a setting that is read past would give 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,8 @@ def _read(data: Json) -> BpeModel:
         "vocab": vocab,
         "merges": read_merges(model.get("merges"), vocab),
         "unk_token": unk_token,
-        "fuse_unk": bool(model.get("fuse_unk")),
-        "byte_fallback": bool(model.get("byte_fallback")),
+        "fuse_unk": _flag(model, "fuse_unk"),
+        "byte_fallback": _flag(model, "byte_fallback"),
     }
     fields |= _pre_tokenizer(data.get("pre_tokenizer")) | _normalizer(data.get("normalizer"))
     fields |= _decoder(data.get("decoder")) | _template(data.get("post_processor"))
@@ -84,6 +85,13 @@ def _read(data: Json) -> BpeModel:
         raise _Unsupported("a ByteLevel pre-tokenizer together with byte_fallback or with a normalizer")
     has_normalizer = fields["prepend_mark"] or fields["space_to_mark"]
     return BpeModel(**fields, added=_added(data.get("added_tokens"), vocab, has_normalizer))
+
+
+def _flag(node: Json, name: str, default: bool = False) -> bool:
+    value = node.get(name)
+    if not (value is None or isinstance(value, bool)):
+        raise DamagedVocabularyError(f"{name} is {value!r}, neither true nor false")
+    return default if value is None else value
 
 
 def _parts(node: Any, sequence: str, members: str) -> list[Json]:
@@ -101,8 +109,8 @@ def _pre_tokenizer(node: Any) -> Json:
         raise _Unsupported(f"pre-tokenizer {' + '.join(step['type'] for step in steps)}; only ByteLevel is")
     return {
         "byte_level": True,
-        "split_gpt2": bool(steps[0].get("use_regex", True)),
-        "add_prefix_space": bool(steps[0]["add_prefix_space"]),
+        "split_gpt2": _flag(steps[0], "use_regex", True),
+        "add_prefix_space": _flag(steps[0], "add_prefix_space", True),
     }
 
 
@@ -169,7 +177,7 @@ def _added(tokens: Any, vocab: dict[str, int], has_normalizer: bool) -> list[Add
         for setting in ("single_word", "lstrip", "rstrip"):
             if token.get(setting):
                 raise _Unsupported(f"added token {content!r} with {setting}")
-        late = bool(token.get("normalized"))
+        late = _flag(token, "normalized")
         if late and has_normalizer:
             raise _Unsupported(f"added token {content!r} with normalized, behind a normalizer")
         # The format's own engine gives ids itself and only warns where the file has others.
@@ -178,5 +186,7 @@ def _added(tokens: Any, vocab: dict[str, int], has_normalizer: bool) -> list[Add
             next_id += 1
         if id != known[content]:
             raise DamagedVocabularyError(f"added token {content!r} has the id {id}, where {known[content]} is due")
-        added.append(AddedToken(content, id, bool(token.get("special")), late))
-    return added
+        added.append(AddedToken(content, id, _flag(token, "special"), late))
+    # One that is listed twice and special once is special, as it is to the format's own engine.
+    special = {token.content for token in added if token.special}
+    return [replace(token, special=token.content in special) for token in added]
