@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import random
 import sysconfig
 import tokenize
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import tokenizers
 
 import fastemb
+
+MARK = "\u2581"
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork
 
@@ -123,3 +126,46 @@ def world_lines(limit: int) -> list[str]:
 def real_lines() -> list[str]:
     """Some ten thousand lines each of English, code, and the world's languages."""
     return [*english_lines(), *code_lines(600_000), *world_lines(2_000_000)]
+
+
+POOLS = [
+    "abcdefghijklmnopqrstuvwxyz",
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+    " " * 20,
+    " \t\n\r\x0b\x0c\x00\x1c\x85\u00a0\u1680\u2002\u2028\u2029\u202f\u3000\ufeff\u200b\u200d",
+    "'s't're've'm'll'd\u017f\u2019",
+    MARK * 4 + "_▂",
+    "<s></s><unk><|endoftext|><0x0A>",
+    '!"#$%&()*+,-./:;=?@[\\]^`{|}~',
+    "\u0300\u0301\u0338\u20dd\ufe0f\u0651\u093f\u0e31",  # combining
+    "٠١٢۳४५៦ⅣⅧ²³¹¼½൧①㊿",  # digits and numbers of other scripts
+    "äöüßéèêñçøåæœłžšđğıİ",
+    "абвгдежзийклмнопрстуфхцчшщъыьэюя",
+    "的一是不了人我在有他这为之大来以个中上们",
+    "あいうえおかきくけこアイウエオ日本語漢字",
+    "가나다라마바사한국어",
+    "😀👍🏽👩‍👩‍👧‍👦🇩🇪☃️𝕳𝒆𝓁𝓵𝖔",
+]
+
+
+def draw_strings(count: int, seed: int) -> list[str]:
+    """Return strings of every kind of trouble: mixed pools, all planes, runs, endings."""
+    rng = random.Random(seed)
+    strings = []
+    for _ in range(count):
+        length = int(rng.expovariate(1 / 14))
+        pools = rng.choices(POOLS, k=rng.randint(1, 4))
+        chars = [rng.choice(rng.choice(pools)) for _ in range(length)]
+        if rng.random() < 0.3:
+            chars += [chr(rng.choice((rng.randrange(0xD800), rng.randrange(0xE000, 0x110000)))) for _ in range(4)]
+            rng.shuffle(chars)
+        if chars and rng.random() < 0.2:
+            at = rng.randrange(len(chars))
+            chars[at] = chars[at] * rng.randint(2, 70)
+        strings.append("".join(chars))
+    return strings
+
+
+@pytest.fixture(scope="session")
+def random_strings():
+    return draw_strings

@@ -1,12 +1,7 @@
 """Token ids, held against the `tokenizers` package: real text, random text, random vocabularies."""
 
-import concurrent.futures
-import copy
-import pickle
 import random
-import threading
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,45 +77,8 @@ def test_real_text_whole(pair, real_lines):
 
 # ---------------------------------------------------------------- random text
 
-POOLS = [
-    "abcdefghijklmnopqrstuvwxyz",
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
-    " " * 20,
-    " \t\n\r\x0b\x0c\x00\x1c\x85\u00a0\u1680\u2002\u2028\u2029\u202f\u3000\ufeff\u200b\u200d",
-    "'s't're've'm'll'd\u017f\u2019",
-    MARK * 4 + "_▂",
-    "<s></s><unk><|endoftext|><0x0A>",
-    '!"#$%&()*+,-./:;=?@[\\]^`{|}~',
-    "\u0300\u0301\u0338\u20dd\ufe0f\u0651\u093f\u0e31",  # combining
-    "٠١٢۳४५៦ⅣⅧ²³¹¼½൧①㊿",  # digits and numbers of other scripts
-    "äöüßéèêñçøåæœłžšđğıİ",
-    "абвгдежзийклмнопрстуфхцчшщъыьэюя",
-    "的一是不了人我在有他这为之大来以个中上们",
-    "あいうえおかきくけこアイウエオ日本語漢字",
-    "가나다라마바사한국어",
-    "😀👍🏽👩‍👩‍👧‍👦🇩🇪☃️𝕳𝒆𝓁𝓵𝖔",
-]
 
-
-def random_strings(count, seed):
-    """Return strings of every kind of trouble: mixed pools, all planes, runs, endings."""
-    rng = random.Random(seed)
-    strings = []
-    for _ in range(count):
-        length = int(rng.expovariate(1 / 14))
-        pools = rng.choices(POOLS, k=rng.randint(1, 4))
-        chars = [rng.choice(rng.choice(pools)) for _ in range(length)]
-        if rng.random() < 0.3:
-            chars += [chr(rng.choice((rng.randrange(0xD800), rng.randrange(0xE000, 0x110000)))) for _ in range(4)]
-            rng.shuffle(chars)
-        if chars and rng.random() < 0.2:
-            at = rng.randrange(len(chars))
-            chars[at] = chars[at] * rng.randint(2, 70)
-        strings.append("".join(chars))
-    return strings
-
-
-def test_random_strings(pair):
+def test_random_strings(pair, random_strings):
     ours, hf = pair
     strings = random_strings(60_000, seed=7)
     assert_same_ids(ours, hf, strings)
@@ -129,7 +87,7 @@ def test_random_strings(pair):
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(20))
-def test_many_random_strings(pair, seed):
+def test_many_random_strings(pair, seed, random_strings):
     ours, hf = pair
     assert_same_ids(ours, hf, random_strings(60_000, seed=1000 + seed))
 
@@ -153,27 +111,6 @@ def test_a_space_in_front(tmp_path):
     (tmp_path / "tokenizer.json").write_text(hf.to_str(), encoding="utf-8")
     texts = ["\nfoo", "\n\nfoo", "\n", "\n\n", "foo", "'s", "'", " foo", "", "\u3000foo", "f"]
     assert_same_ids(fastemb.Tokenizer.load(tmp_path), hf, texts)
-
-
-@pytest.mark.parametrize(
-    "data", [b"\xed\xa0\x80", b"\xc0\x80", b"\xf5\x80\x80\x80", b"\xe4\xb8", b"\xff", b"\xf4\x90\x80\x80"]
-)
-def test_bytes_that_are_no_utf8(gpt2, llama, data):
-    """Python never hands them over; C reads each byte as U+FFFD would be read, a character that is no letter."""
-    for tokenizer, front in ((gpt2, b"a"), (llama, b"")):
-        ids, ends = np.empty(64, np.int32), np.empty(1, np.int64)
-        text = front + data
-        chars = np.array([sum(byte & 0xC0 != 0x80 for byte in text)])
-        actions = bytes(len(tokenizer.special_tokens))
-        done, status = tokenizer._core._call(core.ffi.NULL, text, chars, actions, ids, 0, ends)
-        assert status == core.lib.FE_OK
-        assert done.bytes == len(text)
-        got = ids[: done.ids]
-        if tokenizer is llama:
-            assert got.tolist() == llama.encode("\ufffd" * len(data)).tolist()
-        else:
-            assert tokenizer.decode_bytes(got) == text
-            assert got[0] == tokenizer.encode("a")[0]
 
 
 def test_classes_of_code_points(pair):
@@ -370,13 +307,13 @@ def test_template_with_both_ends(tmp_path, llama_file):
 # ---------------------------------------------------------------- decoding
 
 
-def test_byte_level_round_trip(gpt2, real_lines):
+def test_byte_level_round_trip(gpt2, real_lines, random_strings):
     for text in random_strings(5000, seed=3) + real_lines[::20]:
         assert gpt2.decode(gpt2.encode(text)) == text
         assert gpt2.decode(gpt2.encode(text, special="all")) == text
 
 
-def test_characters_decode_as_the_package_does(llama, hf_llama):
+def test_characters_decode_as_the_package_does(llama, hf_llama, random_strings):
     strings = random_strings(5000, seed=4)
     for text in strings:
         ids = llama.encode(text, special="all")
@@ -406,157 +343,3 @@ def test_decode_errors(gpt2):
         gpt2.decode([1.0])
     with pytest.raises(TypeError, match="one dimension"):
         gpt2.decode([[1]])
-
-
-# ---------------------------------------------------------------- the boundary with C
-
-
-def test_wrong_types(llama):
-    with pytest.raises(TypeError, match="got one str"):
-        llama.encode_batch("abc")
-    with pytest.raises(TypeError, match="got one bytes"):
-        llama.encode_batch(b"abc")
-    with pytest.raises(TypeError, match="got int at position 1"):
-        llama.encode_batch(["a", 1])
-    with pytest.raises(TypeError, match="got bytes"):
-        llama.encode(b"abc")
-    with pytest.raises(TypeError, match="got NoneType"):
-        llama.count(None)
-    with pytest.raises(TypeError, match="texts must be a sequence of str, got NoneType"):
-        llama.encode_batch(None)
-
-
-def test_a_list_that_changes_meanwhile(llama):
-    """The texts are those of the moment of the call, whatever other threads do to the list."""
-    texts = ["some text"] * 2000
-    stop = threading.Event()
-
-    def change():
-        while not stop.is_set():
-            texts.extend(["more of it"] * 500)
-            del texts[2000:]
-
-    thread = threading.Thread(target=change)
-    thread.start()
-    try:
-        for _ in range(50):
-            assert len(llama.encode_batch(texts)) >= 2000
-    finally:
-        stop.set()
-        thread.join()
-
-
-def test_str_with_a_length_of_its_own(llama):
-    class Liar(str):
-        def __len__(self):
-            return 1000
-
-    assert llama.encode_batch([Liar("a b"), "c"]).ids.tolist() == llama.encode_batch(["a b", "c"]).ids.tolist()
-
-
-def test_pickle_and_copy(pair):
-    ours, _ = pair
-    for other in (pickle.loads(pickle.dumps(ours)), copy.copy(ours), copy.deepcopy(ours)):
-        assert other.encode("It's a test.").tolist() == ours.encode("It's a test.").tolist()
-
-
-def test_any_iterable_of_str_is_taken(llama):
-    class Text(str):
-        pass
-
-    expected = llama.encode_batch(["a", "b c"]).ids.tolist()
-    assert llama.encode_batch(iter(["a", "b c"])).ids.tolist() == expected
-    assert llama.encode_batch((Text("a"), "b c")).ids.tolist() == expected
-    assert llama.encode_batch([]).offsets.tolist() == [0]
-
-
-def test_surrogates_are_repaired(llama, gpt2):
-    for tokenizer in (llama, gpt2):
-        assert tokenizer.encode("a\ud83d\ude00b").tolist() == tokenizer.encode("a😀b").tolist()
-        assert tokenizer.encode("a\ud83db").tolist() == tokenizer.encode("a\ufffdb").tolist()
-        rows = tokenizer.encode_batch(["x", "\udc00", "y 😀"])
-        assert [row.tolist() for row in rows] == [tokenizer.encode(t).tolist() for t in ["x", "\ufffd", "y 😀"]]
-
-
-@pytest.mark.parametrize(("chars", "count"), [(1, 1), (7, 3), (300, 2)])
-def test_blocks_do_not_show(pair, monkeypatch, chars, count):
-    """However a batch is cut into blocks, and however little room the output starts with."""
-    ours, _ = pair
-    strings = random_strings(400, seed=5)
-    expected = ours.encode_batch(strings, special="all")
-    monkeypatch.setattr(core, "BLOCK_CHARS", chars)
-    monkeypatch.setattr(core, "BLOCK_TEXTS", count)
-    reserve = core._reserve
-
-    def little(ids, used, more):
-        return reserve(ids, used, min(more, 3 if ids is None else 2 * (ids.size - used) + 3))
-
-    monkeypatch.setattr(core, "_reserve", little)
-    rows = ours.encode_batch(strings, special="all")
-    assert np.array_equal(rows.ids, expected.ids)
-    assert np.array_equal(rows.offsets, expected.offsets)
-
-
-@pytest.mark.parametrize("size", [None, 1, 1 << 14])
-def test_the_cache_does_not_show(pair, monkeypatch, real_lines, size):
-    """Without a cache, and with one so small that most pieces are forgotten, the ids are the same."""
-    ours, _ = pair
-    lines = [*random_strings(4000, seed=6), *real_lines[::10]]
-    expected = ours.encode_batch(lines, special="all")
-    other = fastemb.Tokenizer(ours._model)
-    monkeypatch.setattr(core, "CACHE_BYTES", size)
-    if size is None:
-        monkeypatch.setattr(core.Core, "_borrow", lambda self: core.ffi.NULL)
-    for _ in range(2):
-        rows = other.encode_batch(lines, special="all")
-        assert np.array_equal(rows.ids, expected.ids)
-        assert np.array_equal(rows.offsets, expected.offsets)
-        assert other.count("".join(lines[:500])) == ours.encode("".join(lines[:500])).size
-
-
-def test_caches_are_bounded(llama_file, monkeypatch):
-    monkeypatch.setattr(core, "CACHES_KEPT", 2)
-    tokenizer = fastemb.Tokenizer.load(llama_file)
-    borrowed = [tokenizer._core._borrow() for _ in range(5)]
-    for cache in borrowed:
-        tokenizer._core._give_back(cache)
-    assert len(tokenizer._core._caches) == 2
-    with pytest.raises(ValueError, match="special token"):
-        tokenizer.encode("<s>", special="raise")
-    assert tokenizer.encode("a b").size == 2
-
-
-def test_where_texts_are_cut(llama, tmp_path):
-    """Between two characters that stand side by side in no token that merging makes."""
-    left, right = llama._model.inner_pairs()
-    pairs = set(zip(map(chr, left.tolist()), map(chr, right.tolist()), strict=True))
-    assert ("t", "h") in pairs
-    assert (MARK, "t") in pairs
-    assert not any(after == MARK for before, after in pairs if before != MARK)  # so words part at their spaces
-    vocab = [MARK, "a", "b", "<0x61>", "ab", "<0x61>b", "<unk>"]
-    for merges, cuts in ([["a", "b"]], True), ([["<0x61>", "b"]], False):
-        hf = tokenizers.Tokenizer(models.BPE({t: i for i, t in enumerate(vocab)}, [tuple(m) for m in merges]))
-        (tmp_path / "t.json").write_text(hf.to_str(), encoding="utf-8")
-        assert (fastemb.Tokenizer.load(tmp_path / "t.json")._model.inner_pairs() is not None) == cuts
-
-
-def test_one_tokenizer_in_many_threads(pair, real_lines):
-    ours, _ = pair
-    parts = [real_lines[i::8] for i in range(8)]
-    expected = [ours.encode_batch(part).ids for part in parts]
-    start = threading.Barrier(8)
-
-    def work(part):
-        start.wait()
-        return ours.encode_batch(part).ids
-
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        for got, want in zip(pool.map(work, parts), expected, strict=True):
-            assert np.array_equal(got, want)
-
-
-def test_loading_by_folder_and_by_name(tmp_path, llama_file, gpt2_folder):
-    (tmp_path / "tokenizer.json").write_bytes(llama_file.read_bytes())
-    assert fastemb.Tokenizer.load(str(tmp_path)).vocab_size == 32_000
-    assert fastemb.Tokenizer.load(Path(gpt2_folder)).vocab_size == 50_257
-    assert repr(fastemb.Tokenizer.load(tmp_path)) == "<Tokenizer: BPE, characters, 32000 ids, 61249 merges>"
