@@ -70,11 +70,11 @@ static bool can_cut(const fe_tokenizer *t, uint32_t a, uint32_t b) {
 
 static fe_status init_chars(fe_tokenizer *t, const fe_model *model) {
     int64_t used = 0;
-    bool seen[PAGES] = {false};
+    bool in_use[PAGES] = {false};
     if (model->chars < 0) return FE_BAD_MODEL;
     for (int64_t i = 0; i < model->chars; i++) {
         if (model->char_codes[i] > 0x10FFFF || model->char_ids[i] < 0) return FE_BAD_MODEL;
-        bool *page = &seen[model->char_codes[i] / PAGE];
+        bool *page = &in_use[model->char_codes[i] / PAGE];
         used += !*page;
         *page = true;
     }

@@ -53,7 +53,6 @@ class Core:
     """A C tokenizer. It never changes, so any number of threads may use one; a call borrows a cache for itself."""
 
     def __init__(self, model: BpeModel) -> None:
-        self._added = len(model.added)
         out = ffi.new("fe_tokenizer **")
         spec, keep = _spec(model)
         status = lib.fe_tokenizer_new(spec, out)
@@ -112,7 +111,7 @@ class Core:
 
     def _give_back(self, cache: Any) -> None:
         """Keep a cache for the next call. One that an error took from its call is freed with it instead."""
-        if len(self._caches) < CACHES_KEPT:
+        if len(self._caches) < CACHES_KEPT and cache != ffi.NULL:
             self._caches.append(cache)
 
     def _call(
