@@ -132,15 +132,25 @@ class StaticModel:
         Returns
         -------
         ndarray of float32, shape (N, D), or (D,) for a single ``str``
-            The mean of the rows of a text's ids, zero for a text without ids. Sums run in float32 in the order
-            of the ids and are rounded once; the bits do not depend on the number of threads.
+            The mean of the rows of a text's ids, zero for a text without ids. Sums run in float32 (of a float64
+            table in float64) in the order of the ids and are rounded once; the bits do not depend on the number
+            of threads.
 
         Raises
         ------
         TypeError
-            An item of `texts` is no ``str``.
+            An item of `texts` is no ``str``, `max_length` is no integer, `normalize` no bool, or `out` no array.
         ValueError
             `max_length` is less than 1, or `out` has the wrong shape.
+
+        Examples
+        --------
+        >>> import fastemb
+        >>> model = fastemb.StaticModel.load()  # the installed wordllama's
+        >>> model.encode(["one text", ""]).shape
+        (2, 256)
+        >>> model.encode("one text", normalize=True).shape
+        (256,)
         """
         if isinstance(texts, str):
             row = out[np.newaxis] if isinstance(out, np.ndarray) else out

@@ -11,6 +11,7 @@ import pytest
 import tokenizers
 
 import fastemb
+from fastemb import _threads
 
 MARK = "\u2581"
 
@@ -23,6 +24,12 @@ def package_folder(name: str) -> Path:
     assert spec is not None, f"the package {name} belongs to the extra 'test'"
     assert spec.submodule_search_locations
     return Path(spec.submodule_search_locations[0])
+
+
+@pytest.fixture
+def small_grain(monkeypatch):
+    """Let every call be worth threads."""
+    monkeypatch.setattr(_threads, "_GRAIN", 1)
 
 
 @pytest.fixture(scope="session")

@@ -50,12 +50,6 @@ def same_bytes(a, b):
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-@pytest.fixture
-def small_grain(monkeypatch):
-    """Let every call be worth threads."""
-    monkeypatch.setattr(_threads, "_GRAIN", 1)
-
-
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(["f8", "f4", "f2"]),
