@@ -15,9 +15,19 @@ from .measure import Measure
 ROUNDS = 5
 FLOOR = "an empty @njit function (the floor)"
 IMPORTS = {"fastemb": "import fastemb", "NumPy": "import numpy", "Python alone (the floor)": ""}
+AFTER_GATHER = "gather alone (the floor)"
+TABLE, IDS = "np.ones((9, 64), np.float32)", "np.arange(6).reshape(2, 3)"
 FIRST_CALLS = {
-    "gather": "fastemb.gather(np.ones((9, 8), np.float32), np.arange(3))",
-    "embedding_bag": "fastemb.embedding_bag(np.ones((9, 8), np.float32), np.arange(3), [0, 3])",
+    "gather": f"fastemb.gather({TABLE}, {IDS})",
+    "embed": f"fastemb.embed({TABLE}, {IDS}, positions={TABLE})",
+    "row_grad": f"fastemb.row_grad({IDS}, np.ones((2, 3, 64), np.float32))",
+    "scatter_add": f"fastemb.scatter_add({TABLE}, {IDS}, np.ones((2, 3, 64), np.float32))",
+    "embedding_bag": f"fastemb.embedding_bag({TABLE}, {IDS})",
+    "pool": f"fastemb.pool({TABLE}[np.newaxis])",
+    "normalize": f"fastemb.normalize({TABLE})",
+    "rope": f"fastemb.rope({TABLE})",
+    "quantize": f"fastemb.quantize({TABLE})",
+    "topk": f"fastemb.topk({TABLE}, {TABLE}, 2)",
 }
 # The floor of anything made with Numba: its import and one function that does nothing, read from the cache.
 NUMBA_FLOOR = """\
@@ -56,19 +66,31 @@ def test_import(measure: Measure, tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [FLOOR, "fastemb"])
-@pytest.mark.parametrize("operation", FIRST_CALLS)
+@pytest.mark.parametrize("operation", ["gather", "embedding_bag"])
 def test_first_call(measure: Measure, folder: Path, operation: str, name: str) -> None:
     floor = folder / "floor.py"
     floor.write_text(NUMBA_FLOOR)
-    calls = {
-        "fastemb": process(folder, "-c", f"import numpy as np, fastemb; {FIRST_CALLS[operation]}"),
-        FLOOR: process(folder, str(floor)),
-    }
+    calls = {"fastemb": process(folder, "-c", script(operation)), FLOOR: process(folder, str(floor))}
     measure("new process", f"first {operation}, kernels cached", calls, name, agree=None, rounds=ROUNDS)
 
 
-@pytest.mark.parametrize("operation", FIRST_CALLS)
+@pytest.mark.parametrize("name", [AFTER_GATHER, "fastemb"])
+@pytest.mark.parametrize("operation", [name for name in FIRST_CALLS if name != "gather"])
+def test_further_calls(measure: Measure, folder: Path, operation: str, name: str) -> None:
+    """What one more function costs a process that has called another: the difference of two processes."""
+    calls = {
+        "fastemb": process(folder, "-c", script("gather", operation)),
+        AFTER_GATHER: process(folder, "-c", script("gather")),
+    }
+    measure("new process", f"gather, then first {operation}, kernels cached", calls, name, agree=None, rounds=ROUNDS)
+
+
+@pytest.mark.parametrize("operation", ["gather", "embed", "embedding_bag"])
 def test_first_call_compiles(measure: Measure, tmp_path: Path, operation: str) -> None:
-    code = f"import numpy as np, fastemb; {FIRST_CALLS[operation]}"
-    calls = {"fastemb": process(tmp_path, "-c", code, FASTEMB_CACHE="0")}
+    calls = {"fastemb": process(tmp_path, "-c", script(operation), FASTEMB_CACHE="0")}
     measure("new process", f"first {operation}, nothing cached", calls, "fastemb", agree=None, rounds=3)
+
+
+def script(*operations: str) -> str:
+    """Return a program that calls functions for the first time."""
+    return "; ".join(["import numpy as np, fastemb", *(FIRST_CALLS[operation] for operation in operations)])

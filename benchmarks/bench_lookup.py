@@ -1,4 +1,4 @@
-"""Rows by id: gather against what NumPy offers."""
+"""Rows by id: gather against what NumPy and torch offer."""
 
 from __future__ import annotations
 
@@ -10,32 +10,50 @@ import numpy.typing as npt
 import pytest
 
 import fastemb
+from fastemb import _arrays
 
+from .corpora import draw_ids, draw_table
 from .measure import Measure
+from .rivals import load_torch
 
-IDS = 32_768
-TABLES = [(30_522, 384, np.float32), (128_256, 768, np.float32), (32_000, 256, np.float16)]
-TABLE = pytest.mark.parametrize("table", TABLES, indirect=True, ids=lambda table: f"{table[0]}x{table[1]}")
+# Rows, columns, dtype, and how many ids.
+TABLES = [
+    (30_522, 384, np.float32, 32_768),
+    (128_256, 768, np.float32, 32_768),
+    (128_256, 4096, np.float32, 8_192),
+    (1_000_000, 128, np.float32, 131_072),
+    (32_000, 256, np.float16, 32_768),
+]
+LARGE = TABLES[:4]  # results of 48 MiB and more
+
+
+def name_of(case: tuple[Any, ...]) -> str:
+    return f"{case[0]}x{case[1]}"
+
+
+ALL = pytest.mark.parametrize("lookup", TABLES, indirect=True, ids=name_of)
+ONLY_LARGE = pytest.mark.parametrize("lookup", LARGE, indirect=True, ids=name_of)
 SPREAD = pytest.mark.parametrize("spread", ["uniform", "Zipf"])
 
 
+class Lookup:
+    """A table of random rows, and ids for it."""
+
+    def __init__(self, V: int, D: int, dtype: Any, N: int) -> None:
+        self.table, self.N = draw_table(V, D, dtype), N
+
+    def ids(self, spread: str) -> npt.NDArray[np.int64]:
+        """Return ids as they are spread evenly, or in texts."""
+        return draw_ids(len(self.table), self.N, spread)
+
+
 @pytest.fixture(scope="module")
-def table(request: pytest.FixtureRequest) -> npt.NDArray[Any]:
-    """Return a table of random rows; the next one takes its place, as the largest needs 400 MB."""
-    V, D, dtype = request.param
-    return np.random.default_rng(1).random((V, D), np.float32).astype(dtype, copy=False)
-
-
-def draw_ids(V: int, spread: str) -> npt.NDArray[np.int64]:
-    """Draw ids evenly, or by Zipf's law with exponent 1.2: low ids often, as in a vocabulary sorted by use.
-
-    They are int64, which NumPy takes as they are; int32 it would convert at every call.
-    """
-    rng = np.random.default_rng(2)
-    if spread == "uniform":
-        return rng.integers(0, V, IDS, np.int64)
-    chances = np.cumsum(np.arange(1, V + 1) ** -1.2)
-    return np.searchsorted(chances, rng.random(IDS) * chances[-1])
+def lookup(request: pytest.FixtureRequest) -> Lookup:
+    """Return a table; the next one takes its place, as the largest needs 2 GB, or 64 MB where nothing is timed."""
+    V, D, dtype, N = request.param
+    if not request.config.getoption("benchmark_enable"):
+        V, N = min(V, (64 << 20) // (4 * D)), N // 16
+    return Lookup(V, D, dtype, N)
 
 
 def describe(table: npt.NDArray[Any], ids: npt.NDArray[np.int64], spread: str) -> tuple[str, int]:
@@ -46,35 +64,58 @@ def describe(table: npt.NDArray[Any], ids: npt.NDArray[np.int64], spread: str) -
 
 
 @pytest.mark.parametrize("name", ["np.take", "fastemb"])
-@TABLE
 @SPREAD
-def test_gather_into_out(measure: Measure, table: npt.NDArray[Any], spread: str, name: str) -> None:
-    ids = draw_ids(len(table), spread)
-    case, moved = describe(table, ids, spread)
-    measure("gather into out=", case, into_out(table, ids), name, moved=moved)
+@ALL
+def test_gather_into_out(measure: Measure, lookup: Lookup, spread: str, name: str) -> None:
+    ids = lookup.ids(spread)
+    case, moved = describe(lookup.table, ids, spread)
+    measure("gather into out=", case, into_out(lookup.table, ids), name, moved=moved)
 
 
-@pytest.mark.parametrize("name", ["table[ids]", "fastemb"])
-@TABLE
+@pytest.mark.parametrize("name", ["np.take", "fastemb"])
 @SPREAD
-def test_gather_new(measure: Measure, table: npt.NDArray[Any], spread: str, name: str) -> None:
-    ids = draw_ids(len(table), spread)
+@ONLY_LARGE
+def test_gather_into_out_with_two_threads(measure: Measure, lookup: Lookup, spread: str, name: str) -> None:
+    ids = lookup.ids(spread)
+    case, moved = describe(lookup.table, ids, spread)
+    calls = into_out(lookup.table, ids)
+    measure("gather into out=, 2 threads against one of NumPy", case, calls, name, moved=moved, threads=2)
+
+
+@pytest.mark.parametrize("name", ["table[ids]", "torch", "fastemb"])
+@pytest.mark.parametrize("pool", ["on", "off"])
+@SPREAD
+@ALL
+def test_gather_new(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch, lookup: Lookup, spread: str, pool: str, name: str
+) -> None:
+    """A result is dropped before the next call, as in a loop over batches."""
+    monkeypatch.setattr(_arrays, "_pool", _arrays.Pool(256 << 20 if pool == "on" else 0))
+    torch, table, ids = load_torch(1), lookup.table, lookup.ids(spread)
+    torch_table, torch_ids = torch.from_numpy(table), torch.from_numpy(ids)
+
+    def embedding() -> npt.NDArray[Any]:
+        with torch.inference_mode():
+            return torch.nn.functional.embedding(torch_ids, torch_table).numpy()  # type: ignore[no-any-return]
+
+    calls = {"fastemb": lambda: fastemb.gather(table, ids), "table[ids]": lambda: table[ids], "torch": embedding}
     case, moved = describe(table, ids, spread)
-    calls = {"fastemb": lambda: fastemb.gather(table, ids), "table[ids]": lambda: table[ids]}
-    measure("gather, new result", case, calls, name, moved=moved)
+    measure(f"gather, new result, pool {pool}", case, calls, name, moved=moved)
 
 
 @pytest.mark.parametrize("name", ["np.take", "table[ids]", "fastemb"])
-def test_gather_four_rows(measure: Measure, name: str) -> None:
-    table = np.random.default_rng(1).random((1000, 64), np.float32)
-    ids = np.array([3, 999, 0, 512])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("count", [4, 256])
+def test_gather_few_rows(measure: Measure, count: int, dtype: Any, name: str) -> None:
+    table = np.random.default_rng(1).random((1000, 64), np.float32).astype(dtype)
+    ids = np.random.default_rng(2).integers(0, 1000, count)
     case, moved = describe(table, ids, "chosen")
     calls = {
         "fastemb": lambda: fastemb.gather(table, ids),
         "np.take": lambda: np.take(table, ids, axis=0),
         "table[ids]": lambda: table[ids],
     }
-    measure("gather, new result", case, calls, name, moved=moved)
+    measure("gather, small calls", case, calls, name, moved=moved)
 
 
 def into_out(table: npt.NDArray[Any], ids: npt.NDArray[np.int64]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""One vector for each bag of ids: embedding_bag against what NumPy alone can do."""
+"""One vector for each text: pool over rows, embedding_bag over ids, against torch, FBGEMM inside it, and NumPy."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,47 +11,187 @@ import pytest
 
 import fastemb
 
+from .corpora import draw_ids, draw_table
 from .measure import Measure, close
+from .rivals import load_torch
 
-IDS = 32_768
-TABLES = [(30_522, 384, np.float32), (32_000, 256, np.float16)]
+Array = npt.NDArray[Any]
+READ = "kept rows read once (the floor)"
+TORCH = "sentence-transformers' torch"
+
+TEXTS = pytest.mark.parametrize(
+    "texts", [(256, 128, 384), (64, 512, 768)], indirect=True, ids="{0[0]}x{0[1]}x{0[2]}".format
+)
 
 
 @pytest.fixture(scope="module")
-def table(request: pytest.FixtureRequest) -> npt.NDArray[Any]:
-    """Return a table of random rows around zero."""
-    V, D, dtype = request.param
-    return (np.random.default_rng(1).random((V, D), np.float32) - 0.5).astype(dtype, copy=False)
+def texts(request: pytest.FixtureRequest) -> Array:
+    """Return what an encoder gives: a row for each token of a batch of texts."""
+    return np.random.default_rng(1).standard_normal(request.param, dtype=np.float32)
 
 
-@pytest.mark.parametrize("name", ["NumPy, any bags", "NumPy, equal bags", "fastemb"])
-@pytest.mark.parametrize("length", [12, 512])
-@pytest.mark.parametrize("table", TABLES, indirect=True, ids=lambda table: f"{table[0]}x{table[1]}")
-def test_mean(measure: Measure, table: npt.NDArray[Any], length: int, name: str) -> None:
-    (V, D), S = table.shape, IDS // length
-    ids = np.random.default_rng(2).integers(0, V, S * length, np.int64)
-    offsets = np.arange(S + 1) * length
+@pytest.fixture(scope="session")
+def read() -> Callable[[Array], float]:
+    """Return a kernel that reads float32 once, at the rate of this machine, and adds it up in any order."""
+    import numba
 
-    def ours() -> npt.NDArray[np.float32]:
-        # A result in float32 whatever the table has, like the rival's, and as new as that one.
-        return fastemb.embedding_bag(table, ids, offsets, mode="mean", out=np.empty((S, D), np.float32))
+    @numba.njit(fastmath=True)  # type: ignore[untyped-decorator]
+    def add_up(values: Array) -> float:
+        total = np.float32(0)
+        for i in range(values.size):
+            total += values[i]
+        return total  # type: ignore[no-any-return]
 
-    def any_bags() -> npt.NDArray[np.float32]:
-        rows = table[ids].astype(np.float32, copy=False)
-        sums = np.add.reduceat(rows, offsets[:-1], axis=0)  # right only because no bag is empty
-        sums /= np.diff(offsets).astype(np.float32)[:, np.newaxis]
-        return sums
+    return add_up  # type: ignore[no-any-return]
 
-    def equal_bags() -> npt.NDArray[np.float32]:
-        # Faster, but only for bags that all have the same length, as they do here.
-        return table[ids.reshape(S, length)].mean(axis=1, dtype=np.float32)
 
-    measure(
-        "embedding_bag, mean",
-        f"{V:,} x {D} {table.dtype}, {S:,} bags of {length} ids",
-        {"fastemb": ours, "NumPy, any bags": any_bags, "NumPy, equal bags": equal_bags},
-        name,
-        agree=close,
-        moved=ids.nbytes + offsets.nbytes + ids.size * D * table.dtype.itemsize + S * D * 4,
-        counts={"tokens": ids.size},
-    )
+def floor(read: Callable[[Array], float], texts: Array, kept: int) -> Callable[[], float]:
+    """Read as many rows as are kept, from as much memory: rows that follow one another."""
+    values = texts.reshape(-1)[: kept * texts.shape[-1]]
+    return lambda: read(values)
+
+
+def pool_calls(texts: Array, mask: Array, mode: str) -> dict[str, Callable[[], Any]]:
+    """Return ours, and the form that sentence-transformers has, in torch and in NumPy."""
+    torch = load_torch(1)
+    x, kept = torch.from_numpy(texts), torch.from_numpy(mask.astype(np.int64))
+    factors = mask[:, :, np.newaxis].astype(np.float32)
+
+    def in_torch() -> Any:
+        with torch.inference_mode():
+            wide = kept.unsqueeze(-1).expand(x.size()).to(x.dtype)
+            if mode == "max":
+                return x.masked_fill(wide == 0, -torch.inf).max(1)[0].numpy()
+            return (x * wide).sum(1).div(wide.sum(1).clamp(min=1e-9)).numpy()
+
+    calls = {"fastemb": lambda: fastemb.pool(texts, mask, mode=mode), TORCH: in_torch}
+    if mode == "mean":
+        calls["NumPy"] = lambda: (texts * factors).sum(1) / factors.sum(1)
+    return calls
+
+
+@pytest.mark.parametrize("name", ["fastemb", TORCH, "NumPy"])
+@pytest.mark.parametrize("mode", ["mean", "max"])
+@TEXTS
+def test_pool(measure: Measure, texts: Array, mode: str, name: str) -> None:
+    B, T, D = texts.shape
+    lengths = np.random.default_rng(2).integers(T // 4, T + 1, B)
+    calls = pool_calls(texts, np.arange(T) < lengths[:, np.newaxis], mode)
+    if name not in calls:
+        pytest.skip("NumPy is compared in mode mean")
+    case = f"{B} texts of {T} x {D} float32, lengths {T // 4} to {T}"
+    measure(f"pool, {mode}", case, calls, name, agree=close, moved=int(lengths.sum() + B) * D * 4)
+
+
+@pytest.mark.parametrize("name", ["fastemb", READ])
+@pytest.mark.parametrize("share", [25, 50, 75, 100])
+@TEXTS
+def test_pool_masks(
+    measure: Measure, read: Callable[[Array], float], texts: Array, share: int, name: str
+) -> None:  # fmt: skip
+    B, T, D = texts.shape
+    mask = np.random.default_rng(3).random((B, T)) < share / 100
+    kept = int(mask.sum())
+    calls = {"fastemb": lambda: fastemb.pool(texts, mask), READ: floor(read, texts, kept)}
+    case = f"{B} texts of {T} x {D} float32, {share} % kept, at random"
+    measure("pool, mean", case, calls, name, agree=None, moved=(kept + B) * D * 4)
+
+
+# Bags -------------------------------------------------------------------------------------------------------------
+
+TABLES = [(30_522, 384, 20), (128_256, 768, 32), (128_256, 4096, 32), (1_000_000, 128, 20)]
+KINDS = ["float32", "float16"]
+
+
+@pytest.fixture(scope="module")
+def bags(request: pytest.FixtureRequest) -> tuple[Array, Array, Array]:
+    """Return a table, ids, and offsets of bags of equal length; the next table takes this one's place."""
+    (V, D, T), kind = request.param
+    N = 81_920 if D < 4096 else 8192
+    if not request.config.getoption("benchmark_enable"):
+        V, N = V // 32, N // 32
+    return draw_table(V, D, kind), draw_ids(V, N // T * T, "uniform"), np.arange(0, N // T * T + 1, T)
+
+
+def bag_calls(bags: tuple[Array, Array, Array], threads: int, **options: Any) -> dict[str, Callable[[], Any]]:
+    """Return ours, and torch's call of FBGEMM."""
+    torch = load_torch(threads)
+    table, ids, offsets = bags
+    weight, flat, starts = torch.from_numpy(table), torch.from_numpy(ids), torch.from_numpy(offsets[:-1].copy())
+
+    def in_torch() -> Any:
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            return torch.nn.functional.embedding_bag(flat, weight, starts, **options).numpy()
+
+    return {"fastemb": lambda: fastemb.embedding_bag(table, ids, offsets, **options), "torch": in_torch}
+
+
+def describe(bags: tuple[Array, Array, Array], threads: int) -> tuple[str, int]:
+    """Return a case's name, and the bytes it moves: ids and rows read, results written."""
+    table, ids, offsets = bags
+    (V, D), S, row = table.shape, offsets.size - 1, table.shape[1] * table.dtype.itemsize
+    threaded = f", {threads} threads each" if threads > 1 else ""
+    return f"{V:,} x {D} {table.dtype}, {S:,} bags of {ids.size // S} ids{threaded}", ids.nbytes + (ids.size + S) * row
+
+
+def near(a: Array, b: Array) -> None:
+    """Rows are the same but for the order of sums, and the last place of what they are rounded to."""
+    assert a.dtype == b.dtype
+    apart = np.abs(a.astype(np.float32) - b.astype(np.float32)).max(axis=1)
+    assert np.all(apart <= 4 * np.finfo(a.dtype).eps * np.abs(b.astype(np.float32)).max(axis=1))
+
+
+@pytest.mark.parametrize("name", ["fastemb", "torch"])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+@pytest.mark.parametrize("bags", [(t, k) for t in TABLES for k in KINDS], indirect=True, ids=lambda p: f"{p[0]}-{p[1]}")
+def test_bags(measure: Measure, bags: tuple[Array, Array, Array], mode: str, threads: int, name: str) -> None:
+    case, moved = describe(bags, threads)
+    calls = bag_calls(bags, threads, mode=mode)
+    measure(f"embedding_bag, {mode}", case, calls, name, agree=near, threads=threads, moved=moved)
+
+
+@pytest.mark.parametrize("name", ["fastemb", "torch"])
+@pytest.mark.parametrize("options", [{"mode": "max"}, {"mode": "mean", "padding_idx": 7}], ids=["max", "padding_idx"])
+@pytest.mark.parametrize("bags", [(t, "float32") for t in (TABLES[0], TABLES[1], TABLES[3])], indirect=True, ids=str)
+def test_bags_that_torch_adds_itself(
+    measure: Measure, bags: tuple[Array, Array, Array], options: dict[str, Any], name: str
+) -> None:
+    case, moved = describe(bags, 1)
+    operation = "embedding_bag, " + ", ".join(str(option) for option in options.values() if option != 7)
+    operation += " with padding_idx" if "padding_idx" in options else ""
+    measure(operation, case, bag_calls(bags, 1, **options), name, agree=near, moved=moved)
+
+
+@pytest.mark.parametrize("name", ["fastemb", "fastemb, float32 table"])
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("bags", [(TABLES[3], "float32")], indirect=True, ids=str)
+def test_quantized_bags(measure: Measure, bags: tuple[Array, Array, Array], bits: int, name: str) -> None:
+    table, ids, offsets = bags
+    codes = fastemb.quantize(table, bits)
+    calls = {
+        "fastemb": lambda: fastemb.embedding_bag(codes, ids, offsets, mode="sum"),
+        "fastemb, float32 table": lambda: fastemb.embedding_bag(table, ids, offsets, mode="sum"),
+    }
+    V, D, S = *table.shape, offsets.size - 1
+    case = f"{V:,} x {D} int{bits}, {S:,} bags of {ids.size // S} ids"
+    measure("embedding_bag, sum", case, calls, name, agree=None, moved=ids.size * D * bits // 8)
+
+
+@pytest.mark.parametrize("name", ["NumPy", "torch", "fastemb"])
+def test_one_small_bag(measure: Measure, name: str) -> None:
+    torch = load_torch(1)
+    table, ids = np.random.default_rng(1).random((1000, 64), np.float32), np.array([[3, 999, 0, 512]])
+    weight, numbers = torch.from_numpy(table), torch.from_numpy(ids)
+
+    def in_torch() -> Any:
+        with torch.inference_mode():
+            return torch.nn.functional.embedding_bag(numbers, weight, mode="mean").numpy()
+
+    calls = {
+        "fastemb": lambda: fastemb.embedding_bag(table, ids),
+        "NumPy": lambda: table[ids].mean(axis=1),
+        "torch": in_torch,
+    }
+    measure("embedding_bag, mean", "1,000 x 64 float32, 1 bag of 4 ids", calls, name, agree=close)

@@ -1,4 +1,4 @@
-"""Texts that need no download: English lines and code out of Python itself, and WordNet's glosses."""
+"""Texts that need no download: English lines and code out of Python itself, and WordNet's glosses; tables and ids."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 LINES = 50_000
 LETTERS = 1_000_000
@@ -130,3 +134,26 @@ def _sources() -> Iterator[str]:
             yield file.read_text("utf-8")
         except UnicodeDecodeError:  # tests of the decoder
             continue
+
+
+def draw_table(V: int, D: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Return rows around zero. The same million numbers come again and again, which is quickly drawn."""
+    table = np.empty((V, D), dtype)
+    flat, block = table.reshape(-1), np.random.default_rng(1).random(1 << 20, np.float32).astype(dtype)
+    block -= table.dtype.type(0.5)
+    for start in range(0, flat.size, block.size):
+        flat[start : start + block.size] = block[: flat.size - start]
+    table[:, 0] = np.arange(V) % 2048  # tells rows apart
+    return table
+
+
+def draw_ids(V: int, N: int, spread: str) -> npt.NDArray[np.int64]:
+    """Draw ids evenly, or by Zipf's law with exponent 1.2: low ids often, as in a vocabulary sorted by use.
+
+    They are int64, which NumPy takes as they are; int32 it would convert at every call.
+    """
+    rng = np.random.default_rng(2)
+    if spread == "uniform":
+        return rng.integers(0, V, N, np.int64)
+    chances = np.cumsum(np.arange(1, V + 1) ** -1.2)
+    return np.searchsorted(chances, rng.random(N) * chances[-1])

@@ -83,3 +83,10 @@ def gpt2_vocabulary() -> Vocabulary:
         return tokenizer
 
     return Vocabulary("GPT-2's vocabulary", lambda: fastemb.Tokenizer.load(folder), load_rival)
+
+
+def load_torch(threads: int) -> Any:
+    """Return torch, set to as many threads as fastemb has."""
+    torch = pytest.importorskip("torch", reason="torch is not installed: pip install '.[bench]'")
+    torch.set_num_threads(threads)
+    return torch

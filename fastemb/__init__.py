@@ -15,33 +15,83 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BagGrad": "pooling",
+    "EmbedGrad": "embedding",
+    "LayerNorm": "embedding",
+    "PoolGrad": "pooling",
+    "QuantizedTable": "quantized",
+    "RMSNorm": "embedding",
     "Ragged": "ragged",
+    "RowGrad": "gradient",
     "StaticModel": "static",
     "Tokenizer": "tokenizer",
+    "alibi": "position",
+    "embed": "embedding",
+    "embed_backward": "embedding",
     "embedding_bag": "pooling",
+    "embedding_bag_backward": "pooling",
     "gather": "lookup",
     "get_num_threads": "_threads",
+    "normalize": "pooling",
     "num_threads": "_threads",
+    "pool": "pooling",
+    "pool_backward": "pooling",
+    "quantize": "quantized",
+    "rope": "position",
+    "row_grad": "gradient",
+    "scatter_add": "gradient",
     "set_num_threads": "_threads",
+    "show_config": "_warmup",
+    "sinusoidal": "position",
+    "topk": "search",
+    "warmup": "_warmup",
 }
 
 __all__ = [
+    "BagGrad",
+    "EmbedGrad",
+    "LayerNorm",
+    "PoolGrad",
+    "QuantizedTable",
+    "RMSNorm",
     "Ragged",
+    "RowGrad",
     "StaticModel",
     "Tokenizer",
     "__version__",
+    "alibi",
+    "embed",
+    "embed_backward",
     "embedding_bag",
+    "embedding_bag_backward",
     "gather",
     "get_num_threads",
+    "normalize",
     "num_threads",
+    "pool",
+    "pool_backward",
+    "quantize",
+    "rope",
+    "row_grad",
+    "scatter_add",
     "set_num_threads",
+    "show_config",
+    "sinusoidal",
+    "topk",
+    "warmup",
 ]
 
 if TYPE_CHECKING:
     from fastemb._threads import get_num_threads, num_threads, set_num_threads
+    from fastemb._warmup import show_config, warmup
+    from fastemb.embedding import EmbedGrad, LayerNorm, RMSNorm, embed, embed_backward
+    from fastemb.gradient import RowGrad, row_grad, scatter_add
     from fastemb.lookup import gather
-    from fastemb.pooling import embedding_bag
+    from fastemb.pooling import BagGrad, PoolGrad, embedding_bag, embedding_bag_backward, normalize, pool, pool_backward
+    from fastemb.position import alibi, rope, sinusoidal
+    from fastemb.quantized import QuantizedTable, quantize
     from fastemb.ragged import Ragged
+    from fastemb.search import topk
     from fastemb.static import StaticModel
     from fastemb.tokenizer import Tokenizer
 

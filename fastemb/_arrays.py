@@ -1,11 +1,20 @@
-"""The checks that lookup and pooling share: what callers give, as NumPy arrays that kernels can walk."""
+"""What the public functions share: the checks of what callers give, what kernels are told of it, new results."""
 
+import os
+import weakref
+from collections import deque
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
+from ._cpu.layout import ELEMENTS, NO_IDS, Ids, Rows
+from ._text.core import ffi
+
 Array = npt.NDArray[Any]
+
+_buffer, _cast, _POINTER = ffi.from_buffer, ffi.cast, ffi.typeof("intptr_t")
 
 _INT64_MAX = np.iinfo(np.int64).max
 
@@ -22,7 +31,7 @@ def _is_foreign(value: Any) -> bool:
     ) and not isinstance(value, (np.ndarray, np.generic))
 
 
-def _refuse_masked(value: Any, name: str) -> None:
+def refuse_masked(value: Any, name: str) -> None:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, and the mask would be ignored; give {name}.data or filled()")
 
@@ -31,7 +40,7 @@ def as_table(table: Any, name: str = "table") -> Array:
     """Return the table as a plain NumPy array of at least one axis that holds no Python objects; no copy."""
     if not isinstance(table, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray (only NumPy arrays are taken so far), got {_type_name(table)}")
-    _refuse_masked(table, name)
+    refuse_masked(table, name)
     if table.dtype.hasobject:
         raise TypeError(f"{name} must have a fixed-size dtype without Python objects, got {table.dtype}")
     if table.ndim == 0:
@@ -42,7 +51,7 @@ def as_table(table: Any, name: str = "table") -> Array:
 def as_integers(values: Any, name: str) -> Array:
     """Return ids or offsets as a plain array of an integer dtype; an empty list counts as int64."""
     if isinstance(values, np.ndarray):
-        _refuse_masked(values, name)
+        refuse_masked(values, name)
         array = np.asarray(values)
     elif _is_foreign(values):
         raise TypeError(f"{name} must be NumPy integers or a list so far, got {_type_name(values)}")
@@ -81,7 +90,7 @@ def as_index(ids: Array, V: int, mode: str = "raise") -> Array:
     return np.ascontiguousarray(ids, kind) if ids.ndim else ids.astype(kind)
 
 
-def as_offsets(offsets: Any, N: int) -> Array:
+def as_offsets(offsets: Any, N: int, what: str = "ids") -> Array:
     """Return S+1 offsets as contiguous int64, checked to ascend from 0 to N."""
     array = as_integers(offsets, "offsets")
     if array.ndim != 1:
@@ -89,7 +98,7 @@ def as_offsets(offsets: Any, N: int) -> Array:
     if not array.size:
         raise ValueError("offsets must have one entry more than there are bags, so at least one, got none")
     if array.dtype == np.uint64 and array.max() > _INT64_MAX:
-        raise ValueError(f"offsets must end at {N}, the number of ids, got {int(array.max())}")
+        raise ValueError(f"offsets must end at {N}, the number of {what}, got {int(array.max())}")
     array = np.ascontiguousarray(array, np.int64)
     if array[0] != 0:
         raise ValueError(f"offsets must start at 0, got offsets[0] = {array[0]}")
@@ -100,10 +109,10 @@ def as_offsets(offsets: Any, N: int) -> Array:
             f"offsets must not descend, got offsets[{s}] = {array[s]} and offsets[{s + 1}] = {array[s + 1]}"
         )
     if array[-1] != N:
-        message = f"offsets must end at {N}, the number of ids, got offsets[{array.size - 1}] = {array[-1]}"
+        message = f"offsets must end at {N}, the number of {what}, got offsets[{array.size - 1}] = {array[-1]}"
         if array[-1] < N:
             message += (
-                "; S bags take S+1 offsets, the last of which is the number of ids "
+                f"; S bags take S+1 offsets, the last of which is the number of {what} "
                 "(the layout of torch's include_last_offset=True)"
             )
         raise ValueError(message)
@@ -114,7 +123,7 @@ def check_out(out: Any, shape: tuple[int, ...], **inputs: Array) -> Array:
     """Return ``out`` as a plain array after checking that a result may be written there; no copy."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a numpy.ndarray, as the table is, got {_type_name(out)}")
-    _refuse_masked(out, "out")
+    refuse_masked(out, "out")
     if out.shape != shape:
         raise ValueError(f"out must have shape {shape}, got {out.shape}")
     if not out.flags.writeable:
@@ -125,10 +134,29 @@ def check_out(out: Any, shape: tuple[int, ...], **inputs: Array) -> Array:
     return np.asarray(out)
 
 
+@cache
+def element(kind: np.dtype[Any]) -> Any:
+    """Return the tag of float64, float32, float16 or bfloat16 of either byte order, else None."""
+    if (kind.kind == "f" and kind.itemsize in (2, 4, 8)) or kind.name == "bfloat16":
+        return ELEMENTS[kind.name]
+    return None
+
+
+def is_float(array: Array) -> bool:
+    """Whether elements are of one of the four types that kernels compute with."""
+    return element(array.dtype) is not None
+
+
 def require_float(array: Array, name: str) -> None:
-    """Refuse what is not float64, float32 or float16, of either byte order."""
-    if array.dtype.kind != "f" or array.dtype.itemsize not in (2, 4, 8):
-        raise TypeError(f"{name} must have dtype float64, float32 or float16, got {array.dtype}")
+    """Refuse what is not float64, float32, float16 or bfloat16."""
+    if element(array.dtype) is None:
+        raise TypeError(f"{name} must have dtype float64, float32, float16 or bfloat16, got {array.dtype}")
+
+
+@cache
+def lane_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Return the dtype in which elements are added: float64 for float64, else float32."""
+    return np.dtype(np.float64 if np.dtype(dtype).itemsize == 8 else np.float32)
 
 
 def rows_in_order(array: Array) -> bool:
@@ -138,7 +166,10 @@ def rows_in_order(array: Array) -> bool:
 
 def address(array: Array) -> int:
     """Return the address of the first element; the caller keeps the array alive while it is used."""
-    return array.ctypes.data  # a third less than __array_interface__ takes
+    try:
+        return int(_cast(_POINTER, _buffer(array)))  # a third of the time that .ctypes.data takes
+    except (TypeError, ValueError):  # not contiguous, or of a dtype that buffers do not know
+        return array.ctypes.data
 
 
 def size_of(shape: tuple[int, ...]) -> int:
@@ -147,3 +178,208 @@ def size_of(shape: tuple[int, ...]) -> int:
     for length in shape:
         size *= length
     return size
+
+
+def in_reach(array: Array) -> bool:
+    """Whether kernels can read numbers where they lie: native byte order, the last axis in one piece."""
+    return array.dtype.isnative and bool(array[(slice(1),) * (array.ndim - 1)].flags.c_contiguous)
+
+
+def within_reach(array: Array) -> Array:
+    """Return the array, or a copy that kernels can read; shape and values are the same."""
+    return array if in_reach(array) else np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def rows(array: Array) -> Rows:
+    """Return what kernels are told about a 2-D array within reach."""
+    kind = array.dtype
+    return Rows(element(kind), address(array), array.strides[0], 8 * kind.itemsize, array.shape[1])
+
+
+def ids(index: Array, V: int) -> Ids:
+    """Return what kernels are told about the ids that `as_index` gave."""
+    return Ids(index.dtype.type(0), address(index), index.size, V)
+
+
+def no_ids(N: int) -> Ids:
+    """Return what kernels are told where N positions are rows themselves."""
+    return Ids(NO_IDS, 0, N, N)
+
+
+def is_quantized(table: Any) -> bool:
+    """Whether it is a `fastemb.quantized.QuantizedTable`; other libraries' arrays can be dequantised, too."""
+    return hasattr(type(table), "dequantize") and hasattr(type(table), "codes")
+
+
+class Table:
+    """A table of V rows of D numbers as kernels read it: a float array, or a quantised table.
+
+    Attributes: ``V``, ``D``; ``dtype``, that of results; ``lane``, the dtype in which rows are added; ``bits`` of a
+    number; ``row_bytes``; ``arrays``, what the addresses belong to, by name.
+    """
+
+    __slots__ = ("D", "V", "arrays", "bits", "dtype", "lane", "row_bytes")
+
+    def __init__(self, table: Any) -> None:
+        if is_quantized(table):  # it checked its arrays when it was made
+            self.arrays: dict[str, Array] = {"codes": table.codes, "scale": table.scale, "offset": table.offset}
+            (self.V, self.D), self.bits = table.shape, table.bits
+            self.dtype = self.lane = np.dtype(np.float32)
+            self.row_bytes = table.codes.shape[1] + 8
+            return
+        array = as_table(table)
+        require_float(array, "table")
+        if array.ndim != 2:
+            raise ValueError(f"table must have shape (V, D), got {array.shape}")
+        self.arrays = {"table": array}
+        (self.V, self.D), self.bits = array.shape, 8 * array.dtype.itemsize
+        self.dtype, self.lane = array.dtype.newbyteorder("="), lane_dtype(array.dtype)
+        self.row_bytes = self.D * array.dtype.itemsize
+
+    @property
+    def near(self) -> bool:
+        """Whether kernels can read it where it lies."""
+        array = self.arrays.get("table")
+        return array is None or in_reach(array)
+
+    def within_reach(self, index: Array) -> tuple["Table", Array]:
+        """Return a table that kernels can read, and ids for it; where rows have to be copied, only those in use.
+
+        The ids must have been checked.
+        """
+        if self.near:
+            return self, index
+        array = self.arrays["table"]
+        unique, inverse = np.unique(index, return_inverse=True)
+        return Table(within_reach(array[unique])), np.ascontiguousarray(inverse.reshape(index.shape), np.int64)
+
+    def rows(self) -> Rows:
+        """Return what kernels are told about it; it must be within reach."""
+        array = self.arrays.get("table")
+        if array is not None:
+            return rows(array)
+        codes, scale, offset = self.arrays.values()
+        tag = ELEMENTS[f"int{self.bits}"]
+        return Rows(tag, address(codes), codes.strides[0], self.bits, self.D, address(scale), address(offset))
+
+
+def first_bad(index: Array, V: int) -> int:
+    """Return the first position whose id is not in ``[0, V)``, or -1; the ids are those of `as_index`."""
+    from ._cpu.lookup import find_bad_id  # brings Numba with it
+
+    bad: int = find_bad_id(index.dtype.type(0), address(index), index.size, V)
+    return bad
+
+
+# New results -----------------------------------------------------------------------------------------------------
+
+# Results of at least this size go past the caches, which they would only empty. A constant, measured, and not the
+# size that a machine reports for its caches: shared ones are never this call's alone.
+STREAM_BYTES = 8 << 20
+POOLED_BYTES = 1 << 20  # smaller results cost less to make anew than to keep
+
+
+class Pool:
+    """Blocks of memory that were results and are no longer used: a new one's pages cost more than its contents.
+
+    A block comes back when the last view of it dies. No lock: every step on a deque or a dict is one step for
+    other threads too, and a lock would be deadly in a finalizer, which runs wherever a collection happens to.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._free: dict[int, deque[Array]] = {}
+
+    def held(self) -> int:
+        """Return how many bytes are kept. Counted anew each time: a running sum would go astray between threads."""
+        return sum(room * len(blocks) for room, blocks in list(self._free.items()))
+
+    def empty(self, shape: tuple[int, ...], kind: np.dtype[Any]) -> tuple[Array, bool]:
+        """Return an uninitialised array at a multiple of 64, and whether its memory has been touched before."""
+        size = size_of(shape) * kind.itemsize
+        # Sizes are rounded up to eighths of a power of two, so that batches of nearly one size share blocks.
+        step = 1 << max(size.bit_length() - 4, 0)
+        room = -(-size // step) * step
+        try:
+            block = self._free[room].pop()
+            touched = True
+        except LookupError:
+            block = np.empty(room + 63, np.uint8)
+            touched = False
+        start = -address(block) % 64
+        flat = np.frombuffer(memoryview(block)[start : start + size], np.uint8)  # type: ignore[arg-type]
+        # Of the exporter, not of an array: views of views, memoryviews and other libraries' tensors all hold that.
+        # It is a memoryview that frombuffer made, not the one it was given.
+        weakref.finalize(flat.base, self._give_back, block, room).atexit = False
+        return flat.view(kind).reshape(shape), touched
+
+    def _give_back(self, block: Array, room: int) -> None:
+        if room > self.capacity:
+            return
+        self._free.setdefault(room, deque()).append(block)
+        excess = self.held() - self.capacity
+        for other in [*(one for one in list(self._free) if one != room), room]:
+            while excess > 0:
+                try:
+                    self._free[other].popleft()
+                except IndexError:
+                    break
+                excess -= other
+
+
+def pool_capacity() -> int:
+    """Return how many bytes of results that are no longer used are kept at most."""
+    text = os.environ.get("FASTEMB_BUFFER_POOL", "").strip()
+    if not text:
+        return 256 << 20
+    if not text.isdecimal():
+        raise ValueError(f"environment variable FASTEMB_BUFFER_POOL must be a number of bytes, got {text!r}")
+    return int(text)
+
+
+_pool: Pool | None = None  # made when first needed: the environment is read then
+
+
+def _forget_pool() -> None:
+    """Begin without blocks in a child: which of them its parent's threads held halfway, nobody knows."""
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def new_result(shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[Array, bool]:
+    """Return a new uninitialised array in native byte order, and whether its memory has been touched before.
+
+    Memory that has not been touched should not be streamed to: the system fills its pages through the caches.
+    """
+    global _pool
+    kind = np.dtype(dtype).newbyteorder("=")
+    if size_of(shape) * kind.itemsize < POOLED_BYTES:
+        return np.empty(shape, kind), False
+    if _pool is None:
+        _pool = Pool(pool_capacity())
+    return _pool.empty(shape, kind) if _pool.capacity else (np.empty(shape, kind), False)
+
+
+def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Return a new uninitialised array in native byte order; large ones in memory that has been used before."""
+    return new_result(shape, dtype)[0]
+
+
+def round_into(out: Array, values: Array) -> None:
+    """Round values to what ``out`` holds, once. Infinities of a smaller type are results like others.
+
+    ml_dtypes takes float64 to bfloat16 by way of float32, which rounds twice. So float32 is rounded to odd here:
+    toward zero, with the last bit set where that was not exact. Such a number rounds on as the first one would.
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if values.dtype == np.float64 and out.dtype.name == "bfloat16":
+            single = values.astype(np.float32)
+            bits = single.view(np.uint32)
+            bits -= np.abs(single) > np.abs(values)
+            bits |= single != values
+            values = single
+        out[...] = values

@@ -1,71 +1,97 @@
-"""One vector for each bag of ids: ``embedding_bag``."""
+"""One vector for each text: ``pool`` over rows, ``embedding_bag`` over ids, ``normalize``, and their gradients."""
 
-from bisect import bisect_left
-from functools import cache
-from types import ModuleType
-from typing import Any
+import contextlib
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays, _threads
-from .ragged import Ragged
+from . import _arrays
+from ._calls import bags as _bags
+from ._calls import pooling as _calls
+from ._calls.bags import Plan
+from ._calls.pooling import Join
+from .gradient import RowGrad
 
 _Array = npt.NDArray[Any]
 
-_MODES = ("mean", "sum")
-# Results that need a cast go through a scratch of about this size, which stays in the cache.
-_SCRATCH_BYTES = 1 << 18
+
+class PoolGrad(NamedTuple):
+    """The gradients of `pool`."""
+
+    x: _Array
+    weights: _Array | None
+
+
+class BagGrad(NamedTuple):
+    """The gradients of `embedding_bag`."""
+
+    table: RowGrad
+    weights: _Array | None
 
 
 def embedding_bag(
-    table: _Array, ids: Any, offsets: Any = None, *, mode: str = "mean", normalize: bool = False,
-    out: _Array | None = None,
+    table: Any, ids: Any, offsets: Any = None, *, mask: Any = None, mode: str = "mean", weights: Any = None,
+    padding_idx: int | None = None, normalize: bool = False, out: _Array | None = None,
 ) -> _Array:  # fmt: skip
-    """Sum or average rows of a table, bag by bag, without making the rows in between.
+    """Pool rows of a table, bag by bag, without making the rows in between.
 
     Parameters
     ----------
-    table : numpy.ndarray, shape (V, D)
-        float64, float32 or float16; it may be read-only, a memory map or a view with its rows apart.
+    table : numpy.ndarray or QuantizedTable, shape (V, D)
+        float64, float32, float16 or bfloat16; it may be read-only, a memory map or a view with its rows apart.
     ids : array_like of int, shape (N,) or (S, T), or Ragged
         Any integer dtype. Of 2-D ids each row is a bag. A `Ragged` brings its own offsets.
     offsets : array_like of int, shape (S+1,), optional
         Bag ``s`` holds ``ids[offsets[s]:offsets[s+1]]``. Needed with 1-D ids, and only there.
-    mode : {"mean", "sum"}
-        ``"mean"`` divides the sum by the number of ids of the bag.
+    mask : array_like of bool or int, shape (S, T), optional
+        With 2-D ids: an id under a zero is no part of its bag, and is neither checked nor read.
+    mode : str
+        ``"sum"``, ``"mean"``, ``"max"``, ``"cls"`` (the first), ``"last"``, ``"mean_sqrt_len"`` (the sum over the root
+        of the number), ``"weighted_mean"`` (weights 1, 2, 3, … in the order of the bag) or ``"mean_max"`` (both, the
+        mean first, 2 D columns).
+    weights : array_like of real numbers, the shape of ids, optional
+        One for each id, in modes ``"sum"`` (Σ w x) and ``"mean"`` (Σ w x / Σ w, zeros where Σ w is 0).
+    padding_idx : int, optional
+        Ids that are no part of their bags: not checked, not read, not counted.
     normalize : bool
         Scale every result row to length one; a row of zeros stays.
     out : numpy.ndarray, shape (S, D), optional
-        Where the result goes: float64, float32 or float16, whatever the table has. It must not overlap an
-        input.
+        Where the result goes, of any of the four float dtypes. It must not overlap an input.
 
     Returns
     -------
     numpy.ndarray, shape (S, D)
-        `out` where that is given, else a new array of the table's dtype. An empty bag gives zeros.
+        `out` where that is given, else a new array of the table's dtype (float32 of a quantised table). An empty
+        bag gives zeros in every mode.
 
     Raises
     ------
     IndexError
         If an id is not in ``[0, V)``: the first such id, its position and V are named.
     TypeError
-        If `table` or `out` is not a NumPy array of the three dtypes, or is masked; if `ids` or `offsets` are
-        not integers.
+        If `table` or `out` is not an array of these dtypes, or is masked; if `ids`, `offsets` or `mask` are not
+        integers.
     ValueError
-        If `mode` is not one of the two; if the shapes do not fit; if the offsets do not ascend from 0 to N;
-        if `out` has the wrong shape, is read-only or overlaps an input.
+        If `mode` is unknown or has no use for `weights`; if the shapes do not fit; if the offsets do not ascend
+        from 0 to N; if `out` has the wrong shape, is read-only or overlaps an input.
+
+    See Also
+    --------
+    pool : the same over rows that are already there.
 
     Notes
     -----
     float64 tables are summed in float64, others in float32. Rows are added in ascending order, one sum for
     each column, then divided, then scaled, and rounded to the result's dtype once: so the result does not
     depend on the number of threads or on where the table lies, to the bit, and a float32 `out` of a float16
-    table holds the sums unrounded. The length of a row is found in float64. Nothing is written before every
-    argument has been checked, ids included.
+    table holds the sums unrounded. Weights are rounded to the type of the sums, their own sum is found in
+    float64. The length of a row is found in float64. A maximum over a NaN is NaN. Nothing is written before
+    every argument has been checked, ids included.
 
-    Copies: ids that are neither int32 nor int64, or not contiguous, are converted. Of a table in the other
-    byte order or with a strided last axis (Fortran order), the rows that are needed are copied, each once.
+    Copies: ids that are neither int32 nor int64, or not contiguous, are converted; with a mask or padding the ids
+    that are left are copied. Of a table in the other byte order or with a strided last axis (Fortran order), the
+    rows that are needed are copied, each once.
 
     Examples
     --------
@@ -76,142 +102,275 @@ def embedding_bag(
     array([[2., 3.],
            [0., 0.],
            [2., 3.]], dtype=float32)
-    >>> embedding_bag(table, [[0, 1], [1, 2]], mode="sum")
-    array([[2., 4.],
-           [6., 8.]], dtype=float32)
+    >>> embedding_bag(table, [[0, 1], [1, 2]], mode="max", mask=[[1, 1], [1, 0]])
+    array([[2., 3.],
+           [2., 3.]], dtype=float32)
     """
-    source = _arrays.as_table(table)
-    _arrays.require_float(source, "table")
-    if source.ndim != 2:
-        raise ValueError(f"table must have shape (V, D), got {source.shape}")
-    if mode not in _MODES:
-        raise ValueError(f"mode must be one of {', '.join(map(repr, _MODES))}, got {mode!r}")
-    given, ends = _bags(ids, offsets)
-    V, shape = source.shape[0], (ends.size - 1, source.shape[1])
+    source, given, plan = _check_bag(table, ids, offsets, mask, mode, weights, padding_idx)
+    shape = plan.S, source.D * (2 if mode == "mean_max" else 1)
     if out is not None:
-        out = _arrays.check_out(out, shape, table=source, ids=given, offsets=ends)
-        _arrays.require_float(out, "out")
-    index = _arrays.as_index(given, V)
-    call = _Bags(source, index, ends, mode == "mean", bool(normalize))
-    result = np.empty(shape, source.dtype.newbyteorder("=")) if out is None else out
-    bad = call.write(result)
+        out = _check_out(out, shape, plan, ids=given, offsets=offsets, mask=mask, weights=weights, **source.arrays)
+    result = _arrays.empty(shape, source.dtype) if out is None else out
+    plan.index = _index(given, plan, source.V)
+    bad = Join(source, plan, mode, bool(normalize)).write(result)
     if bad >= 0:
-        _arrays.raise_out_of_range(given, bad, V)
+        _raise_bad_id(given, plan, bad, source.V)
     return result
 
 
-def _bags(ids: Any, offsets: Any) -> tuple[_Array, _Array]:
-    """Return the ids and their checked offsets."""
-    if isinstance(ids, Ragged):
-        if offsets is not None:
-            raise ValueError("a Ragged brings its own offsets; offsets must not be given with it")
-        # Checked again although Ragged has done so: its arrays can be written to.
-        return ids.ids, _arrays.as_offsets(ids.offsets, ids.ids.size)
-    given = _arrays.as_integers(ids, "ids")
-    if given.ndim == 2:
-        if offsets is not None:
-            raise ValueError(f"offsets go with 1-D ids, got ids of shape {given.shape}, whose rows are the bags")
-        B, T = given.shape
-        return given, np.arange(B + 1, dtype=np.int64) * T
-    if given.ndim != 1:
-        raise ValueError(f"ids must be 1-D with offsets, or 2-D, got shape {given.shape}")
-    if offsets is None:
-        raise ValueError(f"1-D ids need offsets to say where bags begin, got ids of shape {given.shape} alone")
-    return given, _arrays.as_offsets(offsets, given.size)
+def pool(
+    x: _Array, mask: Any = None, *, lengths: Any = None, offsets: Any = None, mode: str = "mean", weights: Any = None,
+    normalize: bool = False, out: _Array | None = None,
+) -> _Array:  # fmt: skip
+    """Pool rows: one vector for each text from one for each token.
+
+    Parameters
+    ----------
+    x : numpy.ndarray, shape (B, T, D) or (N, D)
+        float64, float32, float16 or bfloat16. (N, D) needs `offsets`.
+    mask : array_like of bool or int, shape (B, T), optional
+        Nonzero: the row is kept (Hugging Face's ``attention_mask``). Other rows are not read.
+    lengths : array_like of int, shape (B,), optional
+        The first ``lengths[b]`` rows are kept. At most one of `mask`, `lengths` and `offsets` may be given;
+        none of them keeps all T.
+    offsets : array_like of int, shape (S+1,), optional
+        With x (N, D): row ``s`` of the result pools ``x[offsets[s]:offsets[s+1]]``.
+    mode, normalize
+        As in `embedding_bag`. ``"cls"`` and ``"last"`` mean the first and the last row that is kept.
+    weights : array_like of real numbers, shape (B, T) or (N,), optional
+        One for each row, in modes ``"sum"`` and ``"mean"``.
+    out : numpy.ndarray, shape (B, D) or (S, D), optional
+        Where the result goes, of any of the four float dtypes. It must not overlap an input.
+
+    Returns
+    -------
+    numpy.ndarray, shape (B, D) or (S, D); 2 D columns in mode ``"mean_max"``
+        `out` where that is given, else a new array of the dtype of `x`. Nothing kept gives zeros in every mode.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `embedding_bag`.
+
+    Notes
+    -----
+    The same kernel as `embedding_bag`, so the same rules for sums, rounding and NaN; the padded and the ragged form
+    of the same rows give the same bits. An `x` in the other byte order or with a strided last axis is copied.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastemb.pooling import pool
+    >>> x = np.array([[[0, 1], [2, 3]], [[4, 5], [6, 7]]], np.float32)
+    >>> pool(x, mask=[[1, 1], [1, 0]])
+    array([[1., 2.],
+           [4., 5.]], dtype=float32)
+    >>> pool(x.reshape(4, 2), offsets=[0, 3, 4], mode="last")
+    array([[4., 5.],
+           [6., 7.]], dtype=float32)
+    """
+    source, plan = _check_pool(x, mask, lengths, offsets, mode, weights)
+    shape = plan.S, source.shape[-1] * (2 if mode == "mean_max" else 1)
+    if out is not None:
+        out = _check_out(out, shape, plan, x=source, mask=mask, lengths=lengths, offsets=offsets, weights=weights)
+    result = _arrays.empty(shape, source.dtype) if out is None else out
+    Join(source, plan, mode, bool(normalize)).write(result)
+    return result
 
 
-@cache
-def _kernels() -> ModuleType:
-    """Import the kernels when they are first needed: they bring Numba with them."""
-    from ._cpu import pooling
+def normalize(x: _Array, *, out: _Array | None = None) -> _Array:
+    """Scale rows to length one.
 
-    return pooling
+    Parameters
+    ----------
+    x : numpy.ndarray, shape (..., D)
+        float64, float32, float16 or bfloat16.
+    out : numpy.ndarray, the shape of x, optional
+        Where the result goes, of any of the four float dtypes; it may be `x` itself.
+
+    Returns
+    -------
+    numpy.ndarray, the shape and dtype of x
+        `out` where that is given, else a new array. Rows of zeros stay zeros.
+
+    Raises
+    ------
+    TypeError
+        If `x` or `out` is not an array of these dtypes.
+    ValueError
+        If `x` has no axis; if `out` has the wrong shape, is read-only, or overlaps `x` without being it.
+
+    Notes
+    -----
+    The length is found in float64, in an order that depends on D alone; a number is multiplied by its inverse in
+    float64 and rounded to float32 (of float64: not at all), then to the result's dtype. An array in the other byte
+    order, or whose rows are not in one piece or not at one distance, is copied.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastemb.pooling import normalize
+    >>> normalize(np.array([[3.0, 4.0], [0.0, 0.0]]))
+    array([[0.6, 0.8],
+           [0. , 0. ]])
+    """
+    source = _arrays.as_table(x, "x")
+    _arrays.require_float(source, "x")
+    if out is not None and out is not x:
+        out = _arrays.check_out(out, source.shape, x=source)
+        _arrays.require_float(out, "out")
+    elif out is x and not source.flags.writeable:
+        raise ValueError("out is read-only")
+    return _calls.normalize(source, out)
 
 
-class _Bags:
-    """One call to the kernel: its arguments as addresses, and the arrays they belong to, kept alive."""
+def pool_backward(
+    grad: _Array, x: _Array, mask: Any = None, *, lengths: Any = None, offsets: Any = None, mode: str = "mean",
+    weights: Any = None, normalize: bool = False,
+) -> PoolGrad:  # fmt: skip
+    """Return the gradients of `pool`.
 
-    def __init__(self, table: _Array, index: _Array, offsets: _Array, mean: bool, normalize: bool) -> None:
-        self._table, self._index, self._offsets = table, index, offsets
-        self._mean, self._normalize = mean, normalize
-        self._find()
-        self.sum_dtype = np.dtype(np.float64 if table.dtype.itemsize == 8 else np.float32)
+    Parameters
+    ----------
+    grad : numpy.ndarray, the shape of the result of `pool`
+        Of any of the four float dtypes.
+    x, mask, lengths, offsets, mode, weights, normalize
+        As they were given to `pool`.
 
-    def _find(self) -> None:
-        """Look addresses up once a call: each costs a microsecond."""
-        self._at = tuple(map(_arrays.address, (self._table, self._index, self._offsets)))
+    Returns
+    -------
+    PoolGrad
+        ``x``: the shape and dtype of `x`, zeros in rows that were not kept. ``weights``: the shape of `weights`,
+        float32 (float64 for a float64 `x`), or None where there were none.
 
-    def _kernel(self, out: int, apart: int, start: int, stop: int, check: int = 0) -> int:
-        table, index = self._table, self._index
-        # The bits of a float16 are an uint16 to Numba, which has no float16 on the CPU.
-        element = np.uint16(0) if table.dtype.itemsize == 2 else self.sum_dtype.type(0)
-        rows, ids, offsets = self._at
-        bad: int = _kernels().bag_rows(
-            element, index.dtype.type(0), rows, table.strides[0], table.shape[0], ids, offsets, table.shape[1],
-            out, apart, self._mean, self._normalize, check, index.size - 1, start, stop,
-        )  # fmt: skip
-        return bad
+    Raises
+    ------
+    TypeError, ValueError
+        As in `pool`; if `grad` has another shape than its result.
 
-    def write(self, out: _Array) -> int:
-        """Write all bags; return the first position whose id is out of range, or -1. Then nothing is written."""
-        S, D = out.shape
-        readable = self._table.dtype.isnative and _arrays.rows_in_order(self._table)
-        direct = out.dtype == self.sum_dtype and out.dtype.isnative and _arrays.rows_in_order(out)
-        cost = self._index.size * D * self._table.dtype.itemsize + S * D * out.dtype.itemsize
-        ranges = _threads.parts(cost, S)
-        base, apart = _arrays.address(out), out.strides[0]
-        if ranges == 1 and readable and direct:  # small calls: one visit to the kernel checks and writes
-            return self._kernel(base, apart, 0, S, self._index.size)
-        bad = self._kernel(0, 0, 0, 0, self._index.size)
-        if bad >= 0:
-            return bad
-        if not readable:
-            self._keep_rows_needed()
+    Notes
+    -----
+    Computed in float32 (float64 for float64) and rounded once. The gradient of a maximum goes to the first row that
+    holds it; a vector of zeros that was normalised has none. Needs one more array of the shape of `grad`.
 
-        # Both hold `out` and this object, so the arrays behind the addresses live as long as any thread's range.
-        def write_direct(start: int, stop: int, keep: _Array = out) -> None:
-            self._kernel(base, apart, start, stop)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastemb.pooling import pool_backward
+    >>> x = np.array([[[1.0, 5.0], [2.0, 3.0]]])
+    >>> pool_backward(np.ones((1, 2)), x, mode="max").x
+    array([[[0., 1.],
+            [1., 0.]]])
+    """
+    source, plan = _check_pool(x, mask, lengths, offsets, mode, weights)
+    join = Join(source, plan, mode, bool(normalize))
+    ascent = _calls.Ascent(join, _check_grad(grad, (plan.S, join.width), join.lane))
+    return PoolGrad(ascent.rows(source), ascent.weights(None if weights is None else np.shape(weights)))
 
-        def write_cast(start: int, stop: int) -> None:
-            self._write_cast(out, start, stop)
 
-        _threads.run(write_direct if direct else write_cast, self._cuts(ranges))
-        return -1
+def embedding_bag_backward(
+    grad: _Array, table: Any, ids: Any, offsets: Any = None, *, mask: Any = None, mode: str = "mean",
+    weights: Any = None, padding_idx: int | None = None, normalize: bool = False,
+) -> BagGrad:  # fmt: skip
+    """Return the gradients of `embedding_bag`.
 
-    def _write_cast(self, out: _Array, start: int, stop: int) -> None:
-        """Write bags through a scratch of sums, which is rounded to the result while it is in the cache."""
-        D, apart = out.shape[1], out.shape[1] * self.sum_dtype.itemsize
-        rows = max(1, min(stop - start, _SCRATCH_BYTES // max(1, apart)))
-        scratch = np.empty((rows, D), self.sum_dtype)
-        base = _arrays.address(scratch)
-        for first in range(start, stop, rows):
-            last = min(first + rows, stop)
-            self._kernel(base - first * apart, apart, first, last)
-            self._cast(scratch[: last - first], out[first:last])
+    Parameters
+    ----------
+    grad : numpy.ndarray, the shape of the result of `embedding_bag`
+        Of any of the four float dtypes.
+    table, ids, offsets, mask, mode, weights, padding_idx, normalize
+        As they were given to `embedding_bag`.
 
-    def _cast(self, sums: _Array, out: _Array) -> None:
-        """Round sums to the result: float16 by a kernel, since NumPy takes 2.5 ns a number; else by NumPy."""
-        if out.dtype == np.float16 and sums.dtype == np.float32 and _arrays.rows_in_order(out):
-            _kernels().narrow_rows(_arrays.address(sums), out.shape[1], _arrays.address(out), out.strides[0], len(out))
-            return
-        # Infinities of a smaller type are results like others. The state is that of this thread alone.
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            out[...] = sums
+    Returns
+    -------
+    BagGrad
+        ``table``: a `RowGrad`, the unique ids ascending and the sums of their rows, without ids that were masked or
+        padding. ``weights``: the shape of `weights`, or None where there were none. Both float32 (float64 for a
+        float64 table).
 
-    def _cuts(self, ranges: int) -> list[int]:
-        """Cut the bags so that ranges have as many ids; a bag, which has to be written, counts as one more."""
-        S = self._offsets.size - 1
-        total = self._index.size + S
-        inner = (
-            bisect_left(range(S), total * k // ranges, key=lambda s: int(self._offsets[s]) + s)
-            for k in range(1, ranges)
-        )
-        return [0, *inner, S]
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As in `embedding_bag`; if `grad` has another shape than its result.
 
-    def _keep_rows_needed(self) -> None:
-        """Replace a table that the kernel cannot read by its rows in use, in order, and the ids to match."""
-        unique, inverse = np.unique(self._index, return_inverse=True)
-        rows = self._table[unique]
-        self._table = np.ascontiguousarray(rows, rows.dtype.newbyteorder("="))
-        self._index = np.ascontiguousarray(inverse, np.int64)
-        self._find()
+    Notes
+    -----
+    As `pool_backward`, then `row_grad`: the same bits for any number of threads. The rows in between are made
+    only for maxima and with weights, where they differ from id to id.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastemb.pooling import embedding_bag_backward
+    >>> table = np.zeros((10, 2), np.float32)
+    >>> embedding_bag_backward(np.ones((1, 2), np.float32), table, [[7, 3, 7, 7]]).table
+    RowGrad(ids=array([3, 7]), rows=array([[0.25, 0.25],
+           [0.75, 0.75]], dtype=float32))
+    """
+    source, given, plan = _check_bag(table, ids, offsets, mask, mode, weights, padding_idx)
+    grad = _check_grad(grad, (plan.S, source.D * (2 if mode == "mean_max" else 1)), source.lane)
+    plan.index = index = _index(given, plan, source.V)
+    join = Join(source, plan, mode, bool(normalize))
+    bad = join.check()
+    if bad >= 0:
+        _raise_bad_id(given, plan, bad, source.V)
+    ascent = _calls.Ascent(join, grad)
+    unique, rows = ascent.by_id(index)
+    return BagGrad(
+        RowGrad(unique.astype(given.dtype), rows), ascent.weights(None if weights is None else np.shape(weights))
+    )
+
+
+# Checks -----------------------------------------------------------------------------------------------------------
+
+
+def _check_bag(
+    table: Any, ids: Any, offsets: Any, mask: Any, mode: str, weights: Any, padding_idx: int | None
+) -> tuple[_arrays.Table, _Array, Plan]:
+    """Return the table, the ids as they were given, and the plan of their bags."""
+    source = _arrays.Table(table)
+    _bags.require_mode(mode, weights)
+    given, plan = _bags.plan_ids(ids, offsets, mask, padding_idx)
+    plan.finish(mode, weights, given.shape, source.lane)
+    return source, given, plan
+
+
+def _check_pool(x: Any, mask: Any, lengths: Any, offsets: Any, mode: str, weights: Any) -> tuple[_Array, Plan]:
+    """Return x, within reach of kernels, and the plan of its bags."""
+    source = _arrays.as_table(x, "x")
+    _arrays.require_float(source, "x")
+    _bags.require_mode(mode, weights)
+    plan = _bags.plan_rows(source, mask, lengths, offsets)
+    plan.finish(mode, weights, source.shape[:-1], _arrays.lane_dtype(source.dtype))
+    return source, plan
+
+
+def _check_out(out: Any, shape: tuple[int, ...], plan: Plan, **inputs: Any) -> _Array:
+    """Return ``out`` after checking that results may be written there."""
+    arrays = {name: value for name, value in inputs.items() if isinstance(value, np.ndarray)}
+    arrays.setdefault("offsets", plan.ends)  # of a Ragged
+    result = _arrays.check_out(out, shape, **arrays)
+    _arrays.require_float(result, "out")
+    return result
+
+
+def _check_grad(grad: Any, shape: tuple[int, ...], lane: np.dtype[Any]) -> _Array:
+    """Return ``grad`` as contiguous numbers of the type in which rows are added; copied where it is not."""
+    array = _arrays.as_table(grad, "grad")
+    _arrays.require_float(array, "grad")
+    if array.shape != shape:
+        raise ValueError(f"grad must have the shape of the result, {shape}, got {array.shape}")
+    with np.errstate(over="ignore", under="ignore"):
+        return np.ascontiguousarray(array, lane)
+
+
+def _index(given: _Array, plan: Plan, V: int) -> _Array:
+    """Return the ids of the positions as kernels read them."""
+    kept = given if plan.places is None else given.reshape(-1)[plan.places]
+    with contextlib.suppress(IndexError):  # beyond int64: said below, with the place among all ids
+        return _arrays.as_index(kept, V)
+    return _raise_bad_id(given, plan, int(np.argmax(kept.reshape(-1) >= np.uint64(V))), V)
+
+
+def _raise_bad_id(given: _Array, plan: Plan, position: int, V: int) -> NoReturn:
+    _arrays.raise_out_of_range(given, position if plan.places is None else int(plan.places[position]), V)

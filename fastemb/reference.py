@@ -25,19 +25,268 @@ def gather(table: Array, ids: Any, mode: str = "raise") -> Array:
 
 
 def embedding_bag(
-    table: Array, ids: Array, offsets: Array, mode: str = "mean", normalize: bool = False, exact: bool = False
-) -> Array:
-    """Return sums or means per bag, unrounded: rows added one by one, in float32 (a float64 table: float64).
+    table: Array, ids: Any, offsets: Any = None, mode: str = "mean", normalize: bool = False, exact: bool = False, *,
+    mask: Any = None, weights: Any = None, padding_idx: int | None = None,
+) -> Array:  # fmt: skip
+    """Return one row for each bag, unrounded: `join` in float32 (a float64 table: float64), then scaled.
 
     With ``exact`` everything is float64, for comparisons within a tolerance.
     """
-    kind = np.float64 if exact or table.dtype.itemsize == 8 else np.float32
-    out = np.zeros((len(offsets) - 1, table.shape[1]), kind)
-    for s, (begin, end) in enumerate(pairwise(offsets)):
-        rows = table[ids[begin:end]].astype(kind)
-        if len(rows):
-            out[s] = reduce(np.add, rows) / kind(len(rows) if mode == "mean" else 1)
-        length = np.sqrt(np.square(out[s], dtype=np.float64).sum())
-        if normalize and length > 0:
-            out[s] = out[s] / length
+    flat, kind = np.reshape(ids, -1), np.float64 if exact or table.dtype.itemsize == 8 else np.float32
+    bags = [places[flat[places] != padding_idx] for places in places_of_bags(np.shape(ids), offsets, mask)]
+    out = np.zeros((len(bags), table.shape[1] * (2 if mode == "mean_max" else 1)), kind)
+    for s, places in enumerate(bags):
+        w = None if weights is None else np.reshape(weights, -1)[places].astype(kind)
+        out[s] = join(table[flat[places].astype(np.int64)].astype(kind), mode, w)
+    return unit_rows(out) if normalize else out
+
+
+def places_of_bags(shape: tuple[int, ...], offsets: Any = None, mask: Any = None) -> list[Array]:
+    """Return the flat places of each bag: those between two offsets, or those of a row that are not masked."""
+    if offsets is not None:
+        return [np.arange(begin, end) for begin, end in pairwise(offsets)]
+    kept = np.ones(shape, bool) if mask is None else np.not_equal(mask, 0)
+    return [b * shape[1] + np.flatnonzero(row) for b, row in enumerate(kept)]
+
+
+def join(rows: Array, mode: str, w: Array | None = None) -> Array:
+    """Return one row for several, zeros for none. Each product, sum and quotient is rounded to the type of rows."""
+    kind, amount = rows.dtype.type, float(len(rows))
+    if mode == "mean_max":
+        return np.concatenate([join(rows, "mean"), join(rows, "max")])
+    if not len(rows):
+        return np.zeros(rows.shape[1], kind)
+    if mode == "max":  # a NaN stays, and of two zeros the first
+        return reduce(lambda a, b: np.where((b > a) | np.isnan(b), b, a), rows)
+    if mode in ("cls", "last"):
+        chosen: Array = rows[0 if mode == "cls" else -1]
+        return chosen
+    if mode == "weighted_mean":
+        w = np.arange(1, len(rows) + 1).astype(kind)
+    if w is not None:
+        rows, amount = rows * w[:, np.newaxis], np.cumsum(w, dtype=np.float64)[-1]
+    by = kind({"sum": 1.0, "mean_sqrt_len": len(rows) ** 0.5}.get(mode, amount))
+    return reduce(np.add, rows) / by if by else np.zeros(rows.shape[1], kind)
+
+
+def pool(x: Array, mask: Any = None, *, lengths: Any = None, offsets: Any = None, **given: Any) -> Array:
+    """Return `embedding_bag` of the rows of x by their own numbers; ``given`` are its other arguments."""
+    N = int(np.prod(x.shape[:-1]))
+    if lengths is not None:
+        mask = np.arange(x.shape[1]) < np.reshape(lengths, (-1, 1))
+    ids = np.arange(N).reshape(x.shape[:-1])
+    return embedding_bag(x.reshape(N, x.shape[-1]), ids, offsets, mask=mask, **given)
+
+
+def normalize(x: Array) -> Array:
+    """Return rows at length one, found in float64; rows of zeros as they are. Within a rounding or two."""
+    most = np.abs(x).max(axis=-1, keepdims=True, initial=0).astype(np.float64)
+    safe: Array = x.astype(np.float64) / np.where(most == 0, 1, most)
+    length = np.sqrt(np.square(safe).sum(axis=-1, keepdims=True))
+    return (safe / np.where(length == 0, 1, length)).astype(x.dtype)
+
+
+unit_rows = normalize  # for functions with an argument of that name
+
+
+def pool_backward(
+    grad: Array, x: Array, mask: Any = None, *, lengths: Any = None, offsets: Any = None, mode: str = "mean",
+    weights: Any = None, normalize: bool = False,
+) -> tuple[Array, Array | None]:  # fmt: skip
+    """Return the gradients of x and weights in float64. That of a bag of ids is x's, added up by id."""
+    if lengths is not None:
+        mask = np.arange(x.shape[1]) < np.reshape(lengths, (-1, 1))
+    rows = x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1]).astype(np.float64)
+    w = None if weights is None else np.reshape(weights, -1).astype(np.float64)
+    by_row, by_weight = np.zeros(rows.shape), np.zeros(len(rows))
+    for g, places in zip(grad.astype(np.float64), places_of_bags(x.shape[:-1], offsets, mask), strict=True):
+        here = None if w is None else w[places]
+        if normalize:
+            y = join(rows[places], mode, here)
+            unit, length = unit_rows(y[np.newaxis])[0], np.sqrt(np.square(y).sum())
+            g = (g - unit * (unit @ g)) / length if length else 0 * g
+        if len(places):
+            by_row[places], by_weight[places] = join_backward(g, rows[places], mode, here)
+    return by_row.reshape(x.shape), None if w is None else by_weight.reshape(x.shape[:-1])
+
+
+def join_backward(g: Array, rows: Array, mode: str, w: Array | None) -> tuple[Array, Any]:
+    """Return the gradients of the rows and the weights of `join`; that of a maximum goes to the first."""
+    n, D = rows.shape
+    if mode == "mean_max":
+        return join_backward(g[:D], rows, "mean", None)[0] + join_backward(g[D:], rows, "max", None)[0], 0.0
+    if mode == "max":
+        return np.where(np.arange(n)[:, np.newaxis] == rows.argmax(axis=0), g, 0), 0.0
+    places = np.arange(n)
+    shares = {
+        "sum": np.ones(n) if w is None else w,
+        "mean": np.full(n, 1 / n) if w is None else w / (w.sum() or np.inf),
+        "mean_sqrt_len": np.full(n, n**-0.5),
+        "weighted_mean": (places + 1) / (places + 1).sum(),
+        "cls": 1.0 * (places == 0),
+        "last": 1.0 * (places == n - 1),
+    }[mode]
+    by_weight: Any = 0.0
+    if w is not None:
+        by_weight = rows @ g if mode == "sum" else (rows - join(rows, mode, w)) @ g / (w.sum() or np.inf)
+    return shares[:, np.newaxis] * g, by_weight
+
+
+def quantize(table: Array, bits: int = 8) -> tuple[Array, Array, Array]:
+    """Return codes (not packed), scale and offset of each row, computed in float32 (a float64 table: float64)."""
+    kind, top = (np.float64 if table.dtype.itemsize == 8 else np.float32), 2**bits - 1
+    x: Array = table.astype(kind)
+    low, high = (x.min(axis=1), x.max(axis=1)) if x.shape[1] else np.zeros((2, len(x)), kind)
+    span: Array = high - low
+    offset: Array = low.astype(np.float32) + np.float32(0)
+    scale: Array = (span / kind(top)).astype(np.float32)
+    scale[(scale == 0) & (span > 0)] = np.finfo(np.float32).smallest_subnormal
+    by = np.where(scale > 0, scale, np.float32(np.inf))
+    codes: Array = np.rint((x - offset[:, np.newaxis]) / by[:, np.newaxis].astype(kind))
+    return np.clip(codes, 0, top).astype(np.uint8), scale, offset
+
+
+def dequantize(codes: Array, scale: Array, offset: Array) -> Array:
+    """Return ``codes * scale + offset`` of codes that are not packed: a float32 product, then a float32 sum."""
+    product = codes.astype(np.float32) * scale[:, np.newaxis]
+    values: Array = product + offset[:, np.newaxis]
+    return values
+
+
+def sinusoidal(length: int, dim: int) -> Array:
+    """Return float64: sines in the even columns, cosines in the odd ones."""
+    column = np.arange(dim)
+    angles = np.arange(length)[:, np.newaxis] / 10000.0 ** (column // 2 * 2 / max(dim, 1))
+    return np.where(column % 2, np.cos(angles), np.sin(angles))
+
+
+def alibi(heads: int, length: int) -> Array:
+    """Return float64: minus slope times distance; the slopes as the paper's code finds them."""
+
+    def slopes(n: int) -> list[float]:
+        if n & (n - 1) == 0:
+            return [2.0 ** (-8.0 * (k + 1) / n) for k in range(n)]
+        below = 1 << (n.bit_length() - 1)
+        return slopes(below) + slopes(2 * below)[0::2][: n - below]
+
+    apart = np.abs(np.subtract.outer(np.arange(length), np.arange(length)))
+    return -np.reshape(slopes(heads) if heads else [], (heads, 1, 1)) * apart
+
+
+def rope(
+    x: Array, position_ids: Any = None, base: float = 10000.0, interleaved: bool = False, inverse: bool = False,
+    exact: bool = False,
+) -> Array:  # fmt: skip
+    """Return the turned rows, unrounded: cosines, sines and arithmetic in float32 (float64 for float64).
+
+    With ``exact`` everything is float64, for comparisons within a tolerance.
+    """
+    D = x.shape[-1]
+    kind = np.float64 if exact or x.dtype.itemsize == 8 else np.float32
+    positions = np.arange(x.shape[-2]) if position_ids is None else np.asarray(position_ids)
+    angles = positions.astype(np.float64)[..., np.newaxis] * base ** (np.arange(0, D, 2) / -D)
+    cos, sin = np.cos(angles).astype(kind), np.sin(-angles if inverse else angles).astype(kind)
+    halves = np.s_[..., : D // 2], np.s_[..., D // 2 :]
+    first, second = (np.s_[..., 0::2], np.s_[..., 1::2]) if interleaved else halves
+    out, wide = np.empty(x.shape, kind), x.astype(kind)
+    out[first] = wide[first] * cos - wide[second] * sin
+    out[second] = wide[second] * cos + wide[first] * sin
+    return out
+
+
+def normalized(x: Array, norm: Any) -> tuple[Array, Array]:
+    """Return rows less their mean (a norm that has a bias; else: as they are) over their size, and that size."""
+    x = x - x.mean(axis=-1, keepdims=True) if hasattr(norm, "bias") else x
+    size = np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + norm.eps)
+    return x / size, size
+
+
+def embed(
+    table: Array, ids: Any, *, positions: Array | None = None, position_ids: Any = None, segments: Array | None = None,
+    segment_ids: Any = 0, scale: float = 1.0, norm: Any = None, mode: str = "raise", exact: bool = False,
+) -> Array:  # fmt: skip
+    """Return ``norm(scale * table[ids] + positions[position_ids] + segments[segment_ids])``, unrounded.
+
+    It is float32 (of a float64 table float64), or with ``exact`` all float64, for comparisons within a tolerance.
+    """
+    kind: Any = np.float64 if exact or table.dtype.itemsize == 8 else np.float32
+    x: Array = gather(table, ids, mode).astype(kind) * kind(scale)
+    if positions is not None:
+        places = np.arange(np.shape(ids)[-1]) if position_ids is None else position_ids
+        x = x + positions.astype(kind)[np.broadcast_to(places, np.shape(ids))]
+    if segments is not None:
+        x = x + segments.astype(kind)[np.broadcast_to(segment_ids, np.shape(ids))]
+    if norm is None:
+        return x
+    x = normalized(x, norm)[0] * norm.weight.astype(kind)
+    return x if getattr(norm, "bias", None) is None else x + norm.bias.astype(kind)
+
+
+def embed_backward(grad: Array, table: Array, ids: Any, **given: Any) -> dict[str, Array]:
+    """Return the gradients of `embed`, dense, in float64."""
+    norm, D = given.pop("norm", None), table.shape[1]
+    g, found = grad.astype(np.float64), {}
+    if norm is not None:
+        y, size = normalized(embed(table, ids, **given, exact=True), norm)
+        found = {"weight": (g * y).reshape(-1, D).sum(axis=0), "bias": g.reshape(-1, D).sum(axis=0)}
+        g = g * norm.weight.astype(np.float64)
+        mean = g.mean(axis=-1, keepdims=True) if hasattr(norm, "bias") else 0.0
+        g = (g - mean - y * (g * y).mean(axis=-1, keepdims=True)) / size
+    places = given.get("position_ids")
+    for name, rows, which in (
+        ("table", table, gather(np.arange(len(table)), ids, given.get("mode", "raise"))),
+        ("positions", given.get("positions"), np.arange(np.shape(ids)[-1]) if places is None else places),
+        ("segments", given.get("segments"), given.get("segment_ids", 0)),
+    ):
+        if rows is not None:
+            found[name] = np.zeros(rows.shape)
+            share = g * given.get("scale", 1.0) if name == "table" else g
+            np.add.at(found[name], np.broadcast_to(which, np.shape(ids)), share)
+    return found
+
+
+def topk(queries: Array, vectors: Array, k: int, metric: str = "cosine") -> tuple[Array, Array]:
+    """Return the k best scores and their ids: computed in float64, rounded to float32, sorted in a stable way."""
+    q, v = np.atleast_2d(queries).astype(np.float64), vectors.astype(np.float64)
+    with np.errstate(all="ignore"):
+        if metric == "l2":
+            scores = np.sqrt(np.square(q[:, np.newaxis] - v).sum(axis=-1))
+        else:
+            if metric == "cosine":  # powers of two change no cosine and keep the squares in range
+                q, v = (np.ldexp(x, -np.frexp(np.abs(x).max(axis=1, initial=0, keepdims=True))[1]) for x in (q, v))
+            scores = (q[:, np.newaxis] * v).sum(axis=-1)
+        if metric == "cosine":
+            lengths = np.outer(*(np.sqrt(np.square(x).sum(axis=1)) for x in (q, v)))
+            scores = np.divide(scores, lengths, out=scores, where=lengths != 0)
+        scores = scores.astype(np.float32)
+    ids = np.argsort(scores if metric == "l2" else -scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, ids, axis=1), ids
+
+
+def row_grad(
+    ids: Any, grad: Array, padding_idx: int | None = None, scale_grad_by_freq: bool = False
+) -> tuple[Array, Array]:
+    """Return the ids that occur, ascending, and the sum of each one's rows: in pieces of 256 rows, added in order."""
+    ids = np.asarray(ids) if np.size(ids) else np.zeros(np.shape(ids), getattr(ids, "dtype", np.int64))
+    kind = np.float64 if grad.dtype.itemsize == 8 else np.float32
+    flat, rows = ids.reshape(-1), grad.reshape(ids.size, grad.shape[-1]).astype(kind)
+    unique = np.array([one for one in np.unique(flat) if one != padding_idx], ids.dtype)
+    out = np.zeros((len(unique), grad.shape[-1]), kind)
+    for u, one in enumerate(unique):
+        run = rows[flat == one]
+        out[u] = reduce(np.add, [reduce(np.add, run[p : p + 256]) for p in range(0, len(run), 256)])
+        if scale_grad_by_freq:
+            out[u] = out[u] / kind(len(run))
+    return unique, out
+
+
+def scatter_add(target: Array, ids: Any, rows: Array, alpha: float = 1.0, mode: str = "raise") -> Array:
+    """Return a new ``target`` of which each row that an id means has ``alpha`` times its sum added, rounded once."""
+    kind = np.float64 if target.dtype.itemsize == 8 else np.float32
+    V, ids, out = len(target), np.asarray(ids), target.copy()
+    meant = {"raise": ids, "clip": np.clip(ids.astype(np.int64), 0, V - 1), "wrap": ids.astype(np.int64) % V}[mode]
+    unique, sums = row_grad(meant, rows.reshape(*meant.shape, int(np.prod(target.shape[1:]))))
+    for one, total in zip(unique, sums, strict=True):
+        before = out[one].astype(kind)
+        out[one] = (before + kind(alpha) * total.astype(kind).reshape(before.shape)).astype(target.dtype)
     return out

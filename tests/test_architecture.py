@@ -46,11 +46,15 @@ def room(module):
 
 def allowed(room):
     if room == "":
-        return set(PUBLIC) | TOOLS  # lazily, by name
+        return set(PUBLIC) | TOOLS | {"_warmup"}  # lazily, by name
     if room == "__main__":
         return {"", *PUBLIC}
+    if room == "_warmup":
+        return {"", *PUBLIC} | TOOLS | KERNELS  # the package for its version
     if room in PUBLIC:
-        return PUBLIC[room] | SHARED | TOOLS | KERNELS
+        return PUBLIC[room] | SHARED | TOOLS | KERNELS | {"_calls"}
+    if room == "_calls":
+        return SHARED | TOOLS | KERNELS
     if room in TOOLS:
         return TOOLS | KERNELS
     if room == "_text":

@@ -12,7 +12,7 @@ import pytest
 
 import fastemb._cpu.jit as jit
 from fastemb._cpu.lookup import gather_rows
-from fastemb._cpu.pooling import bag_rows
+from fastemb._cpu.rows import sum_rows
 from fastemb.lookup import gather
 from fastemb.pooling import embedding_bag
 
@@ -109,12 +109,12 @@ def test_only_jit_compiles():
 ASSEMBLY = """
 import numpy as np
 from fastemb._cpu.lookup import gather_rows
-from fastemb._cpu.pooling import bag_rows
+from fastemb._cpu.rows import sum_rows
 from fastemb.lookup import gather
 from fastemb.pooling import embedding_bag
-gather(np.ones((3, 64), "f4"), [0])
+gather(np.ones((3, 64), "f4"), [0], mode="clip")
 embedding_bag(np.ones((3, 64), "f2"), [[0]])
-for kernel in (gather_rows, bag_rows):
+for kernel in (gather_rows, sum_rows):
     print("".join(kernel.inspect_asm().values()).replace(" ", "").replace("\\n", "|").replace("\\t", ":"))
 """
 
@@ -137,12 +137,12 @@ def test_the_assembly_prefetches_and_widens():
 
 def test_one_compilation_serves_every_layout():
     table = np.ones((6, 64), np.float32)
-    gather(table, [0])
+    gather(table, [0], mode="clip")
     embedding_bag(table, [[0]])
-    before = len(gather_rows.signatures), len(bag_rows.signatures)
+    before = len(gather_rows.signatures), len(sum_rows.signatures)
     frozen = table.copy()
     frozen.flags.writeable = False
     for other in (frozen, table[::2], table[::-1], table.astype(np.float32, order="F")):
-        gather(other, [0])
+        gather(other, [0], mode="clip")
         embedding_bag(other, [[0]])
-    assert (len(gather_rows.signatures), len(bag_rows.signatures)) == before
+    assert (len(gather_rows.signatures), len(sum_rows.signatures)) == before

@@ -70,9 +70,32 @@ except OSError:  # sources not readable as files (a zip archive): nothing to sta
     _STAMP = ""
 
 
+def _machine() -> Any:
+    """Return LLVM's words for the processor that kernels are compiled for: triple, name, features."""
+    from numba.core.registry import cpu_target
+
+    return cpu_target.target_context.codegen().magic_tuple()
+
+
+def machine_has(feature: str) -> bool:
+    """Whether that processor has a feature, by LLVM's name for it."""
+    return f"+{feature}" in _machine()[2].split(",")
+
+
+def processor() -> str:
+    """Return the name of that processor."""
+    return str(_machine()[1])
+
+
+def cache_folder() -> str | None:
+    """Return where compiled kernels are kept, or None where they are not."""
+    cache = _KernelCache(cache_folder)._cache_path if _STAMP else None
+    return None if cache is None else str(cache)
+
+
 def kernel(function: _Function) -> _Function:
     """Compile a kernel that Python calls; cached on disk where that is possible."""
-    compiled: Any = numba.njit(nogil=True)(function)
+    compiled: Any = numba.njit(nogil=True, error_model="numpy")(function)
     if _STAMP:
         # A read-only install, or private names of Numba that moved: run uncached.
         with contextlib.suppress(RuntimeError, AttributeError, TypeError, OSError):
@@ -82,7 +105,7 @@ def kernel(function: _Function) -> _Function:
 
 def part(function: _Function) -> _Function:
     """Compile a function that only kernels call: it lives in their machine code and is never cached."""
-    return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+    return numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)  # type: ignore[no-any-return]
 
 
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:

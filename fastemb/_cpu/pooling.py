@@ -1,127 +1,60 @@
-"""Kernels of ``embedding_bag``: rows of a table summed per bag, without the rows in between."""
+"""Kernels of the gradients of pools and bags: a bag's gradient spread over its rows.
 
-from math import sqrt
+``grad`` has one row for each bag, already divided by what the bag was divided by. ``out`` has one row for each
+place of the caller's rows: position i is the place ``ids[i]``. The forward kernels are those of ``rows.py``.
+"""
+
 from typing import Any
 
-import numpy as np
-
-from .intrinsics import (
-    load_id,
-    load_sum,
-    narrow_1,
-    narrow_16,
-    square_sum,
-    store_sum,
-    sum_1,
-    sum_4,
-    sum_16,
-    sum_64,
-)
-from .jit import kernel, part
-from .lookup import first_bad_id
-
-_OFFSET = np.int64(0)  # offsets are always int64: the tag that says so
-
-
-@part
-def sum_bag(
-    element: Any, index: Any, table: int, stride: int, ids: int, begin: int, end: int, last: int,
-    divisor: float, out: int, D: int,
-) -> None:  # fmt: skip
-    """Write the sum of rows ``ids[begin:end]`` over ``divisor`` to ``out``, block of columns by block.
-
-    The last block of a row reaches back over columns that are done: they get the same bits again.
-    """
-    j = 0
-    while j + 64 <= D:
-        sum_64(element, index, table, stride, ids, begin, end, last, divisor, out, j)
-        j += 64
-    if D >= 64 and j + 16 < D:
-        sum_64(element, index, table, stride, ids, begin, end, last, divisor, out, D - 64)
-        return
-    while j + 16 <= D:
-        sum_16(element, index, table, stride, ids, begin, end, last, divisor, out, j)
-        j += 16
-    if D >= 16 and j < D:
-        sum_16(element, index, table, stride, ids, begin, end, last, divisor, out, D - 16)
-        return
-    while j + 4 <= D:
-        sum_4(element, index, table, stride, ids, begin, end, last, divisor, out, j)
-        j += 4
-    while j < D:
-        sum_1(element, index, table, stride, ids, begin, end, last, divisor, out, j)
-        j += 1
-
-
-@part
-def squares(element: Any, row: int, D: int) -> float:
-    """Return the sum of the squares of a row in float64, in an order that depends on D alone."""
-    whole = D // 16 * 16
-    total: float = square_sum(element, row, whole)
-    for j in range(whole, D):
-        value = load_sum(element, row, j)
-        total += value * value
-    return total
-
-
-@part
-def normalize_row(element: Any, row: int, D: int) -> None:
-    """Scale a row to length one; a row of zeros stays.
-
-    Squares of float32 never leave the range of float64. Those of float64 may: such a row is first divided by
-    its largest magnitude.
-    """
-    total = squares(element, row, D)
-    if total < 1e-290 or total > 1e290:
-        largest = 0.0
-        for j in range(D):
-            largest = max(largest, abs(load_sum(element, row, j)))
-        if 0.0 < largest < float("inf"):
-            for j in range(D):
-                store_sum(element, row, j, load_sum(element, row, j) / largest)
-            total = squares(element, row, D)
-    if total > 0.0:
-        scale = 1.0 / sqrt(total)
-        for j in range(D):
-            store_sum(element, row, j, load_sum(element, row, j) * scale)
+from .intrinsics import load_id
+from .jit import kernel
+from .rows import OFFSET, moved, read, read_position, weighed, write
+from .vectors import every, pick_equal, total
 
 
 @kernel
-def bag_rows(
-    element: Any, index: Any, table: int, stride: int, V: int, ids: int, offsets: int, D: int, out: int,
-    out_stride: int, mean: bool, normalize: bool, check: int, last: int, start: int, stop: int,
-) -> int:  # fmt: skip
-    """Check the first ``check`` ids, then write the bags [start, stop); return the first bad position or -1.
-
-    Rows of ``out`` are float64 for a float64 table, else float32. ``last`` is the last position of all the
-    ids: prefetching reaches across the ends of bags, but not beyond it. ``offsets`` is int64.
-    """
-    bad = first_bad_id(index, ids, check, V)
-    if bad >= 0:
-        return bad
+def spread_sums(grad: Any, ids: Any, bags: Any, out: Any, start: int, stop: int) -> None:
+    """Write the gradient of a sum: the bag's row, times the position's weight, to every position."""
     for s in range(start, stop):
-        begin, end = load_id(_OFFSET, offsets, s), load_id(_OFFSET, offsets, s + 1)
-        row = out + s * out_stride
-        if begin == end:
-            for j in range(D):
-                store_sum(element, row, j, 0.0)
-            continue
-        divisor = end - begin if mean else 1
-        sum_bag(element, index, table, stride, ids, begin, end, last, divisor, row, D)
-        if normalize:
-            normalize_row(element, row, D)
-    return -1
+        for i in range(load_id(OFFSET, bags.begins, s), load_id(OFFSET, bags.ends, s)):
+            place = load_id(ids.index, ids.address, i)
+            for j in range(0, grad.D, 16):
+                count = min(16, grad.D - j)
+                write(out, place, j, count, weighed(read(grad, s, j, count), grad.element, bags.weights, i))
 
 
 @kernel
-def narrow_rows(source: int, D: int, out: int, out_stride: int, rows: int) -> None:
-    """Round rows of float32 that follow one another to float16 rows."""
-    for s in range(rows):
-        read, write = source + s * D * 4, out + s * out_stride
-        j = 0
-        while j + 16 <= D:
-            narrow_16(write + 2 * j, read + 4 * j)
-            j += 16
-        while j < D:
-            narrow_1(write + 2 * j, read + 4 * j)
-            j += 1
+def spread_peaks(
+    x: Any, ids: Any, bags: Any, peaks: Any, grad: Any, base: Any, both: bool, out: Any, numbered: bool, start: int,
+    stop: int,
+) -> None:  # fmt: skip
+    """Write the gradient of a maximum: column by column to the first position that holds it, 0 to the others.
+
+    With ``both`` the row of ``base`` is added everywhere. With ``numbered`` rows of ``out`` are positions, else
+    places. What is left of a column's gradient stays in a register until its position is found.
+    """
+    for s in range(start, stop):
+        rows = moved(x, s * bags.skew)
+        for j in range(0, grad.D, 16):
+            count = min(16, grad.D - j)
+            left, peak, nothing = read(grad, s, j, count), read(peaks, s, j, count), every(grad.element, 0.0)
+            under = read(base, s, j, count) if both else nothing
+            for i in range(load_id(OFFSET, bags.begins, s), load_id(OFFSET, bags.ends, s)):
+                value = read_position(rows, ids, bags, i, j, count)
+                place = i if numbered else load_id(ids.index, ids.address, i)
+                write(out, place, j, count, under + pick_equal(value, peak, left, nothing))
+                left = pick_equal(value, peak, nothing, left)
+
+
+@kernel
+def dot_rows(x: Any, ids: Any, bags: Any, grad: Any, out: Any, start: int, stop: int) -> None:
+    """Write for each position the product of its row with the bag's: sixteen sums side by side, then their tree."""
+    for s in range(start, stop):
+        rows = moved(x, s * bags.skew)
+        for i in range(load_id(OFFSET, bags.begins, s), load_id(OFFSET, bags.ends, s)):
+            one = load_id(ids.index, ids.address, i)
+            sums = every(grad.element, 0.0)
+            for j in range(0, grad.D, 16):
+                count = min(16, grad.D - j)
+                sums = sums + read(rows, one, j, count) * read(grad, s, j, count)
+            write(out, i, 0, 1, every(grad.element, total(sums)))

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from .bpe_model import BYTE_CHARS, BYTE_TOKENS, BpeModel
 
 try:
-    from ._core import ffi, lib
+    from ._core import ffi as ffi
+    from ._core import lib
 except ImportError as error:
     from .. import SOURCE_TREE_HINT
 

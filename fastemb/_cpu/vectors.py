@@ -1,0 +1,380 @@
+"""Sixteen columns of a row as one value that kernels compute with.
+
+A ``Vector`` lives in registers: float32 lanes, or float64 lanes for float64 elements. Kernels load one, use
+``+ - * /`` on it and store it, whatever type the memory has. Those types come in by *tags*, scalars whose value
+is not looked at: ``float64`` and ``float32`` for themselves, ``uint16`` for float16 bits, ``int16`` for bfloat16
+bits, ``uint8`` for 8-bit codes, ``int8`` for 4-bit codes (two to a byte, the low half first).
+
+Every operation is rounded by itself: there are no fused multiply-adds, so all machines give the same bits.
+Loads and stores claim no alignment but for ``stream``.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import lower_builtin, models, register_model
+
+from .codes import alternate, round_codes, split_codes
+from .halves import has_half, narrow_brain, narrow_half, widen_brain, widen_half
+from .jit import intrinsic
+
+LANES = 16
+_WORD, _INT64 = ir.IntType(32), ir.IntType(64)
+_MEMORY = {
+    types.float64: ir.DoubleType(),
+    types.float32: ir.FloatType(),
+    types.uint16: ir.IntType(16),
+    types.int16: ir.IntType(16),
+    types.uint8: ir.IntType(8),
+}
+_HALF, _BRAIN, _CODE_8, _CODE_4 = types.uint16, types.int16, types.uint8, types.int8
+CODES = (_CODE_8, _CODE_4)
+
+
+class Vector(types.Type):
+    """Lanes of float32 or float64, sixteen unless said."""
+
+    def __init__(self, lane: Any, lanes: int = LANES) -> None:
+        self.lane, self.lanes = lane, lanes
+        super().__init__(f"Vector({lane} x {lanes})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, vector: Any) -> None:
+        super().__init__(manager, vector, _lanes(_MEMORY[vector.lane], vector.lanes))
+
+
+def lane_of(element: Any) -> Any:
+    """Return the type in which elements are added: float64 for float64, else float32."""
+    return types.float64 if element == types.float64 else types.float32
+
+
+def _lanes(kind: Any, count: int = LANES) -> Any:
+    return ir.VectorType(kind, count)
+
+
+def _fill(kind: Any, value: float) -> Any:
+    return ir.Constant(kind, [value] * kind.count)
+
+
+def _every(builder: Any, scalar: Any, lanes: int = LANES) -> Any:
+    """Return a vector with the same scalar in every lane."""
+    kind = _lanes(scalar.type, lanes)
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(_WORD, 0))
+    return builder.shuffle_vector(first, first, _fill(_lanes(_WORD, lanes), 0))
+
+
+def _below(builder: Any, count: Any) -> Any:
+    """Return the mask of the lanes before ``count``."""
+    here = ir.Constant(_lanes(_INT64), list(range(LANES)))
+    return builder.icmp_signed("<", here, _every(builder, count))
+
+
+# Arithmetic ------------------------------------------------------------------------------------------------------
+
+
+def _operator(symbol: Callable[..., Any], instruction: str) -> None:
+    """Teach Numba an operator between vectors, or a vector and a number, which is first spread over the lanes."""
+
+    @infer_global(symbol)
+    class _Template(AbstractTemplate):  # type: ignore[misc]
+        def generic(self, given: Any, named: Any) -> Any:
+            if len(given) == 2 and isinstance(given[0], Vector) and (isinstance(given[1], Vector | types.Number)):
+                return signature(given[0], given[0], given[1])
+            return None
+
+    def vectors(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return getattr(builder, instruction)(*given)
+
+    def number(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        vector, scalar = signature.args
+        spread = _every(builder, context.cast(builder, given[1], scalar, vector.lane), vector.lanes)
+        return getattr(builder, instruction)(given[0], spread)
+
+    lower_builtin(symbol, Vector, Vector)(vectors)
+    lower_builtin(symbol, Vector, types.Number)(number)
+
+
+for _symbol, _instruction in (
+    (operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv")
+):  # fmt: skip
+    _operator(_symbol, _instruction)
+
+
+def _make_every(lanes: int) -> Callable[..., Any]:
+    def every(typingctx: Any, element: Any, value: Any) -> Any:
+        vector = Vector(lane_of(element), lanes)
+
+        def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            return _every(builder, context.cast(builder, given[1], value, vector.lane), lanes)
+
+        return vector(element, value), codegen
+
+    return intrinsic(every)
+
+
+#: ``every(element, x)``: a vector of the lanes in which elements are added, all of them ``x``. One of 64 or 128 lanes
+#: is several registers at once, so that the sums of many columns stay in registers at little cost to compile.
+every, every_64, every_128 = (_make_every(lanes) for lanes in (LANES, 64, 128))
+
+
+def _make_choice(better: str) -> Callable[..., Any]:
+    def choose(typingctx: Any, a: Any, b: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            a, b = given
+            # Unordered: b is chosen where it is NaN. Where a is NaN it stays, so NaN wins in any order.
+            chosen = builder.select(builder.fcmp_unordered(better, b, a), b, a)
+            return builder.select(builder.fcmp_unordered("uno", a, a), a, chosen)
+
+        return a(a, b), codegen
+
+    return intrinsic(choose)
+
+
+#: ``larger(a, b)``, ``smaller(a, b)``: lane by lane; NaN where either is NaN.
+larger, smaller = _make_choice(">"), _make_choice("<")
+
+
+@intrinsic
+def pick_equal(typingctx: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
+    """Return ``x`` in the lanes where ``a == b`` or both are NaN, else ``y``."""
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        a, b, x, y = given
+        both = builder.and_(builder.fcmp_unordered("uno", a, a), builder.fcmp_unordered("uno", b, b))
+        return builder.select(builder.or_(builder.fcmp_ordered("==", a, b), both), x, y)
+
+    return x(a, b, x, y), codegen
+
+
+@intrinsic
+def head(typingctx: Any, vector: Any, count: Any) -> Any:
+    """Return the first ``count`` lanes, and 0 in the others."""
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        value, count = given
+        return builder.select(_below(builder, count), value, _fill(value.type, 0.0))
+
+    return vector(vector, types.int64), codegen
+
+
+@intrinsic
+def wide(typingctx: Any, vector: Any) -> Any:
+    """Return the lanes as float64."""
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return given[0] if vector.lane == types.float64 else builder.fpext(given[0], _lanes(ir.DoubleType()))
+
+    return Vector(types.float64)(vector), codegen
+
+
+def _make_fold(join: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
+    def fold(typingctx: Any, vector: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            value, lanes = given[0], LANES
+            while lanes > 1:
+                lanes //= 2
+                low, high = (
+                    builder.shuffle_vector(value, value, ir.Constant(_lanes(_WORD, lanes), list(lanes_of_half)))
+                    for lanes_of_half in (range(lanes), range(lanes, 2 * lanes))
+                )
+                value = join(builder, low, high)
+            return builder.extract_element(value, ir.Constant(_WORD, 0))
+
+        return vector.lane(vector), codegen
+
+    return intrinsic(fold)
+
+
+#: ``total(v)``: the sum of the lanes, halves added to halves; ``highest(v)``, ``lowest(v)``: NaN is not seen.
+total = _make_fold(lambda builder, a, b: builder.fadd(a, b))
+highest = _make_fold(lambda builder, a, b: builder.select(builder.fcmp_ordered(">", b, a), b, a))
+lowest = _make_fold(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", b, a), b, a))
+
+
+# Memory ----------------------------------------------------------------------------------------------------------
+
+
+def _place(builder: Any, element: Any, row: Any, column: Any) -> Any:
+    """Return the address of a column; of 4-bit codes ``column`` must be even."""
+    if element == _CODE_4:
+        return builder.add(row, builder.ashr(column, ir.Constant(_INT64, 1)))
+    return builder.add(row, builder.mul(column, ir.Constant(_INT64, element.bitwidth // 8)))
+
+
+def _pointer(builder: Any, address: Any, kind: Any) -> Any:
+    return builder.inttoptr(address, kind.as_pointer())
+
+
+def _masked(builder: Any, name: str, kind: Any, arguments: list[Any]) -> Any:
+    """Call ``llvm.masked.load`` or ``store``; the unread lanes of memory may lie anywhere."""
+    result = kind if name == "load" else ir.VoidType()
+    function = ir.FunctionType(result, [argument.type for argument in arguments])
+    lane = {"float": "f32", "double": "f64"}.get(str(kind.element), str(kind.element))
+    full = f"llvm.masked.{name}.v{kind.count}{lane}.p0"
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, full), arguments)
+
+
+def _fetch(builder: Any, address: Any, kind: Any, count: Any) -> Any:
+    """Load a vector, or its first ``count`` lanes with zeros behind them."""
+    pointer = _pointer(builder, address, kind)
+    if count is None:
+        return builder.load(pointer, align=1)
+    return _masked(builder, "load", kind, [pointer, _WORD(1), _kept(builder, count, kind), ir.Constant(kind, None)])
+
+
+def _kept(builder: Any, count: Any, kind: Any) -> Any:
+    """Return the mask of what the first ``count`` lanes are in memory."""
+    kept = builder.trunc(_below(builder, count), _lanes(ir.IntType(1)))
+    return alternate(builder, kept, 0) if kind.count < LANES else kept  # two 4-bit codes: as the first of them
+
+
+def _read(context: Any, builder: Any, element: Any, row: Any, column: Any, count: Any, lanes: int = LANES) -> Any:
+    """Load columns, or their first ``count``, as lanes; of codes their bare numbers."""
+    address = _place(builder, element, row, column)
+    single = _lanes(ir.FloatType(), lanes)
+    if element in CODES:
+        narrow = element == _CODE_4
+        codes = _fetch(builder, address, _lanes(ir.IntType(8), lanes // 2 if narrow else lanes), count)
+        return builder.uitofp(
+            builder.zext(split_codes(builder, codes) if narrow else codes, _lanes(_WORD, lanes)), single
+        )
+    loaded = _fetch(builder, address, _lanes(_MEMORY[element], lanes), count)
+    if element == _HALF:
+        if has_half(context):
+            return builder.fpext(builder.bitcast(loaded, _lanes(ir.HalfType(), lanes)), single)
+        return widen_half(builder, loaded)
+    if element == _BRAIN:
+        return widen_brain(builder, loaded)
+    return loaded
+
+
+def _round(context: Any, builder: Any, element: Any, vector: Any, value: Any) -> Any:
+    """Turn lanes into what memory of this type holds. float64 goes to float32 at the smallest: rounded once."""
+    if element in CODES:
+        return round_codes(builder, value, 4 if element == _CODE_4 else 8)
+    if element == vector.lane:
+        return value
+    if element == types.float64:
+        return builder.fpext(value, _lanes(ir.DoubleType(), vector.lanes))
+    if element == types.float32:
+        return builder.fptrunc(value, _lanes(ir.FloatType(), vector.lanes))
+    if vector.lane == types.float64:
+        raise TypeError(f"float64 lanes cannot be stored as {element}")
+    if element == _BRAIN:
+        return narrow_brain(builder, value)
+    if has_half(context):
+        return builder.bitcast(
+            builder.fptrunc(value, _lanes(ir.HalfType(), vector.lanes)), _lanes(ir.IntType(16), vector.lanes)
+        )
+    return narrow_half(builder, value)
+
+
+def _scaled(builder: Any, element: Any, value: Any, scale: Any, offset: Any) -> Any:
+    if element not in CODES:
+        return value
+    lanes = value.type.count
+    return builder.fadd(builder.fmul(value, _every(builder, scale, lanes)), _every(builder, offset, lanes))
+
+
+def _make_load(lanes: int) -> Callable[..., Any]:
+    def load(typingctx: Any, element: Any, row: Any, column: Any, scale: Any, offset: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            value = _read(context, builder, element, given[1], given[2], None, lanes)
+            return _scaled(builder, element, value, given[3], given[4])
+
+        vector = Vector(lane_of(element), lanes)
+        return vector(element, types.int64, types.int64, types.float32, types.float32), codegen
+
+    return intrinsic(load)
+
+
+#: ``load(element, row, column, scale, offset)``: 16 columns of a row. Codes become ``code * scale + offset``, two
+#: roundings; for other elements these are not used. ``load_64``, ``load_128``: so many columns.
+load, load_64, load_128 = (_make_load(lanes) for lanes in (LANES, 64, 128))
+
+
+@intrinsic
+def load_head(typingctx: Any, element: Any, row: Any, column: Any, count: Any, scale: Any, offset: Any) -> Any:
+    """Load ``count`` columns of a row, at most 16, as `load` does; memory behind them is not touched.
+
+    The lanes behind them are 0, of codes ``offset``.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        value = _read(context, builder, element, given[1], given[2], given[3])
+        return _scaled(builder, element, value, given[4], given[5])
+
+    kinds = (element, types.int64, types.int64, types.int64, types.float32, types.float32)
+    return Vector(lane_of(element))(*kinds), codegen
+
+
+@intrinsic
+def store(typingctx: Any, element: Any, row: Any, column: Any, vector: Any) -> Any:
+    """Store 16 columns, rounded to the memory's type. Codes are stored as they are: nothing is scaled."""
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        value = _round(context, builder, element, vector, given[3])
+        place = _place(builder, element, given[1], given[2])
+        builder.store(value, _pointer(builder, place, value.type), align=1)
+        return context.get_dummy_value()
+
+    return types.void(element, types.int64, types.int64, vector), codegen
+
+
+@intrinsic
+def store_head(typingctx: Any, element: Any, row: Any, column: Any, count: Any, vector: Any) -> Any:
+    """Store the first ``count`` lanes, at most 16, as `store` does; memory behind them is not touched.
+
+    Of 4-bit codes whole bytes are stored: an odd count takes one lane more.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        value = _round(context, builder, element, vector, given[4])
+        pointer = _pointer(builder, _place(builder, element, given[1], given[2]), value.type)
+        _masked(builder, "store", value.type, [value, pointer, _WORD(1), _kept(builder, given[3], value.type)])
+        return context.get_dummy_value()
+
+    return types.void(element, types.int64, types.int64, types.int64, vector), codegen
+
+
+@intrinsic
+def stream(typingctx: Any, element: Any, row: Any, column: Any, vector: Any) -> Any:
+    """Store 16 columns past the caches. Their address must be a multiple of 64 (of 32 for 16-bit floats)."""
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        value = _round(context, builder, element, vector, given[3])
+        place = _place(builder, element, given[1], given[2])
+        stored = builder.store(value, _pointer(builder, place, value.type), align=min(64, 2 * element.bitwidth))
+        stored.set_metadata("nontemporal", builder.module.add_metadata([_WORD(1)]))
+        return context.get_dummy_value()
+
+    return types.void(element, types.int64, types.int64, vector), codegen
+
+
+@intrinsic
+def scale_of(typingctx: Any, element: Any, scales: Any, row: Any) -> Any:
+    """Return ``scales[row]`` of rows of codes, float32; of other rows, which have none, 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        if element not in CODES:
+            return ir.Constant(ir.FloatType(), 0.0)
+        return builder.load(builder.gep(_pointer(builder, given[1], ir.FloatType()), [given[2]]), align=1)
+
+    return types.float32(element, types.int64, types.int64), codegen
+
+
+@intrinsic
+def as_lane(typingctx: Any, element: Any, value: Any) -> Any:
+    """Return a number in the type in which elements are added."""
+    lane = lane_of(element)
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return context.cast(builder, given[1], value, lane)
+
+    return lane(element, value), codegen

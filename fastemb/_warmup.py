@@ -1,0 +1,195 @@
+"""Compiling ahead of the first call, and what this installation runs on: ``warmup``, ``show_config``."""
+
+import importlib.util
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import _arrays, _threads, embedding, gradient, lookup, pooling, position, quantized, search
+
+_log = logging.getLogger("fastemb")
+
+_Array = _arrays.Array
+
+
+def _gather(table: _Array, ids: _Array) -> None:
+    lookup.gather(table, ids)  # few rows have a kernel of their own
+    lookup.gather(table, ids, out=np.empty((*ids.shape, table.shape[1]), table.dtype))
+
+
+def _embed(table: _Array, ids: _Array) -> None:
+    ones = np.ones(table.shape[1], np.float32)
+    for norm in (None, embedding.LayerNorm(ones, ones), embedding.RMSNorm(ones)):
+        embedding.embed(table, ids, positions=table, norm=norm)
+    embedding.embed(table, ids, positions=table, segments=table, norm=embedding.LayerNorm(ones, ones))
+
+
+def _embed_backward(table: _Array, ids: _Array) -> None:
+    ones = np.ones(table.shape[1], np.float32)
+    grad = np.ones((*ids.shape, table.shape[1]), table.dtype)
+    embedding.embed_backward(grad, table, ids, positions=table, norm=embedding.LayerNorm(ones, ones))
+
+
+def _bags(table: _Array, ids: _Array) -> None:
+    for mode in ("mean", "max"):
+        pooling.embedding_bag(table, ids, mode=mode, normalize=True)
+    pooling.embedding_bag(table, ids, mode="sum", weights=np.ones(ids.shape, np.float32))
+
+
+def _bags_backward(table: _Array, ids: _Array) -> None:
+    for mode in ("mean", "max"):
+        pooling.embedding_bag_backward(np.ones((len(ids), table.shape[1]), table.dtype), table, ids, mode=mode)
+
+
+def _pool(table: _Array, ids: _Array) -> None:
+    for mode in ("mean", "max"):
+        pooling.pool(table[np.newaxis], mode=mode)
+        pooling.pool(table[np.newaxis], np.arange(len(table))[np.newaxis] % 2, mode=mode, normalize=True)
+
+
+def _pool_backward(table: _Array, ids: _Array) -> None:
+    for mode in ("mean", "max"):
+        pooling.pool_backward(np.ones((1, table.shape[1]), table.dtype), table[np.newaxis], mode=mode)
+
+
+_CALLS: dict[str, Callable[[_Array, _Array], object]] = {
+    "embed": _embed,
+    "embed_backward": _embed_backward,
+    "embedding_bag": _bags,
+    "embedding_bag_backward": _bags_backward,
+    "gather": _gather,
+    "normalize": lambda table, ids: pooling.normalize(table),
+    "pool": _pool,
+    "pool_backward": _pool_backward,
+    "quantize": lambda table, ids: pooling.embedding_bag(quantized.quantize(table), ids),
+    "rope": lambda table, ids: position.rope(table),
+    "row_grad": lambda table, ids: gradient.row_grad(ids, np.ones((*ids.shape, table.shape[1]), table.dtype)),
+    "scatter_add": lambda table, ids: gradient.scatter_add(table.copy(), ids[0], table[: ids.shape[1]]),
+    "topk": lambda table, ids: search.topk(table, table, 2),
+}
+
+
+def warmup(*names: str, dtypes: Any = ("float32",)) -> dict[str, float]:
+    """Compile kernels now instead of at their first calls.
+
+    Parameters
+    ----------
+    *names : str
+        Functions of this package that have kernels, such as ``"gather"``. None: all of them.
+    dtypes : sequence of dtype, or one dtype
+        Those of the tables: float64, float32, float16, bfloat16.
+
+    Returns
+    -------
+    dict of str to float
+        The seconds that each function took.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not one of these.
+    ValueError
+        If a name is not that of a function with kernels.
+
+    Notes
+    -----
+    The commonest forms of each function are called on a few rows, with int32 and int64 ids. What is compiled is
+    kept on disk (`show_config` says where), so that another process only reads it: some milliseconds a kernel.
+    Progress is logged at level INFO by the logger ``fastemb``.
+
+    Examples
+    --------
+    >>> import fastemb
+    >>> list(fastemb.warmup("gather", "normalize"))
+    ['gather', 'normalize']
+    """
+    wrong = [name for name in names if name not in _CALLS]
+    if wrong:
+        raise ValueError(f"no kernels belong to {wrong[0]!r}; functions with kernels are {', '.join(_CALLS)}")
+    kinds = [_dtype(kind) for kind in (dtypes if isinstance(dtypes, list | tuple) else [dtypes])]
+    seconds = dict.fromkeys(names or _CALLS, 0.0)
+    for name in seconds:
+        start = time.perf_counter()
+        for kind in kinds:
+            for index in (np.int32, np.int64):
+                _CALLS[name](np.ones((8, 64), kind), np.arange(8, dtype=index).reshape(2, 4))
+        seconds[name] = time.perf_counter() - start
+        _log.info("warmup: %s took %.2f s", name, seconds[name])
+    return seconds
+
+
+def _dtype(kind: Any) -> np.dtype[Any]:
+    """Return a dtype, also by the names that NumPy knows only when ml_dtypes is loaded."""
+    if kind == "bfloat16":
+        import ml_dtypes
+
+        kind = ml_dtypes.bfloat16
+    dtype: np.dtype[Any] = np.dtype(kind)
+    _arrays.require_float(np.empty(0, dtype), "dtypes")
+    return dtype
+
+
+def show_config(mode: str = "stdout") -> dict[str, dict[str, str]] | None:
+    """Print what this installation runs on.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        Print, or return the same as dicts.
+
+    Returns
+    -------
+    dict of str to dict, or None
+        Sections of names and values, with mode ``"dicts"``.
+
+    Raises
+    ------
+    ValueError
+        If `mode` is neither of the two, or an environment variable of fastemb holds nonsense.
+
+    Examples
+    --------
+    >>> import fastemb
+    >>> sorted(fastemb.show_config("dicts"))
+    ['memory', 'processor', 'threads', 'versions']
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
+    import llvmlite
+    import numba
+
+    from . import __version__
+    from ._cpu import jit
+
+    config = {
+        "versions": {
+            "fastemb": __version__,
+            "Python": platform.python_version(),
+            "NumPy": np.__version__,
+            "Numba": numba.__version__,
+            "llvmlite": llvmlite.__version__,
+            "ml_dtypes": "installed" if importlib.util.find_spec("ml_dtypes") else "not installed (no bfloat16)",
+        },
+        "processor": {
+            "machine": platform.machine(),
+            "compiled for": jit.processor(),
+            "features used": ", ".join(name for name in ("avx512f", "avx2", "f16c") if jit.machine_has(name)) or "none",
+        },
+        "threads": {"a call may use": str(_threads.get_num_threads()), "processors": str(os.cpu_count())},
+        "memory": {
+            "pool of results, bytes kept at most": str(_arrays.pool_capacity()),
+            "compiled kernels": jit.cache_folder() or "not kept",
+        },
+    }
+    if mode == "dicts":
+        return config
+    for section, lines in config.items():
+        print(f"{section}:")
+        for name, value in lines.items():
+            print(f"  {name}: {value}")
+    return None

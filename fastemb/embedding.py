@@ -1,0 +1,267 @@
+"""The first layer of a model: rows by id, plus positions and segments, normalised: ``embed``, ``embed_backward``."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import _arrays
+from ._arrays import Array
+from ._calls import embedding as _calls
+from .gradient import RowGrad, row_grad
+
+
+class LayerNorm(NamedTuple):
+    """What `embed` needs to normalise rows: ``(x - mean) / sqrt(variance + eps) * weight + bias``.
+
+    Attributes
+    ----------
+    weight : numpy.ndarray, shape (D,)
+        float64, float32, float16 or bfloat16.
+    bias : numpy.ndarray, shape (D,), optional
+        As `weight`.
+    eps : float
+        At least 0. The variance is the biased one.
+    """
+
+    weight: Array
+    bias: Array | None = None
+    eps: float = 1e-5
+
+
+class RMSNorm(NamedTuple):
+    """What `embed` needs to scale rows by their size: ``x / sqrt(mean(x * x) + eps) * weight``.
+
+    Attributes
+    ----------
+    weight : numpy.ndarray, shape (D,)
+        float64, float32, float16 or bfloat16.
+    eps : float
+        At least 0.
+    """
+
+    weight: Array
+    eps: float = 1e-6
+
+
+class EmbedGrad(NamedTuple):
+    """The gradients of what `embed` was given; None for what it was not.
+
+    Attributes
+    ----------
+    table : RowGrad
+        Of the rows that were used.
+    positions, segments : numpy.ndarray or None
+        Of the shape of their tables.
+    norm : tuple of numpy.ndarray and (numpy.ndarray or None), or None
+        Of the weight and of the bias, both of shape (D,).
+    """
+
+    table: RowGrad
+    positions: Array | None
+    segments: Array | None
+    norm: tuple[Array, Array | None] | None
+
+
+def embed(
+    table: Any, ids: Any, *, positions: Array | None = None, position_ids: Any = None, segments: Array | None = None,
+    segment_ids: Any = None, scale: float = 1.0, norm: LayerNorm | RMSNorm | None = None, mode: str = "raise",
+    out: Array | None = None,
+) -> Array:  # fmt: skip
+    """Look up rows, add positions and segments, and normalise: the first layer of a transformer, in one pass.
+
+    The result is ``norm(scale * table[ids] + positions[position_ids] + segments[segment_ids])``.
+
+    Parameters
+    ----------
+    table : numpy.ndarray, shape (V, D), or QuantizedTable
+        float64, float32, float16 or bfloat16; it may be read-only, a memory map or a view with its rows apart.
+    ids : array_like of int, any shape, or Ragged
+        Any integer dtype. Of a `Ragged` the flat ids count: they have the shape (N,).
+    positions : numpy.ndarray, shape (P, D), optional
+        Of any of the four dtypes, as all that follows.
+    position_ids : array_like of int, optional
+        Which positions to add: of a shape that broadcasts to that of `ids`. By default 0, 1, ... along the last
+        axis of `ids`; in every row of a `Ragged` they start again.
+    segments : numpy.ndarray, shape (S, D), optional
+        Or token types.
+    segment_ids : array_like of int, optional
+        As `position_ids`; 0 by default.
+    scale : float
+        The rows of the table are multiplied by it: by ``sqrt(D)`` in some models.
+    norm : LayerNorm or RMSNorm, optional
+        What is done to each row of the sum.
+    mode : {"raise", "clip", "wrap"}
+        What an id outside ``[0, V)`` means: an error, the nearest row, or the row modulo V, as in `numpy.take`.
+    out : numpy.ndarray, shape ``ids.shape + (D,)``, optional
+        Where the result goes, of any of the four dtypes. It must not overlap an input.
+
+    Returns
+    -------
+    numpy.ndarray, shape ``ids.shape + (D,)``
+        `out` where that is given, else a new array of the table's dtype (of a `QuantizedTable` float32).
+
+    Raises
+    ------
+    IndexError
+        If an id is out of range and `mode` is ``"raise"``, or a position id or segment id is, in any mode: the first
+        such id, its position and the number of rows are named. A table without rows has no row for any id.
+    TypeError
+        If an array is not a NumPy array of the four dtypes, or is masked; if ids are not integers; if `scale` is not
+        a real number, or `norm` neither a `LayerNorm` nor an `RMSNorm`.
+    ValueError
+        If shapes do not fit; if `positions` have fewer rows than the last axis of `ids`; if ids of positions or
+        segments are given without these; if `mode` is not one of the three; if `out` is read-only or overlaps an input.
+
+    See Also
+    --------
+    embed_backward : its gradients.
+
+    Notes
+    -----
+    All is computed in float32, with a float64 table in float64, and rounded to the result's dtype once. What has
+    another dtype is first rounded to that type. The product with `scale`, where that is not 1, and each of the two
+    sums are rounded by themselves, in this order. Normalisation adds up a row in an order that depends on D alone,
+    takes the means of the columns and of their squares, and, where the mean is larger than the standard deviation, a
+    second pass over the differences from the mean, with the correction of Chan, Golub and LeVeque ("Algorithms for
+    computing the sample variance", 1983): so a large common offset costs no accuracy. LayerNorm is that of Ba, Kiros
+    and Hinton (2016), RMSNorm that of Zhang and Sennrich (2019). The result does not depend on the number of
+    threads, to the bit. Nothing is written before every argument has been checked, ids included.
+
+    Copies: ids that are neither int32 nor int64, or not contiguous, are converted, and all ids unless `mode` is
+    ``"raise"``. Of a table in the other byte order or with a strided last axis the rows in use are copied, each once;
+    so are positions and segments of which one has another dtype than the table. An `out` that is in the other byte
+    order or whose elements do not follow one another (with 1-D ids only its rows may be apart), or a float16 or
+    bfloat16 `out` of a float64 table, is written through a temporary of its size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastemb.embedding import LayerNorm, embed
+    >>> table = np.array([[0, 1], [2, 3], [4, 5]], np.float32)
+    >>> embed(table, [2, 0], positions=np.array([[0.5, 0], [0, 0.5]], np.float32), scale=10)
+    array([[40.5, 50. ],
+           [ 0. , 10.5]], dtype=float32)
+    >>> embed(table, [[2, 0]], norm=LayerNorm(np.ones(2), eps=0.0))
+    array([[[-1.,  1.],
+            [-1.,  1.]]], dtype=float32)
+    """
+    call = _call(table, ids, positions, position_ids, segments, segment_ids, scale, norm, mode)
+    if out is not None:
+        out = _arrays.check_out(out, call.shape, **call.inputs)
+        _arrays.require_float(out, "out")
+    call.check_ids()
+    if out is not None and call.can_write(out):
+        call.write(out, touched=True)
+        return out
+    kind = call.table.dtype if out is None else out.dtype.newbyteorder("=")
+    target, touched = _arrays.new_result(call.shape, kind if call.can_store(kind) else call.table.lane)
+    call.write(target, touched)
+    if out is None:
+        return target
+    _arrays.round_into(out, target)
+    return out
+
+
+def embed_backward(
+    grad: Array, table: Any, ids: Any, *, padding_idx: int | None = None, positions: Array | None = None,
+    position_ids: Any = None, segments: Array | None = None, segment_ids: Any = None, scale: float = 1.0,
+    norm: LayerNorm | RMSNorm | None = None, mode: str = "raise",
+) -> EmbedGrad:  # fmt: skip
+    """Return the gradients of `embed` with respect to its tables and to the weights of its norm.
+
+    Parameters
+    ----------
+    grad : numpy.ndarray, shape ``ids.shape + (D,)``
+        The gradient of the result: float64, float32, float16 or bfloat16, of any layout.
+    table, ids, positions, position_ids, segments, segment_ids, scale, norm, mode
+        What `embed` was given.
+    padding_idx : int, optional
+        A row of the table that gets no gradient. Positions, segments and the norm get theirs.
+
+    Returns
+    -------
+    EmbedGrad
+        ``table``, a `RowGrad` whose ids have the dtype of `ids` (int64 where a row that `mode` chose does not fit
+        it); ``positions`` and ``segments``, of the shape of their tables; ``norm``, ``(weight, bias)``. All numbers
+        are float32, with a float64 table float64; a `grad` of another type is first rounded to that. What was not
+        given is None.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        As `embed`; if `grad` has another shape or none of the four dtypes; if `padding_idx` is negative.
+
+    See Also
+    --------
+    fastemb.gradient.row_grad : how rows are added.
+
+    Notes
+    -----
+    Sums and the statistics of rows are computed again, not kept from `embed`. Gradients of rows are summed as
+    `row_grad` does, and those of the table multiplied by `scale` then. With ``norm(x) = y * weight + bias`` and means
+    taken over a row, the gradient of x is ``(g - mean(g) - y * mean(g * y)) / sqrt(variance + eps)`` where ``g`` is
+    ``grad * weight``; RMSNorm has no ``mean(g)``. Where `mode` clips or wraps, the row that was read gets the gradient.
+
+    The gradients of weight and bias are sums over all rows, cut every 256 rows: each piece is summed in order, and the
+    pieces are added in order. So no result depends on the number of threads, to the bit.
+
+    With a `norm` the gradient of the sums, as large as `grad`, is made in between.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastemb.embedding import embed_backward
+    >>> table, positions = np.zeros((9, 2), np.float32), np.zeros((3, 2), np.float32)
+    >>> grads = embed_backward(np.ones((2, 2, 2), np.float32), table, [[5, 1], [5, 5]], positions=positions, scale=10)
+    >>> grads.table
+    RowGrad(ids=array([1, 5]), rows=array([[10., 10.],
+           [30., 30.]], dtype=float32))
+    >>> grads.positions
+    array([[2., 2.],
+           [2., 2.],
+           [0., 0.]], dtype=float32)
+    """
+    call = _call(table, ids, positions, position_ids, segments, segment_ids, scale, norm, mode)
+    above = _arrays.as_table(grad, "grad")
+    _arrays.require_float(above, "grad")
+    if above.shape != call.shape:
+        raise ValueError(f"grad must have shape {call.shape} as the result of embed has, got {above.shape}")
+    call.check_ids()
+    lane, D = call.table.lane, call.table.D
+    if _arrays.lane_dtype(above.dtype) != lane:
+        with np.errstate(all="ignore"):
+            above = above.astype(lane)
+    below, norm_grad = above.reshape(call.N, D), None
+    if norm is not None:
+        below, weight, bias = call.norm_backward(_arrays.within_reach(below))
+        norm_grad = weight, bias if isinstance(norm, LayerNorm) and norm.bias is not None else None
+    rows = row_grad(call.rows_read(), below.reshape(call.shape), padding_idx=padding_idx)
+    if call.scale != 1:
+        np.multiply(rows.rows, lane.type(call.scale), out=rows.rows)
+    return EmbedGrad(rows, _dense_grad(call.position, below), _dense_grad(call.segment, below), norm_grad)
+
+
+def _call(
+    table: Any, ids: Any, positions: Any, position_ids: Any, segments: Any, segment_ids: Any, scale: Any, norm: Any,
+    mode: str,
+) -> _calls.Call:  # fmt: skip
+    """Check everything but the range of ids."""
+    if norm is not None and not isinstance(norm, LayerNorm | RMSNorm):
+        raise TypeError(f"norm must be a LayerNorm or an RMSNorm, got {type(norm).__name__}")
+    call = _calls.Call(table, ids, scale, mode)
+    call.add_sides(positions, position_ids, segments, segment_ids)
+    if isinstance(norm, LayerNorm):
+        call.add_norm(norm.weight, norm.bias, norm.eps, True)
+    elif norm is not None:
+        call.add_norm(norm.weight, None, norm.eps, False)
+    return call
+
+
+def _dense_grad(side: _calls.Side, grad: Array) -> Array | None:
+    """Return the gradient of positions or segments, with zeros for rows that were not used."""
+    if side.table is None:
+        return None
+    rows = row_grad(side.all_ids(), grad)
+    dense = np.zeros(side.table.shape, rows.rows.dtype)
+    dense[rows.ids] = rows.rows
+    return dense

@@ -1,0 +1,263 @@
+"""Gradients of rows, and rows added in place: ``row_grad``, ``scatter_add``, ``RowGrad``."""
+
+from numbers import Real
+from operator import index as as_int
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from . import _arrays
+from ._arrays import Array
+from ._calls.gradient import Runs, kernels
+from .ragged import Ragged
+
+# Where rows are as short as this and few ids come again, scatter_add takes ids as they come instead of sorting them.
+_SHORT_BYTES = 1 << 10
+_MODES = ("raise", "clip", "wrap")
+_INT64_MAX = np.iinfo(np.int64).max
+
+
+class RowGrad(NamedTuple):
+    """The gradient of a table, of which only some rows are not zero.
+
+    Attributes
+    ----------
+    ids : numpy.ndarray, shape (U,)
+        The rows that were used, each once, ascending.
+    rows : numpy.ndarray, shape (U, D)
+        Their gradients: float32, of a float64 gradient float64.
+
+    See Also
+    --------
+    row_grad : makes it.
+    scatter_add : adds it to a table.
+    """
+
+    ids: Array
+    rows: Array
+
+
+def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False) -> RowGrad:
+    """Add up the gradients that each id was given: the backward of `gather`.
+
+    Parameters
+    ----------
+    ids : array_like of int, any shape, or Ragged
+        The ids that were looked up; none is negative. Any integer dtype; an empty list counts as int64.
+    grad : numpy.ndarray, shape ``ids.shape + (D,)``
+        The gradient of the rows that were looked up; with a `Ragged`, ``(N, D)``. float64, float32, float16 or
+        bfloat16, of either byte order; it may be read-only, a memory map or a view of any strides.
+    padding_idx : int, optional
+        An id whose positions are left out: it gets no gradient.
+    scale_grad_by_freq : bool
+        Divide each row by how often its id occurs.
+
+    Returns
+    -------
+    RowGrad
+        ``ids``, shape (U,): the ids that occur, each once, ascending, of the dtype of `ids`.
+        ``rows``, shape (U, D): the sums, float32 (of a float64 `grad` float64). Both are new arrays.
+
+    Raises
+    ------
+    IndexError
+        If an id is negative, or beyond int64: the first such id and its position are named.
+    TypeError
+        If `ids` or `padding_idx` are not integers; if `grad` is not a NumPy array of the four dtypes, or is masked.
+    ValueError
+        If the shape of `grad` does not fit that of `ids`; if `padding_idx` is negative.
+
+    See Also
+    --------
+    scatter_add : adds such rows to a table.
+
+    Notes
+    -----
+    Positions are sorted by id, stably (radix sort), and each run of equal ids is one sum in ascending order of
+    positions. A run is cut into pieces at every 256 positions from its own start; each piece is summed from its
+    first row on, and the sums of the pieces are added in order. So the bits do not depend on the number of
+    threads. float16 and bfloat16 are added in float32 and not rounded again; every operation is rounded by itself.
+    `scale_grad_by_freq` is one division of the sum.
+
+    Two gradients of one table merge by `row_grad` of their concatenation; so do those of the parts of a batch
+    (up to the order of additions)::
+
+        row_grad(np.concatenate([a.ids, b.ids]), np.concatenate([a.rows, b.rows]))
+
+    Copies: ids that are neither int32 nor int64, or not contiguous, are converted. A `grad` in the other byte order,
+    with a strided last axis, or whose axes of ids do not fold into one, is copied.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastemb.gradient import row_grad
+    >>> grad = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
+    >>> row_grad([7, 2, 7], grad)
+    RowGrad(ids=array([2, 7]), rows=array([[3., 4.],
+           [6., 8.]], dtype=float32))
+    >>> row_grad([7, 2, 7], grad, padding_idx=2, scale_grad_by_freq=True).rows
+    array([[3., 4.]], dtype=float32)
+    """
+    given = ids.ids if isinstance(ids, Ragged) else _arrays.as_integers(ids, "ids")
+    source = _arrays.as_table(grad, "grad")
+    _arrays.require_float(source, "grad")
+    if source.ndim != given.ndim + 1 or source.shape[:-1] != given.shape:
+        wanted = ", ".join([*map(str, given.shape), "D"]) + "," * (given.ndim == 0)
+        raise ValueError(f"grad must have shape ({wanted}) for ids of shape {given.shape}, got {source.shape}")
+    skip = _checked_padding(padding_idx)
+    if given.dtype == np.uint64 and given.size and given.max() > _INT64_MAX:
+        _raise_bad_id(given, int(np.argmax(given > np.uint64(_INT64_MAX))), "beyond int64; no table has such a row")
+    index = _arrays.as_index(given, _INT64_MAX)
+    low, high = kernels().find_range(index.dtype.type(0), _arrays.address(index), index.size)
+    if low < 0:
+        _raise_bad_id(given, int(np.argmax(index.reshape(-1) < 0)), "negative; ids count rows of a table from 0")
+    runs = Runs(index, skip, low, high)
+    flat = _arrays.within_reach(source.reshape(given.size, source.shape[-1]))
+    return RowGrad(runs.ids.astype(given.dtype), runs.sums(flat, bool(scale_grad_by_freq)))
+
+
+def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mode: str = "raise") -> Array:
+    """Add rows to rows of a table, in place: ``target[id] += alpha * (the sum of the id's rows)``.
+
+    Parameters
+    ----------
+    target : numpy.ndarray, shape (V, D)
+        float64, float32, float16 or bfloat16. It may be a memory map or a view with its rows apart; with more axes,
+        ``(V, ...)``, it must be C-contiguous.
+    ids : array_like of int, any shape, or Ragged
+        The rows to add to, in any order, each any number of times. Any integer dtype.
+    rows : numpy.ndarray, shape ``ids.shape + target.shape[1:]``
+        What is added; with a `Ragged`, its flat ids count. Any of the four dtypes, not only that of `target`; it may
+        be read-only, a memory map or a view of any strides.
+    alpha : float
+        The sums are multiplied by it: the negative rate of a step of gradient descent, say.
+    mode : {"raise", "clip", "wrap"}
+        What an id outside ``[0, V)`` means: an error, the nearest row, or the row modulo V, as in `numpy.take`.
+
+    Returns
+    -------
+    numpy.ndarray
+        `target` itself.
+
+    Raises
+    ------
+    IndexError
+        If an id is out of range and `mode` is ``"raise"``: the first such id, its position and V are named. A table
+        without rows has no row for any id, in any mode.
+    TypeError
+        If `target` is not a NumPy array of the four dtypes (a quantised table cannot be added to), or `rows` is not;
+        if either is masked; if `ids` are not integers; if `alpha` is not a real number.
+    ValueError
+        If `mode` is not one of the three; if the shapes do not fit; if `target` is read-only, overlaps `ids` or
+        `rows` or itself, or has more than two axes and is not C-contiguous.
+
+    See Also
+    --------
+    row_grad : the sums by themselves.
+
+    Notes
+    -----
+    The law is ``s = row_grad(ids, rows).rows``, then ``target[id] = round(target[id] + alpha * s)``, where the
+    product and the sum are float64 for a float64 `target`, else float32, and the result is rounded to the dtype of
+    `target` once. `alpha` and `s` are first rounded to that type: rows are summed in their own lane (float64 rows in
+    float64, others in float32), whatever `target` has. No product is fused with a sum, and the bits do not depend
+    on the number of threads. Nothing is written before every argument has been checked, ids included.
+
+    Copies: as `row_grad`. Where the rows of `target` do not each lie in one piece in the machine's byte order, or only
+    one of `rows` and `target` is float64, the sums are made first; rows that change are copied and written back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastemb.gradient import scatter_add
+    >>> target = np.zeros((3, 2), np.float32)
+    >>> scatter_add(target, [2, 0, 2], np.array([[1, 2], [3, 4], [5, 6]], np.float32), alpha=0.5)
+    array([[1.5, 2. ],
+           [0. , 0. ],
+           [3. , 4. ]], dtype=float32)
+    """
+    table = _checked_target(target)
+    given = ids.ids if isinstance(ids, Ragged) else _arrays.as_integers(ids, "ids")
+    source = _arrays.as_table(rows, "rows")
+    _arrays.require_float(source, "rows")
+    shape = given.shape + table.shape[1:]
+    if source.shape != shape:
+        both = f"for ids of shape {given.shape} and a target of {table.shape}"
+        raise ValueError(f"rows must have shape {shape} {both}, got {source.shape}")
+    factor = _checked_number(alpha)
+    if mode not in _MODES:
+        raise ValueError(f"mode must be one of {', '.join(map(repr, _MODES))}, got {mode!r}")
+    for name, array in (("ids", given), ("rows", source)):
+        if np.may_share_memory(table, array):
+            raise ValueError(f"target overlaps {name} in memory")
+    index, low, high = _rows_meant(given, table.shape[0], mode)
+    D = _arrays.size_of(table.shape[1:])
+    flat = _arrays.within_reach(source.reshape(given.size, D))
+    Runs(index, -1, low, high, ascending=D * source.dtype.itemsize > _SHORT_BYTES).add(
+        flat, factor, table if table.ndim == 2 else table.reshape(-1, D)
+    )
+    return target
+
+
+def _raise_bad_id(ids: Array, position: int, why: str) -> NoReturn:
+    """Raise the IndexError for the id at a flat position, where there is no table to be out of."""
+    place = tuple(map(int, np.unravel_index(position, ids.shape)))
+    where = {0: "", 1: f" at position {position}"}.get(ids.ndim, f" at position {place}")
+    raise IndexError(f"id {int(ids[place])}{where} is {why}")
+
+
+def _checked_padding(padding_idx: int | None) -> int:
+    """Return the id to leave out, or -1."""
+    if padding_idx is None:
+        return -1
+    try:
+        skip = as_int(padding_idx)
+    except TypeError:
+        raise TypeError(f"padding_idx must be an integer or None, got {type(padding_idx).__name__}") from None
+    if skip < 0:
+        raise ValueError(f"padding_idx must be at least 0, as ids are, got {skip}")
+    return skip if skip <= _INT64_MAX else -1
+
+
+def _checked_number(alpha: Any) -> float:
+    """Return alpha as a float."""
+    if not isinstance(alpha, Real):
+        raise TypeError(f"alpha must be a real number, got {type(alpha).__name__}")
+    return float(alpha)
+
+
+def _checked_target(target: Any) -> Array:
+    """Return the target as a plain array after checking that it can be added to; no copy."""
+    if _arrays.is_quantized(target):
+        raise TypeError("target is a quantised table, which cannot be added to; give target.dequantize()")
+    table = _arrays.as_table(target, "target")
+    _arrays.require_float(table, "target")
+    if not table.flags.writeable:
+        raise ValueError("target is read-only")
+    if table.flags.c_contiguous:
+        return table
+    layout = f"shape {table.shape} and strides {table.strides}"
+    if table.ndim > 2:
+        raise ValueError(f"target of more than two axes must be C-contiguous, got {layout}")
+    reach = table.dtype.itemsize
+    for apart, length in sorted((abs(apart), length) for apart, length in zip(table.strides, table.shape, strict=True)):
+        if length > 1 and apart < reach:
+            raise ValueError(f"target overlaps itself in memory: {layout}")
+        reach += apart * (length - 1)
+    return table
+
+
+def _rows_meant(ids: Array, V: int, mode: str) -> tuple[Array, int, int]:
+    """Return the rows that ids mean, as int32 or int64, the lowest and the highest of them."""
+    index = _arrays.as_index(ids, V, mode)
+    if not V and ids.size:
+        _arrays.raise_out_of_range(ids, 0, V)
+    tag, find_range = index.dtype.type(0), kernels().find_range
+    low, high = find_range(tag, _arrays.address(index), index.size)
+    if low >= 0 and high < V:
+        return index, low, high
+    if mode == "raise":
+        _arrays.raise_out_of_range(ids, int(np.argmax(((index < 0) | (index >= V)).reshape(-1))), V)
+    wide = index.astype(np.int64)  # V need not fit int32
+    index = np.asarray(np.clip(wide, 0, V - 1) if mode == "clip" else wide % V)
+    return index, *find_range(index.dtype.type(0), _arrays.address(index), index.size)
