@@ -16,6 +16,7 @@ from fastemb.embedding import LayerNorm, embed, embed_backward
 from .measure import Measure
 
 B, T = 32, 512
+FLOOR = "gather(out=) (the floor)"
 TABLES = [(30_522, 768), (128_256, 768)]
 TABLE = pytest.mark.parametrize("table", TABLES, indirect=True, ids=lambda table: f"{table[0]}x{table[1]}")
 
@@ -61,7 +62,7 @@ def without_gradients(torch: Any, call: Callable[[], Any]) -> Callable[[], npt.N
     return run
 
 
-@pytest.mark.parametrize("name", ["torch", "NumPy", "gather(out=)", "fastemb"])
+@pytest.mark.parametrize("name", ["torch", "NumPy", FLOOR, "fastemb"])
 @TABLE
 def test_positions(measure: Measure, table: npt.NDArray[np.float32], name: str) -> None:
     (V, D), (ids, _) = table.shape, draw_ids(len(table))
@@ -70,7 +71,7 @@ def test_positions(measure: Measure, table: npt.NDArray[np.float32], name: str) 
         "fastemb": functools.partial(embed, table, ids, positions=positions),
         "NumPy": lambda: table[ids] + positions,
     }
-    if name == "gather(out=)":
+    if name == FLOOR:
         calls = bare_lookup(table, ids)
     if name == "torch":
         torch = torch_one_thread()
@@ -81,7 +82,7 @@ def test_positions(measure: Measure, table: npt.NDArray[np.float32], name: str) 
         f"{V:,} x {D} float32, {B} x {T} ids",
         calls,
         name,
-        agree=None if name == "gather(out=)" else close,
+        agree=None if name == FLOOR else close,
         moved=ids.nbytes + positions.nbytes + 2 * B * T * D * 4,
         counts={"tokens": B * T},
     )
@@ -90,7 +91,7 @@ def test_positions(measure: Measure, table: npt.NDArray[np.float32], name: str) 
 def bare_lookup(table: npt.NDArray[Any], ids: npt.NDArray[np.int64]) -> dict[str, Callable[[], Any]]:
     """Return the least that any such pass has to do. Its result is another, so it stands alone."""
     out = np.zeros((*ids.shape, table.shape[1]), table.dtype)
-    return {"gather(out=)": lambda: fastemb.gather(table, ids, out=out)}
+    return {FLOOR: lambda: fastemb.gather(table, ids, out=out)}
 
 
 def layer_norm_calls(
@@ -148,17 +149,17 @@ def onnx_session(
     return runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("name", ["torch", "ONNX Runtime", "gather(out=)", "fastemb"])
+@pytest.mark.parametrize("name", ["torch", "ONNX Runtime", FLOOR, "fastemb"])
 @TABLE
 def test_layer_norm(measure: Measure, table: npt.NDArray[np.float32], name: str) -> None:
     (V, D), (ids, kinds) = table.shape, draw_ids(len(table))
-    calls = layer_norm_calls(table, ids, kinds, name) if name != "gather(out=)" else bare_lookup(table, ids)
+    calls = layer_norm_calls(table, ids, kinds, name) if name != FLOOR else bare_lookup(table, ids)
     measure(
         "embed, positions, segments, LayerNorm",
         f"{V:,} x {D} float32, {B} x {T} ids",
         calls,
         name,
-        agree=None if name == "gather(out=)" else close,
+        agree=None if name == FLOOR else close,
         moved=ids.nbytes + kinds.nbytes + (T + 2) * D * 4 + 2 * B * T * D * 4,
         counts={"tokens": B * T},
     )

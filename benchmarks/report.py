@@ -18,6 +18,11 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+if __package__:
+    from .targets import TARGETS
+else:  # run as a script
+    from targets import TARGETS
+
 OURS = "fastemb"
 FLOOR = "(the floor)"  # ends the name of what nothing could beat: shown, but no rival to win or lose against
 RATES = [("bytes_per_second", "B/s"), ("tokens_per_second", " tokens/s"), ("documents_per_second", " texts/s")]
@@ -165,7 +170,7 @@ def rate(info: dict[str, Any]) -> str:
 
 def markdown(machine: dict[str, Any], rows: list[Row]) -> str:
     """Return the whole report."""
-    parts = ["# fastemb's benchmarks", *header(machine, rows), summary(rows)]
+    parts = ["# fastemb's benchmarks", *header(machine, rows), summary(rows), *asked(rows)]
     for operation, members in by_operation(rows).items():
         parts += [f"## {operation}", table(members)]
     return "\n\n".join(parts) + "\n"
@@ -200,6 +205,20 @@ def summary(rows: list[Row]) -> str:
     losses = [f"- {row.operation}, {row.case}: {times(ratio)} than {rival}" for row, rival, ratio in pairs if ratio < 1]
     count = f"fastemb is slower in {len(losses)} of {len(pairs)} comparisons" + (":" if losses else ".")
     return "\n".join([count, "", *losses]) if losses else count
+
+
+def asked(rows: list[Row]) -> Iterator[str]:
+    """Set what was asked for beside what was measured, a row for each comparison."""
+    lines = ["| call | case | against | at least | measured | |", "|---|---|---|---:|---:|---|"]
+    for target in TARGETS:
+        for row in rows:
+            ratio = row.ratio(target.rival) if target.covers(row.operation, row.case) else None
+            if ratio is not None:
+                cells = [row.operation, row.case, target.rival, f"{target.ratio:.3g} ×", f"{ratio:.2f} ×"]
+                lines.append("| " + " | ".join([*cells, "" if ratio >= target.ratio else "**missed**"]) + " |")
+    if len(lines) > 2:
+        yield "## What was asked"
+        yield "\n".join(lines)
 
 
 def table(rows: list[Row]) -> str:

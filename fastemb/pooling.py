@@ -112,7 +112,7 @@ def embedding_bag(
         out = _check_out(out, shape, plan, ids=given, offsets=offsets, mask=mask, weights=weights, **source.arrays)
     result = _arrays.empty(shape, source.dtype) if out is None else out
     plan.index = _index(given, plan, source.V)
-    bad = Join(source, plan, mode, bool(normalize)).write(result)
+    bad = Join(source, plan, mode, bool(normalize)).write(result, fresh=out is None)
     if bad >= 0:
         _raise_bad_id(given, plan, bad, source.V)
     return result
@@ -174,7 +174,7 @@ def pool(
     if out is not None:
         out = _check_out(out, shape, plan, x=source, mask=mask, lengths=lengths, offsets=offsets, weights=weights)
     result = _arrays.empty(shape, source.dtype) if out is None else out
-    Join(source, plan, mode, bool(normalize)).write(result)
+    Join(source, plan, mode, bool(normalize)).write(result, fresh=out is None)
     return result
 
 

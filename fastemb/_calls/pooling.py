@@ -109,28 +109,39 @@ class Join:
             self.find()
         return bad
 
-    def write(self, out: Array) -> int:
-        """Write all bags to ``out``; return the first position whose id is bad, or -1. Then nothing is written."""
-        S, plan, check = self.plan.S, self.plan, isinstance(self.source, Table)
+    def write(self, out: Array, fresh: bool) -> int:
+        """Write all bags to ``out``; return the first position whose id is bad, or -1.
+
+        Nothing is written if there is one, unless ``out`` is ``fresh``, so that nobody sees it then. Ids are checked
+        by the kernel itself if it visits them all, range by range: they are in the cache when they are used.
+        """
+        S, plan = self.plan.S, self.plan
+        check = isinstance(self.source, Table) and self.mode not in ("cls", "last")
         near = not isinstance(self.source, Table) or self.source.near
         direct = self._stores(out)
         plain = direct and not self.normalize and self.mode != "mean_max"
         ranges = _threads.parts(self.cost + out.nbytes, S)
-        if near and plain and ranges == 1:  # small calls: one visit to the kernel checks and writes
-            return self._join(self.bags, _arrays.rows(out), check, 0, S)
-        bad = self.check()
-        if bad >= 0:
-            return bad
+        check = check and near and plain and (fresh or ranges == 1)
+        if not check:
+            bad = self.check()
+            if bad >= 0:
+                return bad
+        found: list[int] = []
 
         # It holds the arrays behind the addresses, so they live as long as any thread's range.
         def write_range(start: int, stop: int, keep: object = (self, out)) -> None:
             if plain:
-                self._join(self.bags, _arrays.rows(out), False, start, stop)
+                bad = self._join(self.bags, _arrays.rows(out), check, start, stop)
+                if bad >= 0:
+                    found.append(bad)
             else:
                 self._write_chunks(out, direct, start, stop)
 
-        _threads.run(write_range, plan.cuts(ranges))
-        return -1
+        if ranges == 1:
+            write_range(0, S)
+        else:
+            _threads.run(write_range, plan.cuts(ranges))
+        return min(found, default=-1)
 
     def _stores(self, out: Array) -> bool:
         """Whether kernels can store sums as elements of ``out``, rounded once."""
@@ -208,7 +219,7 @@ class Ascent:
         if join.normalize or averaged or join.mode in ("max", "mean_max"):
             self.y = np.empty((plan.S, join.width), join.lane)
             normal, join.normalize = join.normalize, False
-            join.write(self.y)
+            join.write(self.y, fresh=True)
             join.normalize = normal
         self.grad = through_length(grad, self.y) if join.normalize and self.y is not None else grad
         self.divisors = divisors(join)

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .intrinsics import fence, load_id, prefetch
+from .intrinsics import as_lane, fence, load_id, prefetch
 from .jit import kernel, part
 from .layout import Rows
 from .rows import read, write
-from .vectors import as_lane, every, head, load, store, store_head, stream, total
+from .vectors import every, head, load, store, store_head, stream, total
 
 NO_NORM, LAYER, RMS = 0, 1, 2
 #: Rows in a piece. The sums of gradients over all rows are cut at every so many.

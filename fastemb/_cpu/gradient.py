@@ -13,10 +13,10 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
-from .intrinsics import fence, load_id, prefetch
+from .intrinsics import as_lane, fence, load_id, prefetch
 from .jit import intrinsic, kernel, part
 from .rows import read, write
-from .vectors import as_lane, every, stream
+from .vectors import every, stream
 
 #: Positions in a piece. The sum of a longer run is cut at every so many, from the run's own start.
 PIECE = 1 << 8

@@ -21,7 +21,8 @@ def _memory(builder: Any, address: Any, kind: Any) -> Any:
     return builder.inttoptr(address, kind.as_pointer())
 
 
-def _prefetch(builder: Any, address: Any) -> None:
+def emit_prefetch(builder: Any, address: Any) -> None:
+    """Write the instruction that asks for a cache line."""
     pointer = _memory(builder, address, ir.IntType(8))
     word = ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
@@ -71,7 +72,7 @@ def prefetch(typingctx: Any, address: Any) -> Any:
     """Ask for the cache line at an address; any address is harmless."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        _prefetch(builder, arguments[0])
+        emit_prefetch(builder, arguments[0])
         return context.get_dummy_value()
 
     return types.void(types.int64), codegen
@@ -124,13 +125,29 @@ def fence(typingctx: Any) -> Any:
     return types.void(), codegen
 
 
+def lane_of(element: Any) -> Any:
+    """Return the type in which elements are added: float64 for float64, else float32."""
+    return types.float64 if element == types.float64 else types.float32
+
+
 @intrinsic
 def load_lane(typingctx: Any, element: Any, values: Any, i: Any) -> Any:
     """Load ``values[i]``, a number of the type in which elements are added: float64 for float64, else float32."""
-    lane = types.float64 if element == types.float64 else types.float32
+    lane = lane_of(element)
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = ir.DoubleType() if lane == types.float64 else ir.FloatType()
         return builder.load(builder.gep(_memory(builder, arguments[1], kind), [arguments[2]]), align=1)
 
     return lane(element, types.int64, types.int64), codegen
+
+
+@intrinsic
+def as_lane(typingctx: Any, element: Any, value: Any) -> Any:
+    """Return a number in the type in which elements are added."""
+    lane = lane_of(element)
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        return context.cast(builder, given[1], value, lane)
+
+    return lane(element, value), codegen

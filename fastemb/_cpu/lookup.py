@@ -32,13 +32,13 @@ AHEAD, LINES = 8, 512
 
 
 @part
-def first_bad_id(index: Any, ids: int, N: int, V: int) -> int:
-    """Return the first position whose id is not in [0, V), or -1.
+def first_bad_among(index: Any, ids: int, first: int, last: int, V: int) -> int:
+    """Return the first position in [first, last) whose id is not in [0, V), or -1.
 
     Whole blocks are judged without a branch (that loop becomes vector code); only a bad block is searched.
     """
-    for start in range(0, N, _BLOCK):
-        stop = min(start + _BLOCK, N)
+    for start in range(first, last, _BLOCK):
+        stop = min(start + _BLOCK, last)
         bad = 0
         for i in range(start, stop):
             one = load_id(index, ids, i)
@@ -49,6 +49,12 @@ def first_bad_id(index: Any, ids: int, N: int, V: int) -> int:
                 if one < 0 or one >= V:
                     return i
     return -1
+
+
+@part
+def first_bad_id(index: Any, ids: int, N: int, V: int) -> int:
+    """Return the first position whose id is not in [0, V), or -1."""
+    return first_bad_among(index, ids, 0, N, V)
 
 
 @kernel

@@ -7,9 +7,10 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 
+from .intrinsics import lane_of
 from .jit import intrinsic, kernel, part
 from .rows import read, write
-from .vectors import LANES, Vector, every, highest, lane_of, larger, total, wide
+from .vectors import LANES, Vector, every, highest, larger, total, wide
 
 # Outside of these a sum of squares may have lost squares to the ends of float64's range.
 _LEAST, _MOST = 1e-290, 1e290

@@ -4,26 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from .intrinsics import fence, prefetch
+from .intrinsics import as_lane, fence, prefetch
 from .jit import kernel, part
 from .layout import Ids, Rows
 from .lookup import AHEAD, LINES, RAISE, address, first_bad_id, row_of
 from .rows import read, write
-from .vectors import (
-    as_lane,
-    every,
-    head,
-    highest,
-    larger,
-    load,
-    load_head,
-    lowest,
-    scale_of,
-    smaller,
-    store_head,
-    stream,
-    total,
-)
+from .vectors import every, head, highest, larger, load, load_head, lowest, scale_of, smaller, store_head, stream, total
 
 _SINGLE = np.float32(0)  # the tag of scales and offsets
 _STEP = np.float32(2.0**-149)  # the least float32 above zero

@@ -20,6 +20,7 @@ from numba.extending import lower_builtin, models, register_model
 
 from .codes import alternate, round_codes, split_codes
 from .halves import has_half, narrow_brain, narrow_half, widen_brain, widen_half
+from .intrinsics import emit_prefetch, lane_of
 from .jit import intrinsic
 
 LANES = 16
@@ -47,11 +48,6 @@ class Vector(types.Type):
 class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, vector: Any) -> None:
         super().__init__(manager, vector, _lanes(_MEMORY[vector.lane], vector.lanes))
-
-
-def lane_of(element: Any) -> Any:
-    """Return the type in which elements are added: float64 for float64, else float32."""
-    return types.float64 if element == types.float64 else types.float32
 
 
 def _lanes(kind: Any, count: int = LANES) -> Any:
@@ -357,6 +353,36 @@ def stream(typingctx: Any, element: Any, row: Any, column: Any, vector: Any) -> 
     return types.void(element, types.int64, types.int64, vector), codegen
 
 
+def _make_fetch(lanes: int) -> Callable[..., Any]:
+    def fetch(typingctx: Any, element: Any, row: Any, column: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+            place = _place(builder, element, given[1], given[2])
+            for line in range(0, lanes * (4 if element == _CODE_4 else element.bitwidth) // 8, 64):
+                emit_prefetch(builder, builder.add(place, ir.Constant(_INT64, line)))
+            return context.get_dummy_value()
+
+        return types.void(element, types.int64, types.int64), codegen
+
+    return intrinsic(fetch)
+
+
+#: ``fetch_N(element, row, column)``: ask for so many columns of a row; any address is harmless.
+fetch_16, fetch_64, fetch_128 = (_make_fetch(lanes) for lanes in (LANES, 64, 128))
+
+
+@intrinsic
+def fetch_scales(typingctx: Any, element: Any, scales: Any, shifts: Any, row: Any) -> Any:
+    """Ask for the scale and the offset of a row of codes; other rows have none."""
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        if element in CODES:
+            for base in given[1:3]:
+                emit_prefetch(builder, builder.add(base, builder.mul(given[3], ir.Constant(_INT64, 4))))
+        return context.get_dummy_value()
+
+    return types.void(element, types.int64, types.int64, types.int64), codegen
+
+
 @intrinsic
 def scale_of(typingctx: Any, element: Any, scales: Any, row: Any) -> Any:
     """Return ``scales[row]`` of rows of codes, float32; of other rows, which have none, 0."""
@@ -367,14 +393,3 @@ def scale_of(typingctx: Any, element: Any, scales: Any, row: Any) -> Any:
         return builder.load(builder.gep(_pointer(builder, given[1], ir.FloatType()), [given[2]]), align=1)
 
     return types.float32(element, types.int64, types.int64), codegen
-
-
-@intrinsic
-def as_lane(typingctx: Any, element: Any, value: Any) -> Any:
-    """Return a number in the type in which elements are added."""
-    lane = lane_of(element)
-
-    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return context.cast(builder, given[1], value, lane)
-
-    return lane(element, value), codegen
