@@ -68,11 +68,16 @@ def as_integers(values: Any, name: str) -> Array:
     return array
 
 
+def name_id(ids: Array, position: int) -> str:
+    """Return the words for the id at a flat position: ``id 7 at position (1, 0)``."""
+    place = tuple(map(int, np.unravel_index(position, ids.shape)))
+    where = {0: "", 1: f" at position {position}"}.get(ids.ndim, f" at position {place}")
+    return f"id {int(ids[place])}{where}"
+
+
 def raise_out_of_range(ids: Array, position: int, V: int) -> NoReturn:
     """Raise the IndexError for the id at a flat position."""
-    place = np.unravel_index(position, ids.shape)
-    where = {0: "", 1: f" at position {position}"}.get(ids.ndim, f" at position {tuple(map(int, place))}")
-    raise IndexError(f"id {int(ids[place])}{where} is out of range for a table of {V} rows")
+    raise IndexError(f"{name_id(ids, position)} is out of range for a table of {V} rows")
 
 
 def as_index(ids: Array, V: int, mode: str = "raise") -> Array:

@@ -2,7 +2,7 @@
 
 from numbers import Real
 from operator import index as as_int
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -106,11 +106,13 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
         raise ValueError(f"grad must have shape ({wanted}) for ids of shape {given.shape}, got {source.shape}")
     skip = _checked_padding(padding_idx)
     if given.dtype == np.uint64 and given.size and given.max() > _INT64_MAX:
-        _raise_bad_id(given, int(np.argmax(given > np.uint64(_INT64_MAX))), "beyond int64; no table has such a row")
+        bad = _arrays.name_id(given, int(np.argmax(given > np.uint64(_INT64_MAX))))
+        raise IndexError(f"{bad} is beyond int64; no table has such a row")
     index = _arrays.as_index(given, _INT64_MAX)
     low, high = kernels().find_range(index.dtype.type(0), _arrays.address(index), index.size)
     if low < 0:
-        _raise_bad_id(given, int(np.argmax(index.reshape(-1) < 0)), "negative; ids count rows of a table from 0")
+        bad = _arrays.name_id(given, int(np.argmax(index.reshape(-1) < 0)))
+        raise IndexError(f"{bad} is negative; ids count rows of a table from 0")
     runs = Runs(index, skip, low, high)
     flat = _arrays.within_reach(source.reshape(given.size, source.shape[-1]))
     return RowGrad(runs.ids.astype(given.dtype), runs.sums(flat, bool(scale_grad_by_freq)))
@@ -197,13 +199,6 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
         flat, factor, table if table.ndim == 2 else table.reshape(-1, D)
     )
     return target
-
-
-def _raise_bad_id(ids: Array, position: int, why: str) -> NoReturn:
-    """Raise the IndexError for the id at a flat position, where there is no table to be out of."""
-    place = tuple(map(int, np.unravel_index(position, ids.shape)))
-    where = {0: "", 1: f" at position {position}"}.get(ids.ndim, f" at position {place}")
-    raise IndexError(f"id {int(ids[place])}{where} is {why}")
 
 
 def _checked_padding(padding_idx: int | None) -> int:

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from . import _arrays, _threads
 from ._arrays import Array
-from ._cpu.layout import ELEMENTS
 
 # They are made in a scratch of this size, which stays in the nearest cache: wherever the result lies, whole lines go.
 _SPARE_BYTES = 1 << 13
@@ -223,7 +222,7 @@ def rope(
     lane = _arrays.lane_dtype(source.dtype)
     if out is None:
         target, touched = _arrays.new_result(source.shape, source.dtype)
-    elif _in_reach(out) and out.dtype.itemsize * 2 >= lane.itemsize:
+    elif _arrays.in_reach(out) and out.dtype.itemsize * 2 >= lane.itemsize:
         target, touched = out, not in_place  # in place, lines are in the caches when they are written
     else:
         wide = lane if out.dtype.itemsize * 2 < lane.itemsize else out.dtype
@@ -264,11 +263,6 @@ def _same_memory(x: Array, out: Any) -> bool:
         and (out.shape, out.strides, out.dtype) == (x.shape, x.strides, x.dtype)
         and _arrays.address(out) == _arrays.address(x)
     )
-
-
-def _in_reach(array: Array) -> bool:
-    """Whether the kernel can use rows where they lie: the distances of the other axes do not matter."""
-    return array.dtype.isnative and (array.shape[-1] <= 1 or array.strides[-1] == array.dtype.itemsize)
 
 
 # Cosines and sines -----------------------------------------------------------------------------------------------
@@ -343,16 +337,11 @@ def _axes(shape: Sequence[int], *strides: Sequence[int]) -> Array:
     return np.array(axes or [(1, 0, 0, 0)], np.int64)
 
 
-@cache
-def _element(kind: np.dtype[Any]) -> Any:
-    return ELEMENTS[kind.name]  # finding the name takes as long as a row takes to turn, a hundred times
-
-
 def _turn(
     source: Array, target: Array, table: Array, rows: Array, neighbours: bool, inverse: bool, touched: bool
 ) -> None:
     """Write the rows of ``source``, turned by the rows of ``table`` that ``rows`` says, to ``target``."""
-    if not _in_reach(source):
+    if not _arrays.in_reach(source):
         source = np.ascontiguousarray(source, source.dtype.newbyteorder("="))
     lead, D = target.shape[:-1], target.shape[-1]
     count = _arrays.size_of(lead)
@@ -363,7 +352,7 @@ def _turn(
     row = D * target.itemsize
     past = touched and target.nbytes >= _arrays.STREAM_BYTES and int(axes[-1, 2]) == row <= _SPARE_BYTES
     room = _SPARE_BYTES // row if past else count
-    rope_rows, kinds = _kernels().rope_rows, [_element(array.dtype) for array in (source, target, table)]
+    rope_rows, kinds = _kernels().rope_rows, [_arrays.element(array.dtype) for array in (source, target, table)]
     given = (
         kinds[0], x, kinds[1], out, kinds[2], _arrays.address(table), table.itemsize, D, _arrays.address(rows),
         _arrays.address(axes), len(axes), -1.0 if inverse else 1.0, neighbours,

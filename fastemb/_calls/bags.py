@@ -5,6 +5,7 @@ A position is a number on a list. Without ids it is a row itself; with ids, posi
 padded and the ragged form of the same bags go through the same kernel and give the same bits.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -100,9 +101,14 @@ class Plan:
 
     def cuts(self, ranges: int) -> list[int]:
         """Cut the bags so that ranges have as many positions; a bag, which has to be written, counts as one more."""
-        load = np.cumsum(self.ends - self.begins + 1)
+        S, begins = self.S, self.begins
+        if S and begins[0] == 0 and self.ends[-1] == self.positions and np.array_equal(begins[1:], self.ends[:-1]):
+            total = self.positions + S
+            goals = (total * k // ranges for k in range(1, ranges))
+            return [0, *(bisect_left(range(S), goal, key=lambda s: int(begins[s]) + s) for goal in goals), S]
+        load = np.cumsum(self.ends - begins + 1)
         inner = np.searchsorted(load, [load[-1] * k // ranges for k in range(1, ranges)], side="left")
-        return [0, *map(int, inner), self.S]
+        return [0, *map(int, inner), S]
 
 
 # What callers give ------------------------------------------------------------------------------------------------

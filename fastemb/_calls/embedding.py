@@ -3,7 +3,7 @@
 from functools import cache, lru_cache
 from numbers import Real
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -33,13 +33,6 @@ def _cast(values: Array, kind: np.dtype[Any]) -> Array:
 def _nothing(kind: np.dtype[Any], D: int) -> Array:
     """Return a row to add that changes nothing: x + -0.0 is x for every x."""
     return np.full((1, D), -0.0, kind)
-
-
-def _raise_bad_id(what: str, ids: Array, position: int, rows: int) -> NoReturn:
-    """Raise the IndexError for the position id or segment id at a flat position."""
-    place = tuple(map(int, np.unravel_index(position, ids.shape)))
-    where = {0: "", 1: f" at position {position}"}.get(ids.ndim, f" at position {place}")
-    raise IndexError(f"{what} id {int(ids[place])}{where} is out of range for {what}s of {rows} rows")
 
 
 class Side:
@@ -84,7 +77,7 @@ class Side:
                 raise ValueError(f"{self.what}_ids {words}") from None
         bad = _arrays.first_bad(index, rows)
         if bad >= 0:
-            _raise_bad_id(self.what, ids, bad, rows)
+            raise IndexError(f"{self.what} {_arrays.name_id(ids, bad)} is out of range for {self.what}s of {rows} rows")
         if ids.shape != shape and ids.size != 1 and not ids.shape[-1:] == shape[-1:] == (ids.size,):
             index = np.ascontiguousarray(whole, np.int64)
         self.ids = index.reshape(-1)
