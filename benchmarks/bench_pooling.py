@@ -159,6 +159,9 @@ def test_bags_that_torch_adds_itself(
     measure: Measure, bags: tuple[Array, Array, Array], options: dict[str, Any], name: str
 ) -> None:
     case, moved = describe(bags, 1)
+    if "padding_idx" in options:  # a fifth of the ids, as texts of different lengths would have it
+        table, ids, offsets = bags
+        bags = table, np.where(np.arange(ids.size) % 5 == 4, options["padding_idx"], ids), offsets
     operation = "embedding_bag, " + ", ".join(str(option) for option in options.values() if option != 7)
     operation += " with padding_idx" if "padding_idx" in options else ""
     measure(operation, case, bag_calls(bags, 1, **options), name, agree=near, moved=moved)

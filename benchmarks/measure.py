@@ -88,7 +88,7 @@ class Measure:
         agree : callable, optional
             Compares two results; None where there is nothing to compare.
         threads : int
-            For fastemb; the rivals have one.
+            For fastemb; a rival has what its call sets.
         rounds : int, optional
             So many calls, for slow ones. None: pytest-benchmark decides.
         moved : int, optional

@@ -1,15 +1,15 @@
 """What the public functions share: the checks of what callers give, what kernels are told of it, new results."""
 
 import os
-import weakref
-from collections import deque
 from functools import cache
+from operator import index as as_int
 from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from ._cpu.layout import ELEMENTS, NO_IDS, Ids, Rows
+from ._pool import Pool
 from ._text.core import ffi
 
 Array = npt.NDArray[Any]
@@ -48,24 +48,39 @@ def as_table(table: Any, name: str = "table") -> Array:
     return np.asarray(table)
 
 
-def as_integers(values: Any, name: str) -> Array:
-    """Return ids or offsets as a plain array of an integer dtype; an empty list counts as int64."""
+def as_numbers(values: Any, name: str) -> Array:
+    """Return a NumPy array or a list as a plain array; an empty list counts as int64."""
     if isinstance(values, np.ndarray):
         refuse_masked(values, name)
+        return np.asarray(values)
+    if _is_foreign(values):
+        raise TypeError(f"{name} must be a NumPy array or a list so far, got {_type_name(values)}")
+    try:
         array = np.asarray(values)
-    elif _is_foreign(values):
-        raise TypeError(f"{name} must be NumPy integers or a list so far, got {_type_name(values)}")
-    else:
-        try:
-            array = np.asarray(values)
-        except ValueError:
-            raise ValueError(f"{name} must be rectangular; rows of different lengths go into a Ragged") from None
-        if not array.size and isinstance(values, (list, tuple)):
-            array = array.astype(np.int64)
+    except ValueError:
+        raise ValueError(f"{name} must be rectangular; rows of different lengths go into a Ragged") from None
+    return array.astype(np.int64) if not array.size and isinstance(values, list | tuple) else array
+
+
+def as_integers(values: Any, name: str) -> Array:
+    """Return ids or offsets as a plain array of an integer dtype."""
+    array = as_numbers(values, name)
     if array.dtype.kind not in "iu":
         held = f"dtype {array.dtype}" if array.dtype != object else _type_name(values)
         raise TypeError(f"{name} must have an integer dtype, got {held}")
     return array
+
+
+def as_padding(padding_idx: Any) -> int | None:
+    """Return the id that is left out, or None. It may be one that no table has."""
+    if padding_idx is None:
+        return None
+    if isinstance(padding_idx, bool | np.bool_):
+        raise TypeError("padding_idx must be an integer or None, got a bool")
+    try:
+        return as_int(padding_idx)
+    except TypeError:
+        raise TypeError(f"padding_idx must be an integer or None, got {_type_name(padding_idx)}") from None
 
 
 def name_id(ids: Array, position: int) -> str:
@@ -124,6 +139,28 @@ def as_offsets(offsets: Any, N: int, what: str = "ids") -> Array:
     return array
 
 
+def overlaps_itself(array: Array) -> bool:
+    """Whether two elements may share memory, as those of a window that slides or of a broadcast array do."""
+    if array.flags.c_contiguous:
+        return False
+    reach = array.dtype.itemsize
+    for apart, length in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
+        if length > 1:
+            if apart < reach:
+                return True
+            reach = apart * (length - 1) + reach
+    return False
+
+
+def same_memory(x: Array, out: Any) -> bool:
+    """Whether ``out`` has the same elements as ``x`` at the same places."""
+    return out is x or (
+        isinstance(out, np.ndarray)
+        and (out.shape, out.strides, out.dtype) == (x.shape, x.strides, x.dtype)
+        and address(out) == address(x)
+    )
+
+
 def check_out(out: Any, shape: tuple[int, ...], **inputs: Array) -> Array:
     """Return ``out`` as a plain array after checking that a result may be written there; no copy."""
     if not isinstance(out, np.ndarray):
@@ -133,6 +170,8 @@ def check_out(out: Any, shape: tuple[int, ...], **inputs: Array) -> Array:
         raise ValueError(f"out must have shape {shape}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
+    if overlaps_itself(out):
+        raise ValueError(f"out overlaps itself in memory: shape {out.shape} and strides {out.strides}")
     for name, array in inputs.items():
         if np.may_share_memory(out, array):
             raise ValueError(f"out overlaps {name} in memory")
@@ -282,54 +321,6 @@ def first_bad(index: Array, V: int) -> int:
 # size that a machine reports for its caches: shared ones are never this call's alone.
 STREAM_BYTES = 8 << 20
 POOLED_BYTES = 1 << 20  # smaller results cost less to make anew than to keep
-
-
-class Pool:
-    """Blocks of memory that were results and are no longer used: a new one's pages cost more than its contents.
-
-    A block comes back when the last view of it dies. No lock: every step on a deque or a dict is one step for
-    other threads too, and a lock would be deadly in a finalizer, which runs wherever a collection happens to.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
-        self._free: dict[int, deque[Array]] = {}
-
-    def held(self) -> int:
-        """Return how many bytes are kept. Counted anew each time: a running sum would go astray between threads."""
-        return sum(room * len(blocks) for room, blocks in list(self._free.items()))
-
-    def empty(self, shape: tuple[int, ...], kind: np.dtype[Any]) -> tuple[Array, bool]:
-        """Return an uninitialised array at a multiple of 64, and whether its memory has been touched before."""
-        size = size_of(shape) * kind.itemsize
-        # Sizes are rounded up to eighths of a power of two, so that batches of nearly one size share blocks.
-        step = 1 << max(size.bit_length() - 4, 0)
-        room = -(-size // step) * step
-        try:
-            block = self._free[room].pop()
-            touched = True
-        except LookupError:
-            block = np.empty(room + 63, np.uint8)
-            touched = False
-        start = -address(block) % 64
-        flat = np.frombuffer(memoryview(block)[start : start + size], np.uint8)  # type: ignore[arg-type]
-        # Of the exporter, not of an array: views of views, memoryviews and other libraries' tensors all hold that.
-        # It is a memoryview that frombuffer made, not the one it was given.
-        weakref.finalize(flat.base, self._give_back, block, room).atexit = False
-        return flat.view(kind).reshape(shape), touched
-
-    def _give_back(self, block: Array, room: int) -> None:
-        if room > self.capacity:
-            return
-        self._free.setdefault(room, deque()).append(block)
-        excess = self.held() - self.capacity
-        for other in [*(one for one in list(self._free) if one != room), room]:
-            while excess > 0:
-                try:
-                    self._free[other].popleft()
-                except IndexError:
-                    break
-                excess -= other
 
 
 def pool_capacity() -> int:

@@ -81,6 +81,14 @@ class _Job:
         if interrupt is not None:
             raise interrupt
 
+    def forget(self) -> None:
+        """Let go of the caller's arrays: the job may lie in the queue until a helper finds that nothing is left."""
+        self._function = _nothing
+
+
+def _nothing(start: int, stop: int) -> None:
+    """Stand in for the function of a job that is done."""
+
 
 class _Pool:
     """Threads that wait for jobs; started when first needed, never more than were asked for."""
@@ -299,6 +307,7 @@ def run(function: Callable[[int, int], object], cuts: Sequence[int]) -> None:
             job.settle()
     finally:
         job.settle()  # again: an interrupt may have come before the first could begin
+        job.forget()
         _local.busy = False
     if job.errors:
         raise job.errors[0]

@@ -18,8 +18,8 @@ _Array = _arrays.Array
 
 
 def _gather(table: _Array, ids: _Array) -> None:
-    lookup.gather(table, ids)  # few rows have a kernel of their own
-    lookup.gather(table, ids, out=np.empty((*ids.shape, table.shape[1]), table.dtype))
+    lookup.gather(table, ids)  # small results have a kernel of their own
+    lookup.gather(table, ids, mode="clip")
 
 
 def _embed(table: _Array, ids: _Array) -> None:
@@ -50,11 +50,35 @@ def _pool(table: _Array, ids: _Array) -> None:
     for mode in ("mean", "max"):
         pooling.pool(table[np.newaxis], mode=mode)
         pooling.pool(table[np.newaxis], np.arange(len(table))[np.newaxis] % 2, mode=mode, normalize=True)
+    pooling.pool(table[np.newaxis], mode="weighted_mean")
 
 
 def _pool_backward(table: _Array, ids: _Array) -> None:
+    grad, x = np.ones((1, table.shape[1]), table.dtype), table[np.newaxis]
     for mode in ("mean", "max"):
-        pooling.pool_backward(np.ones((1, table.shape[1]), table.dtype), table[np.newaxis], mode=mode)
+        pooling.pool_backward(grad, x, mode=mode)
+    pooling.pool_backward(grad, x, mode="mean", weights=np.ones(x.shape[:2], np.float32))
+
+
+def _quantize(table: _Array, ids: _Array) -> None:
+    for bits in (8, 4):
+        codes = quantized.quantize(table, bits)
+        lookup.gather(codes, ids)
+        lookup.gather(codes, ids, mode="clip")
+        pooling.embedding_bag(codes, ids)
+
+
+def _scatter_add(table: _Array, ids: _Array) -> None:
+    gradient.scatter_add(table.copy(), ids[0], table[: ids.shape[1]])
+    many = np.arange(1 << 12, dtype=ids.dtype)  # many ids that hardly repeat are grouped without a sort
+    gradient.scatter_add(np.zeros((many.size, 4), table.dtype), many, np.zeros((many.size, 4), table.dtype))
+
+
+def _topk(table: _Array, ids: _Array) -> None:
+    vectors = np.arange(256 * 64).reshape(256, 64).astype(table.dtype)
+    for few in (1, 20):  # few queries and many go different ways
+        for metric in ("cosine", "dot"):
+            search.topk(vectors[:few], vectors, 2, metric=metric)
 
 
 _CALLS: dict[str, Callable[[_Array, _Array], object]] = {
@@ -66,11 +90,11 @@ _CALLS: dict[str, Callable[[_Array, _Array], object]] = {
     "normalize": lambda table, ids: pooling.normalize(table),
     "pool": _pool,
     "pool_backward": _pool_backward,
-    "quantize": lambda table, ids: pooling.embedding_bag(quantized.quantize(table), ids),
+    "quantize": _quantize,
     "rope": lambda table, ids: position.rope(table),
     "row_grad": lambda table, ids: gradient.row_grad(ids, np.ones((*ids.shape, table.shape[1]), table.dtype)),
-    "scatter_add": lambda table, ids: gradient.scatter_add(table.copy(), ids[0], table[: ids.shape[1]]),
-    "topk": lambda table, ids: search.topk(table, table, 2),
+    "scatter_add": _scatter_add,
+    "topk": _topk,
 }
 
 

@@ -189,7 +189,7 @@ def embed_backward(
     Raises
     ------
     IndexError, TypeError, ValueError
-        As `embed`; if `grad` has another shape or none of the four dtypes; if `padding_idx` is negative.
+        As `embed`; if `grad` has another shape or none of the four dtypes.
 
     See Also
     --------

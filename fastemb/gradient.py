@@ -1,7 +1,6 @@
 """Gradients of rows, and rows added in place: ``row_grad``, ``scatter_add``, ``RowGrad``."""
 
 from numbers import Real
-from operator import index as as_int
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,7 +103,8 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
     if source.ndim != given.ndim + 1 or source.shape[:-1] != given.shape:
         wanted = ", ".join([*map(str, given.shape), "D"]) + "," * (given.ndim == 0)
         raise ValueError(f"grad must have shape ({wanted}) for ids of shape {given.shape}, got {source.shape}")
-    skip = _checked_padding(padding_idx)
+    skip = _arrays.as_padding(padding_idx)
+    skip = -1 if skip is None or not 0 <= skip <= _INT64_MAX else skip  # no id is negative
     if given.dtype == np.uint64 and given.size and given.max() > _INT64_MAX:
         bad = _arrays.name_id(given, int(np.argmax(given > np.uint64(_INT64_MAX))))
         raise IndexError(f"{bad} is beyond int64; no table has such a row")
@@ -201,24 +201,14 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
     return target
 
 
-def _checked_padding(padding_idx: int | None) -> int:
-    """Return the id to leave out, or -1."""
-    if padding_idx is None:
-        return -1
-    try:
-        skip = as_int(padding_idx)
-    except TypeError:
-        raise TypeError(f"padding_idx must be an integer or None, got {type(padding_idx).__name__}") from None
-    if skip < 0:
-        raise ValueError(f"padding_idx must be at least 0, as ids are, got {skip}")
-    return skip if skip <= _INT64_MAX else -1
-
-
 def _checked_number(alpha: Any) -> float:
     """Return alpha as a float."""
     if not isinstance(alpha, Real):
         raise TypeError(f"alpha must be a real number, got {type(alpha).__name__}")
-    return float(alpha)
+    try:
+        return float(alpha)
+    except OverflowError:
+        raise ValueError("alpha is beyond the range of float64") from None
 
 
 def _checked_target(target: Any) -> Array:
@@ -234,11 +224,8 @@ def _checked_target(target: Any) -> Array:
     layout = f"shape {table.shape} and strides {table.strides}"
     if table.ndim > 2:
         raise ValueError(f"target of more than two axes must be C-contiguous, got {layout}")
-    reach = table.dtype.itemsize
-    for apart, length in sorted((abs(apart), length) for apart, length in zip(table.strides, table.shape, strict=True)):
-        if length > 1 and apart < reach:
-            raise ValueError(f"target overlaps itself in memory: {layout}")
-        reach += apart * (length - 1)
+    if _arrays.overlaps_itself(table):
+        raise ValueError(f"target overlaps itself in memory: {layout}")
     return table
 
 

@@ -124,7 +124,7 @@ def _gather(table: Any, ids: Any, mode: str, out: npt.NDArray[Any] | None) -> np
     if isinstance(ids, Ragged):
         raise TypeError("gather takes ids of one shape; give the flat ids of a Ragged as ragged.ids")
     given = _arrays.as_integers(ids, "ids")
-    if mode not in _MODES:
+    if mode not in tuple(_MODES):  # whatever it is, also what has no hash
         raise ValueError(f"mode must be one of {', '.join(map(repr, _MODES))}, got {mode!r}")
     kind: np.dtype[Any] = _SINGLE if quantized else source.dtype
     V, shape = source.shape[0], given.shape + source.shape[1:]

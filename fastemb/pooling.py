@@ -216,11 +216,9 @@ def normalize(x: _Array, *, out: _Array | None = None) -> _Array:
     """
     source = _arrays.as_table(x, "x")
     _arrays.require_float(source, "x")
-    if out is not None and out is not x:
-        out = _arrays.check_out(out, source.shape, x=source)
-        _arrays.require_float(out, "out")
-    elif out is x and not source.flags.writeable:
-        raise ValueError("out is read-only")
+    if out is not None:
+        inputs = {} if out is x or _arrays.same_memory(source, out) else {"x": source}
+        _arrays.require_float(_arrays.check_out(out, source.shape, **inputs), "out")
     return _calls.normalize(source, out)
 
 

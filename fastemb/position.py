@@ -215,7 +215,7 @@ def rope(
     base = _base(base)
     in_place = False
     if out is not None:
-        in_place = out is x or _same_memory(source, out)
+        in_place = _arrays.same_memory(source, out)
         inputs = {"position_ids": given} if in_place else {"x": source, "position_ids": given}
         out = _arrays.check_out(out, source.shape, **inputs)
         _arrays.require_float(out, "out")
@@ -254,15 +254,6 @@ def _base(base: Any) -> float:
     if not 0.0 < value < math.inf:
         raise ValueError(f"base must be positive and finite, got {value}")
     return value
-
-
-def _same_memory(x: Array, out: Any) -> bool:
-    """Whether two arrays have the same elements at the same places."""
-    return (
-        isinstance(out, np.ndarray)
-        and (out.shape, out.strides, out.dtype) == (x.shape, x.strides, x.dtype)
-        and _arrays.address(out) == _arrays.address(x)
-    )
 
 
 # Cosines and sines -----------------------------------------------------------------------------------------------

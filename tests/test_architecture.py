@@ -35,7 +35,7 @@ PUBLIC = {
     "tokenizer": set(),
 }
 SHARED = {"ragged", "quantized"}  # all public modules may import these
-TOOLS = {"_arrays", "_threads"}
+TOOLS = {"_arrays", "_pool", "_threads"}
 KERNELS = {"_cpu", "_cuda", "_text"}
 
 

@@ -318,7 +318,7 @@ class Foreign:
         (np.ones((0, 2), "f4"), np.array([0]), {}, IndexError, "id 0 at position 0 is out of range.* 0 rows"),
         (np.ones((2, 2), "f4"), np.array([0]), {"mode": "skip"}, ValueError, "'raise', 'clip', 'wrap', got 'skip'"),
         (np.array(1.0), [0], {}, ValueError, r"at least one axis, got shape \(\)"),
-        (np.ones((2, 2)), Foreign(), {}, TypeError, "ids must be NumPy integers or a list so far, got .*Foreign"),
+        (np.ones((2, 2)), Foreign(), {}, TypeError, "ids must be a NumPy array or a list so far, got .*Foreign"),
         (np.ones((2, 2)), [True], {}, TypeError, "integer dtype, got dtype bool"),
         (np.ones((2, 2)), [0.0], {}, TypeError, "integer dtype, got dtype float64"),
         (np.ones((2, 2)), np.empty(0), {}, TypeError, "integer dtype, got dtype float64"),

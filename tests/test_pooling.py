@@ -344,8 +344,8 @@ TABLE = np.ones((3, 2), np.float32)
         (TABLE, [[0, 1]], None, {"mask": [1, 0]}, ValueError, r"mask must have shape \(1, 2\), got \(2,\)"),
         (TABLE, [0, 1], [0, 2], {"mask": [1, 0]}, ValueError, r"a mask goes with 2-D ids, got ids of shape \(2,\)"),
         (TABLE, Ragged([0], [0, 1]), None, {"mask": [[1]]}, ValueError, "a Ragged brings its own offsets.*nor mask"),
-        (TABLE, [[0, 1]], None, {"padding_idx": 0.0}, TypeError, "padding_idx must be an integer or None, got 0.0"),
-        (TABLE, [[0, 1]], None, {"padding_idx": True}, TypeError, "padding_idx must be an integer or None, got True"),
+        (TABLE, [[0, 1]], None, {"padding_idx": 0.0}, TypeError, "padding_idx must be an integer or None, got float"),
+        (TABLE, [[0, 1]], None, {"padding_idx": True}, TypeError, "padding_idx must be an integer or None, got a bool"),
         (
             TABLE,
             [[0]],
@@ -579,7 +579,6 @@ def test_normalize_has_the_same_bits_on_any_threads(dtype, small_grain):
         ),
         (TABLE, [[0.0] * 2] * 3, TypeError, "out must be a numpy.ndarray"),
         (TABLE, TABLE[::-1], ValueError, "out overlaps x in memory"),
-        (TABLE, TABLE[:], ValueError, "out overlaps x in memory"),
     ],
 )
 def test_refusals_of_normalize(x, out, error, words):

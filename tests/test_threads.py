@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -287,3 +288,16 @@ def test_a_storm_of_interrupts():
         pytest.skip("this system has no setitimer")
     done = subprocess.run([sys.executable, "-c", STORM], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "alive\n", done.stderr
+
+
+def test_a_call_that_is_over_keeps_nothing_alive():
+    class Thing:
+        pass
+
+    for _ in range(500):
+        thing = Thing()
+        alive = weakref.ref(thing)
+        with num_threads(3):
+            _threads.run(lambda start, stop, keep=thing: None, [0, 1, 2, 3])
+        del thing
+        assert alive() is None

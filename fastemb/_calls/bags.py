@@ -124,9 +124,9 @@ def require_mode(mode: str, weights: Any) -> None:
 
 def as_mask(mask: Any, shape: tuple[int, ...]) -> Array:
     """Return a mask as a flat bool array: true where it is not zero."""
-    array = np.asarray(mask)
-    if array.dtype != np.bool_ or isinstance(mask, np.ma.MaskedArray):
-        array = _arrays.as_integers(mask, "mask") != 0
+    array = _arrays.as_numbers(mask, "mask")
+    if array.dtype != np.bool_:
+        array = _arrays.as_integers(array, "mask") != 0
     if array.shape != shape:
         raise ValueError(f"mask must have shape {shape}, got {array.shape}")
     return array.reshape(-1)
@@ -134,8 +134,7 @@ def as_mask(mask: Any, shape: tuple[int, ...]) -> Array:
 
 def as_weights(weights: Any, shape: tuple[int, ...], lane: np.dtype[Any]) -> Array:
     """Return weights as a flat array of the dtype in which rows are added."""
-    _arrays.refuse_masked(weights, "weights")
-    array = np.asarray(weights)
+    array = _arrays.as_numbers(weights, "weights")
     if array.dtype.kind not in "iu" and not _arrays.is_float(array):
         raise TypeError(f"weights must be real numbers, got dtype {array.dtype}")
     if array.shape != shape:
@@ -154,13 +153,6 @@ def as_lengths(lengths: Any, B: int, T: int) -> Array:
         s = int(np.argmax(wrong))
         raise ValueError(f"lengths must lie from 0 to {T}, got lengths[{s}] = {array[s]}")
     return array.astype(np.int64)
-
-
-def as_padding(padding_idx: Any) -> int:
-    """Return the id that is no part of any bag."""
-    if isinstance(padding_idx, bool | np.bool_) or not isinstance(padding_idx, int | np.integer):
-        raise TypeError(f"padding_idx must be an integer or None, got {padding_idx!r}")
-    return int(padding_idx)
 
 
 def plan_rectangle(B: int, T: int, lengths: Any = None) -> Plan:
@@ -218,8 +210,9 @@ def plan_ids(ids: Any, offsets: Any, mask: Any, padding_idx: int | None) -> tupl
             raise ValueError(f"1-D ids need offsets to say where bags begin, got ids of shape {given.shape} alone")
         else:
             plan = plan_offsets(offsets, given.size)
-    if padding_idx is not None:
-        real = given.reshape(-1) != as_padding(padding_idx)
+    skipped = _arrays.as_padding(padding_idx)
+    if skipped is not None:
+        real = given.reshape(-1) != skipped
         kept = real if kept is None else kept & real
     plan.keep(kept)
     return given, plan

@@ -49,7 +49,7 @@ def _gradients() -> ModuleType:
 class Join:
     """One forward call: rows to read, the plan, and how bags become results.
 
-    Rows are those of a table, whose ids are checked first, or of x, shape (N, D) or (B, T, D).
+    Rows are those of a table, or of x, shape (N, D) or (B, T, D).
     """
 
     source: Table | Array

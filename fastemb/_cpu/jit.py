@@ -16,6 +16,9 @@ import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import intrinsic as _numba_intrinsic
 
+if numba.config.DISABLE_JIT:
+    raise ImportError("fastemb's kernels exist as machine code alone: unset NUMBA_DISABLE_JIT")
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -89,8 +92,12 @@ def processor() -> str:
 
 def cache_folder() -> str | None:
     """Return where compiled kernels are kept, or None where they are not."""
-    cache = _KernelCache(cache_folder)._cache_path if _STAMP else None
-    return None if cache is None else str(cache)
+    if not _STAMP:
+        return None
+    try:
+        return str(_KernelCache(cache_folder)._cache_path)
+    except (RuntimeError, AttributeError, TypeError, OSError):
+        return None
 
 
 def kernel(function: _Function) -> _Function:

@@ -1,0 +1,88 @@
+"""warmup and show_config: what is compiled ahead, and what is said of the installation."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastemb
+from fastemb import _warmup
+
+# What large calls use must have been compiled by the small ones of warmup.
+LATER = """
+import numpy as np, fastemb
+fastemb.set_num_threads(1)
+fastemb.warmup()
+from numba.core import event
+compiled = []
+class Listener(event.Listener):
+    def on_start(self, e): compiled.append(str(e.data.get("dispatcher")))
+    def on_end(self, e): pass
+event.register("numba:compile", Listener())
+rng = np.random.default_rng(0)
+table, ids = rng.standard_normal((5000, 64), np.float32), rng.integers(0, 5000, (64, 128))
+x = fastemb.gather(table, ids)
+fastemb.gather(table, ids, out=np.empty_like(x))
+fastemb.embed(table, ids, positions=table[:128], norm=fastemb.LayerNorm(np.ones(64, "f4")))
+fastemb.embedding_bag(table, ids); fastemb.pool(x, ids % 3); fastemb.pool(x, mode="max"); fastemb.normalize(x)
+fastemb.row_grad(ids, x); fastemb.scatter_add(table.copy(), ids, x); fastemb.rope(x)
+for few in (1, 40): fastemb.topk(table[:few], table, 5)
+for bits in (8, 4): fastemb.embedding_bag(fastemb.quantize(table, bits), ids)
+print(compiled)
+"""
+
+
+def test_nothing_is_compiled_after_it():
+    environment = {**os.environ, "FASTEMB_CACHE": "0"}  # what was compiled by others must not be found
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", LATER], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_names_and_dtypes(caplog):
+    caplog.set_level("INFO", "fastemb")
+    seconds = fastemb.warmup("gather", "normalize", dtypes=["float32", "bfloat16"])
+    assert list(seconds) == ["gather", "normalize"]
+    assert min(seconds.values()) > 0
+    assert [record.args[0] for record in caplog.records] == ["gather", "normalize"]
+    assert fastemb.warmup("normalize", dtypes=np.float64).keys() == {"normalize"}
+    with pytest.raises(ValueError, match=r"no kernels belong to 'nothing'; functions with kernels are embed, "):
+        fastemb.warmup("nothing")
+    with pytest.raises(TypeError, match="dtypes must have dtype float64, float32, float16 or bfloat16, got int32"):
+        fastemb.warmup("gather", dtypes="int32")
+    assert set(_warmup._CALLS) < set(fastemb.__all__)
+
+
+def test_show_config(capsys):
+    assert fastemb.show_config() is None
+    printed = capsys.readouterr().out
+    config = fastemb.show_config("dicts")
+    for section, lines in config.items():
+        assert f"{section}:\n" in printed
+        for name, value in lines.items():
+            assert f"  {name}: {value}\n" in printed
+    assert config["versions"]["NumPy"] == np.__version__
+    assert config["threads"]["a call may use"] == str(fastemb.get_num_threads())
+    with pytest.raises(ValueError, match="mode must be 'stdout' or 'dicts', got 'print'"):
+        fastemb.show_config("print")
+
+
+@pytest.mark.parametrize(
+    "refuse", ["", "import tempfile\ndef no(*a, **k): raise OSError('x')\ntempfile.TemporaryFile = no\n"]
+)
+def test_where_kernels_are_kept(refuse):
+    code = refuse + "import fastemb; print(fastemb.show_config('dicts')['memory']['compiled kernels'])"
+    environment = {**os.environ, "FASTEMB_CACHE": "1" if refuse else "0"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "not kept\n"
+
+
+def test_without_the_compiler():
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    code = "import numpy as np, fastemb; fastemb.gather(np.ones((2, 2)), [0])"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "ImportError: fastemb's kernels exist as machine code alone: unset NUMBA_DISABLE_JIT" in done.stderr
