@@ -19,7 +19,10 @@ os.environ.update(RIVAL_THREADS)
 
 from . import corpora, measure, rivals  # noqa: E402
 
-PACKAGES = ("fastemb", "numpy", "numba", "llvmlite", "tokenizers", "wordllama", "pytest-benchmark")
+PACKAGES = (
+    "fastemb", "numpy", "numba", "llvmlite", "torch", "onnxruntime", "ml-dtypes", "tokenizers", "wordllama",
+    "pytest-benchmark",
+)  # fmt: skip
 CORPORA: dict[str, Callable[[], corpora.Corpus]] = {
     "lines": corpora.english_lines,
     "glosses": corpora.wordnet_glosses,

@@ -123,7 +123,8 @@ def embed(
     sums are rounded by themselves, in this order. Normalisation adds up a row in an order that depends on D alone,
     takes the means of the columns and of their squares, and, where the mean is larger than the standard deviation, a
     second pass over the differences from the mean, with the correction of Chan, Golub and LeVeque ("Algorithms for
-    computing the sample variance", 1983): so a large common offset costs no accuracy. LayerNorm is that of Ba, Kiros
+    computing the sample variance", 1983): so a large common offset costs no accuracy. Squares have to
+    fit the type of the sums: numbers beyond 1e18 in float32 are normalised to zeros. LayerNorm is that of Ba, Kiros
     and Hinton (2016), RMSNorm that of Zhang and Sennrich (2019). The result does not depend on the number of
     threads, to the bit. Nothing is written before every argument has been checked, ids included.
 
