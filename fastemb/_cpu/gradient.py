@@ -10,11 +10,9 @@ Method: least-significant-digit radix sort of ``id << 32 | position`` (Knuth, TA
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import types
 
-from .intrinsics import as_lane, fence, load_id, prefetch
-from .jit import intrinsic, kernel, part
+from .intrinsics import as_lane, fence, load_id, prefetch, store_id
+from .jit import kernel, part
 from .rows import read, write
 from .vectors import every, stream
 
@@ -30,20 +28,6 @@ COUNTS = 1 << 11
 _FEW = 256  # up to so many keys clearing 2048 counts costs more than another pass
 _WORD, _COUNT = np.int64(0), np.int32(0)  # tags: keys and offsets are int64, counts are int32
 _POSITION = (1 << 32) - 1
-
-
-@intrinsic
-def store_id(typingctx: Any, index: Any, ids: Any, i: Any, value: Any) -> Any:
-    """Store an int64 as ``ids[i]``, cut down to the tag's type."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        ids, i, value = arguments[1:]
-        kind = ir.IntType(index.bitwidth)
-        value = value if index.bitwidth == 64 else builder.trunc(value, kind)
-        builder.store(value, builder.gep(builder.inttoptr(ids, kind.as_pointer()), [i]), align=1)
-        return context.get_dummy_value()
-
-    return types.void(index, types.int64, types.int64, types.int64), codegen
 
 
 @part

@@ -173,17 +173,24 @@ def divisor(element: Any, bags: Any, begin: int, end: int) -> Any:
     return as_lane(element, n if bags.power == 2 else sqrt(n))
 
 
+@part
+def first_bad_of(ids: Any, bags: Any, start: int, stop: int) -> int:
+    """Return the first position of the bags [start, stop) whose id is no row of the table, or -1."""
+    if start >= stop:
+        return -1
+    first, last = load_id(OFFSET, bags.begins, start), load_id(OFFSET, bags.ends, stop - 1)
+    return first_bad_among(ids.index, ids.address, first, last, ids.V)
+
+
 @kernel
 def sum_rows(table: Any, ids: Any, bags: Any, out: Any, check: bool, start: int, stop: int) -> int:
     """Check their ids if asked to, then write the sums of the bags [start, stop); return the first bad position or -1.
 
     A bag without positions, or whose weights have no sum to divide by, is zeros.
     """
-    if check and start < stop:
-        first, last = load_id(OFFSET, bags.begins, start), load_id(OFFSET, bags.ends, stop - 1)
-        bad = first_bad_among(ids.index, ids.address, first, last, ids.V)
-        if bad >= 0:
-            return bad
+    bad = first_bad_of(ids, bags, start, stop) if check else -1
+    if bad >= 0:
+        return bad
     for s in range(start, stop):
         begin, end = load_id(OFFSET, bags.begins, s), load_id(OFFSET, bags.ends, s)
         by = divisor(table.element, bags, begin, end)
@@ -197,11 +204,9 @@ def sum_rows(table: Any, ids: Any, bags: Any, out: Any, check: bool, start: int,
 @kernel
 def max_rows(table: Any, ids: Any, bags: Any, out: Any, check: bool, start: int, stop: int) -> int:
     """Write the largest of each column for the bags [start, stop), as `sum_rows` writes sums."""
-    if check and start < stop:
-        first, last = load_id(OFFSET, bags.begins, start), load_id(OFFSET, bags.ends, stop - 1)
-        bad = first_bad_among(ids.index, ids.address, first, last, ids.V)
-        if bad >= 0:
-            return bad
+    bad = first_bad_of(ids, bags, start, stop) if check else -1
+    if bad >= 0:
+        return bad
     for s in range(start, stop):
         begin, end = load_id(OFFSET, bags.begins, s), load_id(OFFSET, bags.ends, s)
         if begin == end:
