@@ -1,15 +1,30 @@
-/* bpe.h: byte pair encoding of one piece of text, given as symbol ids. */
+/* bpe.h: byte pair encoding of one piece of text, given as token numbers. */
 #ifndef FE_BPE_H
 #define FE_BPE_H
 
 #include "fe.h"
 
-/* Which pairs merge, and into what: open addressing on the pair, at most half full. */
+#define FE_NO_RANK UINT32_MAX
+
+enum {
+    FE_TOKEN_BITS = 21, /* a slot holds two tokens and a rank in 64 bits */
+    FE_RANK_BITS = 22,
+    FE_MAX_TOKENS = (1 << FE_TOKEN_BITS) - 1,
+    FE_MAX_MERGES = (1 << FE_RANK_BITS) - 1,
+    FE_SHORT_PIECE = 32 /* symbols; measured: the heap wins only beyond this length */
+};
+
+/* Which pairs merge, and into what. A slot is left << 43 | right << 22 | rank, or FE_EMPTY_SLOT: one load answers
+ * both whether a pair merges and when. Open addressing, at most half full. */
 typedef struct fe_merges {
-    struct fe_slot *slots;
-    uint64_t mask;
-    int32_t *result; /* by rank */
+    const uint64_t *slots;
+    uint32_t shift;            /* 64 - log2 of the number of slots */
+    const uint32_t *result;    /* the token by rank; NULL: the rank is the token */
+    const int32_t *byte_token; /* 256; -1 where a byte is no symbol */
+    const uint32_t *byte_rank; /* of each pair of bytes, 65536 */
 } fe_merges;
+
+#define FE_EMPTY_SLOT UINT64_MAX
 
 /* Room for merging long pieces; grows as needed, never shrinks, belongs to one call. */
 typedef struct fe_scratch {
@@ -20,12 +35,32 @@ typedef struct fe_scratch {
     int64_t capacity; /* symbols */
 } fe_scratch;
 
-fe_status fe_merges_init(fe_merges *merges, const fe_model *model);
-void fe_merges_clear(fe_merges *merges);
 void fe_scratch_clear(fe_scratch *scratch);
 
-/* Merges the n symbols at ids in place, lowest rank first and leftmost among equals, until no pair
- * merges; *n becomes the number left. Takes O(n log n) time for any input. */
-fe_status fe_merge(const fe_merges *merges, int32_t *ids, int64_t *n, fe_scratch *scratch);
+static inline uint64_t fe_pair_key(int32_t left, int32_t right) {
+    return (uint64_t)(uint32_t)left << FE_TOKEN_BITS | (uint32_t)right;
+}
+
+/* The first slot of a pair: the high bits of a product by a large odd number. */
+static inline uint64_t fe_pair_slot(uint64_t key, uint32_t shift) {
+    return ((key ^ key >> 17) * UINT64_C(0x9E3779B97F4A7C15)) >> shift;
+}
+
+/* The rank at which left and right merge, or FE_NO_RANK. */
+static inline uint32_t fe_pair_rank(const uint64_t *slots, uint32_t shift, int32_t left, int32_t right) {
+    const uint64_t key = fe_pair_key(left, right), mask = (UINT64_C(1) << (64 - shift)) - 1;
+    for (uint64_t i = fe_pair_slot(key, shift);; i = (i + 1) & mask) {
+        const uint64_t slot = slots[i];
+        if (slot >> FE_RANK_BITS == key) return (uint32_t)slot & FE_MAX_MERGES;
+        if (slot == FE_EMPTY_SLOT) return FE_NO_RANK;
+    }
+}
+
+/* Merges the n symbols at tokens in place, lowest rank first and leftmost among equals, until no pair merges; *n
+ * becomes the number left. Takes O(n log n) time for any input. */
+fe_status fe_merge(const fe_merges *merges, int32_t *tokens, int64_t *n, fe_scratch *scratch);
+
+/* The same for a piece of n bytes, all of which are symbols; tokens has room for n. */
+fe_status fe_merge_bytes(const fe_merges *merges, const uint8_t *bytes, int32_t *tokens, int64_t *n, fe_scratch *scratch);
 
 #endif

@@ -1,71 +1,191 @@
-/* cache.c: a table of buckets, two pieces each, one cache line a bucket.
+/* cache.c: the two tables, growing up to a limit.
  *
- * It never grows: a new piece takes the first place of its bucket, the one that was there takes the second,
- * and what was in the second is forgotten. So memory is bounded whatever the text, and nothing is ever wiped.
+ * They start small, since a table that is never touched twice is only page faults, and double while new pieces
+ * come. At the limit the first table forgets as it goes: a new piece takes the first place of its bucket, the one
+ * that was there the second, and what was in the second is gone. The arena of longer pieces is emptied when it
+ * is full. So memory is bounded whatever the text.
  */
+#ifdef __linux__
+#define _DEFAULT_SOURCE /* madvise */
+#endif
+
 #include "cache.h"
 
 #include <stdlib.h>
 
-typedef struct fe_entry {
-    fe_key key; /* all zero: empty, since every piece has a length or something in front */
-    int32_t ids[FE_CACHED_IDS];
-} fe_entry;
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
-typedef struct fe_bucket {
-    fe_entry entries[2];
-} fe_bucket;
+enum { FIRST_BUCKETS = 1 << 9, FIRST_ARENA = 1 << 14, FIRST_SLOTS = 1 << 10, HUGE = 1 << 21 };
 
-struct fe_cache {
-    fe_bucket *buckets;
-    uint64_t mask;
-    void *memory;
-};
+#define BITS(n) ((n) >= 8 ? UINT64_MAX : (UINT64_C(1) << 8 * ((n) & 7)) - 1)
+#define LOW(n) BITS(n)
+#define HIGH(n) ((n) <= 8 ? 0 : BITS((n) - 8))
+#define SIXTEEN(F) {F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8), F(9), F(10), F(11), F(12), F(13), F(14), F(15)}
 
-enum { LINE = 64 };
+const fe_key_masks fe_masks = {SIXTEEN(LOW), SIXTEEN(HIGH)};
+
+/* Zeros, aligned to a cache line. Huge pages are asked for before the first touch: after it, it would be too late,
+ * and a random probe into small pages misses the translation of its address as well. */
+static fe_bucket *new_buckets(uint64_t count) {
+    const size_t bytes = count * sizeof(fe_bucket);
+    fe_bucket *buckets = aligned_alloc(bytes >= HUGE ? HUGE : sizeof(fe_bucket), bytes);
+    if (!buckets) return NULL;
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+    if (bytes >= HUGE) (void)madvise(buckets, bytes, MADV_HUGEPAGE); /* a refusal costs speed, not correctness */
+#endif
+    memset(buckets, 0, bytes);
+    return buckets;
+}
+
+static void set_buckets(fe_cache *cache, fe_bucket *buckets, uint64_t count) {
+    cache->buckets = buckets;
+    cache->puts = 0;
+    cache->room = count; /* half of the entries */
+    cache->shift = 64;
+    while (count >>= 1) cache->shift--;
+}
 
 fe_status fe_cache_new(int64_t bytes, fe_cache **out) {
     *out = NULL;
-    uint64_t count = 4096 / sizeof(fe_bucket);
-    while (2 * count * sizeof(fe_bucket) <= (uint64_t)(bytes > 0 ? bytes : 0)) count *= 2;
-    fe_cache *cache = malloc(sizeof *cache);
+    fe_cache *const cache = calloc(1, sizeof *cache);
     if (!cache) return FE_NO_MEMORY;
-    /* calloc's fresh pages cost nothing until they are touched; aligned by hand, which C11's aligned_alloc
-     * would do without the zeros. */
-    cache->memory = calloc(count * sizeof(fe_bucket) + LINE, 1);
-    if (!cache->memory) {
-        free(cache);
+    cache->limit = bytes < 1 << 16 ? 1 << 16 : (uint64_t)bytes;
+    fe_bucket *const buckets = new_buckets(FIRST_BUCKETS);
+    cache->slots = calloc(FIRST_SLOTS, sizeof *cache->slots);
+    cache->arena = malloc(FIRST_ARENA);
+    if (!buckets || !cache->slots || !cache->arena) {
+        free(buckets);
+        fe_cache_free(cache);
         return FE_NO_MEMORY;
     }
-    uint8_t *const start = cache->memory;
-    cache->buckets = (fe_bucket *)(void *)(start + (LINE - (uintptr_t)start % LINE) % LINE);
-    cache->mask = count - 1;
+    set_buckets(cache, buckets, FIRST_BUCKETS);
+    cache->slot_mask = FIRST_SLOTS - 1;
+    cache->arena_size = FIRST_ARENA;
     *out = cache;
     return FE_OK;
 }
 
 void fe_cache_free(fe_cache *cache) {
     if (!cache) return;
-    free(cache->memory);
+    free(cache->buckets);
+    free(cache->slots);
+    free(cache->arena);
     free(cache);
 }
 
-static fe_bucket *bucket_of(const fe_cache *cache, fe_key key) {
-    uint64_t h = (key.low ^ key.high >> 29) * UINT64_C(0x9E3779B97F4A7C15) + key.high;
-    h = (h ^ h >> 32) * UINT64_C(0xD6E8FEB86659FD93);
-    return &cache->buckets[(h ^ h >> 32) & cache->mask];
+static uint64_t bucket_count(const fe_cache *cache) { return UINT64_C(1) << (64 - cache->shift); }
+
+int64_t fe_cache_size(const fe_cache *cache) {
+    return (int64_t)(sizeof *cache + bucket_count(cache) * sizeof(fe_bucket) +
+                     (cache->slot_mask + 1) * sizeof *cache->slots + cache->arena_size);
 }
 
-const int32_t *fe_cache_find(const fe_cache *cache, fe_key key) {
-    const fe_entry *const entry = bucket_of(cache, key)->entries;
-    if (entry[0].key.low == key.low && entry[0].key.high == key.high) return entry[0].ids;
-    if (entry[1].key.low == key.low && entry[1].key.high == key.high) return entry[1].ids;
-    return NULL;
+/* ------------------------------------------------------------------ pieces of at most 15 bytes */
+
+static void put(fe_bucket *bucket, const fe_entry *entry) {
+    bucket->entries[1] = bucket->entries[0];
+    bucket->entries[0] = *entry;
 }
 
 void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count) {
-    fe_entry *const entry = bucket_of(cache, key)->entries;
-    entry[1] = entry[0];
-    entry[0].key = key;
-    for (int64_t i = 0; i < FE_CACHED_IDS; i++) entry[0].ids[i] = i < count ? ids[i] : -1;
+    fe_entry entry = {.key = key};
+    for (int64_t i = 0; i < FE_CACHED_IDS; i++) entry.ids[i] = i < count ? ids[i] : -1;
+    put(fe_bucket_of(cache, key), &entry);
+    cache->puts++;
+}
+
+void fe_cache_grow(fe_cache *cache) {
+    const uint64_t count = bucket_count(cache);
+    /* Half of the limit at most: while it grows, old and new exist side by side. */
+    fe_bucket *buckets = NULL;
+    if (4 * count * sizeof(fe_bucket) <= cache->limit) buckets = new_buckets(2 * count);
+    if (!buckets) { /* as large as it may become: old pieces give way to new ones */
+        cache->room = UINT64_MAX;
+        return;
+    }
+    fe_bucket *const old = cache->buckets;
+    set_buckets(cache, buckets, 2 * count);
+    for (uint64_t i = 0; i < count; i++) {
+        for (int j = 2; j-- > 0;) { /* the one put in last goes in last, and first in its new bucket */
+            const fe_entry *const entry = &old[i].entries[j];
+            if (entry->key.low | entry->key.high) put(fe_bucket_of(cache, entry->key), entry);
+        }
+    }
+    cache->puts = cache->room / 2;
+    free(old);
+}
+
+/* ------------------------------------------------------------------ longer pieces */
+
+static uint64_t record_size(uint64_t length, uint64_t ids) {
+    const uint64_t bytes = sizeof(fe_record) + (length + 3) / 4 * 4 + ids * sizeof(int32_t);
+    return (bytes + 7) / 8 * 8; /* so that every record is aligned */
+}
+
+static fe_record *record_at(const fe_cache *cache, uint32_t slot) {
+    return (fe_record *)(void *)(cache->arena + UINT64_C(8) * (slot - 1));
+}
+
+static int32_t *ids_of(fe_record *record) {
+    return (int32_t *)(void *)((uint8_t *)(record + 1) + (record->length + 3) / 4 * 4);
+}
+
+const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, int64_t *count) {
+    for (uint64_t i = hash & cache->slot_mask; cache->slots[i]; i = (i + 1) & cache->slot_mask) {
+        fe_record *const record = record_at(cache, cache->slots[i]);
+        if (record->hash != hash || record->length != length || memcmp(record + 1, p, length) != 0) continue;
+        *count = record->ids;
+        return ids_of(record);
+    }
+    return NULL;
+}
+
+static void put_slot(uint32_t *slots, uint64_t mask, uint64_t hash, uint32_t slot) {
+    uint64_t i = hash & mask;
+    while (slots[i]) i = (i + 1) & mask;
+    slots[i] = slot;
+}
+
+static bool grow_slots(fe_cache *cache) {
+    const uint64_t count = 2 * (cache->slot_mask + 1);
+    uint32_t *const slots = 16 * count * sizeof *slots <= cache->limit ? calloc(count, sizeof *slots) : NULL;
+    if (!slots) return false;
+    for (uint64_t i = 0; i <= cache->slot_mask; i++)
+        if (cache->slots[i]) put_slot(slots, count - 1, record_at(cache, cache->slots[i])->hash, cache->slots[i]);
+    free(cache->slots);
+    cache->slots = slots;
+    cache->slot_mask = count - 1;
+    return true;
+}
+
+static bool grow_arena(fe_cache *cache) {
+    if (16 * cache->arena_size > cache->limit) return false; /* an eighth, once doubled */
+    uint8_t *const arena = realloc(cache->arena, 2 * cache->arena_size);
+    if (!arena) return false;
+    cache->arena = arena;
+    cache->arena_size *= 2;
+    return true;
+}
+
+static void forget_long(fe_cache *cache) {
+    memset(cache->slots, 0, (cache->slot_mask + 1) * sizeof *cache->slots);
+    cache->records = cache->arena_used = 0;
+}
+
+void fe_cache_put_long(fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, const int32_t *ids, int64_t count) {
+    const uint64_t size = record_size(length, (uint64_t)count);
+    if (2 * size > cache->arena_size && !grow_arena(cache)) return;
+    while (cache->arena_used + size > cache->arena_size)
+        if (!grow_arena(cache)) forget_long(cache);
+    if (2 * cache->records > cache->slot_mask && !grow_slots(cache)) forget_long(cache);
+    const uint32_t slot = (uint32_t)(cache->arena_used / 8 + 1);
+    fe_record *const record = record_at(cache, slot);
+    *record = (fe_record){hash, (uint32_t)length, (uint32_t)count};
+    memcpy(record + 1, p, length);
+    memcpy(ids_of(record), ids, (size_t)count * sizeof *ids);
+    cache->arena_used += size;
+    cache->records++;
+    put_slot(cache->slots, cache->slot_mask, hash, slot);
 }

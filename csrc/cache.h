@@ -1,4 +1,8 @@
-/* cache.h: what short pieces became, so that a word is merged once and then copied. */
+/* cache.h: what pieces became, so that a word is merged once and then copied.
+ *
+ * Two tables. Pieces of at most 15 bytes that became at most 4 ids, nearly all there are: 32 bytes an entry, two
+ * entries a cache line, found by one line of memory. All others up to some length: records in an arena.
+ */
 #ifndef FE_CACHE_H
 #define FE_CACHE_H
 
@@ -7,7 +11,7 @@
 
 #include "fe.h"
 
-enum { FE_KEY_BYTES = 15, FE_CACHED_IDS = 4 };
+enum { FE_KEY_BYTES = 15, FE_CACHED_IDS = 4, FE_LONG_BYTES = 1024 };
 
 /* A piece of at most 15 bytes as 16 bytes that differ for different pieces: its bytes, zeros, and at the end
  * its length and whether something that is not in the text stands in front of it. */
@@ -15,33 +19,90 @@ typedef struct fe_key {
     uint64_t low, high;
 } fe_key;
 
-/* The key of a piece that fits. Up to `readable`, memory may be read. */
-static inline fe_key fe_key_of(const uint8_t *p, int64_t length, bool front, const uint8_t *readable) {
-    fe_key key;
-    const uint64_t tag = (uint64_t)(length | (front ? 16 : 0));
+typedef struct fe_entry {
+    fe_key key;                 /* all zero: empty, since every piece has a length or something in front */
+    int32_t ids[FE_CACHED_IDS]; /* -1 behind the last */
+} fe_entry;
+
+typedef struct fe_bucket {
+    fe_entry entries[2];
+} fe_bucket;
+
+/* A longer piece: its record is a fe_record, its bytes, padding to 4 bytes, its ids. */
+typedef struct fe_record {
+    uint64_t hash;
+    uint32_t length;
+    uint32_t ids;
+} fe_record;
+
+struct fe_cache {
+    fe_bucket *buckets;
+    uint32_t shift;      /* 64 - log2 of their number */
+    uint64_t puts, room; /* pieces put in since it last grew; at `room` it grows, if it may */
+    uint32_t *slots;     /* of longer pieces: place of the record in the arena / 4 + 1, 0 where empty */
+    uint64_t slot_mask, records;
+    uint8_t *arena;
+    uint64_t arena_used, arena_size;
+    uint64_t limit; /* bytes of all of it */
+};
+
+/* Which bits of a piece's 16 bytes are its own, by its length. */
+typedef struct fe_key_masks {
+    uint64_t low[16], high[16];
+} fe_key_masks;
+
+extern const fe_key_masks fe_masks;
+
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    if (readable - p >= 16) { /* two loads and a mask: a copy of unknown length costs more than the probe */
+#define FE_LITTLE_ENDIAN 1
+#else
+#define FE_LITTLE_ENDIAN 0
+#endif
+
+/* The key of a piece of at most FE_KEY_BYTES bytes. Up to `readable`, memory may be read. */
+static inline fe_key fe_key_of(const uint8_t *p, uint64_t length, bool front, const uint8_t *readable) {
+    fe_key key;
+    const uint64_t tag = length | (front ? 16 : 0);
+    if (FE_LITTLE_ENDIAN && readable - p >= 16) { /* a copy of unknown length would cost more than the probe */
         memcpy(&key, p, sizeof key);
-        const uint64_t cut = length < 8 ? 8 * (uint64_t)length : 8 * (uint64_t)(length - 8);
-        const uint64_t mask = (UINT64_C(1) << cut) - 1;
-        key.high = length < 8 ? 0 : key.high & mask;
-        key.low = length < 8 ? key.low & mask : key.low;
-        key.high |= tag << 56;
+        key.low &= fe_masks.low[length];
+        key.high = (key.high & fe_masks.high[length]) | tag << 56;
         return key;
     }
-#endif
-    (void)readable;
     uint8_t bytes[16] = {0};
-    memcpy(bytes, p, (size_t)length);
+    memcpy(bytes, p, length);
     bytes[15] = (uint8_t)tag;
     memcpy(&key, bytes, sizeof key);
     return key;
 }
 
-/* The ids of a piece, FE_CACHED_IDS of them with -1 behind the last; NULL where it is not known. */
-const int32_t *fe_cache_find(const fe_cache *cache, fe_key key);
+/* The bucket of a key. Two products, so that every byte of the key reaches the high bits. */
+static inline fe_bucket *fe_bucket_of(const fe_cache *cache, fe_key key) {
+    uint64_t h = (key.low ^ key.high << 24) * UINT64_C(0x9E3779B97F4A7C15) + key.high * UINT64_C(0xC2B2AE3D27D4EB4F);
+    h = (h ^ h >> 32) * UINT64_C(0xD6E8FEB86659FD93);
+    return &cache->buckets[h >> cache->shift];
+}
 
-/* Remembers the ids of a piece that was not known; at least one, at most FE_CACHED_IDS. */
+/* The ids of a piece, FE_CACHED_IDS of them with -1 behind the last; NULL where it is not known. */
+static inline const int32_t *fe_bucket_find(const fe_bucket *bucket, fe_key key) {
+    const fe_entry *const e = bucket->entries;
+    const bool first = ((e[0].key.low ^ key.low) | (e[0].key.high ^ key.high)) == 0;
+    const bool second = ((e[1].key.low ^ key.low) | (e[1].key.high ^ key.high)) == 0;
+    return first | second ? e[second].ids : NULL;
+}
+
+/* Remembers the ids of a piece that was not known; at least one, at most FE_CACHED_IDS. Buckets stay where they are. */
 void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count);
+
+/* Grows the first table if it has become too full, as far as the limit allows. Buckets move. */
+void fe_cache_grow(fe_cache *cache);
+
+static inline bool fe_cache_is_full(const fe_cache *cache) { return cache->puts > cache->room; }
+
+/* The ids of a longer piece and their number; NULL where it is not known. They stay until the next put. */
+const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, int64_t *count);
+
+/* Remembers the ids of a longer piece that was not known. When the arena is full and may not grow, all are forgotten. */
+void fe_cache_put_long(fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, const int32_t *ids, int64_t count);
 
 #endif

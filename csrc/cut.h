@@ -3,19 +3,15 @@
 #define FE_CUT_H
 
 #include <stdbool.h>
-
-#include "fe.h"
+#include <stdint.h>
 
 /* The pairs of code points that stand side by side inside some token that merging makes, as a set of
  * hashes. A pair that is not among them is taken for one now and then: then the text is not cut there. */
 typedef struct fe_pairs {
-    uint64_t *bits;
+    const uint64_t *bits;
 } fe_pairs;
 
-fe_status fe_pairs_init(fe_pairs *pairs, const fe_model *model);
-void fe_pairs_clear(fe_pairs *pairs);
-
-enum { FE_PAIR_BITS = 19 };
+enum { FE_PAIR_BITS = 19, FE_PAIR_WORDS = (1 << FE_PAIR_BITS) / 64 };
 
 /* The bit of a pair. Two rounds: after one, pairs of neighbouring code points fell together far too often. */
 static inline uint64_t fe_pair_bit(uint32_t a, uint32_t b) {

@@ -2,8 +2,8 @@
  * declarations only: no macros, no conditionals around code.
  *
  * Rules that hold for every function: no globals, no Python, no stdio; a tokenizer is read-only once made,
- * so any number of threads may use one; a cache serves one thread at a time; buffers belong to the caller and come with their capacity; every
- * function answers with a status, and results go through pointers at the end of the argument list.
+ * so any number of threads may use one; a cache serves one thread at a time; buffers belong to the caller and
+ * come with their capacity; every function answers with a status, and results go through pointers.
  */
 #ifndef FE_H
 #define FE_H
@@ -19,42 +19,76 @@ typedef enum fe_status {
     FE_NO_MEMORY = 1, /* an allocation failed; nothing is leaked */
     FE_FULL = 2,      /* the output is full: fe_done says which texts are complete; go on after them */
     FE_SPECIAL = 3,   /* a token marked FE_TOKEN_REFUSE stands in text number fe_done.texts */
-    FE_TOO_LONG = 4,  /* one text holds 2^31 - 1 bytes or more */
-    FE_BAD_MODEL = 5, /* an id is negative, or an added token is empty */
-    FE_BAD_TEXT = 6   /* the character counts do not add up to the UTF-8 given */
+    FE_TOO_LONG = 4,  /* one text holds 2^31 - 64 bytes or more */
+    FE_BAD_MODEL = 5, /* a number of the model is out of its range, or an added token is empty */
+    FE_BAD_TEXT = 6,  /* the character counts do not add up to the UTF-8 given */
+    FE_BAD_FILE = 7,  /* rank file: a line that is none; image: no image, of another version, or damaged */
+    FE_BAD_ID = 8,    /* an id that stands for no token */
+    FE_TWICE = 9      /* two tokens have the same bytes */
 } fe_status;
+
+/* What cuts a byte-level text into the pieces that merging never crosses. */
+enum fe_pattern {
+    FE_PATTERN_NONE = 0, /* the text is one piece */
+    FE_PATTERN_GPT2 = 1,
+    FE_PATTERN_CL100K = 2,
+    FE_PATTERN_LLAMA3 = 3,
+    FE_PATTERN_QWEN2 = 4,
+    FE_PATTERN_O200K = 5,
+    FE_PATTERN_TEKKEN = 6,
+    FE_PATTERN_DEEPSEEK_V3 = 7,
+    FE_PATTERN_OWN = -1 /* fe_encode: the tokenizer's own */
+};
+
+/* How pieces are found: all ways give the same. */
+enum fe_path {
+    FE_PATH_SCALAR = 0, /* one character after the other: the ground truth */
+    FE_PATH_PLAIN = 1,  /* 64 bytes at a time, in plain C */
+    FE_PATH_AVX2 = 2,
+    FE_PATH_AVX512 = 3,
+    FE_PATH_BEST = 4 /* the fastest that this processor has */
+};
 
 /* How a text becomes symbols, the smallest units that merges join. */
 enum fe_flags {
-    FE_BYTE_LEVEL = 1,    /* symbols are bytes, pieces are cut by the GPT-2 pattern (GPT-2's own kind) */
-    FE_WHOLE = 2,         /* byte level, but the text is one piece: no pattern */
-    FE_ADD_SPACE = 4,     /* byte level: put a space before a segment that does not start with one */
-    FE_PREPEND = 8,       /* characters: put U+2581 before every segment that is not empty */
-    FE_SPACE_MARK = 16,   /* characters: read a space as U+2581 */
-    FE_CUT = 32,          /* characters: byte symbols and the unknown one never merge, so cut by pairs */
-    FE_BYTE_FALLBACK = 64, /* characters: one that is no symbol becomes its UTF-8 bytes, if all are symbols */
-    FE_FUSE_UNK = 128     /* a run of unknown symbols is one unknown token */
+    FE_BYTE_LEVEL = 1,     /* symbols are bytes, and the pattern cuts pieces; else they are characters */
+    FE_RANKED = 2,         /* byte level: tokens are ranked, two merge wherever their bytes together are a token */
+    FE_WHOLE_FIRST = 4,    /* byte level: a piece that is a token is that token, whether merges make it or not */
+    FE_ADD_SPACE = 8,      /* byte level: put a space before a segment that does not start with one */
+    FE_PREPEND = 16,       /* characters: put U+2581 before every segment that is not empty */
+    FE_SPACE_MARK = 32,    /* characters: read a space as U+2581 */
+    FE_CUT = 64,           /* characters: byte symbols and the unknown one never merge, so cut by pairs */
+    FE_BYTE_FALLBACK = 128, /* characters: one that is no symbol becomes its UTF-8 bytes, if all are symbols */
+    FE_FUSE_UNK = 256,     /* a run of unknown symbols is one unknown token */
+    FE_OVERLAP = 512       /* an added token that is plain text does not use up its characters */
 };
 
 /* What to do with an added token that stands in the text. */
 enum fe_token_action {
-    FE_TOKEN_PLAIN = 0,  /* its characters are ordinary text */
-    FE_TOKEN_MATCH = 1,  /* it becomes its id */
-    FE_TOKEN_REFUSE = 2  /* encoding stops with FE_SPECIAL */
+    FE_TOKEN_PLAIN = 0, /* its characters are ordinary text */
+    FE_TOKEN_MATCH = 1, /* it becomes its id */
+    FE_TOKEN_REFUSE = 2 /* encoding stops with FE_SPECIAL */
 };
 
-/* Everything fe_tokenizer_new copies out of a vocabulary. All pointers stay the caller's. */
+/* Everything fe_tokenizer_new copies out of a vocabulary. All pointers stay the caller's. Tokens are named by
+ * their number, from 0: with FE_RANKED that is their order of rank. */
 typedef struct fe_model {
     uint32_t flags;
-    int32_t unk_id;               /* -1: symbols without an id vanish */
+    int32_t pattern;
+    int32_t unk;                  /* the token of an unknown symbol; -1: symbols without a token vanish */
+    int64_t tokens;
+    int64_t vocab;                /* the first so many can come out of text; the others only decode */
+    const uint8_t *token_bytes;   /* what each decodes to, one after another; at byte level also what it is made of */
+    const int64_t *token_offsets; /* tokens + 1 */
+    const int32_t *token_ids;     /* all different, none negative */
+    const int32_t *byte_tokens;   /* 256 tokens, -1 where a byte is no symbol */
     int64_t merges;               /* the priority of a merge is its position; of equal pairs the last counts */
     const int32_t *merge_left;
     const int32_t *merge_right;
     const int32_t *merge_result;
-    int64_t chars;                /* code points that are symbols, and their ids */
+    int64_t chars;                /* code points that are symbols, and their tokens */
     const uint32_t *char_codes;
-    const int32_t *char_ids;
-    const int32_t *byte_ids;      /* 256 ids, -1 where a byte is no symbol */
+    const int32_t *char_tokens;
     int64_t pairs;                /* FE_CUT: code points side by side inside a token that merging makes */
     const uint32_t *pair_left;
     const uint32_t *pair_right;
@@ -63,6 +97,8 @@ typedef struct fe_model {
     const int64_t *added_offsets;
     const int32_t *added_ids;
     const uint8_t *added_late;    /* 1: looked for only in what the tokens with 0 left over */
+    int64_t notes;                /* bytes that the tokenizer keeps for its owner */
+    const uint8_t *notes_bytes;
 } fe_model;
 
 /* What one call of fe_encode finished. */
@@ -74,33 +110,91 @@ typedef struct fe_done {
     int64_t place; /* FE_SPECIAL: the byte of utf8 at which it stands; else -1 */
 } fe_done;
 
-/* Builds a tokenizer. On any status but FE_OK, *out is NULL. */
-fe_status fe_tokenizer_new(const fe_model *model, fe_tokenizer **out);
+/* Builds a tokenizer. On any status but FE_OK, *out is NULL; with FE_TWICE *twice is the second of two equal
+ * tokens. `path` is an fe_path; one that this processor lacks is replaced by the next best. */
+fe_status fe_tokenizer_new(const fe_model *model, int32_t path, fe_tokenizer **out, int64_t *twice);
+
+/* Opens an image, as fe_contents gives it, where it lies: it must stay readable and unchanged as long as the tokenizer
+ * lives, and be aligned to 8 bytes. Every number in it that leads anywhere is checked, so no image, however damaged, leads outside of it. */
+fe_status fe_tokenizer_open(const uint8_t *image, int64_t size, int32_t path, fe_tokenizer **out);
 
 /* Frees a tokenizer; NULL is allowed. */
 void fe_tokenizer_free(fe_tokenizer *tokenizer);
 
-/* Makes room to remember what pieces became, in at most `bytes` bytes (at least 4096): all that it will
- * ever take. It may be used with one tokenizer only. On any status but FE_OK, *out is NULL. */
+/* The fe_path that a tokenizer takes. */
+int32_t fe_tokenizer_path(const fe_tokenizer *tokenizer);
+
+/* Makes room to remember what pieces became, in at most `bytes` bytes (at least 65536): it starts small and grows
+ * with what it is given. It may be used with one tokenizer only. On any status but FE_OK, *out is NULL. */
 fe_status fe_cache_new(int64_t bytes, fe_cache **out);
+
+/* The bytes that a cache takes now. */
+int64_t fe_cache_size(const fe_cache *cache);
 
 /* Frees a cache; NULL is allowed. */
 void fe_cache_free(fe_cache *cache);
 
 /* Encodes texts that lie one after another in utf8; text i has char_counts[i] code points.
  *
- * cache may be NULL: the ids are the same with it and without.
- * actions has one fe_token_action for each added token. ids has room for capacity ids, of which the first
+ * cache may be NULL: the ids are the same with it and without. pattern is FE_PATTERN_OWN, or one that takes its place.
+ * actions has one fe_token_action for each added token. Of each text at most the first `limit` ids come out, and not
+ * much more of it is read. ids has room for capacity ids, of which the first
  * `used` are taken: new ones go behind them; ids may be NULL, which counts without writing. row_ends has
- * room for `texts` numbers; row_ends[i] receives the number of ids in the output after text i. With FE_FULL the texts before done->texts are
- * complete and valid: call again from there with more room. Bytes that are no valid UTF-8 are read one by
- * one as U+FFFD would be: never out of bounds, whatever the input.
+ * room for `texts` numbers; row_ends[i] receives the number of ids in the output after text i. With FE_FULL the texts
+ * before done->texts are complete and valid: call again from there with more room. Bytes that are no valid UTF-8 are
+ * read one by one as U+FFFD would be: never out of bounds, whatever the input.
  */
-fe_status fe_encode(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size,
-                    const int64_t *char_counts, int64_t texts, const uint8_t *actions, int32_t *ids,
+fe_status fe_encode(const fe_tokenizer *tokenizer, fe_cache *cache, int32_t pattern, const uint8_t *utf8, int64_t size,
+                    const int64_t *char_counts, int64_t texts, const uint8_t *actions, int64_t limit, int32_t *ids,
                     int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done);
 
-/* The class of a code point under the GPT-2 pattern: 0 other, 1 letter, 2 number, 3 white space. */
+/* One text, its added tokens plain text, in the fewest steps: the number of ids written, or -1 where fe_encode has
+ * to be asked (no memory, no room). */
+int64_t fe_encode_plain(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size,
+                        int32_t *ids, int64_t capacity);
+
+/* Writes what rows of ids decode to, one after another, and `separator` between two ids of a row; row i ends with id
+ * row_ends[i] and, as bytes, at byte_ends[i]. *length receives the bytes that all takes; they are written only if capacity
+ * suffices. FE_BAD_ID: *length is the position of the first id that is no token. */
+fe_status fe_decode(const fe_tokenizer *tokenizer, const int64_t *ids, const int64_t *row_ends, int64_t rows,
+                    const uint8_t *separator, int64_t separator_size, uint8_t *bytes, int64_t capacity,
+                    int64_t *byte_ends, int64_t *length);
+
+/* What a tokenizer is made of; the pointers are good as long as it lives. */
+typedef struct fe_contents {
+    uint32_t flags;
+    int32_t pattern;
+    int32_t unk; /* a token, or -1 */
+    int64_t tokens;
+    int64_t vocab;
+    int64_t merges;
+    int64_t size; /* bytes of the image */
+    const uint8_t *image;
+    const uint8_t *token_bytes;
+    const uint32_t *token_offsets;
+    const int32_t *token_ids;
+    const int32_t *sorted_ids;    /* ascending */
+    const int32_t *sorted_tokens; /* the tokens of those */
+    const uint8_t *notes;
+    int64_t notes_size;
+} fe_contents;
+
+void fe_tokenizer_contents(const fe_tokenizer *tokenizer, fe_contents *contents);
+
+/* The token's number whose bytes are these, among those that come out of text; -1 if there is none. */
+int64_t fe_find(const fe_tokenizer *tokenizer, const uint8_t *bytes, int64_t size);
+
+/* Reads a rank file: lines of a token in base64, a space and its rank. bytes has room for `size` bytes, ranks for
+ * capacity tokens, offsets for one more; as many as there are lines are enough. FE_BAD_FILE: *bad_line is the line, from 1. */
+fe_status fe_ranks_read(const uint8_t *text, int64_t size, uint8_t *bytes, int64_t *offsets, int32_t *ranks,
+                        int64_t capacity, int64_t *count, int64_t *bad_line);
+
+/* The pieces of one text, for tests: ends[i] receives the byte at which piece i ends. */
+fe_status fe_split(int32_t pattern, int32_t path, const uint8_t *utf8, int64_t size, int64_t *ends, int64_t capacity,
+                   int64_t *count);
+
+/* The class of a code point: 0 other, 1 punctuation or symbol, 2 mark, 3 upper case, 4 lower case, 5 another letter,
+ * 6 number, 7 white space. */
 int32_t fe_code_class(uint32_t code);
 
 #endif

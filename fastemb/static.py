@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ._calls.tokenizer import only_str
 from ._text.tokenizer_json import load_json
 from .pooling import embedding_bag
 from .ragged import Ragged
-from .tokenizer import Tokenizer, as_texts
+from .tokenizer import Tokenizer
 
 __all__ = ["StaticModel"]
 
@@ -156,7 +157,7 @@ class StaticModel:
             row = out[np.newaxis] if isinstance(out, np.ndarray) else out
             vector: npt.NDArray[np.float32] = self._pool(self._tokenize([texts], max_length), normalize, row)[0]
             return vector
-        return self._pool(self._tokenize(as_texts(texts), max_length), normalize, out)
+        return self._pool(self._tokenize(only_str(texts), max_length), normalize, out)
 
     def __repr__(self) -> str:
         return f"<StaticModel: {self.table.shape[0]} x {self.table.shape[1]} {self.table.dtype}, {self.tokenizer!r}>"

@@ -1,7 +1,6 @@
 """Token ids, held against the `tokenizers` package: real text, random text, random vocabularies."""
 
 import random
-import unicodedata
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from hypothesis import strategies as st
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 import fastemb
-from fastemb._text import core
 
 MARK = "\u2581"
 
@@ -122,15 +120,6 @@ def test_classes_of_code_points(pair):
 def test_classes_of_all_code_points(pair):
     ours, hf = pair
     assert_same_ids(ours, hf, around(code_points(step=1)))
-
-
-def test_class_table_agrees_with_python_on_old_letters():
-    """Python's own tables are of another version, but letters do not change once assigned."""
-    for code in range(0x250, 0x2000):
-        char = chr(code)
-        if unicodedata.category(char).startswith("L"):
-            assert core.lib.fe_code_class(code) == 1, hex(code)
-    assert core.lib.fe_code_class(0x110000) == 0
 
 
 # ---------------------------------------------------------------- random vocabularies

@@ -12,7 +12,9 @@ import tokenizers
 from tokenizers import models
 
 import fastemb
+from fastemb._calls import tokenizer as calls
 from fastemb._text import core
+from fastemb._text.tokenizer_json import read_tokenizer_json
 
 MARK = "\u2581"
 
@@ -24,8 +26,10 @@ def test_wrong_types(llama):
         llama.encode_batch(b"abc")
     with pytest.raises(TypeError, match="got int at position 1"):
         llama.encode_batch(["a", 1])
-    with pytest.raises(TypeError, match="got bytes"):
-        llama.encode(b"abc")
+    with pytest.raises(TypeError, match="got int"):
+        llama.encode(3)
+    with pytest.raises(TypeError, match="got bytearray at position 0"):
+        llama.encode_batch([bytearray(b"abc")])
     with pytest.raises(TypeError, match="got NoneType"):
         llama.count(None)
     with pytest.raises(TypeError, match="texts must be a sequence of str, got NoneType"):
@@ -90,51 +94,56 @@ def test_blocks_do_not_show(pair, monkeypatch, chars, count, random_strings):
     ours, _ = pair
     strings = random_strings(400, seed=5)
     expected = ours.encode_batch(strings, special="all")
-    monkeypatch.setattr(core, "BLOCK_CHARS", chars)
-    monkeypatch.setattr(core, "BLOCK_TEXTS", count)
-    reserve = core._reserve
-
-    def little(ids, used, more):
-        return reserve(ids, used, min(more, 3 if ids is None else 2 * (ids.size - used) + 3))
-
-    monkeypatch.setattr(core, "_reserve", little)
+    monkeypatch.setattr(calls, "BLOCK_CHARS", chars)
+    monkeypatch.setattr(calls, "BLOCK_TEXTS", count)
+    monkeypatch.setattr(calls, "_guess", lambda *_: 3)
     rows = ours.encode_batch(strings, special="all")
     assert np.array_equal(rows.ids, expected.ids)
     assert np.array_equal(rows.offsets, expected.offsets)
 
 
-@pytest.mark.parametrize("size", [None, 1, 1 << 14])
+@pytest.mark.parametrize("size", ["0", "1", str(1 << 17)])
 def test_the_cache_does_not_show(pair, monkeypatch, real_lines, size, random_strings):
     """Without a cache, and with one so small that most pieces are forgotten, the ids are the same."""
     ours, _ = pair
     lines = [*random_strings(4000, seed=6), *real_lines[::10]]
     expected = ours.encode_batch(lines, special="all")
-    other = fastemb.Tokenizer(ours._model)
-    monkeypatch.setattr(core, "CACHE_BYTES", size)
-    if size is None:
-        monkeypatch.setattr(core.Core, "_borrow", lambda self: core.ffi.NULL)
+    other = pickle.loads(pickle.dumps(ours))
+    monkeypatch.setenv("FASTEMB_TOKENIZER_CACHE", size)
     for _ in range(2):
         rows = other.encode_batch(lines, special="all")
         assert np.array_equal(rows.ids, expected.ids)
         assert np.array_equal(rows.offsets, expected.offsets)
         assert other.count("".join(lines[:500])) == ours.encode("".join(lines[:500])).size
+        assert [row.tolist() for row in map(other.encode, lines[:500])] == [
+            row.tolist() for row in map(ours.encode, lines[:500])
+        ]
 
 
-def test_caches_are_bounded(llama_file, monkeypatch):
-    monkeypatch.setattr(core, "CACHES_KEPT", 2)
-    tokenizer = fastemb.Tokenizer.load(llama_file)
-    borrowed = [tokenizer._core._borrow() for _ in range(5)]
-    for cache in borrowed:
-        tokenizer._core._give_back(cache)
-    assert len(tokenizer._core._caches) == 2
+def test_caches_are_bounded(llama, monkeypatch):
+    """Those of the calls of all threads together; a call that finds none left has a small one of its own."""
+    monkeypatch.setenv("FASTEMB_TOKENIZER_CACHE", str(1 << 20))
+    tokenizer = pickle.loads(pickle.dumps(llama))
+    borrowed = [tokenizer._core.borrow(2) for _ in range(5)]
+    words = [" ".join(f"w{i}x{j}" for i in range(300)) for j in range(300)]
+    for desk in borrowed[:2]:
+        job = calls.Job(tokenizer._core, bytes(3))
+        monkeypatch.setattr(tokenizer._core, "borrow", lambda threads, desk=desk: desk)
+        calls.encode(job, words)
+        assert 1 << 16 < core.lib.fe_cache_size(desk.cache) <= 1 << 19
+    for desk in borrowed:
+        tokenizer._core.give_back(desk)
+    assert len(tokenizer._core._desks) == 2 + 2  # the two that were used give themselves back as well
     with pytest.raises(ValueError, match="special token"):
         tokenizer.encode("<s>", special="raise")
-    assert tokenizer.encode("a b").size == 2
+    monkeypatch.setenv("FASTEMB_TOKENIZER_CACHE", "much")
+    with pytest.raises(ValueError, match="FASTEMB_TOKENIZER_CACHE must be a number of bytes, got 'much'"):
+        pickle.loads(pickle.dumps(llama)).encode("a")
 
 
-def test_where_texts_are_cut(llama, tmp_path):
+def test_where_texts_are_cut(llama_file, tmp_path):
     """Between two characters that stand side by side in no token that merging makes."""
-    left, right = llama._model.inner_pairs()
+    left, right = read_tokenizer_json(llama_file).inner_pairs()
     pairs = set(zip(map(chr, left.tolist()), map(chr, right.tolist()), strict=True))
     assert ("t", "h") in pairs
     assert (MARK, "t") in pairs
@@ -143,7 +152,7 @@ def test_where_texts_are_cut(llama, tmp_path):
     for merges, cuts in ([["a", "b"]], True), ([["<0x61>", "b"]], False):
         hf = tokenizers.Tokenizer(models.BPE({t: i for i, t in enumerate(vocab)}, [tuple(m) for m in merges]))
         (tmp_path / "t.json").write_text(hf.to_str(), encoding="utf-8")
-        assert (fastemb.Tokenizer.load(tmp_path / "t.json")._model.inner_pairs() is not None) == cuts
+        assert (read_tokenizer_json(tmp_path / "t.json").inner_pairs() is not None) == cuts
 
 
 def test_one_tokenizer_in_many_threads(pair, real_lines):
@@ -178,7 +187,8 @@ def test_bytes_that_are_no_utf8(gpt2, llama, data):
         text = front + data
         chars = np.array([sum(byte & 0xC0 != 0x80 for byte in text)])
         actions = bytes(len(tokenizer.special_tokens))
-        done, status = tokenizer._core._call(core.ffi.NULL, text, chars, actions, ids, 0, ends)
+        desk = tokenizer._core.borrow(1)
+        done, status = tokenizer._core.encode(desk, text, chars, actions, ends, ids=ids)
         assert status == core.lib.FE_OK
         assert done.bytes == len(text)
         got = ids[: done.ids]

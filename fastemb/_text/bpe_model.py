@@ -1,57 +1,36 @@
-"""A BPE vocabulary as its file describes it: what every reader returns and the C core is built from."""
+"""A BPE vocabulary as a `tokenizer.json` describes it, and how it becomes what the C core takes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain
 from operator import add, methodcaller
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .core import lib
+from .vocabulary import (
+    BYTE_CHARS,
+    CHAR_BYTES,
+    AddedToken,
+    DamagedVocabularyError,
+    Merges,
+    Notes,
+    Numbers,
+    Vocabulary,
+)
+
 MARK = "\u2581"  # the lower one eighth block: SentencePiece writes it where a space stood
-
-
-def _byte_chars() -> list[str]:
-    """Return the character by which GPT-2's files write each byte.
-
-    Printable Latin-1 bytes stand for themselves; the others take the code points from 256 on, in order.
-    """
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in plain]
-    chars = {byte: chr(byte) for byte in plain} | {byte: chr(256 + i) for i, byte in enumerate(others)}
-    return [chars[byte] for byte in range(256)]
-
-
-BYTE_CHARS = _byte_chars()
 BYTE_TOKEN = re.compile(r"<0x[+0-9A-Fa-f][0-9A-Fa-f]>")  # what decodes as a byte; the plus sign as in Rust
 BYTE_TOKENS = [f"<0x{byte:02X}>" for byte in range(256)]  # SentencePiece's names
-CHAR_BYTES = {char: byte for byte, char in enumerate(BYTE_CHARS)}
 
-
-class DamagedVocabularyError(ValueError):
-    """A vocabulary that cannot be right; the reader adds the file's name."""
-
-
-class Merges(NamedTuple):
-    """The merge list as ids, each of shape (M,): the position is the priority."""
-
-    left: npt.NDArray[np.int32]
-    right: npt.NDArray[np.int32]
-    result: npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class AddedToken:
-    """A token matched in the text before anything else sees it."""
-
-    content: str
-    id: int
-    special: bool
-    late: bool = False  # matched only in what the tokens that are not late left over
+_BYTE_OF_CODE = np.full(1 << 16, -1, np.int16)
+_BYTE_OF_CODE[[ord(char) for char in BYTE_CHARS]] = np.arange(256)
 
 
 @dataclass(frozen=True)
@@ -61,7 +40,8 @@ class BpeModel:
     vocab: dict[str, int]
     merges: Merges
     byte_level: bool  # symbols are bytes written as BYTE_CHARS, else characters
-    split_gpt2: bool = False  # byte level: pieces are cut by GPT-2's pattern
+    pattern: int = 0  # byte level: fe_pattern
+    whole_first: bool = False  # byte level: a piece that is a token is not merged
     add_prefix_space: bool = False  # byte level
     prepend_mark: bool = False  # characters
     space_to_mark: bool = False  # characters
@@ -77,6 +57,49 @@ class BpeModel:
     mark_to_space: bool = False  # decoding: the mark is a space
     strip_start: bool = False  # decoding: one space at the start is dropped
 
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The number of each token: its place in the vocabulary."""
+        return number_tokens(self.vocab)
+
+    def vocabulary(self) -> Vocabulary:
+        """Return it as the C core takes it."""
+        names = list(self.vocab)
+        extra = [token for token in self.added if token.content not in self.vocab]
+        extra = list({token.id: token for token in extra}.values())
+        spellings = names + [token.content for token in extra]
+        token_bytes, offsets = self._token_bytes(spellings)
+        ids = np.fromiter(chain(self.vocab.values(), (token.id for token in extra)), np.int32, len(spellings))
+        numbers, pairs = self.numbers, None if self.byte_level else self.inner_pairs()
+        chars = [] if self.byte_level else [token for token in names if len(token) == 1]
+        flags = {
+            lib.FE_BYTE_LEVEL: self.byte_level,
+            lib.FE_WHOLE_FIRST: self.whole_first,
+            lib.FE_ADD_SPACE: self.add_prefix_space,
+            lib.FE_PREPEND: self.prepend_mark,
+            lib.FE_SPACE_MARK: self.space_to_mark,
+            lib.FE_CUT: pairs is not None,
+            lib.FE_BYTE_FALLBACK: self.byte_fallback,
+            lib.FE_FUSE_UNK: self.fuse_unk,
+        }
+        byte_names = BYTE_CHARS if self.byte_level else BYTE_TOKENS
+        return Vocabulary(
+            flags=sum(flag for flag, on in flags.items() if on),
+            token_bytes=token_bytes,
+            token_offsets=offsets,
+            token_ids=ids,
+            vocab=len(names),
+            byte_tokens=np.array([numbers.get(name, -1) for name in byte_names], np.int32),
+            notes=Notes(self.added, self.before, self.after, self.joined_by, self.strip_start, spellings),
+            pattern=self.pattern,
+            unk=-1 if self.unk_token is None else numbers[self.unk_token],
+            merges=self.merges,
+            char_codes=[ord(char) for char in chars],
+            char_tokens=[numbers[char] for char in chars],
+            pair_left=() if pairs is None else pairs[0],
+            pair_right=() if pairs is None else pairs[1],
+        )
+
     def inner_pairs(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]] | None:
         """Return the code points that stand side by side inside a token that merging makes.
 
@@ -84,32 +107,70 @@ class BpeModel:
         could reach across (docs/design/tokenizer.md). None where byte tokens or the unknown token merge:
         their names are not the text they stand for.
         """
-        apart = [self.vocab[token] for token in (*BYTE_TOKENS, self.unk_token) if token in self.vocab]
+        numbers = self.numbers
+        apart = [numbers[token] for token in (*BYTE_TOKENS, self.unk_token) if token in numbers]
         if np.isin(self.merges.left, apart).any() or np.isin(self.merges.right, apart).any():
             return None
         made = set(self.merges.result.tolist())
-        tokens = [token for token, id in self.vocab.items() if id in made and token]
+        tokens = [token for number, token in enumerate(self.vocab) if number in made and token]
         codes = np.frombuffer("".join(tokens).encode("utf-32-le"), np.uint32)
         inside = np.ones(codes.size, bool)  # not across the border of two tokens
-        inside[np.cumsum([len(token) for token in tokens], dtype=np.int64) - 1] = False
+        inside[np.cumsum(np.fromiter(map(len, tokens), np.int64, len(tokens))) - 1] = False
         first = np.flatnonzero(inside)
         return codes[first], codes[first + 1]
 
-    def token_bytes(self) -> dict[int, bytes]:
-        """Return the bytes that each id decodes to."""
-        table = {id: self._vocab_bytes(token) for token, id in self.vocab.items()}
-        # Added tokens decode by the same rules as others do. At byte level one that is no such spelling is itself.
-        return table | {token.id: self._vocab_bytes(token.content) for token in self.added}
-
-    def _vocab_bytes(self, token: str) -> bytes:
+    def _token_bytes(self, names: list[str]) -> tuple[bytes, npt.NDArray[np.int64]]:
+        """Return the bytes that each token decodes to, end to end, and where each begins."""
+        # Added tokens decode by the same rules as others do.
         if self.byte_chars:
-            try:
-                return bytes(CHAR_BYTES[char] for char in token)
-            except KeyError:
-                return token.encode()
-        if self.byte_tokens and BYTE_TOKEN.fullmatch(token):
-            return bytes([int(token[3:5], 16)])
-        return (token.replace(MARK, " ") if self.mark_to_space else token).encode()
+            return _from_byte_chars(names)
+        if self.byte_tokens:
+            # A byte that stands for itself in "surrogateescape".
+            names = [
+                _escaped(int(name[3:5], 16)) if name[:3] == "<0x" and BYTE_TOKEN.fullmatch(name) else name
+                for name in names
+            ]
+        text = "".join(names)
+        if self.mark_to_space:
+            text = text.replace(MARK, " ")  # one character for one
+        ends = np.zeros(len(text) + 1, np.int64)
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        escaped = (codes >= 0xDC80) & (codes <= 0xDCFF)
+        np.cumsum(1 + ((codes >= 0x80) & ~escaped) + ((codes >= 0x800) & ~escaped) + (codes >= 0x10000), out=ends[1:])
+        return text.encode("utf-8", "surrogateescape"), ends[_offsets(names)]
+
+
+def _escaped(byte: int) -> str:
+    return chr(byte if byte < 0x80 else 0xDC00 + byte)
+
+
+def _offsets(names: list[str]) -> npt.NDArray[np.int64]:
+    offsets = np.zeros(len(names) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, names), np.int64, len(names)), out=offsets[1:])
+    return offsets
+
+
+def _from_byte_chars(names: list[str]) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """Read names written as GPT-2 does; one that holds another character is itself."""
+    text = "".join(names)
+    codes = np.frombuffer(text.encode("utf-16-le"), np.uint16)
+    data = _BYTE_OF_CODE[codes] if codes.size else np.empty(0, np.int16)
+    if codes.size == len(text) and (data >= 0).all():
+        return data.astype(np.uint8).tobytes(), _offsets(names)
+    tokens = [
+        bytes(map(CHAR_BYTES.__getitem__, name)) if all(char in CHAR_BYTES for char in name) else name.encode()
+        for name in names
+    ]
+    ends = np.zeros(len(tokens) + 1, np.int64)
+    np.cumsum([len(token) for token in tokens], out=ends[1:])
+    return b"".join(tokens), ends
+
+
+def number_tokens(vocab: dict[str, int]) -> dict[str, int]:
+    """Return the place of each token in the vocabulary; usually that is its id."""
+    return (
+        vocab if list(vocab.values()) == list(range(len(vocab))) else dict(zip(vocab, range(len(vocab)), strict=True))
+    )
 
 
 def is_id(id: Any) -> bool:
@@ -129,10 +190,11 @@ def check_vocab(vocab: Any) -> dict[str, int]:
     """Return the vocabulary if it maps token strings to ids."""
     if not isinstance(vocab, dict) or not vocab:
         raise DamagedVocabularyError("its vocabulary is missing or empty")
-    if not all(map(is_id, vocab.values())):
+    ids = vocab.values()
+    if {*map(type, ids)} != {int} or min(ids) < 0 or max(ids) >= 2**31 - 1:
         token, id = next(item for item in vocab.items() if not is_id(item[1]))
         raise DamagedVocabularyError(f"token {token!r} has the id {id!r}, not an integer from 0 to 2**31 - 2")
-    if len(set(vocab.values())) != len(vocab):
+    if len(set(ids)) != len(vocab):
         raise DamagedVocabularyError("two tokens of its vocabulary share an id")
     if not is_text("".join(vocab)):
         raise DamagedVocabularyError("a token of its vocabulary holds half a surrogate pair")
@@ -140,7 +202,7 @@ def check_vocab(vocab: Any) -> dict[str, int]:
 
 
 def read_merges(merges: Any, vocab: dict[str, int]) -> Merges:
-    """Return the merges as ids, from either form the format has: ``"a b"`` or ``["a", "b"]``."""
+    """Return the merges as token numbers, from either form the format has: ``"a b"`` or ``["a", "b"]``."""
     if not isinstance(merges, list):
         raise DamagedVocabularyError("its merges are missing")
     # Each step is one pass at C speed, and no list a merge is made: a file has some hundred thousand of them.
@@ -156,8 +218,9 @@ def read_merges(merges: Any, vocab: dict[str, int]) -> Merges:
         raise DamagedVocabularyError(f"merge {rank}, {merges[rank]!r}, is not a pair")
     left, right = flat[::2], flat[1::2]
     tokens = left, right, list(map(add, left, right))
+    numbers = number_tokens(vocab)
     try:
-        return Merges(*(_ids(vocab, part) for part in tokens))
+        return Merges(*(_numbers(numbers, part) for part in tokens))
     except KeyError as error:
         missing = error.args[0]
         rank = min(part.index(missing) for part in tokens if missing in part)
@@ -171,5 +234,5 @@ def _is_pair(merge: str | list[Any]) -> bool:
     return len(parts) == 2 and all(isinstance(part, str) for part in parts)
 
 
-def _ids(vocab: dict[str, int], tokens: Sequence[str]) -> npt.NDArray[np.int32]:
-    return np.fromiter(map(vocab.__getitem__, tokens), np.int32, len(tokens))
+def _numbers(numbers: dict[str, int], tokens: Sequence[str]) -> Numbers:
+    return np.fromiter(map(numbers.__getitem__, tokens), np.int32, len(tokens))

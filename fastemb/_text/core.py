@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .bpe_model import BYTE_CHARS, BYTE_TOKENS, BpeModel
+from .vocabulary import Notes, Vocabulary, names_in
 
 try:
     from ._core import ffi as ffi
-    from ._core import lib
+    from ._core import lib as lib
 except ImportError as error:
     from .. import SOURCE_TREE_HINT
 
@@ -24,20 +26,19 @@ except ImportError as error:
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 
-# Texts are joined in blocks: one character above U+00FF widens a whole join to 2 or 4 bytes a character, so
-# joining a large batch at once costs many times its own size (docs/design/tokenizer.md).
-BLOCK_CHARS = 1 << 18
-BLOCK_TEXTS = 1024
-# What pieces became is remembered in caches of this size at most, one for each call that runs at the same time,
-# and so many of them are kept between calls.
-CACHE_BYTES = 1 << 22
-CACHES_KEPT = 16
+MAGIC = b"fastemb\n"  # how our own files begin
+NO_LIMIT = 2**63 - 1
+# What pieces became is remembered: in so many bytes at most for one tokenizer, shared by the calls that run at the
+# same time, each of which has a part of it for itself.
+CACHE_BYTES = 128 << 20
+SPARE_CACHE_BYTES = 1 << 20  # for a call that finds no part left
+DESK_IDS = 1 << 13  # one text of so many bytes is encoded without an array of its own
 
-_ERRORS: dict[int, type[Exception]] = {lib.FE_NO_MEMORY: MemoryError, lib.FE_TOO_LONG: ValueError}
 _MESSAGES = {
     lib.FE_NO_MEMORY: "out of memory while tokenizing",
     lib.FE_TOO_LONG: "a text of 2**31 - 64 bytes or more cannot be tokenized in one piece",
 }
+_PATHS = {"": lib.FE_PATH_BEST, "avx512": lib.FE_PATH_AVX512, "avx2": lib.FE_PATH_AVX2, "none": lib.FE_PATH_PLAIN}
 
 
 class SpecialTokenFound(Exception):
@@ -50,83 +51,164 @@ class SpecialTokenFound(Exception):
         self.place = place
 
 
+class UnknownId(Exception):
+    """An id is no token's: at which position of all ids it stands."""
+
+
+class Desk:
+    """What one call works with and no other at the same time: a cache, and room for the ids of a short text."""
+
+    __slots__ = ("cache", "kept", "room", "target")
+
+    def __init__(self, cache: Any, kept: bool) -> None:
+        self.cache = cache
+        self.kept = kept
+        self.room = np.empty(DESK_IDS, np.int32)
+        self.target = ffi.from_buffer("int32_t[]", self.room, require_writable=True)
+
+
 class Core:
-    """A C tokenizer. It never changes, so any number of threads may use one; a call borrows a cache for itself."""
+    """A C tokenizer. It never changes, so any number of threads may use one; a call borrows a desk for itself."""
 
-    def __init__(self, model: BpeModel) -> None:
+    def __init__(self, vocabulary: Vocabulary | None = None, *, image: Any = None) -> None:
+        """Build one from a vocabulary, or open an image of one: any buffer, which must not change."""
         out = ffi.new("fe_tokenizer **")
-        spec, keep = _spec(model)
-        status = lib.fe_tokenizer_new(spec, out)
-        del keep  # C copied what it needs
-        if status != lib.FE_OK:
-            raise _ERRORS.get(status, ValueError)(
-                _MESSAGES.get(status, f"the vocabulary cannot be used (status {status})")
-            )
-        self._handle = ffi.gc(out[0], lib.fe_tokenizer_free)
-        self._caches: list[Any] = []  # those that no call is using; a list's pop and append are atomic
-
-    def encode(self, texts: Sequence[str], actions: bytes) -> tuple[Ids, Offsets]:
-        """Return the ids of all texts, and the offsets of each (one more than texts).
-
-        `actions` holds one fe_token_action for each added token.
-        """
-        offsets = np.empty(len(texts) + 1, np.int64)
-        offsets[0] = used = first = 0
-        ids: Ids | None = None
-        cache = self._borrow()
-        for utf8, chars in _blocks(texts):
-            # Room for what texts usually give. Where one needs more, C stops before it and goes on in twice the room.
-            ids = _reserve(ids, used, len(utf8) + chars.size)
-            done, status = self._call(cache, utf8, chars, actions, ids, used, offsets[first + 1 :])
-            while status == lib.FE_FULL:
-                utf8, chars, first, used = utf8[done.bytes :], chars[done.texts :], first + done.texts, done.ids
-                ids = _reserve(ids, used, 2 * (ids.size - used) + 64)
-                done, status = self._call(cache, utf8, chars, actions, ids, used, offsets[first + 1 :])
-            first, used = first + done.texts, done.ids
-            if status != lib.FE_OK:
-                self._fail(status, done, first, utf8)
-        self._give_back(cache)
-        return _shrink(_reserve(ids, used, 0), used), offsets
-
-    def count(self, texts: Sequence[str], actions: bytes) -> int:
-        """Return the number of ids that `encode` would give, without making them."""
-        total = first = 0
-        cache = self._borrow()
-        for utf8, chars in _blocks(texts):
-            done, status = self._call(cache, utf8, chars, actions, None, 0, np.empty(chars.size, np.int64))
-            if status != lib.FE_OK:
-                self._fail(status, done, first + done.texts, utf8)
-            total += done.ids
-            first += chars.size
-        self._give_back(cache)
-        return total
-
-    def _borrow(self) -> Any:
+        if vocabulary is not None:
+            spec, keep = _spec(vocabulary)
+            twice = ffi.new("int64_t *")
+            status = lib.fe_tokenizer_new(spec, _path(), out, twice)
+            if status == lib.FE_TWICE:
+                first, end = vocabulary.token_offsets[twice[0] : twice[0] + 2]
+                raise ValueError(f"the token {vocabulary.token_bytes[first:end]!r} stands twice")
+            del keep  # C copied what it needs
+        else:
+            self._image = ffi.from_buffer("uint8_t[]", image)  # keeps the buffer alive
+            status = lib.fe_tokenizer_open(self._image, len(self._image), _path(), out)
+            if status == lib.FE_BAD_FILE:
+                raise ValueError("damaged, or written by another version of fastemb")
+        _check(status, "the vocabulary cannot be used")
+        self.handle = ffi.gc(out[0], lib.fe_tokenizer_free)
+        self.contents = ffi.new("fe_contents *")
+        lib.fe_tokenizer_contents(self.handle, self.contents)
         try:
-            return self._caches.pop()
+            self.notes = Notes.from_bytes(self._notes())
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"damaged: its notes cannot be read: {error}") from None
+        self._desks: list[Desk] = []  # those that no call is using; a list's pop and append are atomic
+        self._parts_left: list[int] | None = None
+        self.ids_per_char = 0.28  # what texts gave last time: how much room to make for the next
+
+    # ---------------------------------------------------------------- what it is made of
+
+    def _notes(self) -> bytes:
+        return bytes(ffi.buffer(self.contents.notes, self.contents.notes_size))
+
+    @cached_property
+    def names(self) -> list[str] | None:
+        """How the file writes each token, by number; None where bytes are spelled as GPT-2's files do."""
+        return names_in(self._notes())
+
+    def _array(self, pointer: Any, count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        kind = np.dtype(dtype)
+        return np.frombuffer(ffi.buffer(pointer, count * kind.itemsize), kind)
+
+    def image(self) -> memoryview:
+        """Return the whole as one block of bytes, good as long as this object lives."""
+        return memoryview(ffi.buffer(self.contents.image, self.contents.size))
+
+    def ids(self) -> Ids:
+        """Return the id of each token, by number."""
+        return self._array(self.contents.token_ids, self.contents.tokens, np.int32)
+
+    def highest_id(self) -> int:
+        """Return the highest id."""
+        return int(self.contents.sorted_ids[self.contents.tokens - 1])
+
+    def number_of(self, id: int) -> int | None:
+        """Return the number of the token with this id."""
+        ids = self._array(self.contents.sorted_ids, self.contents.tokens, np.int32)
+        at = int(np.searchsorted(ids, id))
+        return int(self.contents.sorted_tokens[at]) if at < ids.size and ids[at] == id else None
+
+    def token_bytes(self, number: int) -> bytes:
+        """Return what a token decodes to."""
+        first, end = self.contents.token_offsets[number], self.contents.token_offsets[number + 1]
+        return bytes(ffi.buffer(self.contents.token_bytes + first, end - first))
+
+    def find(self, token: bytes) -> int | None:
+        """Return the id of the token of these bytes."""
+        number = lib.fe_find(self.handle, token, len(token))
+        return None if number < 0 else int(self.contents.token_ids[number])
+
+    # ---------------------------------------------------------------- desks
+
+    def borrow(self, threads: int) -> Desk:
+        """Return a desk for one call of `threads` that may run at the same time; give it back afterwards."""
+        try:
+            return self._desks.pop()
         except IndexError:
-            out = ffi.new("fe_cache **")
-            if lib.fe_cache_new(CACHE_BYTES, out) != lib.FE_OK:
-                return ffi.NULL  # slower, and right all the same
-            return ffi.gc(out[0], lib.fe_cache_free, CACHE_BYTES)
+            return self._new_desk(threads)
 
-    def _give_back(self, cache: Any) -> None:
-        """Keep a cache for the next call. One that an error took from its call is freed with it instead."""
-        if len(self._caches) < CACHES_KEPT and cache != ffi.NULL:
-            self._caches.append(cache)
+    def give_back(self, desk: Desk) -> None:
+        """Keep a desk for the next call. One that an error took from its call is freed with it instead."""
+        if desk.kept:
+            self._desks.append(desk)
 
-    def _call(
-        self, cache: Any, utf8: bytes, chars: Offsets, actions: bytes, ids: Ids | None, used: int, ends: Offsets
+    def _new_desk(self, threads: int) -> Desk:
+        budget = cache_budget()
+        if self._parts_left is None:
+            self._parts_left = [budget // threads] * threads
+        try:
+            size, kept = self._parts_left.pop(), True
+        except IndexError:
+            size, kept = min(SPARE_CACHE_BYTES, budget), False
+        out = ffi.new("fe_cache **")
+        if size == 0 or lib.fe_cache_new(size, out) != lib.FE_OK:
+            return Desk(ffi.NULL, kept)  # slower, and right all the same
+        return Desk(ffi.gc(out[0], lib.fe_cache_free), kept)
+
+    # ---------------------------------------------------------------- encoding and decoding
+
+    def encode_plain(self, utf8: bytes, threads: int) -> Ids | None:
+        """Return the ids of one short text in which added tokens are plain text; None where it takes `encode`."""
+        size = len(utf8)
+        if size >= DESK_IDS - 8:
+            return None
+        try:
+            desk = self._desks.pop()
+        except IndexError:
+            desk = self._new_desk(threads)
+        count = lib.fe_encode_plain(self.handle, desk.cache, utf8, size, desk.target, DESK_IDS)
+        ids = desk.room[:count].copy()
+        if desk.kept:
+            self._desks.append(desk)
+        return ids if count >= 0 else None
+
+    def encode(
+        self,
+        desk: Desk,
+        utf8: bytes,
+        chars: Offsets,
+        actions: bytes,
+        ends: Offsets,
+        *,
+        ids: Ids | None = None,
+        used: int = 0,
+        limit: int = NO_LIMIT,
+        pattern: int = lib.FE_PATTERN_OWN,
     ) -> tuple[Any, int]:
+        """Call fe_encode; `chars` has the number of characters of each text."""
         done = ffi.new("fe_done *")
         status = lib.fe_encode(
-            self._handle,
-            cache,
-            ffi.from_buffer("uint8_t[]", utf8),
+            self.handle,
+            desk.cache,
+            pattern,
+            utf8,
             len(utf8),
             ffi.from_buffer("int64_t[]", chars),
             chars.size,
-            ffi.from_buffer("uint8_t[]", actions),
+            actions,
+            limit,
             ffi.NULL if ids is None else ffi.from_buffer("int32_t[]", ids, require_writable=True),
             used,
             0 if ids is None else ids.size,
@@ -135,97 +217,114 @@ class Core:
         )
         return done, status
 
-    @staticmethod
-    def _fail(status: int, done: Any, text: int, utf8: bytes) -> None:
-        if status == lib.FE_SPECIAL:
-            raise SpecialTokenFound(done.token, text, len(utf8[done.bytes : done.place].decode()))
-        raise _ERRORS.get(status, RuntimeError)(_MESSAGES.get(status, f"the tokenizer failed with status {status}"))
+    def decode(self, ids: npt.NDArray[np.int64], row_ends: Offsets) -> tuple[bytes, Offsets]:
+        """Return the bytes of rows of ids, end to end, and where each row ends."""
+        separator = self.notes.joined_by.encode()
+        byte_ends, length = np.empty(row_ends.size, np.int64), ffi.new("int64_t *")
+        room = np.empty(8 * ids.size + 64, np.uint8)
+        while True:
+            status = lib.fe_decode(
+                self.handle,
+                ffi.from_buffer("int64_t[]", ids),
+                ffi.from_buffer("int64_t[]", row_ends),
+                row_ends.size,
+                separator,
+                len(separator),
+                ffi.from_buffer("uint8_t[]", room, require_writable=True),
+                room.size,
+                ffi.from_buffer("int64_t[]", byte_ends, require_writable=True),
+                length,
+            )
+            if status == lib.FE_BAD_ID:
+                raise UnknownId(length[0])
+            if length[0] <= room.size:
+                return room[: length[0]].tobytes(), byte_ends
+            room = np.empty(length[0], np.uint8)
+
+    def pieces(self, pattern: int, text: bytes) -> Offsets:
+        """Return where the pieces of a text end under a pattern that C knows."""
+        ends, count = np.empty(len(text), np.int64), ffi.new("int64_t *")
+        target = ffi.from_buffer("int64_t[]", ends, require_writable=True)
+        _check(lib.fe_split(pattern, lib.fe_tokenizer_path(self.handle), text, len(text), target, ends.size, count))
+        return ends[: count[0]]
 
 
-def _blocks(texts: Sequence[str]) -> Iterator[tuple[bytes, Offsets]]:
-    """Yield the texts in blocks: their UTF-8 one after another, and the number of characters of each."""
-    first = 0
-    while first < len(texts):
-        last, chars = first, 0
-        while last < len(texts) and last - first < BLOCK_TEXTS and chars < BLOCK_CHARS:
-            chars += len(texts[last])
-            last += 1
-        block = texts[first:last]
-        try:
-            utf8 = "".join(block).encode()
-        except UnicodeEncodeError:  # lone surrogates
-            block = [_repair(text) for text in block]
-            utf8 = "".join(block).encode()
-        yield utf8, np.fromiter(map(len, block), np.int64, len(block))
-        first = last
+def fail(status: int, done: Any, text: int, utf8: bytes) -> None:
+    """Raise what a status of `Core.encode` stands for; `text` is the number of the text it was at."""
+    if status == lib.FE_SPECIAL:
+        raise SpecialTokenFound(done.token, text, len(utf8[done.bytes : done.place].decode()))
+    _check(status)
 
 
-def _repair(text: str) -> str:
-    """Return the text with pairs of surrogates joined, and lone ones replaced by U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _check(status: int, what: str = "the tokenizer failed") -> None:
+    if status == lib.FE_OK:
+        return
+    kind = {lib.FE_NO_MEMORY: MemoryError, lib.FE_TOO_LONG: ValueError, lib.FE_BAD_MODEL: ValueError}
+    raise kind.get(status, RuntimeError)(_MESSAGES.get(status, f"{what} (status {status})"))
 
 
-def _reserve(ids: Ids | None, used: int, more: int) -> Ids:
-    """Return `ids` with room for `more` behind the first `used`, at least doubled where it has to grow."""
-    if ids is None:
-        return np.empty(more, np.int32)
-    if ids.size - used >= more:
-        return ids
-    grown = np.empty(max(used + more, 2 * ids.size), np.int32)
-    grown[:used] = ids[:used]
-    return grown
+def cache_budget() -> int:
+    """Return how many bytes one tokenizer may take to remember what pieces became."""
+    text = os.environ.get("FASTEMB_TOKENIZER_CACHE", "").strip()
+    if not text:
+        return CACHE_BYTES
+    if not text.isdecimal():
+        raise ValueError(f"environment variable FASTEMB_TOKENIZER_CACHE must be a number of bytes, got {text!r}")
+    return int(text)
 
 
-def _shrink(ids: Ids, used: int) -> Ids:
-    """Return the first `used` ids: a view where little room is wasted, else a copy."""
-    return ids[:used] if 4 * used >= 3 * ids.size else ids[:used].copy()
+def _path() -> int:
+    """Return by which instructions pieces are found at most."""
+    name = os.environ.get("FASTEMB_SIMD", "").strip().lower()
+    if name not in _PATHS:
+        raise ValueError(f"environment variable FASTEMB_SIMD must be avx512, avx2 or none, got {name!r}")
+    return int(_PATHS[name])
 
 
-def _spec(model: BpeModel) -> tuple[Any, list[Any]]:
+def _spec(v: Vocabulary) -> tuple[Any, list[Any]]:
     """Return the fe_model of a vocabulary, and the arrays it points into."""
-    vocab = model.vocab
     keep: list[Any] = []
 
     def ints(values: npt.ArrayLike, kind: str = "int32_t") -> Any:
-        keep.append(np.asarray(values, kind.removesuffix("_t")))
+        keep.append(np.ascontiguousarray(values, kind.removesuffix("_t")))
         return ffi.from_buffer(f"{kind}[]", keep[-1])
 
-    chars = {} if model.byte_level else {token: id for token, id in vocab.items() if len(token) == 1}
-    byte_tokens = BYTE_CHARS if model.byte_level else BYTE_TOKENS
-    pairs = None if model.byte_level else model.inner_pairs()
-    contents = [token.content.encode() for token in model.added]
-    keep.append(b"".join(contents))
-    flags = {
-        lib.FE_BYTE_LEVEL: model.byte_level,
-        lib.FE_WHOLE: not model.split_gpt2,
-        lib.FE_ADD_SPACE: model.add_prefix_space,
-        lib.FE_PREPEND: model.prepend_mark,
-        lib.FE_SPACE_MARK: model.space_to_mark,
-        lib.FE_CUT: pairs is not None,
-        lib.FE_BYTE_FALLBACK: model.byte_fallback,
-        lib.FE_FUSE_UNK: model.fuse_unk,
-    }
+    def octets(values: Sequence[bytes]) -> Any:
+        keep.append(b"".join(values))
+        return ffi.from_buffer("uint8_t[]", keep[-1])
+
+    added = v.notes.added
+    contents = [token.content.encode() for token in added]
+    notes = v.notes.to_bytes()
     spec = ffi.new(
         "fe_model *",
         {
-            "flags": sum(flag for flag, on in flags.items() if on),
-            "unk_id": -1 if model.unk_token is None else vocab[model.unk_token],
-            "merges": model.merges.left.size,
-            "merge_left": ints(model.merges.left),
-            "merge_right": ints(model.merges.right),
-            "merge_result": ints(model.merges.result),
-            "chars": len(chars),
-            "char_codes": ints([ord(token) for token in chars], "uint32_t"),
-            "char_ids": ints(list(chars.values())),
-            "byte_ids": ints([vocab.get(token, -1) for token in byte_tokens]),
-            "pairs": 0 if pairs is None else pairs[0].size,
-            "pair_left": ints([] if pairs is None else pairs[0], "uint32_t"),
-            "pair_right": ints([] if pairs is None else pairs[1], "uint32_t"),
+            "flags": v.flags,
+            "pattern": v.pattern,
+            "unk": v.unk,
+            "tokens": v.token_ids.size,
+            "vocab": v.vocab,
+            "token_bytes": octets([v.token_bytes]),
+            "token_offsets": ints(v.token_offsets, "int64_t"),
+            "token_ids": ints(v.token_ids),
+            "byte_tokens": ints(v.byte_tokens),
+            "merges": v.merges.left.size,
+            "merge_left": ints(v.merges.left),
+            "merge_right": ints(v.merges.right),
+            "merge_result": ints(v.merges.result),
+            "chars": np.size(v.char_codes),
+            "char_codes": ints(v.char_codes, "uint32_t"),
+            "char_tokens": ints(v.char_tokens),
+            "pairs": np.size(v.pair_left),
+            "pair_left": ints(v.pair_left, "uint32_t"),
+            "pair_right": ints(v.pair_right, "uint32_t"),
             "added": len(contents),
-            "added_bytes": ffi.from_buffer("uint8_t[]", keep[0]),
+            "added_bytes": octets(contents),
             "added_offsets": ints(list(accumulate(map(len, contents), initial=0)), "int64_t"),
-            "added_ids": ints([token.id for token in model.added]),
-            "added_late": ints([token.late for token in model.added], "uint8_t"),
+            "added_ids": ints([token.id for token in added]),
+            "added_late": ints([token.late for token in added], "uint8_t"),
+            "notes": len(notes),
+            "notes_bytes": octets([notes]),
         },
     )
     return spec, keep

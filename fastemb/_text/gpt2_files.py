@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .bpe_model import BYTE_CHARS, AddedToken, BpeModel, DamagedVocabularyError, check_vocab, read_merges
+from .bpe_model import BpeModel, check_vocab, read_merges
+from .core import lib
 from .tokenizer_json import load_json
+from .vocabulary import BYTE_CHARS, AddedToken, DamagedVocabularyError
 
 END_OF_TEXT = "<|endoftext|>"  # the one token of encoder.json that no merge makes: a special one
 
@@ -30,7 +32,9 @@ def read_gpt2_files(encoder: Path, merges: Path) -> BpeModel:
         pairs = read_merges(_lines(merges), vocab)
     except DamagedVocabularyError as error:
         raise ValueError(f"{merges}: damaged merge list: {error}") from None
-    return BpeModel(vocab=vocab, merges=pairs, byte_level=True, split_gpt2=True, byte_chars=True, added=special)
+    return BpeModel(
+        vocab=vocab, merges=pairs, byte_level=True, pattern=lib.FE_PATTERN_GPT2, byte_chars=True, added=special
+    )
 
 
 def _lines(path: Path) -> list[str]:

@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .bpe_model import MARK, AddedToken, BpeModel, DamagedVocabularyError, check_vocab, is_id, is_text, read_merges
+from .bpe_model import MARK, BpeModel, check_vocab, is_id, is_text, read_merges
+from .core import lib
+from .vocabulary import AddedToken, DamagedVocabularyError
 
 Json = dict[str, Any]
 
@@ -22,8 +24,8 @@ _MARK_TO_SPACE = {"type": "Replace", "pattern": {"String": MARK}, "content": " "
 _STRIP_START = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
 
 
-def read_tokenizer_json(path: Path) -> BpeModel:
-    """Read the file at `path`.
+def read_tokenizer_json(path: Path, data: Json | None = None) -> BpeModel:
+    """Read the file at `path`, or the object that it holds, if that has been done.
 
     Raises
     ------
@@ -31,9 +33,8 @@ def read_tokenizer_json(path: Path) -> BpeModel:
         The file is damaged, or asks for something that is not supported; the message names the file and the
         setting.
     """
-    data = load_json(path)
     try:
-        return _read(data)
+        return _read(load_json(path) if data is None else data)
     except _Unsupported as error:
         raise ValueError(f"{path}: not supported yet: {error}") from None
     except DamagedVocabularyError as error:
@@ -109,7 +110,7 @@ def _pre_tokenizer(node: Any) -> Json:
         raise _Unsupported(f"pre-tokenizer {' + '.join(step['type'] for step in steps)}; only ByteLevel is")
     return {
         "byte_level": True,
-        "split_gpt2": _flag(steps[0], "use_regex", True),
+        "pattern": lib.FE_PATTERN_GPT2 if _flag(steps[0], "use_regex", True) else lib.FE_PATTERN_NONE,
         "add_prefix_space": _flag(steps[0], "add_prefix_space", True),
     }
 

@@ -1,0 +1,110 @@
+"""What every reader returns: a vocabulary as the C core takes it, and notes of what only Python needs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int32]
+
+
+def _byte_chars() -> list[str]:
+    """Return the character by which GPT-2's files write each byte.
+
+    Printable Latin-1 bytes stand for themselves; the others take the code points from 256 on, in order.
+    """
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in plain]
+    chars = {byte: chr(byte) for byte in plain} | {byte: chr(256 + i) for i, byte in enumerate(others)}
+    return [chars[byte] for byte in range(256)]
+
+
+BYTE_CHARS = _byte_chars()
+CHAR_BYTES = {char: byte for byte, char in enumerate(BYTE_CHARS)}
+_SPELLED = dict(enumerate(BYTE_CHARS))
+
+
+def spelled(token: bytes) -> str:
+    """Return bytes as GPT-2's files write them."""
+    return token.decode("latin-1").translate(_SPELLED)
+
+
+class DamagedVocabularyError(ValueError):
+    """A vocabulary that cannot be right; the reader adds the file's name."""
+
+
+class Merges(NamedTuple):
+    """The merge list as token numbers, each of shape (M,): the position is the priority."""
+
+    left: Numbers
+    right: Numbers
+    result: Numbers
+
+
+NO_MERGES = Merges(*(np.empty(0, np.int32) for _ in range(3)))
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token matched in the text before anything else sees it."""
+
+    content: str
+    id: int
+    special: bool
+    late: bool = False  # matched only in what the tokens that are not late left over
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What Python has to know of a tokenizer beside what C does; kept, as JSON, in the tokenizer's file."""
+
+    added: list[AddedToken] = field(default_factory=list)
+    before: list[int] = field(default_factory=list)  # ids that the template puts before a text
+    after: list[int] = field(default_factory=list)
+    joined_by: str = ""  # decoding: what stands between two tokens
+    strip_start: bool = False  # decoding: one space at the start is dropped
+    names: list[str] | None = None  # as the file writes the tokens, by number; None: their bytes as BYTE_CHARS
+    pattern: list[str] | None = None  # regular expressions that C does not know
+    dialect: Literal["fancy", "oniguruma"] = "fancy"
+    byte_suffixes: bool = False  # bytes that are no UTF-8 are encoded as tiktoken does
+
+    def to_bytes(self) -> bytes:
+        """Return them as JSON; the names, which may be many, behind a NUL, to be read when they are asked for."""
+        names = b"" if self.names is None else json.dumps(self.names, ensure_ascii=False).encode()
+        return json.dumps(asdict(replace(self, names=None)), ensure_ascii=False).encode() + b"\0" + names
+
+    @classmethod
+    def from_bytes(cls, text: bytes) -> Notes:
+        """Read them, the names aside."""
+        fields: dict[str, Any] = json.loads(text.partition(b"\0")[0])
+        return cls(**fields | {"added": [AddedToken(**token) for token in fields["added"]]})
+
+
+def names_in(notes: bytes) -> list[str] | None:
+    """Return the names in what `Notes.to_bytes` gave."""
+    names = notes.partition(b"\0")[2]
+    return json.loads(names) if names else None
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A vocabulary as fe_model describes it. Tokens have numbers from 0 on, with ranks in their order."""
+
+    flags: int
+    token_bytes: bytes  # what each decodes to, end to end
+    token_offsets: npt.NDArray[np.int64]  # (n + 1,)
+    token_ids: Numbers  # (n,)
+    vocab: int  # the first so many come out of text
+    byte_tokens: Numbers  # (256,), -1 where a byte is no symbol
+    notes: Notes
+    pattern: int = 0
+    unk: int = -1
+    merges: Merges = NO_MERGES
+    char_codes: npt.ArrayLike = ()
+    char_tokens: npt.ArrayLike = ()
+    pair_left: npt.ArrayLike = ()
+    pair_right: npt.ArrayLike = ()
