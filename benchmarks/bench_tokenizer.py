@@ -33,8 +33,9 @@ def same_ids(a: Any, b: Any) -> None:
 
 @CONTENDERS
 @VOCABULARIES
-@pytest.mark.parametrize("corpus", ["lines", "code", "one_word"], indirect=True)
+@pytest.mark.parametrize("corpus", ["lines", "english", "code", "one_word"], indirect=True)
 def test_encode_batch(measure: Measure, vocabulary: Vocabulary, corpus: Corpus, name: str) -> None:
+    corpus = measure.sized(corpus)
     ours, rival, texts = vocabulary.ours, vocabulary.rival, corpus.texts
     # The rival's fastest call, which leaves out the tokens' places; reading its ids is not timed either.
     calls = {
@@ -57,8 +58,7 @@ def test_encode_batch(measure: Measure, vocabulary: Vocabulary, corpus: Corpus, 
 @CONTENDERS
 @VOCABULARIES
 def test_encode_one(measure: Measure, vocabulary: Vocabulary, lines: Corpus, name: str) -> None:
-    text = next(" ".join(pair) for pair in zip(lines.texts, lines.texts[1:], strict=False) if sum(map(len, pair)) > 99)
-    text = text.encode("ascii", "replace")[:100].decode("ascii")  # 100 characters, 100 bytes
+    text = lines.hundred_bytes()
     ours, rival = vocabulary.ours, vocabulary.rival
     calls = {
         "fastemb": lambda: ours.encode(text, special="all"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -20,14 +21,18 @@ os.environ.update(RIVAL_THREADS)
 from . import corpora, measure, rivals  # noqa: E402
 
 PACKAGES = (
-    "fastemb", "numpy", "numba", "llvmlite", "torch", "onnxruntime", "ml-dtypes", "tokenizers", "wordllama",
-    "pytest-benchmark",
+    "fastemb", "numpy", "numba", "llvmlite", "torch", "onnxruntime", "ml-dtypes", "tokenizers", "tiktoken",
+    "gigatoken", "wordllama", "pytest-benchmark",
 )  # fmt: skip
 CORPORA: dict[str, Callable[[], corpora.Corpus]] = {
     "lines": corpora.english_lines,
     "glosses": corpora.wordnet_glosses,
     "code": corpora.code_documents,
     "one_word": corpora.one_word,
+    "english": corpora.english_documents,
+    "more_code": lambda: corpora.code_documents(corpora.MANY_DOCUMENTS),
+    "short": corpora.short_texts,
+    **{language: functools.partial(corpora.manual_pages, language) for language in corpora.LANGUAGES},
 }
 VOCABULARIES = {"wordllama": rivals.word_llama_vocabulary, "gpt2": rivals.gpt2_vocabulary}
 
@@ -90,6 +95,12 @@ def lines() -> corpora.Corpus:
 def vocabulary(request: pytest.FixtureRequest) -> rivals.Vocabulary:
     """Return the vocabulary that a benchmark asked for by name."""
     return VOCABULARIES[request.param]()
+
+
+@pytest.fixture(scope="session")
+def ranked(request: pytest.FixtureRequest) -> rivals.RankVocabulary:
+    """Return the rank vocabulary that a benchmark asked for by name."""
+    return rivals.rank_vocabulary(request.param)
 
 
 @pytest.fixture(scope="session")

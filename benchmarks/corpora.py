@@ -1,9 +1,10 @@
-"""Texts that need no download: English lines and code out of Python itself, and WordNet's glosses; tables and ids."""
+"""Texts that need no download: English and code out of Python itself, WordNet, manual pages; tables and ids."""
 
 from __future__ import annotations
 
 import ast
 import functools
+import gzip
 import itertools
 import pydoc_data.topics
 import sysconfig
@@ -20,6 +21,16 @@ LINES = 50_000
 LETTERS = 1_000_000
 DOCUMENT_CHARACTERS = 8_192
 DOCUMENTS = 256
+MANY_DOCUMENTS = 976  # 8 MB: ten milliseconds and more for the fastest
+MANUAL_DOCUMENTS = 488
+SHORT_TEXTS, SHORT_BYTES = 100_000, 60
+MANUALS = Path("/usr/share/man")
+LANGUAGES = {  # names, and Debian's packages of their manual pages
+    "ja": ("Japanese", "manpages-ja"),
+    "zh_CN": ("Chinese", "manpages-zh"),
+    "ru": ("Russian", "manpages-ru"),
+    "de": ("German", "manpages-de"),
+}
 WORDNET = Path("/usr/share/wordnet")  # where Debian's and Ubuntu's package wordnet-base puts its files
 
 
@@ -44,6 +55,18 @@ class Corpus:
         """Return the corpus cut to its first texts."""
         return Corpus(f"{count:,} {self.name.split(' ', 1)[1]}", self.texts[:count], self.origin)
 
+    def hundred_bytes(self) -> str:
+        """Return the first text of 100 bytes that two neighbours make, in ASCII."""
+        pairs = zip(self.texts, self.texts[1:], strict=False)
+        text = next(" ".join(pair) for pair in pairs if sum(map(len, pair)) > 99)
+        return text.encode("ascii", "replace")[:100].decode("ascii")
+
+    def sample(self) -> Corpus:
+        """Return a small part, for a run that is not timed."""
+        if len(self.texts) == 1:
+            return Corpus(self.name, [self.texts[0][: LETTERS // 20]], self.origin)
+        return self.first(max(8, len(self.texts) // 64))
+
 
 @functools.cache
 def english_lines() -> Corpus:
@@ -57,17 +80,50 @@ def english_lines() -> Corpus:
 
 
 @functools.cache
-def code_documents() -> Corpus:
+def english_documents() -> Corpus:
+    """WordNet's glosses, or else the English lines, end to end, cut into documents."""
+    text, origin = _english()
+    texts = _cut(text[: MANY_DOCUMENTS * DOCUMENT_CHARACTERS])
+    return Corpus(f"{len(texts):,} English documents of 8 kB", texts, origin)
+
+
+@functools.cache
+def short_texts() -> Corpus:
+    """Return the same English, cut every 60 bytes."""
+    text, origin = _english()
+    text = text.encode("ascii", "replace").decode("ascii")[: SHORT_TEXTS * SHORT_BYTES]
+    texts = _cut(text, SHORT_BYTES)
+    return Corpus(f"{len(texts):,} English texts of {SHORT_BYTES} bytes", texts, origin)
+
+
+@functools.cache
+def manual_pages(language: str) -> Corpus:
+    """Manual pages of one language, end to end, cut into documents."""
+    name, package = LANGUAGES[language]
+    files = sorted(file for file in (MANUALS / language).glob("man*/*.gz") if file.is_file())
+    pages, length = [], 0
+    for file in files:
+        pages.append(gzip.decompress(file.read_bytes()).decode("utf-8", "replace"))
+        length += len(pages[-1])
+        if length >= MANUAL_DOCUMENTS * DOCUMENT_CHARACTERS:
+            break
+    if length < 50 * DOCUMENT_CHARACTERS:  # other packages bring a few pages each
+        raise MissingCorpusError(f"no {name} manual pages in {MANUALS / language}: apt install {package}")
+    texts = _cut("".join(pages)[: MANUAL_DOCUMENTS * DOCUMENT_CHARACTERS])
+    return Corpus(f"{len(texts):,} {name} documents of manual pages", texts, f"{MANUALS / language}, {package}")
+
+
+@functools.cache
+def code_documents(count: int = DOCUMENTS) -> Corpus:
     """Return the standard library's source, end to end, cut into documents."""
-    characters = DOCUMENTS * DOCUMENT_CHARACTERS
+    characters = count * DOCUMENT_CHARACTERS
     source, length = [], 0
     for text in _sources():
         source.append(text)
         length += len(text)
         if length >= characters:
             break
-    whole = "".join(source)[:characters]
-    texts = [whole[start : start + DOCUMENT_CHARACTERS] for start in range(0, len(whole), DOCUMENT_CHARACTERS)]
+    texts = _cut("".join(source)[:characters])
     return Corpus(f"{len(texts):,} code documents of 8 kB", texts, "the standard library's .py files")
 
 
@@ -93,6 +149,22 @@ def one_word() -> Corpus:
     letters = (c for line in itertools.cycle(english_lines().texts) for c in line if c.isascii() and c.isalpha())
     text = "".join(itertools.islice(letters, LETTERS))
     return Corpus("1 text of 1 MB without a space", [text], "the letters of the English lines")
+
+
+@functools.cache
+def _english() -> tuple[str, str]:
+    """Text of about 8 MB and where it is from."""
+    characters = MANY_DOCUMENTS * DOCUMENT_CHARACTERS
+    files = sorted(WORDNET.glob("data.*"))
+    if files:
+        glosses = (line.partition(" | ")[2] for file in files for line in file.read_text("utf-8").splitlines())
+        return "\n".join(filter(None, glosses))[:characters], f"{WORDNET}/data.*, the glosses"
+    text = "\n".join(english_lines().texts)
+    return (text * (characters // len(text) + 1))[:characters], english_lines().origin + ", over and over"
+
+
+def _cut(text: str, size: int = DOCUMENT_CHARACTERS) -> list[str]:
+    return [text[start : start + size] for start in range(0, len(text), size)]
 
 
 def _manual_lines() -> Iterator[str]:

@@ -13,6 +13,8 @@ import numpy as np
 
 import fastemb
 
+from .corpora import Corpus
+
 OURS = "fastemb"
 COPY_BYTES = 256 << 20  # beyond the caches of any processor, as large lookups are
 COPY_ROUNDS = 7
@@ -61,13 +63,18 @@ class Measure:
         """Whether this run measures, or is an ordinary test."""
         return not self._benchmark.disabled
 
+    def sized(self, corpus: Corpus) -> Corpus:
+        """Return the whole corpus to be timed, and a small part of it where results are only compared."""
+        return corpus if self.timed else corpus.sample()
+
     def __call__(
         self,
         operation: str,
         case: str,
-        calls: Mapping[str, Callable[[], Any]],
+        calls: Mapping[str, Callable[..., Any]],
         name: str,
         *,
+        fresh: Mapping[str, Callable[[], Any]] | None = None,
         agree: Callable[[Any, Any], None] | None = equal,
         threads: int = 1,
         rounds: int | None = None,
@@ -85,6 +92,9 @@ class Measure:
             All contenders, ours under the name ``fastemb``. Their results must not share memory.
         name : str
             The one to time.
+        fresh : mapping of str to callable, optional
+            For what is timed only once after it was made: each makes, untimed, what one call of its contender
+            takes. Needs `rounds`.
         agree : callable, optional
             Compares two results; None where there is nothing to compare.
         threads : int
@@ -102,15 +112,20 @@ class Measure:
         benchmark.group = f"{operation} | {case}"
         role = "ours" if name == OURS else "rival"
         benchmark.extra_info.update(operation=operation, case=case, name=name, role=role, threads=threads, **notes)
+        whole: Mapping[str, Callable[[], Any]] = calls
+        if fresh is not None:
+            whole = {other: lambda other=other: calls[other](fresh[other]()) for other in calls}
         with fastemb.num_threads(threads):
             if not self.timed:  # an ordinary test: the one call is also the one to be compared
-                self._compare(benchmark(calls[name]), calls, name, agree)
+                self._compare(benchmark(whole[name]), whole, name, agree)
                 return
-            self._compare(calls[name](), calls, name, agree)  # warms up, too
+            self._compare(whole[name](), whole, name, agree)  # warms up, too
             # A rival's results can be a hundred thousand objects: not in the way of what is timed.
             self._kept.clear()
             gc.collect()
-            if rounds is None:
+            if fresh is not None:
+                benchmark.pedantic(calls[name], setup=lambda: ((fresh[name](),), {}), rounds=rounds, iterations=1)
+            elif rounds is None:
                 benchmark(calls[name])
             else:
                 benchmark.pedantic(calls[name], rounds=rounds, iterations=1)

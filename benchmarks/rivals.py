@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import vocabularies
 
 import fastemb
 
@@ -83,6 +84,57 @@ def gpt2_vocabulary() -> Vocabulary:
         return tokenizer
 
     return Vocabulary("GPT-2's vocabulary", lambda: fastemb.Tokenizer.load(folder), load_rival)
+
+
+@dataclass(frozen=True, eq=False)
+class RankVocabulary:
+    """A `.tiktoken` file in three engines."""
+
+    real: vocabularies.RealVocabulary
+
+    @property
+    def name(self) -> str:
+        """As the report shows it."""
+        return self.real.name
+
+    def load_ours(self) -> fastemb.Tokenizer:
+        """Read the file."""
+        return fastemb.Tokenizer.load(self.real.file, self.real.pattern_name)
+
+    def load_gigatoken(self) -> Any:
+        """Read the file; every loaded one has a cache of its own."""
+        import gigatoken
+
+        return gigatoken.Tokenizer.from_tiktoken(self.real.file, pretokenizer=self.real.pattern_name)
+
+    @functools.cached_property
+    def ours(self) -> fastemb.Tokenizer:
+        """The Tokenizer of fastemb."""
+        return self.load_ours()
+
+    @functools.cached_property
+    def gigatoken(self) -> Any:
+        """The Tokenizer of gigatoken."""
+        return self.load_gigatoken()
+
+    @functools.cached_property
+    def tiktoken(self) -> Any:
+        """The Encoding of tiktoken."""
+        return self.real.tiktoken()
+
+
+@functools.cache
+def rank_vocabulary(name: str) -> RankVocabulary:
+    """Return one of the vocabularies that tests find in installed packages."""
+    try:
+        return RankVocabulary(vocabularies.read(name))
+    except vocabularies.MissingVocabularyError as missing:
+        pytest.skip(str(missing))
+
+
+def installed(package: str) -> bool:
+    """Whether a rival is there."""
+    return importlib.util.find_spec(package) is not None
 
 
 def load_torch(threads: int) -> Any:

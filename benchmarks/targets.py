@@ -1,4 +1,4 @@
-"""What the array functions are asked to reach: how many times as long a rival should at least take."""
+"""What is to be reached: how many times as long a rival should at least take."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Target(NamedTuple):
 
 ONE, TWO = "^(?!.*2 threads)", "2 threads"
 TORCH_POOL = "sentence-transformers' torch"
+SECOND, FIRST = "Tokenizer.encode_batch, second pass", "Tokenizer.encode_batch, first pass"
+DOCUMENTS, MANUALS, SHORT = "documents of 8 kB", "manual pages", "texts of 60 bytes"
 
 TARGETS = [
     Target("gather into out=", "x 768 |x 4096 .*Zipf", "np.take", 1.4),
@@ -53,4 +55,21 @@ TARGETS = [
     Target("rope", "float32", "Hugging Face's formula in torch", 2),
     Target("topk, dot", "^64 of", "NumPy", 1.3),
     Target("topk, dot", "^1 of", "NumPy", 1.0),
+    Target(SECOND, DOCUMENTS, "gigatoken", 1.15),
+    Target(FIRST, DOCUMENTS, "gigatoken", 1.3),
+    Target("Tokenizer.load and first pass", "", "gigatoken", 1.5),
+    Target(SECOND, MANUALS, "gigatoken", 1.0),
+    Target(FIRST, MANUALS, "gigatoken", 1.0),
+    Target(SECOND, SHORT, "gigatoken", 1.5),
+    Target(FIRST, SHORT, "gigatoken", 1.5),
+    Target(SECOND, f"{DOCUMENTS}|{SHORT}", "tiktoken", 20),
+    Target(SECOND, MANUALS, "tiktoken", 15),
+    Target("Tokenizer.encode_batch", "WordLlama.*English", "tokenizers", 30),
+    Target("Tokenizer.encode", "gpt2|100k|200k", "tiktoken", 2.5),
+    Target("Tokenizer.encode", "gpt2|100k|200k", "gigatoken", 0.6),
+    Target("Tokenizer.count_batch", "", "encode_batch", 1.1),
+    Target("Tokenizer.load of a saved one, and one text", "o200k", "tiktoken", 20),
+    Target("Tokenizer.encode_batch, 2 threads against one", DOCUMENTS, "one thread", 1.7),
+    Target("Tokenizer.encode_batch, 2 threads against one", SHORT, "one thread", 1.3),
+    Target("Tokenizer.encode_batch, FASTEMB_SIMD=none", "", "the best instructions (the floor)", 0.6),
 ]

@@ -42,7 +42,7 @@ static fe_bucket *new_buckets(uint64_t count) {
 static void set_buckets(fe_cache *cache, fe_bucket *buckets, uint64_t count) {
     cache->buckets = buckets;
     cache->puts = 0;
-    cache->room = count; /* half of the entries */
+    cache->room = count / 2; /* a quarter of the entries: beyond it too many third ones come to a bucket of two */
     cache->shift = 64;
     while (count >>= 1) cache->shift--;
 }
@@ -90,8 +90,8 @@ static void put(fe_bucket *bucket, const fe_entry *entry) {
 }
 
 void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count) {
-    fe_entry entry = {.key = key};
-    for (int64_t i = 0; i < FE_CACHED_IDS; i++) entry.ids[i] = i < count ? ids[i] : -1;
+    fe_entry entry = {.key = {key.low, key.high | (uint64_t)count << FE_COUNT_SHIFT}};
+    for (int64_t i = 0; i < count; i++) entry.ids[i] = ids[i];
     put(fe_bucket_of(cache, key), &entry);
     cache->puts++;
 }
@@ -110,7 +110,8 @@ void fe_cache_grow(fe_cache *cache) {
     for (uint64_t i = 0; i < count; i++) {
         for (int j = 2; j-- > 0;) { /* the one put in last goes in last, and first in its new bucket */
             const fe_entry *const entry = &old[i].entries[j];
-            if (entry->key.low | entry->key.high) put(fe_bucket_of(cache, entry->key), entry);
+            const fe_key key = {entry->key.low, entry->key.high & ((UINT64_C(1) << FE_COUNT_SHIFT) - 1)};
+            if (key.low | key.high) put(fe_bucket_of(cache, key), entry);
         }
     }
     cache->puts = cache->room / 2;

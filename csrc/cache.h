@@ -20,9 +20,11 @@ typedef struct fe_key {
 } fe_key;
 
 typedef struct fe_entry {
-    fe_key key;                 /* all zero: empty, since every piece has a length or something in front */
-    int32_t ids[FE_CACHED_IDS]; /* -1 behind the last */
+    fe_key key;                 /* with the number of ids in the three highest bits; all zero: empty */
+    int32_t ids[FE_CACHED_IDS]; /* those behind the last are there to be copied, no more */
 } fe_entry;
+
+enum { FE_COUNT_SHIFT = 61 };
 
 typedef struct fe_bucket {
     fe_entry entries[2];
@@ -76,20 +78,29 @@ static inline fe_key fe_key_of(const uint8_t *p, uint64_t length, bool front, co
     return key;
 }
 
-/* The bucket of a key. Two products, so that every byte of the key reaches the high bits. */
+/* The bucket of a key. One product of both halves, each made odd in its own way, mixes all of its bytes. */
 static inline fe_bucket *fe_bucket_of(const fe_cache *cache, fe_key key) {
-    uint64_t h = (key.low ^ key.high << 24) * UINT64_C(0x9E3779B97F4A7C15) + key.high * UINT64_C(0xC2B2AE3D27D4EB4F);
+    const uint64_t a = key.low ^ UINT64_C(0x9E3779B97F4A7C15), b = key.high ^ UINT64_C(0xC2B2AE3D27D4EB4F);
+#ifdef __SIZEOF_INT128__
+    __extension__ typedef unsigned __int128 wide;
+    const wide product = (wide)a * b;
+    const uint64_t h = (uint64_t)product ^ (uint64_t)(product >> 64);
+#else
+    uint64_t h = a * (b | 1) + b;
     h = (h ^ h >> 32) * UINT64_C(0xD6E8FEB86659FD93);
+#endif
     return &cache->buckets[h >> cache->shift];
 }
 
-/* The ids of a piece, FE_CACHED_IDS of them with -1 behind the last; NULL where it is not known. */
-static inline const int32_t *fe_bucket_find(const fe_bucket *bucket, fe_key key) {
+/* The entry of a piece; NULL where it is not known. */
+static inline const fe_entry *fe_bucket_find(const fe_bucket *bucket, fe_key key) {
     const fe_entry *const e = bucket->entries;
-    const bool first = ((e[0].key.low ^ key.low) | (e[0].key.high ^ key.high)) == 0;
-    const bool second = ((e[1].key.low ^ key.low) | (e[1].key.high ^ key.high)) == 0;
-    return first | second ? e[second].ids : NULL;
+    const bool first = ((e[0].key.low ^ key.low) | (e[0].key.high ^ key.high) << 3) == 0;
+    const bool second = ((e[1].key.low ^ key.low) | (e[1].key.high ^ key.high) << 3) == 0;
+    return first | second ? &e[second] : NULL;
 }
+
+static inline int64_t fe_entry_count(const fe_entry *entry) { return (int64_t)(entry->key.high >> FE_COUNT_SHIFT); }
 
 /* Remembers the ids of a piece that was not known; at least one, at most FE_CACHED_IDS. Buckets stay where they are. */
 void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count);

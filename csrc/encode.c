@@ -193,24 +193,13 @@ static fe_status encode_new(encoder *e, const uint8_t *p, const uint8_t *end, bo
     return write_ids(e, ids, count);
 }
 
-/* The ids of a piece in the first table; some of the four are -1. */
-static fe_status write_known(encoder *e, const int32_t *known) {
-    const int64_t count = 1 + (known[1] >= 0) + (known[2] >= 0) + (known[3] >= 0);
-    if (e->ids) {
-        if (e->capacity - e->written < FE_CACHED_IDS) return write_ids(e, known, count);
-        memcpy(e->ids + e->written, known, FE_CACHED_IDS * sizeof *known); /* all at once; the rest is overwritten */
-    }
-    e->written += count;
-    return FE_OK;
-}
-
 /* One piece; with `front` a space or mark that is not in the text stands before it. */
 static fe_status encode_piece(encoder *e, const uint8_t *p, const uint8_t *end, bool front) {
     if (!e->cache || end - p > FE_KEY_BYTES) return encode_new(e, p, end, front, NULL);
     if (fe_cache_is_full(e->cache)) fe_cache_grow(e->cache);
     const fe_key key = fe_key_of(p, (uint64_t)(end - p), front, e->readable);
-    const int32_t *const known = fe_bucket_find(fe_bucket_of(e->cache, key), key);
-    return known ? write_known(e, known) : encode_new(e, p, end, front, &key);
+    const fe_entry *const known = fe_bucket_find(fe_bucket_of(e->cache, key), key);
+    return known ? write_ids(e, known->ids, fe_entry_count(known)) : encode_new(e, p, end, front, &key);
 }
 
 /* ------------------------------------------------------------------ many pieces */
@@ -272,15 +261,15 @@ static fe_status encode_batch(encoder *e, const uint8_t *text, const uint32_t *c
     int32_t *const ids = e->ids;
     const int64_t capacity = ids ? e->capacity - FE_CACHED_IDS : INT64_MAX;
     for (int64_t i = 0; i < pieces; i++) {
-        const int32_t *const known = fe_bucket_find(buckets[i], keys[i]);
+        const fe_entry *const known = fe_bucket_find(buckets[i], keys[i]);
         if (known && written <= capacity) {
-            if (ids) memcpy(ids + written, known, FE_CACHED_IDS * sizeof *known); /* what is too much is overwritten */
-            written += 1 + (known[1] >= 0) + (known[2] >= 0) + (known[3] >= 0);
+            if (ids) memcpy(ids + written, known->ids, sizeof known->ids); /* what is too much is overwritten */
+            written += fe_entry_count(known);
             continue;
         }
         const uint8_t *const p = text + cuts[i], *const end = text + cuts[i + 1];
         e->written = written;
-        const fe_status status = known                    ? write_known(e, known)
+        const fe_status status = known                    ? write_ids(e, known->ids, fe_entry_count(known))
                                  : end - p > FE_KEY_BYTES ? encode_long(e, p, end)
                                                           : encode_new(e, p, end, false, &keys[i]);
         if (status != FE_OK) return status;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -78,8 +78,7 @@ class Core:
             twice = ffi.new("int64_t *")
             status = lib.fe_tokenizer_new(spec, _path(), out, twice)
             if status == lib.FE_TWICE:
-                first, end = vocabulary.token_offsets[twice[0] : twice[0] + 2]
-                raise ValueError(f"the token {vocabulary.token_bytes[first:end]!r} stands twice")
+                raise ValueError(_twins(vocabulary, twice[0]))
             del keep  # C copied what it needs
         else:
             self._image = ffi.from_buffer("uint8_t[]", image)  # keeps the buffer alive
@@ -279,6 +278,13 @@ def _path() -> int:
     if name not in _PATHS:
         raise ValueError(f"environment variable FASTEMB_SIMD must be avx512, avx2 or none, got {name!r}")
     return int(_PATHS[name])
+
+
+def _twins(v: Vocabulary, second: int) -> str:
+    """Return what is wrong with a vocabulary in which token number `second` is the same as one before it."""
+    tokens = [v.token_bytes[start:end] for start, end in pairwise(v.token_offsets[: second + 2].tolist())]
+    first = tokens.index(tokens[second])
+    return f"the token {tokens[second]!r} stands twice, with {v.token_ids[first]} and {v.token_ids[second]}"
 
 
 def _spec(v: Vocabulary) -> tuple[Any, list[Any]]:

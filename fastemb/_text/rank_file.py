@@ -15,7 +15,6 @@ from .vocabulary import DamagedVocabularyError
 
 _LINE = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==) [0-9]+\r?")
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?")
-_HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,6 @@ def read_rank_file(path: Path) -> RankVocabulary:
                 f"the rank {vocabulary.ids[same[0]]} stands twice, for {first!r} and {second!r}"
             )
         check_bytes(vocabulary)
-        check_twins(vocabulary)
     except DamagedVocabularyError as error:
         raise ValueError(f"{path}: damaged rank file: {error}") from None
     return vocabulary
@@ -116,36 +114,6 @@ def check_bytes(vocabulary: RankVocabulary) -> None:
     missing = np.flatnonzero(found == 0)
     if missing.size:
         raise DamagedVocabularyError(f"no token for the byte 0x{missing[0]:02X} ({missing.size} bytes missing)")
-
-
-def check_twins(vocabulary: RankVocabulary) -> None:
-    """Raise DamagedVocabularyError if two tokens are the same bytes."""
-    twin = _twins(vocabulary)
-    if twin is not None:
-        first, second = vocabulary.ids[twin[0]], vocabulary.ids[twin[1]]
-        raise DamagedVocabularyError(f"the token {vocabulary.token(twin[0])!r} stands twice, with {first} and {second}")
-
-
-def _twins(vocabulary: RankVocabulary) -> tuple[int, int] | None:
-    """Return the places of two tokens with the same bytes.
-
-    Equal bytes have equal hashes, so where all hashes differ nothing is compared: some milliseconds for
-    200,000 tokens, where a set of byte strings takes ten times that.
-    """
-    offsets = vocabulary.offsets
-    lengths = np.diff(offsets)
-    factors = np.cumprod(np.full(lengths.max(), _HASH_FACTOR))
-    data = np.frombuffer(vocabulary.tokens, np.uint8).astype(np.uint64) + np.uint64(1)
-    data *= factors[np.arange(data.size) - np.repeat(offsets[:-1], lengths)]
-    hashes = np.add.reduceat(data, offsets[:-1])
-    ordered = np.sort(hashes)
-    same = ordered[1:][ordered[1:] == ordered[:-1]]
-    seen: dict[bytes, int] = {}
-    for place in np.flatnonzero(np.isin(hashes, same)).tolist() if same.size else ():
-        first = seen.setdefault(vocabulary.token(place), place)
-        if first != place:
-            return first, place
-    return None
 
 
 def _in_order(

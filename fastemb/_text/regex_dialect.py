@@ -184,6 +184,8 @@ class _Translator(ClassReader):
         else:
             self.refuse("this kind of group")
         back = self.groups[-1].back or opening in _LOOK_BEHINDS
+        if self.groups[-1].back and opening in _LOOKS:
+            self.refuse("a look-around in a look-behind", place)
         if back and opening == "(?>":
             self.refuse("an atomic group in a look-behind", place)
         self.settle(None)

@@ -91,6 +91,6 @@ def compile_pattern(pattern: str | Sequence[str], dialect: Dialect) -> Splitter:
         ) from None
     try:
         compiled = [regex.compile(text, regex.V1) for text in translated]
-    except regex.error as error:
+    except (regex.error, RecursionError) as error:
         raise ValueError(f"the pattern {pattern!r} cannot be used: {error}") from None
     return Splitter(compiled, keep_gaps=dialect == "oniguruma")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .bpe_model import is_id, is_text
-from .rank_file import RankVocabulary, check_bytes, check_twins, read_ranks
+from .rank_file import RankVocabulary, check_bytes, read_ranks
 from .tokenizer_json import load_json
 from .vocabulary import DamagedVocabularyError
 
@@ -110,7 +110,6 @@ def _vocabulary(vocab: Any, count: int, first_id: int) -> RankVocabulary:
         raise DamagedVocabularyError(f"the rank of token {place} is {_shown(ranks[place])}, not {place}")
     vocabulary = RankVocabulary(tokens, offsets, np.arange(first_id, first_id + count, dtype=np.int32))
     check_bytes(vocabulary)
-    check_twins(vocabulary)
     return vocabulary
 
 
