@@ -1,8 +1,8 @@
 /* bpe.c: byte pair encoding of one piece.
  *
- * Two loops give the same answer. Short pieces, nearly all there are, are scanned for the lowest rank
- * after every merge: quadratic, but in 32 numbers that stay in the first cache level. Longer ones keep
- * their pairs in a heap, so a megabyte without a space is still O(n log n).
+ * Two loops give the same answer. Short pieces, nearly all there are, are scanned for the lowest rank after every
+ * merge: quadratic, but over few numbers, many at once, in the first cache level. Longer ones keep their pairs in a heap,
+ * so a megabyte without a space is still O(n log n).
  */
 #include "bpe.h"
 
@@ -39,26 +39,54 @@ static int32_t made_by(const fe_merges *merges, uint32_t rank) {
     return (int32_t)(merges->result ? merges->result[rank] : rank);
 }
 
+/* The pairs of a short piece: rank << POSITION_BITS | position of the left token, so that the smallest number is the
+ * lowest rank and the leftmost of those; NO_PAIR where none merges. Signed and moved to start from the lowest number,
+ * since that is what vector instructions compare. */
+enum { POSITION_BITS = 10, LANES = 16, NO_PAIR = INT32_MAX };
+
+static int32_t pair_at(uint32_t rank, int64_t position) {
+    if (rank == FE_NO_RANK) return NO_PAIR;
+    return (int32_t)((rank << POSITION_BITS | (uint32_t)position) ^ UINT32_C(0x80000000));
+}
+
+/* The smallest of n numbers; n is a multiple of LANES. Compilers make vectors of this. */
+static int32_t smallest(const int32_t *numbers, int64_t n) {
+    int32_t lanes[LANES];
+    memcpy(lanes, numbers, sizeof lanes);
+    for (int64_t i = LANES; i < n; i += LANES)
+        for (int j = 0; j < LANES; j++) lanes[j] = numbers[i + j] < lanes[j] ? numbers[i + j] : lanes[j];
+    for (int width = LANES / 2; width; width /= 2)
+        for (int j = 0; j < width; j++) lanes[j] = lanes[j + width] < lanes[j] ? lanes[j + width] : lanes[j];
+    return lanes[0];
+}
+
 /* rank[i] is that of the pair (i, i + 1), for i < n - 1. */
-static int64_t merge_short(const fe_merges *merges, int32_t *tokens, uint32_t *rank, int64_t n) {
-    while (n > 1) {
-        uint32_t best = rank[0];
-        int64_t at = 0;
-        for (int64_t i = 1; i + 1 < n; i++) {
-            at = rank[i] < best ? i : at;
-            best = rank[i] < best ? rank[i] : best;
-        }
-        if (best == FE_NO_RANK) break;
-        tokens[at] = made_by(merges, best);
-        n--;
-        for (int64_t i = at + 1; i < n; i++) {
-            tokens[i] = tokens[i + 1];
-            rank[i] = rank[i + 1]; /* the last one read is past the pairs, and never looked at */
-        }
-        if (at > 0) rank[at - 1] = rank_of(merges, tokens[at - 1], tokens[at]);
-        if (at + 1 < n) rank[at] = rank_of(merges, tokens[at], tokens[at + 1]);
+static int64_t merge_short(const fe_merges *merges, int32_t *tokens, const uint32_t *rank, int64_t n) {
+    int32_t pairs[FE_SHORT_PIECE];
+    uint16_t next[FE_SHORT_PIECE + 1], prev[FE_SHORT_PIECE + 1];
+    const int64_t room = (n + LANES - 1) / LANES * LANES;
+    for (int64_t i = 0; i < n; i++) {
+        pairs[i] = i + 1 < n ? pair_at(rank[i], i) : NO_PAIR;
+        next[i] = (uint16_t)(i + 1);
+        prev[i + 1] = (uint16_t)i;
     }
-    return n;
+    for (int64_t i = n; i < room; i++) pairs[i] = NO_PAIR;
+    for (int32_t best; (best = smallest(pairs, room)) != NO_PAIR;) {
+        const uint32_t pair = (uint32_t)best ^ UINT32_C(0x80000000);
+        const int64_t at = pair & ((1 << POSITION_BITS) - 1), gone = next[at], after = next[gone];
+        tokens[at] = made_by(merges, pair >> POSITION_BITS);
+        pairs[gone] = NO_PAIR;
+        next[at] = (uint16_t)after;
+        prev[after] = (uint16_t)at; /* after == n is written too, and never read */
+        pairs[at] = after < n ? pair_at(rank_of(merges, tokens[at], tokens[after]), at) : NO_PAIR;
+        if (at > 0) {
+            const int64_t before = prev[at];
+            pairs[before] = pair_at(rank_of(merges, tokens[before], tokens[at]), before);
+        }
+    }
+    int64_t kept = 0;
+    for (int64_t i = 0; i < n; i = next[i]) tokens[kept++] = tokens[i];
+    return kept;
 }
 
 /* A heap of rank << 32 | position: its order is lowest rank, then leftmost, which is the law of BPE. */

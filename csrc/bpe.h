@@ -11,7 +11,7 @@ enum {
     FE_RANK_BITS = 22,
     FE_MAX_TOKENS = (1 << FE_TOKEN_BITS) - 1,
     FE_MAX_MERGES = (1 << FE_RANK_BITS) - 1,
-    FE_SHORT_PIECE = 32 /* symbols; measured: the heap wins only beyond this length */
+    FE_SHORT_PIECE = 384 /* symbols, a multiple of 16; measured: the heap wins only beyond about this length */
 };
 
 /* Which pairs merge, and into what. A slot is left << 43 | right << 22 | rank, or FE_EMPTY_SLOT: one load answers

@@ -1,20 +1,26 @@
 /* cache.c: the two tables, growing up to a limit.
  *
  * They start small, since a table that is never touched twice is only page faults, and double while new pieces
- * come. At the limit the first table forgets as it goes: a new piece takes the first place of its bucket, the one
- * that was there the second, and what was in the second is gone. The arena of longer pieces is emptied when it
- * is full. So memory is bounded whatever the text.
+ * come. A new piece takes the first place of its bucket, the one that was there the second, and what was in the second
+ * goes to the second table, from where it comes back when it is met again: so what is common is found at once, and three
+ * words of one bucket are not merged again and again. At the limit what was in the second place is forgotten, and the
+ * arena is emptied when it is full. So memory is bounded whatever the text.
  */
 #ifdef __linux__
-#define _DEFAULT_SOURCE /* madvise */
+#define _DEFAULT_SOURCE /* mmap, madvise */
 #endif
 
 #include "cache.h"
 
 #include <stdlib.h>
 
+#include "image.h"
+
 #ifdef __linux__
 #include <sys/mman.h>
+#ifdef MADV_HUGEPAGE
+#define FE_HUGE_PAGES
+#endif
 #endif
 
 enum { FIRST_BUCKETS = 1 << 9, FIRST_ARENA = 1 << 14, FIRST_SLOTS = 1 << 10, HUGE = 1 << 21 };
@@ -26,25 +32,43 @@ enum { FIRST_BUCKETS = 1 << 9, FIRST_ARENA = 1 << 14, FIRST_SLOTS = 1 << 10, HUG
 
 const fe_key_masks fe_masks = {SIXTEEN(LOW), SIXTEEN(HIGH)};
 
-/* Zeros, aligned to a cache line. Huge pages are asked for before the first touch: after it, it would be too late,
- * and a random probe into small pages misses the translation of its address as well. */
+/* Zeros, aligned to a cache line; to be freed by free_buckets. Large tables are mapped, in huge pages: random probes into
+ * small ones would miss the translations of their addresses as well. Fresh pages are zeros already. */
 static fe_bucket *new_buckets(uint64_t count) {
     const size_t bytes = count * sizeof(fe_bucket);
-    fe_bucket *buckets = aligned_alloc(bytes >= HUGE ? HUGE : sizeof(fe_bucket), bytes);
-    if (!buckets) return NULL;
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-    if (bytes >= HUGE) (void)madvise(buckets, bytes, MADV_HUGEPAGE); /* a refusal costs speed, not correctness */
+#ifdef FE_HUGE_PAGES
+    if (bytes >= HUGE) {
+        /* One huge page more, since mmap aligns to small ones; what is not touched costs nothing. */
+        uint8_t *const whole = mmap(NULL, bytes + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (whole == MAP_FAILED) return NULL;
+        const size_t before = (HUGE - (uintptr_t)whole % HUGE) % HUGE;
+        if (before) (void)munmap(whole, before);
+        if (before < HUGE) (void)munmap(whole + before + bytes, HUGE - before);
+        (void)madvise(whole + before, bytes, MADV_HUGEPAGE); /* a refusal costs speed, not correctness */
+        return (fe_bucket *)(void *)(whole + before);
+    }
 #endif
-    memset(buckets, 0, bytes);
+    fe_bucket *const buckets = aligned_alloc(sizeof(fe_bucket), bytes);
+    if (buckets) memset(buckets, 0, bytes);
     return buckets;
+}
+
+static void free_buckets(fe_bucket *buckets, uint64_t count) {
+#ifdef FE_HUGE_PAGES
+    if (count * sizeof(fe_bucket) >= HUGE) {
+        (void)munmap(buckets, count * sizeof(fe_bucket));
+        return;
+    }
+#endif
+    (void)count;
+    free(buckets);
 }
 
 static void set_buckets(fe_cache *cache, fe_bucket *buckets, uint64_t count) {
     cache->buckets = buckets;
     cache->puts = 0;
-    cache->room = count / 2; /* a quarter of the entries: beyond it too many third ones come to a bucket of two */
-    cache->shift = 64;
-    while (count >>= 1) cache->shift--;
+    cache->room = count; /* half of the entries */
+    cache->span = (count - 1) * sizeof *buckets;
 }
 
 fe_status fe_cache_new(int64_t bytes, fe_cache **out) {
@@ -57,7 +81,9 @@ fe_status fe_cache_new(int64_t bytes, fe_cache **out) {
     cache->arena = malloc(FIRST_ARENA);
     if (!buckets || !cache->slots || !cache->arena) {
         free(buckets);
-        fe_cache_free(cache);
+        free(cache->slots);
+        free(cache->arena);
+        free(cache);
         return FE_NO_MEMORY;
     }
     set_buckets(cache, buckets, FIRST_BUCKETS);
@@ -67,15 +93,15 @@ fe_status fe_cache_new(int64_t bytes, fe_cache **out) {
     return FE_OK;
 }
 
+static uint64_t bucket_count(const fe_cache *cache) { return cache->span / sizeof(fe_bucket) + 1; }
+
 void fe_cache_free(fe_cache *cache) {
     if (!cache) return;
-    free(cache->buckets);
+    free_buckets(cache->buckets, bucket_count(cache));
     free(cache->slots);
     free(cache->arena);
     free(cache);
 }
-
-static uint64_t bucket_count(const fe_cache *cache) { return UINT64_C(1) << (64 - cache->shift); }
 
 int64_t fe_cache_size(const fe_cache *cache) {
     return (int64_t)(sizeof *cache + bucket_count(cache) * sizeof(fe_bucket) +
@@ -84,16 +110,32 @@ int64_t fe_cache_size(const fe_cache *cache) {
 
 /* ------------------------------------------------------------------ pieces of at most 15 bytes */
 
-static void put(fe_bucket *bucket, const fe_entry *entry) {
-    bucket->entries[1] = bucket->entries[0];
+static bool is_free(const fe_entry *entry) { return !(entry->key.low | entry->key.high); }
+
+/* Gives an entry to the second table, if it is not there. */
+static void move_out(fe_cache *cache, const fe_entry *entry) {
+    uint8_t bytes[16];
+    memcpy(bytes, &entry->key, sizeof bytes);
+    const uint64_t tag = entry->key.high >> 56 & 31, length = tag & 15;
+    if (tag > 15 || !FE_LITTLE_ENDIAN) return; /* with something in front of it: rare, and not worth a record */
+    const uint64_t hash = fe_hash(bytes, length);
+    int64_t count;
+    if (!fe_cache_find_long(cache, bytes, length, hash, &count))
+        fe_cache_put_long(cache, bytes, length, hash, entry->ids, fe_entry_count(entry));
+}
+
+static void put(fe_cache *cache, fe_key key, const fe_entry *entry) {
+    fe_bucket *const bucket = fe_bucket_of(cache, key);
+    if (!is_free(&bucket->entries[1]) && cache->room != FE_NO_ROOM) move_out(cache, &bucket->entries[1]);
+    if (!is_free(&bucket->entries[0])) bucket->entries[1] = bucket->entries[0];
     bucket->entries[0] = *entry;
 }
 
-void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count) {
+void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count, bool again) {
     fe_entry entry = {.key = {key.low, key.high | (uint64_t)count << FE_COUNT_SHIFT}};
-    for (int64_t i = 0; i < count; i++) entry.ids[i] = ids[i];
-    put(fe_bucket_of(cache, key), &entry);
-    cache->puts++;
+    for (int64_t i = 0; i < count; i++) entry.ids[i] = ids[i]; /* before the record can move */
+    put(cache, key, &entry);
+    cache->puts += again ? 8 : 1; /* where many come back, the table is too small */
 }
 
 void fe_cache_grow(fe_cache *cache) {
@@ -102,7 +144,7 @@ void fe_cache_grow(fe_cache *cache) {
     fe_bucket *buckets = NULL;
     if (4 * count * sizeof(fe_bucket) <= cache->limit) buckets = new_buckets(2 * count);
     if (!buckets) { /* as large as it may become: old pieces give way to new ones */
-        cache->room = UINT64_MAX;
+        cache->room = FE_NO_ROOM;
         return;
     }
     fe_bucket *const old = cache->buckets;
@@ -111,11 +153,11 @@ void fe_cache_grow(fe_cache *cache) {
         for (int j = 2; j-- > 0;) { /* the one put in last goes in last, and first in its new bucket */
             const fe_entry *const entry = &old[i].entries[j];
             const fe_key key = {entry->key.low, entry->key.high & ((UINT64_C(1) << FE_COUNT_SHIFT) - 1)};
-            if (key.low | key.high) put(fe_bucket_of(cache, key), entry);
+            if (!is_free(entry)) put(cache, key, entry);
         }
     }
     cache->puts = cache->room / 2;
-    free(old);
+    free_buckets(old, count);
 }
 
 /* ------------------------------------------------------------------ longer pieces */
@@ -162,7 +204,7 @@ static bool grow_slots(fe_cache *cache) {
 }
 
 static bool grow_arena(fe_cache *cache) {
-    if (16 * cache->arena_size > cache->limit) return false; /* an eighth, once doubled */
+    if (16 * cache->arena_size > 3 * cache->limit) return false; /* three eighths at most, once doubled */
     uint8_t *const arena = realloc(cache->arena, 2 * cache->arena_size);
     if (!arena) return false;
     cache->arena = arena;

@@ -1,7 +1,8 @@
 /* cache.h: what pieces became, so that a word is merged once and then copied.
  *
  * Two tables. Pieces of at most 15 bytes that became at most 4 ids, nearly all there are: 32 bytes an entry, two
- * entries a cache line, found by one line of memory. All others up to some length: records in an arena.
+ * entries a cache line, found by one line of memory. All others up to some length, and those for which the first has no
+ * place: records in an arena.
  */
 #ifndef FE_CACHE_H
 #define FE_CACHE_H
@@ -26,6 +27,8 @@ typedef struct fe_entry {
 
 enum { FE_COUNT_SHIFT = 61 };
 
+#define FE_NO_ROOM UINT64_MAX /* fe_cache.room: it has grown as far as it may */
+
 typedef struct fe_bucket {
     fe_entry entries[2];
 } fe_bucket;
@@ -39,7 +42,7 @@ typedef struct fe_record {
 
 struct fe_cache {
     fe_bucket *buckets;
-    uint32_t shift;      /* 64 - log2 of their number */
+    uint64_t span;       /* bytes that they take, a power of two, less one bucket: a mask for places among them */
     uint64_t puts, room; /* pieces put in since it last grew; at `room` it grows, if it may */
     uint32_t *slots;     /* of longer pieces: place of the record in the arena / 4 + 1, 0 where empty */
     uint64_t slot_mask, records;
@@ -61,20 +64,31 @@ extern const fe_key_masks fe_masks;
 #define FE_LITTLE_ENDIAN 0
 #endif
 
-/* The key of a piece of at most FE_KEY_BYTES bytes. Up to `readable`, memory may be read. */
-static inline fe_key fe_key_of(const uint8_t *p, uint64_t length, bool front, const uint8_t *readable) {
-    fe_key key;
-    const uint64_t tag = length | (front ? 16 : 0);
-    if (FE_LITTLE_ENDIAN && readable - p >= 16) { /* a copy of unknown length would cost more than the probe */
-        memcpy(&key, p, sizeof key);
-        key.low &= fe_masks.low[length];
-        key.high = (key.high & fe_masks.high[length]) | tag << 56;
-        return key;
-    }
+/* The key of a piece of at most FE_KEY_BYTES bytes from 16 bytes that may be read. */
+static inline fe_key fe_key_near(const uint8_t *p, uint64_t length) {
+    fe_key key; /* two loads and two masks: a copy of unknown length would cost more than the probe */
+#if FE_LITTLE_ENDIAN
+    memcpy(&key, p, sizeof key);
+    key.low &= fe_masks.low[length];
+    key.high = (key.high & fe_masks.high[length]) | length << 56;
+#else
     uint8_t bytes[16] = {0};
     memcpy(bytes, p, length);
-    bytes[15] = (uint8_t)tag;
     memcpy(&key, bytes, sizeof key);
+    key.high = key.high >> 8 | length << 56;
+#endif
+    return key;
+}
+
+/* The same where less may be read, up to `readable`, or with something that is not in the text in front. */
+static inline fe_key fe_key_of(const uint8_t *p, uint64_t length, bool front, const uint8_t *readable) {
+    uint8_t bytes[16] = {0};
+    if (readable - p < 16) {
+        memcpy(bytes, p, length);
+        p = bytes;
+    }
+    fe_key key = fe_key_near(p, length);
+    key.high |= (uint64_t)front << 60;
     return key;
 }
 
@@ -89,21 +103,22 @@ static inline fe_bucket *fe_bucket_of(const fe_cache *cache, fe_key key) {
     uint64_t h = a * (b | 1) + b;
     h = (h ^ h >> 32) * UINT64_C(0xD6E8FEB86659FD93);
 #endif
-    return &cache->buckets[h >> cache->shift];
+    return (fe_bucket *)(void *)((uint8_t *)cache->buckets + (h & cache->span));
 }
 
 /* The entry of a piece; NULL where it is not known. */
-static inline const fe_entry *fe_bucket_find(const fe_bucket *bucket, fe_key key) {
+static inline const fe_entry *fe_bucket_find(const fe_bucket *bucket, uint64_t low, uint64_t high) {
     const fe_entry *const e = bucket->entries;
-    const bool first = ((e[0].key.low ^ key.low) | (e[0].key.high ^ key.high) << 3) == 0;
-    const bool second = ((e[1].key.low ^ key.low) | (e[1].key.high ^ key.high) << 3) == 0;
+    const bool first = ((e[0].key.low ^ low) | (e[0].key.high ^ high) << 3) == 0;
+    const bool second = ((e[1].key.low ^ low) | (e[1].key.high ^ high) << 3) == 0;
     return first | second ? &e[second] : NULL;
 }
 
 static inline int64_t fe_entry_count(const fe_entry *entry) { return (int64_t)(entry->key.high >> FE_COUNT_SHIFT); }
 
-/* Remembers the ids of a piece that was not known; at least one, at most FE_CACHED_IDS. Buckets stay where they are. */
-void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count);
+/* Puts a piece into the first table, one that was not known or comes back from the second (`again`); it has at least one
+ * id and at most FE_CACHED_IDS. Buckets stay where they are. */
+void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count, bool again);
 
 /* Grows the first table if it has become too full, as far as the limit allows. Buckets move. */
 void fe_cache_grow(fe_cache *cache);
@@ -112,6 +127,15 @@ static inline bool fe_cache_is_full(const fe_cache *cache) { return cache->puts 
 
 /* The ids of a longer piece and their number; NULL where it is not known. They stay until the next put. */
 const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, int64_t *count);
+
+/* Fetches what fe_cache_find_long will look at first. */
+static inline void fe_cache_prefetch_long(const fe_cache *cache, uint64_t hash) {
+    const uint32_t slot = cache->slots[hash & cache->slot_mask];
+    if (!slot) return;
+    const uint8_t *const record = cache->arena + UINT64_C(8) * (slot - 1);
+    __builtin_prefetch(record);
+    __builtin_prefetch(record + 64);
+}
 
 /* Remembers the ids of a longer piece that was not known. When the arena is full and may not grow, all are forgotten. */
 void fe_cache_put_long(fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, const int32_t *ids, int64_t count);

@@ -148,6 +148,12 @@ fe_status fe_encode(const fe_tokenizer *tokenizer, fe_cache *cache, int32_t patt
                     const int64_t *char_counts, int64_t texts, const uint8_t *actions, int64_t limit, int32_t *ids,
                     int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done);
 
+/* The same for texts that lie each by itself, of so many bytes. done->bytes is the sum of those of complete texts, and
+ * done->place is counted from the start of the text. */
+fe_status fe_encode_each(const fe_tokenizer *tokenizer, fe_cache *cache, int32_t pattern, const uint8_t *const *texts,
+                         const int64_t *sizes, int64_t count, const uint8_t *actions, int64_t limit, int32_t *ids,
+                         int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done);
+
 /* One text, its added tokens plain text, in the fewest steps: the number of ids written, or -1 where fe_encode has
  * to be asked (no memory, no room). */
 int64_t fe_encode_plain(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size,

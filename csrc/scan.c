@@ -19,23 +19,27 @@ int32_t fe_scan_path(int32_t path) {
     return path < best ? path : best;
 }
 
-void fe_scan_start(fe_scan *scan, int32_t pattern, int32_t path, const uint8_t *text, const uint8_t *end,
-                   const uint8_t *readable, uint32_t *cuts) {
-    scan->text = scan->base = text;
-    scan->end = end;
+void fe_scan_start(fe_scan *scan, int32_t pattern, int32_t path, const uint8_t *text, const uint8_t *readable,
+                   uint32_t *cuts) {
+    scan->text = text;
     scan->readable = readable;
     scan->cuts = cuts;
     scan->count = 1;
     scan->pattern = pattern;
     scan->path = path;
-    scan->fresh = true;
-    scan->done = false;
-    memset(&scan->carry, 0, sizeof scan->carry);
+    scan->done = true;
     cuts[0] = 0;
-    if (pattern == FE_PATTERN_NONE) {
-        cuts[scan->count++] = (uint32_t)(end - text);
-        scan->done = true;
-    }
+}
+
+void fe_scan_next(fe_scan *scan, const uint8_t *end) {
+    scan->base = scan->text + scan->cuts[scan->count - 1];
+    scan->end = end;
+    scan->fresh = true;
+    scan->done = scan->pattern == FE_PATTERN_NONE;
+    if (scan->done)
+        scan->cuts[scan->count++] = (uint32_t)(end - scan->text);
+    else
+        memset(&scan->carry, 0, sizeof scan->carry);
 }
 
 /* 1 if the last cut given out may still be taken back. */
@@ -81,7 +85,8 @@ fe_status fe_split(int32_t pattern, int32_t path, const uint8_t *utf8, int64_t s
     if (pattern < FE_PATTERN_NONE || pattern > FE_PATTERN_DEEPSEEK_V3) return FE_BAD_MODEL;
     if (size >= INT32_MAX) return FE_TOO_LONG;
     if (size <= 0) return FE_OK;
-    fe_scan_start(&scan, pattern, fe_scan_path(path), utf8, utf8 + size, utf8 + size, cuts);
+    fe_scan_start(&scan, pattern, fe_scan_path(path), utf8, utf8 + size, cuts);
+    fe_scan_next(&scan, utf8 + size);
     for (bool more = true; more;) {
         const int64_t pieces = fe_scan_more(&scan);
         if (pieces > capacity - *count) return FE_FULL;

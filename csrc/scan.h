@@ -17,6 +17,7 @@ enum {
  * that character's class. */
 typedef struct fe_masks64 {
     uint64_t high;    /* not ASCII */
+    uint64_t lead;    /* 0xC0 and above: where a character that is not ASCII begins */
     uint64_t letter;
     uint64_t upper;   /* letters of upper or title case */
     uint64_t both;    /* letters of neither case */
@@ -47,10 +48,11 @@ typedef struct fe_carry {
     const uint8_t *contraction; /* where the last contraction ends */
 } fe_carry;
 
-/* A text on its way. cuts[i] is where piece i begins, counted from the start of the text; the last one is tentative
- * while a run of white space behind a line end goes on. */
+/* Texts on their way, one behind the other. cuts[i] is where piece i begins, counted from the start of the first; the
+ * last one is tentative while a run of white space behind a line end goes on. */
 typedef struct fe_scan {
-    const uint8_t *text, *base, *end; /* base: of the next block, with `fresh` one where a piece begins */
+    const uint8_t *text; /* where counting starts */
+    const uint8_t *base, *end; /* base: of the next block, with `fresh` one where a piece begins */
     const uint8_t *readable;          /* up to where memory may be read */
     uint32_t *cuts;
     int64_t count;
@@ -63,12 +65,16 @@ typedef struct fe_scan {
 /* The best path that this processor has, at most `path`. */
 int32_t fe_scan_path(int32_t path);
 
-/* Starts with [text, end), which is not empty and shorter than 2^31; cuts has room for FE_CUTS_ROOM. */
-void fe_scan_start(fe_scan *scan, int32_t pattern, int32_t path, const uint8_t *text, const uint8_t *end,
-                   const uint8_t *readable, uint32_t *cuts);
+/* Starts where the first text does. Places up to `readable`, the end of the last, fit 32 bits; cuts has room for
+ * FE_CUTS_ROOM. */
+void fe_scan_start(fe_scan *scan, int32_t pattern, int32_t path, const uint8_t *text, const uint8_t *readable,
+                   uint32_t *cuts);
 
-/* Finds more cuts, until there are about FE_CUTS or the text is at its end: then the last cut is the end. Returns the
- * number of pieces whose both ends are known. */
+/* Goes on with the text that begins at the last cut, where the one before it ended. It is not empty. */
+void fe_scan_next(fe_scan *scan, const uint8_t *end);
+
+/* Finds more cuts, until there are about FE_CUTS or the text is at its end: then the last cut is the end, and `done` is
+ * set. Returns the number of pieces whose both ends are known. */
 int64_t fe_scan_more(fe_scan *scan);
 
 /* Forgets the first `pieces` of them. */

@@ -32,6 +32,7 @@ static inline __attribute__((always_inline)) TARGET void classify(const uint8_t 
     const __m256i low = _mm256_loadu_si256((const void *)p), high = _mm256_loadu_si256((const void *)(p + 32));
     const __m256i a = flags_of(low), b = flags_of(high);
     m->high = bits_of(low, high, 0);
+    m->lead = m->high & bits_of(low, high, 1); /* the two highest bits set */
     m->letter = bits_of(a, b, 7) | bits_of(a, b, 6);
     m->upper = m->letter & ~bits_of(low, high, 2); /* bit 5 tells the cases apart */
     m->number = bits_of(a, b, 5);

@@ -37,6 +37,7 @@ static inline __attribute__((always_inline)) TARGET void classify(const uint8_t 
     const __m512i text = _mm512_loadu_si512(p);
     const __m512i low = _mm512_load_si512(flags_of), high = _mm512_load_si512(flags_of + 64);
     m->high = _mm512_movepi8_mask(text);
+    m->lead = _mm512_cmpge_epu8_mask(text, _mm512_set1_epi8((char)0xC0));
     const __m512i flags = _mm512_maskz_permutex2var_epi8(~m->high, low, text, high);
     m->letter = bits_of(flags, LETTER);
     m->upper = bits_of(flags, UPPER);

@@ -1,7 +1,7 @@
 /* scan_body.h: how pieces are found in 64 bytes at once; included once for each kind of processor.
  *
  * The includer defines SCAN, the function's name; TARGET, its attribute; CLASSIFY(p, m), which gives the masks of 64
- * bytes at p (high and, of ASCII, letter upper number space newline blank quote slash); and FLATTEN(out, bits, base), which
+ * bytes at p (high, lead and, of ASCII, letter upper number space newline blank quote slash); and FLATTEN(out, bits, base), which
  * writes base + i for every bit i and may write 64 numbers in all.
  *
  * A pattern matched from left to right becomes a few lines of logic on masks, since what decides whether a piece begins
@@ -28,35 +28,49 @@ INLINE uint64_t add(uint64_t a, uint64_t b, uint64_t *carry) {
     return t;
 }
 
-/* Adds what is not ASCII to the masks. */
-INLINE void classify_rest(fe_carry *c, family kind, bool threes, const uint8_t *p, const uint8_t *end, fe_masks64 *m) {
-    uint64_t of[FE_CLASS_BEYOND_ASCII + 1] = {0}, left = m->high;
-    if (c->over) {
-        m->tail = (UINT64_C(1) << c->over) - 1;
-        of[c->over_class] = m->tail;
-        left &= ~m->tail;
-        c->over = 0;
-    }
-    while (left) {
-        const uint32_t i = (uint32_t)__builtin_ctzll(left);
-        uint32_t code;
-        const uint32_t length = (uint32_t)fe_utf8_read(p + i, end, &code);
-        const uint32_t class = length > 1 ? (uint32_t)fe_class_of(code) : FE_CLASS_BEYOND_ASCII; /* no valid character */
+/* True at a character from U+5000 to U+9FFF: all of them are letters of neither case, and need no table. */
+INLINE bool is_han(const uint8_t *p, const uint8_t *end) {
+    return p[0] >= 0xE5 && p[0] <= 0xE9 && end - p >= 3 && (p[1] & 0xC0) == 0x80 && (p[2] & 0xC0) == 0x80;
+}
+
+/* Adds what is not ASCII to the masks. `tails` are the bytes that may continue a character. */
+INLINE void classify_rest(fe_carry *c, family kind, bool threes, const uint8_t *p, const uint8_t *end, uint64_t tails,
+                          fe_masks64 *m) {
+    uint64_t of[FE_CLASS_BEYOND_ASCII + 1] = {0}, run = 0;
+    uint32_t class = c->over_class; /* of `run`: neighbours are mostly of the same class, and stay in a register */
+    if (c->over) run = m->tail = (UINT64_C(1) << c->over) - 1;
+    c->over = 0;
+    for (uint64_t leads = m->high & ~tails; leads; leads &= leads - 1) {
+        const uint32_t i = (uint32_t)__builtin_ctzll(leads);
+        uint32_t here, length;
+        if (is_han(p + i, end)) {
+            here = FE_CLASS_LETTER;
+            length = 3;
+        } else {
+            uint32_t code;
+            length = (uint32_t)fe_utf8_read(p + i, end, &code);
+            here = length > 1 ? (uint32_t)fe_class_of(code) : FE_CLASS_BEYOND_ASCII; /* no valid character */
+        }
+        if (here != class) {
+            of[class] |= run;
+            run = 0;
+            class = here;
+        }
         const uint64_t bits = ((UINT64_C(1) << length) - 1) << i;
-        of[class] |= bits;
+        run |= bits;
         m->tail |= bits & (bits - 1);
-        left &= ~bits;
         if (i + length > 64) {
             c->over = i + length - 64;
             c->over_class = class;
         }
     }
+    of[class] |= run;
     m->letter |= of[FE_CLASS_UPPER] | of[FE_CLASS_LOWER] | of[FE_CLASS_LETTER];
     m->upper |= of[FE_CLASS_UPPER];
     m->both = of[FE_CLASS_LETTER];
     m->number |= of[FE_CLASS_NUMBER];
     /* A space of several bytes would be cut in its middle, and digits of several bytes be counted wrongly. */
-    m->bad = of[FE_CLASS_SPACE] | of[FE_CLASS_BEYOND_ASCII];
+    m->bad = of[FE_CLASS_SPACE] | of[FE_CLASS_BEYOND_ASCII] | (m->tail ^ tails);
     if (threes) m->bad |= of[FE_CLASS_NUMBER];
     if (kind == O200K) m->bad |= of[FE_CLASS_MARK];
 }
@@ -220,7 +234,7 @@ INLINE void load_block(const fe_scan *scan, int64_t size, fe_masks64 *m) {
         CLASSIFY(copy, m);
     }
     const uint64_t valid = (UINT64_C(1) << size) - 1;
-    m->high &= valid, m->letter &= valid, m->upper &= valid, m->number &= valid, m->newline &= valid;
+    m->high &= valid, m->lead &= valid, m->letter &= valid, m->upper &= valid, m->number &= valid, m->newline &= valid;
     m->blank &= valid, m->quote &= valid, m->slash &= valid;
     m->space |= ~valid;
 }
@@ -236,7 +250,7 @@ INLINE const uint8_t *scan_family(fe_scan *scan, family kind, bool threes, bool 
         fe_masks64 m;
         load_block(scan, size, &m);
         m.both = m.tail = m.bad = 0;
-        if (kind != SPACES && (m.high || c.over)) classify_rest(&c, kind, threes, p, scan->end, &m);
+        if (kind != SPACES && m.high) classify_rest(&c, kind, threes, p, scan->end, m.high & ~m.lead, &m);
         if (kind == O200K) m.bad |= m.upper & BACK(m.both, c.last.both, 1);
         if (m.bad) {
             slow = p + 63 - __builtin_clzll(m.bad);
@@ -272,7 +286,7 @@ INLINE const uint8_t *scan_family(fe_scan *scan, family kind, bool threes, bool 
         }
         scan->base += size;
     }
-    scan->carry = c;
+    if (!scan->done) scan->carry = c;
     return slow;
 }
 

@@ -3,56 +3,65 @@
 
 #include "scan.h"
 
+#if defined(__SSE2__) /* every x86-64 has it */
+#include <emmintrin.h>
+#endif
+
 #define SCAN fe_scan_plain
 #define TARGET
 
-/* The flags of ASCII characters, a bit each; bytes above have the last one alone. */
-enum { LETTER = 1, UPPER = 2, NUMBER = 4, SPACE = 8, NEWLINE = 16, BLANK = 32, QUOTE = 64, HIGH = 128 };
+enum { ALL = 0xFF };
 
-#define S SPACE
-#define N NEWLINE
-#define D NUMBER
-#define U (LETTER | UPPER)
-#define L LETTER
-#define FOUR(x) x, x, x, x
-#define SIXTEEN(x) FOUR(x), FOUR(x), FOUR(x), FOUR(x)
-
-static const uint8_t flags_of[256] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, S, N, S, S, N, 0, 0, SIXTEEN(0),
-    SPACE | BLANK, 0, 0, 0, 0, 0, 0, QUOTE, 0, 0, 0, 0, 0, 0, 0, 0,
-    D, D, D, D, D, D, D, D, D, D, 0, 0, 0, 0, 0, 0,
-    0, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, 0, 0, 0, 0, 0,
-    0, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, 0, 0, 0, 0, 0,
-    SIXTEEN(HIGH), SIXTEEN(HIGH), SIXTEEN(HIGH), SIXTEEN(HIGH), SIXTEEN(HIGH), SIXTEEN(HIGH), SIXTEEN(HIGH), SIXTEEN(HIGH),
-};
-
-#undef S
-#undef N
-#undef D
-#undef U
-#undef L
-
-/* Turns 8 bytes of 8 flags into 8 bytes of one flag each: a matrix of bits about its diagonal. */
-static inline uint64_t transpose(uint64_t x) {
-    uint64_t t = (x ^ x >> 7) & UINT64_C(0x00AA00AA00AA00AA);
-    x ^= t ^ t << 7;
-    t = (x ^ x >> 14) & UINT64_C(0x0000CCCC0000CCCC);
-    x ^= t ^ t << 14;
-    t = (x ^ x >> 28) & UINT64_C(0x00000000F0F0F0F0);
-    return x ^ t ^ t << 28;
+/* Bit i tells whether byte i of 64 is ALL or 0. */
+static inline uint64_t bits_of(const uint8_t *bytes) {
+    uint64_t bits = 0;
+#if defined(__SSE2__)
+    for (int i = 0; i < 64; i += 16)
+        bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_loadu_si128((const void *)(bytes + i))) << i;
+#else
+    for (int i = 0; i < 64; i += 8) {
+        uint64_t eight = 0;
+        for (int j = 0; j < 8; j++) eight |= (uint64_t)(bytes[i + j] & 1) << 8 * j; /* one load where bytes lie that way */
+        bits |= (eight * UINT64_C(0x0102040810204080) >> 56) << i;
+    }
+#endif
+    return bits;
 }
 
-static inline void classify(const uint8_t *p, fe_masks64 *m) {
-    uint64_t of[8] = {0}, slash = 0;
-    for (uint32_t i = 0; i < 64; i += 8) {
-        uint64_t flags = 0;
-        for (uint32_t j = 0; j < 8; j++) flags |= (uint64_t)flags_of[p[i + j]] << 8 * j;
-        flags = transpose(flags);
-        for (uint32_t k = 0; k < 8; k++) of[k] |= (flags >> 8 * k & 255) << i;
-        for (uint32_t j = 0; j < 8; j++) slash |= (uint64_t)(p[i + j] == '/') << (i + j);
+/* One class at a time over all 64 bytes, without branches: compilers make vectors of this. */
+#define EACH(condition)                                                                                      \
+    for (int i = 0; i < 64; i++) {                                                                           \
+        const uint8_t x = p[i];                                                                              \
+        is[i] = (condition) ? ALL : 0;                                                                       \
     }
-    *m = (fe_masks64){.letter = of[0], .upper = of[1], .number = of[2], .space = of[3], .newline = of[4]};
-    m->blank = of[5], m->quote = of[6], m->high = of[7], m->slash = slash;
+
+#define IN(x, first, last) ((uint8_t)((x) - (first)) <= (last) - (first))
+
+static inline void classify(const uint8_t *p, fe_masks64 *m) {
+    uint8_t is[64];
+    EACH(x >= 0x80)
+    m->high = bits_of(is);
+    m->lead = 0;
+    if (m->high) {
+        EACH(x >= 0xC0)
+        m->lead = bits_of(is);
+    }
+    EACH(IN((uint8_t)(x | 0x20), 'a', 'z'))
+    m->letter = bits_of(is);
+    EACH(IN(x, 'A', 'Z'))
+    m->upper = bits_of(is);
+    EACH(IN(x, '0', '9'))
+    m->number = bits_of(is);
+    EACH((x == '\n') | (x == '\r'))
+    m->newline = bits_of(is);
+    EACH(x == ' ')
+    m->blank = bits_of(is);
+    EACH(IN(x, '\t', '\r'))
+    m->space = (bits_of(is) & ~m->newline) | m->blank;
+    EACH(x == '\'')
+    m->quote = bits_of(is);
+    EACH(x == '/')
+    m->slash = bits_of(is);
 }
 
 static inline void flatten(uint32_t *out, uint64_t bits, uint32_t base) {

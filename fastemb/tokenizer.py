@@ -17,7 +17,6 @@ from ._calls.decoding import Decoder
 from ._text.core import NO_LIMIT, Core, Offsets, SpecialTokenFound, lib
 from ._text.load import load
 from ._text.regex_split import Splitter, compile_pattern
-from ._threads import get_num_threads
 from .ragged import Ragged
 
 __all__ = ["Tokenizer"]
@@ -44,7 +43,7 @@ class Tokenizer(Decoder):
     cut off, whatever ``truncation`` and ``padding`` the file has: use `Ragged.pad`.
 
     **Cost.** A text of n characters takes O(n log n) time, and the search for added tokens at worst n times the length
-    of the longest. What pieces of text became is remembered, in at most 128 MiB for one tokenizer (the environment
+    of the longest. What pieces of text became is remembered, in at most 192 MiB for one tokenizer (the environment
     variable ``FASTEMB_TOKENIZER_CACHE`` has another number of bytes; 0 remembers nothing), shared out among as many
     calls as there are threads; the ids do not depend on it. Batches are shared out among threads (see
     `set_num_threads`); ids and their order do not depend on that either. ``FASTEMB_SIMD`` is ``avx512``, ``avx2`` or
@@ -196,7 +195,7 @@ class Tokenizer(Decoder):
         """
         if type(text) is str and special == "none" and self._is_plain and max_tokens is None and not template:
             try:
-                ids = self._core.encode_plain(text.encode(), get_num_threads())
+                ids = self._core.encode_plain(text.encode())
             except UnicodeEncodeError:  # lone surrogates
                 ids = None
             if ids is not None:

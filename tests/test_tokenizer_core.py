@@ -188,7 +188,7 @@ def test_bytes_that_are_no_utf8(gpt2, llama, data):
         chars = np.array([sum(byte & 0xC0 != 0x80 for byte in text)])
         actions = bytes(len(tokenizer.special_tokens))
         desk = tokenizer._core.borrow(1)
-        done, status = tokenizer._core.encode(desk, text, chars, actions, ends, ids=ids)
+        done, status = tokenizer._core.encode(desk, core.Joined(text, chars), actions, ends, ids=ids)
         assert status == core.lib.FE_OK
         assert done.bytes == len(text)
         got = ids[: done.ids]

@@ -9,15 +9,16 @@ import numpy as np
 
 from .. import _threads
 from .._arrays import empty
-from .._text.core import NO_LIMIT, Core, Desk, fail, lib
+from .._text.core import NO_LIMIT, Apart, Core, Desk, Joined, apart, fail, lib
 from .._text.core import Ids as Ids
 from .._text.core import Offsets as Offsets
 from .._text.regex_split import Splitter
 
 # Texts are joined in blocks: one character above U+00FF widens a whole join to 2 or 4 bytes a character, so
 # joining a large batch at once costs many times its own size (docs/design/tokenizer.md).
-BLOCK_CHARS = 1 << 18
-BLOCK_TEXTS = 1024
+BLOCK_CHARS = 1 << 19
+BLOCK_TEXTS = 2048
+LONG_TEXT = 2048  # characters on average, from which on texts are not copied
 WORK_PER_CHAR = 16  # encoding a character takes about as long as moving so many bytes
 
 
@@ -53,23 +54,26 @@ def encode(job: Job, texts: Sequence[str]) -> tuple[Ids, Offsets]:
 def _encode_shared(
     job: Job, texts: Sequence[str], lengths: Offsets, cuts: list[int], offsets: Offsets, threads: int
 ) -> Ids:
-    """Encode blocks on several threads, each into an array of its own; fills the offsets and returns all ids."""
+    """Encode blocks on several threads, each behind its last one; fills the offsets and returns all ids in order."""
     todo = list(range(len(cuts) - 2, -1, -1))  # taken from the end, by whoever is free
-    done: list[Ids] = [np.empty(0, np.int32)] * len(todo)
+    sizes = np.zeros(len(todo), np.int64)
+    done: list[tuple[list[Ids], int]] = [([], 0)] * len(todo)  # whose array, and where in it
+    share = _guess(int(lengths.sum()), job, lengths.size) * 5 // (4 * threads)
 
     def work(start: int, stop: int) -> None:
         desk = job.core.borrow(threads)
+        ids, used, held = empty((share,), np.int32), 0, list[Ids]()
         while todo:
             try:
                 block = todo.pop()
             except IndexError:  # another thread was quicker
                 break
             first, last = cuts[block], cuts[block + 1]
-            room = np.empty(_guess(int(lengths[first:last].sum()), job, last - first), np.int32)
-            ids, used = _encode_block(
-                job, desk, texts[first:last], lengths[first:last], offsets[first + 1 : last + 1], room, 0, first
-            )
-            done[block] = ids[:used]
+            ends, before = offsets[first + 1 : last + 1], used
+            ids, used = _encode_block(job, desk, texts[first:last], lengths[first:last], ends, ids, used, first)
+            ends -= before
+            sizes[block], done[block] = used - before, (held, before)
+        held.append(ids)  # it may have moved
         job.core.give_back(desk)
 
     try:
@@ -77,15 +81,17 @@ def _encode_shared(
     except BaseException:
         todo.clear()
         raise
-    places = np.cumsum([0, *(part.size for part in done)])
+    places = np.zeros(sizes.size + 1, np.int64)
+    np.cumsum(sizes, out=places[1:])
     ids = empty((int(places[-1]),), np.int32)
 
     def gather(start: int, stop: int) -> None:
         for block in range(start, stop):
-            ids[places[block] : places[block + 1]] = done[block]
+            held, at = done[block]
+            ids[places[block] : places[block + 1]] = held[0][at : at + sizes[block]]
             offsets[cuts[block] + 1 : cuts[block + 1] + 1] += places[block]
 
-    _threads.run(gather, _threads.split(len(done), min(threads, len(done))))
+    _threads.run(gather, _threads.split(sizes.size, min(threads, sizes.size)))
     _learn(job, lengths, ids.size)
     return ids
 
@@ -102,11 +108,11 @@ def count(job: Job, texts: Sequence[str]) -> Offsets:
         desk = job.core.borrow(max(threads, _threads.get_num_threads()))
         for block in range(start, stop):
             first, last = cuts[block], cuts[block + 1]
-            utf8, chars = _joined(texts[first:last], lengths[first:last])
+            block_texts = _in_utf8(texts[first:last], lengths[first:last])
             ends = counts[first:last]
-            done, status = job.core.encode(desk, utf8, chars, job.actions, ends, limit=job.limit, pattern=job.pattern)
+            done, status = job.core.encode(desk, block_texts, job.actions, ends, limit=job.limit, pattern=job.pattern)
             if status != lib.FE_OK:
-                fail(status, done, first + done.texts, utf8)
+                fail(status, done, block_texts, first)
             ends[1:] -= ends[:-1].copy()
         job.core.give_back(desk)
 
@@ -118,22 +124,21 @@ def _encode_block(
     job: Job, desk: Desk, texts: Sequence[str], lengths: Offsets, ends: Offsets, ids: Ids, used: int, number: int
 ) -> tuple[Ids, int]:
     """Encode texts behind the first `used` ids; `number` is that of the first text. Returns the ids and how many."""
-    utf8, chars = _joined(texts, lengths)
+    left = _in_utf8(texts, lengths)
     while True:
         done, status = job.core.encode(
-            desk, utf8, chars, job.actions, ends, ids=ids, used=used, limit=job.limit, pattern=job.pattern
+            desk, left, job.actions, ends, ids=ids, used=used, limit=job.limit, pattern=job.pattern
         )
         used = done.ids
         if status != lib.FE_FULL:
             break
         # C stopped before the text that did not fit, and goes on there with more room.
-        utf8, chars, ends = utf8[done.bytes :], chars[done.texts :], ends[done.texts :]
-        number += done.texts
-        grown = empty((max(ids.size + ids.size // 4, used + min(len(utf8), 2 * (ids.size - used)) + 64),), np.int32)
+        left, ends, number = left.behind(done), ends[done.texts :], number + done.texts
+        grown = empty((max(ids.size + ids.size // 4, 2 * (ids.size - used) + used) + 64,), np.int32)
         grown[:used] = ids[:used]
         ids = grown
     if status != lib.FE_OK:
-        fail(status, done, number + done.texts, utf8)
+        fail(status, done, left, number)
     return ids, used
 
 
@@ -150,24 +155,28 @@ def _learn(job: Job, lengths: Offsets, ids: int) -> None:
 
 
 def _cut(lengths: Offsets) -> list[int]:
-    """Return where blocks of texts begin, and the end of the last."""
+    """Return where blocks of texts begin, and the end of the last: some blocks for each thread, if they are not small."""
     ends = np.cumsum(lengths)
+    share = int(ends[-1]) // (4 * _threads.get_num_threads()) if lengths.size else 0
+    size = min(BLOCK_CHARS, max(share, BLOCK_CHARS // 8))
     cuts = [0]
     while cuts[-1] < lengths.size:
         first = cuts[-1]
         before = int(ends[first - 1]) if first else 0
-        last = int(np.searchsorted(ends, before + BLOCK_CHARS))
+        last = int(np.searchsorted(ends, before + size))
         cuts.append(min(max(last, first + 1), first + BLOCK_TEXTS, lengths.size))
     return cuts
 
 
-def _joined(texts: Sequence[str], lengths: Offsets) -> tuple[bytes, Offsets]:
-    """Return the UTF-8 of texts, one after another, and the number of characters of each."""
+def _in_utf8(texts: Sequence[str], lengths: Offsets) -> Joined | Apart:
+    """Return texts as C reads them: short ones copied one after another, long ones where they are."""
     try:
-        return ("".join(texts) if len(texts) > 1 else texts[0]).encode(), lengths
+        if int(lengths.sum()) >= LONG_TEXT * len(texts):
+            return apart(texts)
+        return Joined("".join(texts).encode(), lengths)
     except UnicodeEncodeError:  # lone surrogates
         texts = [repaired(text) for text in texts]
-        return "".join(texts).encode(), np.fromiter(map(len, texts), np.int64, len(texts))
+        return Joined("".join(texts).encode(), np.fromiter(map(len, texts), np.int64, len(texts)))
 
 
 def repaired(text: str) -> str:
@@ -252,9 +261,10 @@ def encode_piece(job: Job, piece: bytes) -> Ids:
     # As many characters as bytes, says this: then C counts none, and takes the bytes as they are.
     sizes, ends = np.array([len(piece)]), np.empty(1, np.int64)
     room, actions = np.empty(len(piece) + 8, np.int32), bytes(len(job.actions))
-    done, status = job.core.encode(desk, piece, sizes, actions, ends, ids=room, pattern=lib.FE_PATTERN_NONE)
+    whole = Joined(piece, sizes)
+    done, status = job.core.encode(desk, whole, actions, ends, ids=room, pattern=lib.FE_PATTERN_NONE)
     if status != lib.FE_OK:
-        fail(status, done, 0, piece)
+        fail(status, done, whole, 0)
     job.core.give_back(desk)
     return room[: done.ids]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +31,9 @@ Offsets = npt.NDArray[np.int64]
 MAGIC = b"fastemb\n"  # how our own files begin
 NO_LIMIT = 2**63 - 1
 # What pieces became is remembered: in so many bytes at most for one tokenizer, shared by the calls that run at the
-# same time, each of which has a part of it for itself.
-CACHE_BYTES = 128 << 20
+# same time, each of which has a part of it for itself: one of as many as there are threads, and of four at least.
+CACHE_BYTES = 192 << 20
+LEAST_PARTS = 4
 SPARE_CACHE_BYTES = 1 << 20  # for a call that finds no part left
 DESK_IDS = 1 << 13  # one text of so many bytes is encoded without an array of its own
 
@@ -67,6 +70,60 @@ class Desk:
         self.target = ffi.from_buffer("int32_t[]", self.room, require_writable=True)
 
 
+class Joined(NamedTuple):
+    """Texts as UTF-8, one after another, and the number of characters of each."""
+
+    utf8: bytes
+    chars: Offsets
+
+    def arguments(self) -> tuple[Any, ...]:
+        """Return them as fe_encode takes them."""
+        return self.utf8, len(self.utf8), ffi.from_buffer("int64_t[]", self.chars), self.chars.size
+
+    def behind(self, done: Any) -> Joined:
+        """Return the texts that a call did not complete."""
+        return Joined(self.utf8[done.bytes :], self.chars[done.texts :])
+
+    def character(self, done: Any) -> int:
+        """Return at which character of its text a refused token stands."""
+        return len(self.utf8[done.bytes : done.place].decode())
+
+
+class Apart(NamedTuple):
+    """Texts where they are, the place and the size in bytes of the UTF-8 of each."""
+
+    texts: Sequence[str]
+    places: Offsets
+    sizes: Offsets
+
+    def arguments(self) -> tuple[Any, ...]:
+        """Return them as fe_encode_each takes them."""
+        places = ffi.cast("uint8_t **", ffi.from_buffer("int64_t[]", self.places))
+        return places, ffi.from_buffer("int64_t[]", self.sizes), self.sizes.size
+
+    def behind(self, done: Any) -> Apart:
+        """Return the texts that a call did not complete."""
+        return Apart(self.texts[done.texts :], self.places[done.texts :], self.sizes[done.texts :])
+
+    def character(self, done: Any) -> int:
+        """Return at which character of its text a refused token stands."""
+        return len(self.texts[done.texts].encode()[: done.place].decode())
+
+
+# The UTF-8 of a str where Python keeps it: at once for ASCII, made and kept with the str for others, as other tokenizers
+# have it done. A call takes longer than copying a short text, so it is for long ones.
+_utf8_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
+    ("PyUnicode_AsUTF8AndSize", ctypes.pythonapi)
+)
+
+
+def apart(texts: Sequence[str]) -> Apart:
+    """Return texts with the places of their UTF-8; UnicodeEncodeError where one has lone surrogates."""
+    sizes = np.empty(len(texts), np.int64)
+    slots = range(sizes.ctypes.data, sizes.ctypes.data + sizes.nbytes, sizes.itemsize)
+    return Apart(texts, np.fromiter(map(_utf8_of, texts, slots), np.int64, len(texts)), sizes)
+
+
 class Core:
     """A C tokenizer. It never changes, so any number of threads may use one; a call borrows a desk for itself."""
 
@@ -94,7 +151,8 @@ class Core:
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"damaged: its notes cannot be read: {error}") from None
         self._desks: list[Desk] = []  # those that no call is using; a list's pop and append are atomic
-        self._parts_left: list[int] | None = None
+        self._bytes_left = -1  # of those; not yet known
+        self._making = threading.Lock()
         self.ids_per_char = 0.28  # what texts gave last time: how much room to make for the next
 
     # ---------------------------------------------------------------- what it is made of
@@ -155,12 +213,15 @@ class Core:
 
     def _new_desk(self, threads: int) -> Desk:
         budget = cache_budget()
-        if self._parts_left is None:
-            self._parts_left = [budget // threads] * threads
-        try:
-            size, kept = self._parts_left.pop(), True
-        except IndexError:
-            size, kept = min(SPARE_CACHE_BYTES, budget), False
+        with self._making:
+            if self._bytes_left < 0:
+                self._bytes_left = budget
+            size = budget // max(threads, LEAST_PARTS)
+            kept = 0 < size <= self._bytes_left
+            if kept:
+                self._bytes_left -= size
+            else:
+                size = min(SPARE_CACHE_BYTES, budget)
         out = ffi.new("fe_cache **")
         if size == 0 or lib.fe_cache_new(size, out) != lib.FE_OK:
             return Desk(ffi.NULL, kept)  # slower, and right all the same
@@ -168,26 +229,24 @@ class Core:
 
     # ---------------------------------------------------------------- encoding and decoding
 
-    def encode_plain(self, utf8: bytes, threads: int) -> Ids | None:
+    def encode_plain(self, utf8: bytes) -> Ids | None:
         """Return the ids of one short text in which added tokens are plain text; None where it takes `encode`."""
         size = len(utf8)
-        if size >= DESK_IDS - 8:
+        if size > DESK_IDS - 8 or not self._desks:
             return None
         try:
             desk = self._desks.pop()
-        except IndexError:
-            desk = self._new_desk(threads)
+        except IndexError:  # another thread was quicker
+            return None
         count = lib.fe_encode_plain(self.handle, desk.cache, utf8, size, desk.target, DESK_IDS)
         ids = desk.room[:count].copy()
-        if desk.kept:
-            self._desks.append(desk)
+        self._desks.append(desk)
         return ids if count >= 0 else None
 
     def encode(
         self,
         desk: Desk,
-        utf8: bytes,
-        chars: Offsets,
+        texts: Joined | Apart,
         actions: bytes,
         ends: Offsets,
         *,
@@ -196,16 +255,14 @@ class Core:
         limit: int = NO_LIMIT,
         pattern: int = lib.FE_PATTERN_OWN,
     ) -> tuple[Any, int]:
-        """Call fe_encode; `chars` has the number of characters of each text."""
+        """Call fe_encode or fe_encode_each."""
         done = ffi.new("fe_done *")
-        status = lib.fe_encode(
+        encode = lib.fe_encode if isinstance(texts, Joined) else lib.fe_encode_each
+        status = encode(
             self.handle,
             desk.cache,
             pattern,
-            utf8,
-            len(utf8),
-            ffi.from_buffer("int64_t[]", chars),
-            chars.size,
+            *texts.arguments(),
             actions,
             limit,
             ffi.NULL if ids is None else ffi.from_buffer("int32_t[]", ids, require_writable=True),
@@ -248,10 +305,10 @@ class Core:
         return ends[: count[0]]
 
 
-def fail(status: int, done: Any, text: int, utf8: bytes) -> None:
-    """Raise what a status of `Core.encode` stands for; `text` is the number of the text it was at."""
+def fail(status: int, done: Any, texts: Joined | Apart, first: int) -> None:
+    """Raise what a status of `Core.encode` stands for; `first` is the number of the first of the texts."""
     if status == lib.FE_SPECIAL:
-        raise SpecialTokenFound(done.token, text, len(utf8[done.bytes : done.place].decode()))
+        raise SpecialTokenFound(done.token, first + done.texts, texts.character(done))
     _check(status)
 
 

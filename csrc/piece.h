@@ -1,0 +1,50 @@
+/* piece.h: what becomes of one piece of text, and of many one behind the other. */
+#ifndef FE_PIECE_H
+#define FE_PIECE_H
+
+#include <stdbool.h>
+
+#include "bpe.h"
+#include "cache.h"
+#include "image.h"
+
+#define FE_ENOUGH ((fe_status)99) /* inside: the text has as many ids as were asked for */
+#define FE_MARK 0x2581u           /* the lower one eighth block, which SentencePiece writes for a space */
+
+/* The state of one call of fe_encode. */
+typedef struct fe_encoder {
+    const fe_tokenizer *t;
+    fe_cache *cache;         /* or NULL */
+    int32_t pattern;
+    const uint8_t *readable; /* the end of the texts */
+    const uint8_t *actions;
+    bool any_action; /* some added token is more than its characters */
+    int32_t *ids;    /* the caller's, or NULL to count only */
+    int64_t capacity, written;
+    int64_t stop;     /* of this text no more ids are wanted once so many are written */
+    int32_t *symbols; /* of the piece being read; then what is left of them */
+    int64_t count, room;
+    bool unk_pending; /* an unknown symbol was read and waits: more of them may join it */
+    fe_match refused; /* behind FE_SPECIAL */
+    fe_scratch scratch;
+} fe_encoder;
+
+/* Writes ids, or counts them. */
+fe_status fe_write_ids(fe_encoder *e, const int32_t *ids, int64_t count);
+
+/* One piece; with `front` a space or mark that is not in the text stands before it. */
+fe_status fe_encode_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front);
+
+/* The first place at or behind p where no token reaches across; with `front`, a mark stands before p. */
+const uint8_t *fe_cut_chars(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front);
+
+/* Characters, cut wherever they can be. */
+fe_status fe_encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *end);
+
+/* Pieces that lie one behind the other: piece i is text + cuts[i] up to text + cuts[i + 1]. ends[j] is the number of
+ * pieces before the end of the j-th of `rows` rows; row_ends[j] receives the ids written until there. *rows_done counts
+ * the rows that are complete, whatever the status. */
+fe_status fe_encode_pieces(fe_encoder *e, const uint8_t *text, const uint32_t *cuts, int64_t pieces, const uint32_t *ends,
+                           int64_t rows, int64_t *row_ends, int64_t *rows_done);
+
+#endif
