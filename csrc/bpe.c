@@ -65,6 +65,7 @@ static int64_t merge_short(const fe_merges *merges, int32_t *tokens, const uint3
     int32_t pairs[FE_SHORT_PIECE];
     uint16_t next[FE_SHORT_PIECE + 1], prev[FE_SHORT_PIECE + 1];
     const int64_t room = (n + LANES - 1) / LANES * LANES;
+    if (n < 2) return n;
     for (int64_t i = 0; i < n; i++) {
         pairs[i] = i + 1 < n ? pair_at(rank[i], i) : NO_PAIR;
         next[i] = (uint16_t)(i + 1);

@@ -53,7 +53,7 @@ static fe_status encode_segment(fe_encoder *e, const uint8_t *p, const uint8_t *
         if (status != FE_OK || next == end) return status;
         p = next;
     }
-    if (e->pattern == FE_PATTERN_NONE && !(flags & FE_BYTE_LEVEL)) return fe_encode_stretch(e, p, end);
+    if (e->pattern == FE_PATTERN_NONE && !(flags & FE_BYTE_LEVEL)) return fe_encode_stretch(e, p, end, true);
     return encode_scanned(e, p, end);
 }
 

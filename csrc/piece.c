@@ -178,7 +178,6 @@ static fe_status encode_new(fe_encoder *e, const uint8_t *p, const uint8_t *end,
 fe_status fe_encode_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front) {
     const uint64_t hash = is_kept_long(e, (uint64_t)(end - p), front) ? fe_hash(p, (uint64_t)(end - p)) : 0;
     if (!e->cache || end - p > FE_KEY_BYTES) return encode_new(e, p, end, front, NULL, hash);
-    if (fe_cache_is_full(e->cache)) fe_cache_grow(e->cache);
     const fe_key key = fe_key_of(p, (uint64_t)(end - p), front, e->readable);
     const fe_entry *const known = fe_bucket_find(fe_bucket_of(e->cache, key), key.low, key.high);
     return known ? fe_write_ids(e, known->ids, fe_entry_count(known)) : encode_new(e, p, end, front, &key, hash);
@@ -210,10 +209,11 @@ const uint8_t *fe_cut_chars(const fe_tokenizer *t, const uint8_t *p, const uint8
     return end;
 }
 
-fe_status fe_encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
+fe_status fe_encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool grows) {
     fe_status status = FE_OK;
     for (const uint8_t *next; p < end && status == FE_OK; p = next) {
         next = fe_cut_chars(e->t, p, end, false);
+        if (grows && e->cache && fe_cache_is_full(e->cache)) fe_cache_grow(e->cache);
         status = fe_encode_piece(e, p, next, false);
     }
     return status;
@@ -260,7 +260,7 @@ static void ask(const fe_encoder *e, batch *b, const uint8_t *text, const uint32
 /* A piece that the first table did not know. */
 static fe_status encode_other(fe_encoder *e, const uint8_t *p, const uint8_t *end, fe_key key) {
     if (key.high == LONG_KEY)
-        return e->t->flags & FE_BYTE_LEVEL ? encode_new(e, p, end, false, NULL, key.low) : fe_encode_stretch(e, p, end);
+        return e->t->flags & FE_BYTE_LEVEL ? encode_new(e, p, end, false, NULL, key.low) : fe_encode_stretch(e, p, end, false);
     return encode_new(e, p, end, false, &key, fe_hash(p, (uint64_t)(end - p)));
 }
 
@@ -294,7 +294,7 @@ static fe_status answer_slowly(fe_encoder *e, const uint8_t *text, const uint32_
     fe_status status = FE_OK;
     for (int64_t i = first; i < last && status == FE_OK; i++) {
         const uint8_t *const p = text + cuts[i], *const end = text + cuts[i + 1];
-        status = e->t->flags & FE_BYTE_LEVEL ? encode_new(e, p, end, false, NULL, 0) : fe_encode_stretch(e, p, end);
+        status = e->t->flags & FE_BYTE_LEVEL ? encode_new(e, p, end, false, NULL, 0) : fe_encode_stretch(e, p, end, false);
     }
     return status;
 }

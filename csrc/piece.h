@@ -38,8 +38,8 @@ fe_status fe_encode_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, b
 /* The first place at or behind p where no token reaches across; with `front`, a mark stands before p. */
 const uint8_t *fe_cut_chars(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front);
 
-/* Characters, cut wherever they can be. */
-fe_status fe_encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *end);
+/* Characters, cut wherever they can be. The cache may grow meanwhile only if nobody holds places in it. */
+fe_status fe_encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool grows);
 
 /* Pieces that lie one behind the other: piece i is text + cuts[i] up to text + cuts[i + 1]. ends[j] is the number of
  * pieces before the end of the j-th of `rows` rows; row_ends[j] receives the ids written until there. *rows_done counts

@@ -155,7 +155,7 @@ def _learn(job: Job, lengths: Offsets, ids: int) -> None:
 
 
 def _cut(lengths: Offsets) -> list[int]:
-    """Return where blocks of texts begin, and the end of the last: some blocks for each thread, if they are not small."""
+    """Return where blocks of texts begin, and the end of the last: some for each thread, if they are not small."""
     ends = np.cumsum(lengths)
     share = int(ends[-1]) // (4 * _threads.get_num_threads()) if lengths.size else 0
     size = min(BLOCK_CHARS, max(share, BLOCK_CHARS // 8))

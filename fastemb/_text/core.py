@@ -110,8 +110,8 @@ class Apart(NamedTuple):
         return len(self.texts[done.texts].encode()[: done.place].decode())
 
 
-# The UTF-8 of a str where Python keeps it: at once for ASCII, made and kept with the str for others, as other tokenizers
-# have it done. A call takes longer than copying a short text, so it is for long ones.
+# The UTF-8 of a str where Python keeps it: at once for ASCII, made and kept with the str for others, as other
+# tokenizers have it done. A call takes longer than copying a short text, so it is for long ones.
 _utf8_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
     ("PyUnicode_AsUTF8AndSize", ctypes.pythonapi)
 )
