@@ -32,7 +32,7 @@ static fe_status scratch_reserve(fe_scratch *scratch, int64_t n) {
 }
 
 static uint32_t rank_of(const fe_merges *merges, int32_t left, int32_t right) {
-    return fe_pair_rank(merges->slots, merges->shift, left, right);
+    return fe_pair_rank(merges, left, right);
 }
 
 static int32_t made_by(const fe_merges *merges, uint32_t rank) {

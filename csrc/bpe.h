@@ -18,6 +18,7 @@ enum {
  * both whether a pair merges and when. Open addressing, at most half full. */
 typedef struct fe_merges {
     const uint64_t *slots;
+    const uint64_t *filter;    /* FE_FILTER_BITS for each slot: where none is set, no pair with that hash merges */
     uint32_t shift;            /* 64 - log2 of the number of slots */
     const uint32_t *result;    /* the token by rank; NULL: the rank is the token */
     const int32_t *byte_token; /* 256; -1 where a byte is no symbol */
@@ -41,16 +42,19 @@ static inline uint64_t fe_pair_key(int32_t left, int32_t right) {
     return (uint64_t)(uint32_t)left << FE_TOKEN_BITS | (uint32_t)right;
 }
 
-/* The first slot of a pair: the high bits of a product by a large odd number. */
-static inline uint64_t fe_pair_slot(uint64_t key, uint32_t shift) {
-    return ((key ^ key >> 17) * UINT64_C(0x9E3779B97F4A7C15)) >> shift;
-}
+/* The hash of a pair. Its high bits are the first slot, and with two more the bit of the filter: most pairs that are
+ * asked for do not merge, and of those the filter, which stays in the second cache level, lets a tenth through. */
+static inline uint64_t fe_pair_hash(uint64_t key) { return (key ^ key >> 17) * UINT64_C(0x9E3779B97F4A7C15); }
+
+enum { FE_FILTER_LOG = 2, FE_FILTER_BITS = 1 << FE_FILTER_LOG };
 
 /* The rank at which left and right merge, or FE_NO_RANK. */
-static inline uint32_t fe_pair_rank(const uint64_t *slots, uint32_t shift, int32_t left, int32_t right) {
-    const uint64_t key = fe_pair_key(left, right), mask = (UINT64_C(1) << (64 - shift)) - 1;
-    for (uint64_t i = fe_pair_slot(key, shift);; i = (i + 1) & mask) {
-        const uint64_t slot = slots[i];
+static inline uint32_t fe_pair_rank(const fe_merges *merges, int32_t left, int32_t right) {
+    const uint64_t key = fe_pair_key(left, right), hash = fe_pair_hash(key);
+    const uint64_t bit = hash >> (merges->shift - FE_FILTER_LOG), mask = (UINT64_C(1) << (64 - merges->shift)) - 1;
+    if (!(merges->filter[bit / 64] >> bit % 64 & 1)) return FE_NO_RANK;
+    for (uint64_t i = hash >> merges->shift;; i = (i + 1) & mask) {
+        const uint64_t slot = merges->slots[i];
         if (slot >> FE_RANK_BITS == key) return (uint32_t)slot & FE_MAX_MERGES;
         if (slot == FE_EMPTY_SLOT) return FE_NO_RANK;
     }

@@ -14,7 +14,7 @@ typedef struct builder {
     uint64_t *lookup;
     uint64_t lookup_slots;
     uint32_t *offsets; /* of the tokens' bytes, in 32 bits */
-    uint64_t *pairs;
+    uint64_t *pairs, *filter;
     uint64_t pair_slots, pair_count;
     fe_node *early, *late;
     int64_t early_count, late_count;
@@ -28,6 +28,7 @@ static void clear(builder *b) {
     free(b->lookup);
     free(b->offsets);
     free(b->pairs);
+    free(b->filter);
     free(b->early);
     free(b->late);
     free(b->cut_pairs);
@@ -137,35 +138,39 @@ static fe_status sort_ids(builder *b) {
 
 /* ------------------------------------------------------------------ merges */
 
-static void put_pair(uint64_t *slots, uint32_t shift, int32_t left, int32_t right, uint64_t rank) {
-    const uint64_t key = fe_pair_key(left, right), mask = (UINT64_C(1) << (64 - shift)) - 1;
-    uint64_t i = fe_pair_slot(key, shift);
-    while (slots[i] != FE_EMPTY_SLOT && slots[i] >> FE_RANK_BITS != key) i = (i + 1) & mask;
-    slots[i] = key << FE_RANK_BITS | rank; /* a pair listed twice: the last place counts */
+static fe_merges merges_of(const builder *b, const uint32_t *byte_ranks) {
+    return (fe_merges){b->pairs, b->filter, 64 - log2_of(b->pair_slots), NULL, b->model->byte_tokens, byte_ranks};
+}
+
+static void put_pair(builder *b, uint64_t key, uint64_t rank) {
+    const uint64_t hash = fe_pair_hash(key), mask = b->pair_slots - 1;
+    const uint32_t shift = 64 - log2_of(b->pair_slots);
+    const uint64_t bit = hash >> (shift - FE_FILTER_LOG);
+    uint64_t i = hash >> shift;
+    while (b->pairs[i] != FE_EMPTY_SLOT && b->pairs[i] >> FE_RANK_BITS != key) i = (i + 1) & mask;
+    b->pairs[i] = key << FE_RANK_BITS | rank; /* a pair listed twice: the last place counts */
+    b->filter[bit / 64] |= UINT64_C(1) << bit % 64;
 }
 
 static fe_status reserve_pairs(builder *b, uint64_t count) {
     if (b->pairs && 2 * count <= b->pair_slots) return FE_OK;
-    const uint64_t slots = power_above(2 * count + 1);
-    uint64_t *const grown = malloc(slots * sizeof *grown);
-    if (!grown) return FE_NO_MEMORY;
-    memset(grown, 0xFF, slots * sizeof *grown); /* FE_EMPTY_SLOT */
-    for (uint64_t i = 0; i < b->pair_slots; i++) {
-        const uint64_t slot = b->pairs[i];
-        if (slot == FE_EMPTY_SLOT) continue;
-        const uint64_t key = slot >> FE_RANK_BITS;
-        put_pair(grown, 64 - log2_of(slots), (int32_t)(key >> FE_TOKEN_BITS), (int32_t)(key & FE_MAX_TOKENS),
-                 slot & FE_MAX_MERGES);
+    const builder old = *b;
+    b->pair_slots = power_above(2 * count + 1);
+    b->pairs = malloc(b->pair_slots * sizeof *b->pairs);
+    b->filter = calloc(b->pair_slots / 64 * FE_FILTER_BITS + 1, sizeof *b->filter);
+    if (b->pairs && b->filter) {
+        memset(b->pairs, 0xFF, b->pair_slots * sizeof *b->pairs); /* FE_EMPTY_SLOT */
+        for (uint64_t i = 0; i < old.pair_slots; i++)
+            if (old.pairs[i] != FE_EMPTY_SLOT) put_pair(b, old.pairs[i] >> FE_RANK_BITS, old.pairs[i] & FE_MAX_MERGES);
     }
-    free(b->pairs);
-    b->pairs = grown;
-    b->pair_slots = slots;
-    return FE_OK;
+    free(old.pairs);
+    free(old.filter);
+    return b->pairs && b->filter ? FE_OK : FE_NO_MEMORY;
 }
 
 static fe_status add_pair(builder *b, int32_t left, int32_t right, int64_t rank) {
     const fe_status status = reserve_pairs(b, ++b->pair_count);
-    if (status == FE_OK) put_pair(b->pairs, 64 - log2_of(b->pair_slots), left, right, (uint64_t)rank);
+    if (status == FE_OK) put_pair(b, fe_pair_key(left, right), (uint64_t)rank);
     return status;
 }
 
@@ -203,7 +208,7 @@ static fe_status derive_pairs(builder *b, uint32_t *byte_ranks) {
             status = add_pair(b, m->byte_tokens[bytes[0]], m->byte_tokens[bytes[1]], token);
             continue;
         }
-        const fe_merges merges = {b->pairs, 64 - log2_of(b->pair_slots), NULL, m->byte_tokens, byte_ranks};
+        const fe_merges merges = merges_of(b, byte_ranks);
         int64_t n = size;
         status = fe_merge_bytes(&merges, bytes, b->symbols, &n, &b->scratch);
         if (status != FE_OK) break;
@@ -216,13 +221,13 @@ static fe_status take_pairs(builder *b, uint32_t *byte_ranks) {
     const fe_model *const m = b->model;
     fe_status status = reserve_pairs(b, (uint64_t)m->merges + 1);
     if (status != FE_OK) return status;
-    const uint32_t shift = 64 - log2_of(b->pair_slots);
-    for (int64_t i = 0; i < m->merges; i++) put_pair(b->pairs, shift, m->merge_left[i], m->merge_right[i], (uint64_t)i);
+    for (int64_t i = 0; i < m->merges; i++) put_pair(b, fe_pair_key(m->merge_left[i], m->merge_right[i]), (uint64_t)i);
+    const fe_merges merges = merges_of(b, byte_ranks);
     if (!(m->flags & FE_BYTE_LEVEL)) return FE_OK;
     for (int32_t a = 0; a < 256; a++)
         for (int32_t c = 0; c < 256; c++)
             if (m->byte_tokens[a] >= 0 && m->byte_tokens[c] >= 0)
-                byte_ranks[a << 8 | c] = fe_pair_rank(b->pairs, shift, m->byte_tokens[a], m->byte_tokens[c]);
+                byte_ranks[a << 8 | c] = fe_pair_rank(&merges, m->byte_tokens[a], m->byte_tokens[c]);
     return FE_OK;
 }
 
@@ -318,6 +323,7 @@ static void size_sections(const builder *b, uint64_t pages, uint64_t *length) {
     length[FE_S_TOKEN_IDS] = length[FE_S_SORTED_IDS] = length[FE_S_SORTED_TOKENS] = 4 * tokens;
     length[FE_S_LOOKUP] = 8 * b->lookup_slots;
     length[FE_S_PAIRS] = 8 * b->pair_slots;
+    length[FE_S_FILTER] = b->pair_slots / 8 * FE_FILTER_BITS;
     length[FE_S_RESULT] = m->flags & FE_RANKED ? 0 : 4 * (uint64_t)m->merges;
     length[FE_S_BYTE_TOKENS] = 4 * 256;
     length[FE_S_BYTE_RANKS] = bytes ? 4 * 65536 : 0;
@@ -376,6 +382,7 @@ static fe_status assemble(const builder *b, const uint32_t *byte_ranks, uint8_t 
     for (int64_t i = 0; i < m->tokens; i++) sorted[i] = m->token_ids[b->order[i]];
     put(image, FE_S_LOOKUP, b->lookup);
     put(image, FE_S_PAIRS, b->pairs);
+    put(image, FE_S_FILTER, b->filter);
     put(image, FE_S_RESULT, m->merge_result);
     put(image, FE_S_BYTE_TOKENS, m->byte_tokens);
     put(image, FE_S_BYTE_RANKS, byte_ranks);

@@ -195,6 +195,12 @@ int64_t fe_find(const fe_tokenizer *tokenizer, const uint8_t *bytes, int64_t siz
 fe_status fe_ranks_read(const uint8_t *text, int64_t size, uint8_t *bytes, int64_t *offsets, int32_t *ranks,
                         int64_t capacity, int64_t *count, int64_t *bad_line);
 
+/* Reads a merge list: `merges_count` lines of two names and a space between them, where names are the `count` lines of
+ * `names`. left, right and result receive the numbers of the two names and of what they are together. FE_BAD_FILE: some
+ * line is none, or has a name that there is not. */
+fe_status fe_merges_read(const uint8_t *names, int64_t size, int64_t count, const uint8_t *merges, int64_t merges_size,
+                         int64_t merges_count, int32_t *left, int32_t *right, int32_t *result);
+
 /* The pieces of one text, for tests: ends[i] receives the byte at which piece i ends. */
 fe_status fe_split(int32_t pattern, int32_t path, const uint8_t *utf8, int64_t size, int64_t *ends, int64_t capacity,
                    int64_t *count);

@@ -39,6 +39,7 @@ void fe_attach(fe_tokenizer *t, const fe_header *image) {
     t->lookup = fe_section_of(image, FE_S_LOOKUP);
     t->lookup_mask = image->length[FE_S_LOOKUP] / sizeof *t->lookup - 1;
     t->merges.slots = fe_section_of(image, FE_S_PAIRS);
+    t->merges.filter = fe_section_of(image, FE_S_FILTER);
     t->merges.shift = 64;
     for (uint64_t slots = image->length[FE_S_PAIRS] / sizeof(uint64_t); slots >>= 1;) t->merges.shift--;
     t->merges.result = image->flags & FE_RANKED ? NULL : fe_section_of(image, FE_S_RESULT);
@@ -70,7 +71,7 @@ static bool lengths_valid(const fe_header *h) {
     return n[FE_S_TOKEN_OFFSETS] == 4 * (h->tokens + 1) && n[FE_S_TOKEN_BYTES] <= UINT32_MAX &&
            n[FE_S_TOKEN_IDS] == 4 * h->tokens && n[FE_S_SORTED_IDS] == 4 * h->tokens &&
            n[FE_S_SORTED_TOKENS] == 4 * h->tokens && (bytes ? is_table(n[FE_S_LOOKUP]) : n[FE_S_LOOKUP] == 0) &&
-           is_table(n[FE_S_PAIRS]) && n[FE_S_RESULT] == (h->flags & FE_RANKED ? 0 : 4 * h->ranks) &&
+           is_table(n[FE_S_PAIRS]) && n[FE_S_FILTER] == n[FE_S_PAIRS] / 64 * FE_FILTER_BITS && n[FE_S_RESULT] == (h->flags & FE_RANKED ? 0 : 4 * h->ranks) &&
            n[FE_S_BYTE_TOKENS] == 4 * 256 && n[FE_S_BYTE_RANKS] == (bytes ? 4 * 65536 : 0) &&
            n[FE_S_CHAR_PAGES] == (bytes ? 0 : 4 * FE_PAGES) && n[FE_S_CHAR_TOKENS] % (4 * FE_PAGE) == 0 &&
            n[FE_S_CUT_PAIRS] == (bytes ? 0 : 8 * FE_PAIR_WORDS) && n[FE_S_CUT_ASCII] == (bytes ? 0 : 8 * 2 * 128) &&

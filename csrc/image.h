@@ -25,6 +25,7 @@ enum fe_section {
     FE_S_SORTED_TOKENS, /* int32: the tokens of the sorted ids */
     FE_S_LOOKUP,        /* uint64: half a hash << 32 | token + 1, 0 where empty; byte level only */
     FE_S_PAIRS,         /* uint64: fe_merges.slots */
+    FE_S_FILTER,        /* uint64: fe_merges.filter, FE_FILTER_BITS for each slot */
     FE_S_RESULT,        /* uint32: fe_merges.result; empty with FE_RANKED */
     FE_S_BYTE_TOKENS,   /* int32, 256 */
     FE_S_BYTE_RANKS,    /* uint32, 65536; byte level only */

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .core import lib
+from .core import ffi, lib
 from .vocabulary import (
     BYTE_CHARS,
     CHAR_BYTES,
@@ -69,6 +69,8 @@ class BpeModel:
         extra = list({token.id: token for token in extra}.values())
         spellings = names + [token.content for token in extra]
         token_bytes, offsets = self._token_bytes(spellings)
+        # At byte level names follow from bytes, unless one holds a character by which no byte is written.
+        implied = self.byte_chars and CHAR_BYTES.keys() >= set("".join(spellings))
         ids = np.fromiter(chain(self.vocab.values(), (token.id for token in extra)), np.int32, len(spellings))
         numbers, pairs = self.numbers, None if self.byte_level else self.inner_pairs()
         chars = [] if self.byte_level else [token for token in names if len(token) == 1]
@@ -90,7 +92,7 @@ class BpeModel:
             token_ids=ids,
             vocab=len(names),
             byte_tokens=np.array([numbers.get(name, -1) for name in byte_names], np.int32),
-            notes=Notes(self.added, self.before, self.after, self.joined_by, self.strip_start, spellings),
+            notes=Notes(self.added, self.before, self.after, self.joined_by, self.strip_start, None if implied else spellings),
             pattern=self.pattern,
             unk=-1 if self.unk_token is None else numbers[self.unk_token],
             merges=self.merges,
@@ -205,6 +207,9 @@ def read_merges(merges: Any, vocab: dict[str, int]) -> Merges:
     """Return the merges as token numbers, from either form the format has: ``"a b"`` or ``["a", "b"]``."""
     if not isinstance(merges, list):
         raise DamagedVocabularyError("its merges are missing")
+    found = _read_lines(merges, vocab)
+    if found is not None:
+        return found
     # Each step is one pass at C speed, and no list a merge is made: a file has some hundred thousand of them.
     kinds = {*map(type, merges)}
     if kinds == {str}:
@@ -227,6 +232,24 @@ def read_merges(merges: Any, vocab: dict[str, int]) -> Merges:
         raise DamagedVocabularyError(
             f"merge {rank}, {merges[rank]!r}, needs {missing!r}, which is not in the vocabulary"
         ) from None
+
+
+def _read_lines(merges: list[Any], vocab: dict[str, int]) -> Merges | None:
+    """Return the merges by the C reader; None if it takes the long way: to read others, or to say what is wrong."""
+    try:
+        lines, names = "\n".join(merges), "\n".join(vocab)
+    except TypeError:
+        return None
+    if not merges or lines.count("\n") >= len(merges) or names.count("\n") >= len(vocab):
+        return None  # a line end inside a token
+    found = Merges(*(np.empty(len(merges), np.int32) for _ in range(3)))
+    try:
+        text, known = lines.encode(), names.encode()
+    except UnicodeEncodeError:
+        return None
+    targets = [ffi.from_buffer("int32_t[]", part, require_writable=True) for part in found]
+    status = lib.fe_merges_read(known, len(known), len(vocab), text, len(text), len(merges), *targets)
+    return found if status == lib.FE_OK else None
 
 
 def _is_pair(merge: str | list[Any]) -> bool:

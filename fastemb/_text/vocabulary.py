@@ -74,7 +74,7 @@ class Notes:
 
     def to_bytes(self) -> bytes:
         """Return them as JSON; the names, which may be many, behind a NUL, to be read when they are asked for."""
-        names = b"" if self.names is None else json.dumps(self.names, ensure_ascii=False).encode()
+        names = b"" if self.names is None else _names_to_bytes(self.names)
         return json.dumps(asdict(replace(self, names=None)), ensure_ascii=False).encode() + b"\0" + names
 
     @classmethod
@@ -87,7 +87,17 @@ class Notes:
 def names_in(notes: bytes) -> list[str] | None:
     """Return the names in what `Notes.to_bytes` gave."""
     names = notes.partition(b"\0")[2]
+    if names.startswith(b"\n"):
+        return names[1:].decode().split("\n")
     return json.loads(names) if names else None
+
+
+def _names_to_bytes(names: list[str]) -> bytes:
+    """Return names as lines behind an empty one, which is quickly done; as JSON where one holds a line end itself."""
+    lines = "\n".join(names)
+    if lines.count("\n") != len(names) - 1:
+        return json.dumps(names, ensure_ascii=False).encode()
+    return b"\n" + lines.encode()
 
 
 @dataclass(frozen=True)
