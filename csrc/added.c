@@ -71,7 +71,8 @@ static const uint8_t *find_start(const fe_added *added, const uint8_t *p, const 
     return p < end ? p : NULL;
 }
 
-bool fe_added_find(const fe_added *added, const uint8_t *p, const uint8_t *end, const uint8_t *actions, fe_match *match) {
+bool fe_added_find(const fe_added *added, const uint8_t *p, const uint8_t *end, const uint8_t *actions,
+                   fe_match *match) {
     if (added->count <= 1) return false;
     for (; (p = find_start(added, p, end)); p++) {
         bool found = false;

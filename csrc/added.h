@@ -40,6 +40,7 @@ void fe_added_attach(fe_added *added, const fe_node *nodes, int64_t count);
 
 /* True and the match where a token stands in [p, end): the leftmost one, the longest among those. With `actions` only
  * tokens whose action is not FE_TOKEN_PLAIN are looked for. */
-bool fe_added_find(const fe_added *added, const uint8_t *p, const uint8_t *end, const uint8_t *actions, fe_match *match);
+bool fe_added_find(const fe_added *added, const uint8_t *p, const uint8_t *end, const uint8_t *actions,
+                   fe_match *match);
 
 #endif

@@ -1,8 +1,8 @@
 /* bpe.c: byte pair encoding of one piece.
  *
  * Two loops give the same answer. Short pieces, nearly all there are, are scanned for the lowest rank after every
- * merge: quadratic, but over few numbers, many at once, in the first cache level. Longer ones keep their pairs in a heap,
- * so a megabyte without a space is still O(n log n).
+ * merge: quadratic, but over few numbers, many at once, in the first cache level. Longer ones keep their pairs in a
+ * heap, so a megabyte without a space is still O(n log n).
  */
 #include "bpe.h"
 
@@ -168,7 +168,8 @@ fe_status fe_merge(const fe_merges *merges, int32_t *tokens, int64_t *n, fe_scra
     return FE_OK;
 }
 
-fe_status fe_merge_bytes(const fe_merges *merges, const uint8_t *bytes, int32_t *tokens, int64_t *n, fe_scratch *scratch) {
+fe_status fe_merge_bytes(const fe_merges *merges, const uint8_t *bytes, int32_t *tokens, int64_t *n,
+                         fe_scratch *scratch) {
     uint32_t few[FE_SHORT_PIECE + 1], *rank = few;
     if (*n >= INT32_MAX) return FE_TOO_LONG;
     if (*n > FE_SHORT_PIECE) {

@@ -65,6 +65,7 @@ static inline uint32_t fe_pair_rank(const fe_merges *merges, int32_t left, int32
 fe_status fe_merge(const fe_merges *merges, int32_t *tokens, int64_t *n, fe_scratch *scratch);
 
 /* The same for a piece of n bytes, all of which are symbols; tokens has room for n. */
-fe_status fe_merge_bytes(const fe_merges *merges, const uint8_t *bytes, int32_t *tokens, int64_t *n, fe_scratch *scratch);
+fe_status fe_merge_bytes(const fe_merges *merges, const uint8_t *bytes, int32_t *tokens, int64_t *n,
+                         fe_scratch *scratch);
 
 #endif

@@ -352,7 +352,7 @@ static void fill_characters(const builder *b, uint8_t *image, int64_t pages) {
     fill_pages(m, of, tokens, pages);
     put(image, FE_S_CUT_PAIRS, b->cut_pairs);
     const chars c = {of, tokens, b->cut_pairs, m->flags, all};
-    fill_ascii_cuts(&c, (uint64_t(*)[2])(void *)(image + h->at[FE_S_CUT_ASCII]));
+    fill_ascii_cuts(&c, (uint64_t (*)[2])(void *)(image + h->at[FE_S_CUT_ASCII]));
     h->all_solid = all;
     h->space_cuts = mark_starts_words(m, all);
 }

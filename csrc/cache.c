@@ -2,9 +2,9 @@
  *
  * They start small, since a table that is never touched twice is only page faults, and double while new pieces
  * come. A new piece takes the first place of its bucket, the one that was there the second, and what was in the second
- * goes to the second table, from where it comes back when it is met again: so what is common is found at once, and three
- * words of one bucket are not merged again and again. At the limit what was in the second place is forgotten, and the
- * arena is emptied when it is full. So memory is bounded whatever the text.
+ * goes to the second table, from where it comes back when it is met again: so what is common is found at once, and
+ * three words of one bucket are not merged again and again. At the limit what was in the second place is forgotten, and
+ * the arena is emptied when it is full. So memory is bounded whatever the text.
  */
 #ifdef __linux__
 #define _DEFAULT_SOURCE /* mmap, madvise */
@@ -28,12 +28,13 @@ enum { FIRST_BUCKETS = 1 << 9, FIRST_ARENA = 1 << 14, FIRST_SLOTS = 1 << 10, HUG
 #define BITS(n) ((n) >= 8 ? UINT64_MAX : (UINT64_C(1) << 8 * ((n) & 7)) - 1)
 #define LOW(n) BITS(n)
 #define HIGH(n) ((n) <= 8 ? 0 : BITS((n) - 8))
-#define SIXTEEN(F) {F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8), F(9), F(10), F(11), F(12), F(13), F(14), F(15)}
+#define SIXTEEN(F) \
+    {F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8), F(9), F(10), F(11), F(12), F(13), F(14), F(15)}
 
 const fe_key_masks fe_masks = {SIXTEEN(LOW), SIXTEEN(HIGH)};
 
-/* Zeros, aligned to a cache line; to be freed by free_buckets. Large tables are mapped, in huge pages: random probes into
- * small ones would miss the translations of their addresses as well. Fresh pages are zeros already. */
+/* Zeros, aligned to a cache line; to be freed by free_buckets. Large tables are mapped, in huge pages: random probes
+ * into small ones would miss the translations of their addresses as well. Fresh pages are zeros already. */
 static fe_bucket *new_buckets(uint64_t count) {
     const size_t bytes = count * sizeof(fe_bucket);
 #ifdef FE_HUGE_PAGES
@@ -140,9 +141,9 @@ void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count
 
 void fe_cache_grow(fe_cache *cache) {
     const uint64_t count = bucket_count(cache);
-    /* Half of the limit at most: while it grows, old and new exist side by side. */
+    /* A third of the limit at most: while it grows, old and new exist side by side. */
     fe_bucket *buckets = NULL;
-    if (4 * count * sizeof(fe_bucket) <= cache->limit) buckets = new_buckets(2 * count);
+    if (6 * count * sizeof(fe_bucket) <= cache->limit) buckets = new_buckets(2 * count);
     if (!buckets) { /* as large as it may become: old pieces give way to new ones */
         cache->room = FE_NO_ROOM;
         return;
@@ -175,7 +176,8 @@ static int32_t *ids_of(fe_record *record) {
     return (int32_t *)(void *)((uint8_t *)(record + 1) + (record->length + 3) / 4 * 4);
 }
 
-const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, int64_t *count) {
+const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash,
+                                  int64_t *count) {
     for (uint64_t i = hash & cache->slot_mask; cache->slots[i]; i = (i + 1) & cache->slot_mask) {
         fe_record *const record = record_at(cache, cache->slots[i]);
         if (record->hash != hash || record->length != length || memcmp(record + 1, p, length) != 0) continue;
@@ -217,7 +219,8 @@ static void forget_long(fe_cache *cache) {
     cache->records = cache->arena_used = 0;
 }
 
-void fe_cache_put_long(fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, const int32_t *ids, int64_t count) {
+void fe_cache_put_long(fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, const int32_t *ids,
+                       int64_t count) {
     const uint64_t size = record_size(length, (uint64_t)count);
     if (2 * size > cache->arena_size && !grow_arena(cache)) return;
     while (cache->arena_used + size > cache->arena_size)

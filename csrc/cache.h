@@ -44,7 +44,7 @@ struct fe_cache {
     fe_bucket *buckets;
     uint64_t span;       /* bytes that they take, a power of two, less one bucket: a mask for places among them */
     uint64_t puts, room; /* pieces put in since it last grew; at `room` it grows, if it may */
-    uint32_t *slots;     /* of longer pieces: place of the record in the arena / 4 + 1, 0 where empty */
+    uint32_t *slots;     /* of longer pieces: place of the record in the arena / 8 + 1, 0 where empty */
     uint64_t slot_mask, records;
     uint8_t *arena;
     uint64_t arena_used, arena_size;
@@ -111,13 +111,13 @@ static inline const fe_entry *fe_bucket_find(const fe_bucket *bucket, uint64_t l
     const fe_entry *const e = bucket->entries;
     const bool first = ((e[0].key.low ^ low) | (e[0].key.high ^ high) << 3) == 0;
     const bool second = ((e[1].key.low ^ low) | (e[1].key.high ^ high) << 3) == 0;
-    return first | second ? &e[second] : NULL;
+    return (first | second) ? &e[second] : NULL;
 }
 
 static inline int64_t fe_entry_count(const fe_entry *entry) { return (int64_t)(entry->key.high >> FE_COUNT_SHIFT); }
 
-/* Puts a piece into the first table, one that was not known or comes back from the second (`again`); it has at least one
- * id and at most FE_CACHED_IDS. Buckets stay where they are. */
+/* Puts a piece into the first table, one that was not known or comes back from the second (`again`); it has at least
+ * one id and at most FE_CACHED_IDS. Buckets stay where they are. */
 void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count, bool again);
 
 /* Grows the first table if it has become too full, as far as the limit allows. Buckets move. */
@@ -126,7 +126,8 @@ void fe_cache_grow(fe_cache *cache);
 static inline bool fe_cache_is_full(const fe_cache *cache) { return cache->puts > cache->room; }
 
 /* The ids of a longer piece and their number; NULL where it is not known. They stay until the next put. */
-const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, int64_t *count);
+const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash,
+                                  int64_t *count);
 
 /* Fetches what fe_cache_find_long will look at first. */
 static inline void fe_cache_prefetch_long(const fe_cache *cache, uint64_t hash) {
@@ -137,7 +138,9 @@ static inline void fe_cache_prefetch_long(const fe_cache *cache, uint64_t hash) 
     __builtin_prefetch(record + 64);
 }
 
-/* Remembers the ids of a longer piece that was not known. When the arena is full and may not grow, all are forgotten. */
-void fe_cache_put_long(fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, const int32_t *ids, int64_t count);
+/* Remembers the ids of a longer piece that was not known. When the arena is full and may not grow, all are forgotten.
+ */
+void fe_cache_put_long(fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, const int32_t *ids,
+                       int64_t count);
 
 #endif

@@ -8,14 +8,14 @@
 #include "utf8.h"
 
 enum fe_class {
-    FE_CLASS_OTHER = 0,  /* Cc Cf Cs Co Cn, but no white space */
-    FE_CLASS_SYMBOL = 1, /* P* S*, and every byte that is not part of valid UTF-8: U+FFFD is So */
-    FE_CLASS_MARK = 2,   /* M* */
-    FE_CLASS_UPPER = 3,  /* Lu Lt */
-    FE_CLASS_LOWER = 4,  /* Ll */
-    FE_CLASS_LETTER = 5, /* Lm Lo: in neither case */
-    FE_CLASS_NUMBER = 6, /* N* */
-    FE_CLASS_SPACE = 7,  /* White_Space */
+    FE_CLASS_OTHER = 0,       /* Cc Cf Cs Co Cn, but no white space */
+    FE_CLASS_SYMBOL = 1,      /* P* S*, and every byte that is not part of valid UTF-8: U+FFFD is So */
+    FE_CLASS_MARK = 2,        /* M* */
+    FE_CLASS_UPPER = 3,       /* Lu Lt */
+    FE_CLASS_LOWER = 4,       /* Ll */
+    FE_CLASS_LETTER = 5,      /* Lm Lo: in neither case */
+    FE_CLASS_NUMBER = 6,      /* N* */
+    FE_CLASS_SPACE = 7,       /* White_Space */
     FE_CLASS_BEYOND_ASCII = 8 /* no class of a character: what fe_byte_classes says of bytes from 0x80 on */
 };
 

@@ -163,7 +163,8 @@ typedef struct stream {
 
 static fe_status flush(fe_encoder *e, stream *s, int64_t pieces, int64_t *row_ends, fe_done *done) {
     int64_t complete = 0;
-    const fe_status status = fe_encode_pieces(e, s->scan.text, s->cuts, pieces, s->ends, s->rows, row_ends + done->texts, &complete);
+    const fe_status status =
+        fe_encode_pieces(e, s->scan.text, s->cuts, pieces, s->ends, s->rows, row_ends + done->texts, &complete);
     for (int64_t i = 0; i < complete; i++) done->bytes += s->bytes[i];
     done->texts += complete;
     if (complete) done->ids = row_ends[done->texts - 1];
@@ -194,7 +195,8 @@ static fe_status encode_stream(fe_encoder *e, const texts *all, int64_t *row_end
         }
         s.ends[s.rows] = (uint32_t)(s.scan.count - 1);
         s.bytes[s.rows++] = end - p;
-        if (status == FE_OK && (s.rows == FE_CUTS || s.scan.count >= FE_CUTS)) status = flush(e, &s, s.scan.count - 1, row_ends, done);
+        if (status == FE_OK && (s.rows == FE_CUTS || s.scan.count >= FE_CUTS))
+            status = flush(e, &s, s.scan.count - 1, row_ends, done);
         before = end;
     }
     if (status == FE_OK) status = flush(e, &s, s.scan.count - 1, row_ends, done);
@@ -212,7 +214,8 @@ static void end_encoder(fe_encoder *e) {
     fe_scratch_clear(&e->scratch);
 }
 
-static fe_status encode(fe_encoder *e, const texts *all, const uint8_t *actions, int64_t limit, int64_t *row_ends, fe_done *done) {
+static fe_status encode(fe_encoder *e, const texts *all, const uint8_t *actions, int64_t limit, int64_t *row_ends,
+                        fe_done *done) {
     const fe_tokenizer *const t = e->t;
     e->actions = actions;
     for (int64_t i = 0; i < t->added; i++) e->any_action |= actions[i] != FE_TOKEN_PLAIN;

@@ -51,16 +51,16 @@ enum fe_path {
 
 /* How a text becomes symbols, the smallest units that merges join. */
 enum fe_flags {
-    FE_BYTE_LEVEL = 1,     /* symbols are bytes, and the pattern cuts pieces; else they are characters */
-    FE_RANKED = 2,         /* byte level: tokens are ranked, two merge wherever their bytes together are a token */
-    FE_WHOLE_FIRST = 4,    /* byte level: a piece that is a token is that token, whether merges make it or not */
-    FE_ADD_SPACE = 8,      /* byte level: put a space before a segment that does not start with one */
-    FE_PREPEND = 16,       /* characters: put U+2581 before every segment that is not empty */
-    FE_SPACE_MARK = 32,    /* characters: read a space as U+2581 */
-    FE_CUT = 64,           /* characters: byte symbols and the unknown one never merge, so cut by pairs */
+    FE_BYTE_LEVEL = 1,      /* symbols are bytes, and the pattern cuts pieces; else they are characters */
+    FE_RANKED = 2,          /* byte level: tokens are ranked, two merge wherever their bytes together are a token */
+    FE_WHOLE_FIRST = 4,     /* byte level: a piece that is a token is that token, whether merges make it or not */
+    FE_ADD_SPACE = 8,       /* byte level: put a space before a segment that does not start with one */
+    FE_PREPEND = 16,        /* characters: put U+2581 before every segment that is not empty */
+    FE_SPACE_MARK = 32,     /* characters: read a space as U+2581 */
+    FE_CUT = 64,            /* characters: byte symbols and the unknown one never merge, so cut by pairs */
     FE_BYTE_FALLBACK = 128, /* characters: one that is no symbol becomes its UTF-8 bytes, if all are symbols */
-    FE_FUSE_UNK = 256,     /* a run of unknown symbols is one unknown token */
-    FE_OVERLAP = 512       /* an added token that is plain text does not use up its characters */
+    FE_FUSE_UNK = 256,      /* a run of unknown symbols is one unknown token */
+    FE_OVERLAP = 512        /* an added token that is plain text does not use up its characters */
 };
 
 /* What to do with an added token that stands in the text. */
@@ -75,7 +75,7 @@ enum fe_token_action {
 typedef struct fe_model {
     uint32_t flags;
     int32_t pattern;
-    int32_t unk;                  /* the token of an unknown symbol; -1: symbols without a token vanish */
+    int32_t unk; /* the token of an unknown symbol; -1: symbols without a token vanish */
     int64_t tokens;
     int64_t vocab;                /* the first so many can come out of text; the others only decode */
     const uint8_t *token_bytes;   /* what each decodes to, one after another; at byte level also what it is made of */
@@ -86,18 +86,18 @@ typedef struct fe_model {
     const int32_t *merge_left;
     const int32_t *merge_right;
     const int32_t *merge_result;
-    int64_t chars;                /* code points that are symbols, and their tokens */
+    int64_t chars; /* code points that are symbols, and their tokens */
     const uint32_t *char_codes;
     const int32_t *char_tokens;
-    int64_t pairs;                /* FE_CUT: code points side by side inside a token that merging makes */
+    int64_t pairs; /* FE_CUT: code points side by side inside a token that merging makes */
     const uint32_t *pair_left;
     const uint32_t *pair_right;
-    int64_t added;                /* added tokens: bytes one after another, added + 1 offsets */
+    int64_t added; /* added tokens: bytes one after another, added + 1 offsets */
     const uint8_t *added_bytes;
     const int64_t *added_offsets;
     const int32_t *added_ids;
-    const uint8_t *added_late;    /* 1: looked for only in what the tokens with 0 left over */
-    int64_t notes;                /* bytes that the tokenizer keeps for its owner */
+    const uint8_t *added_late; /* 1: looked for only in what the tokens with 0 left over */
+    int64_t notes;             /* bytes that the tokenizer keeps for its owner */
     const uint8_t *notes_bytes;
 } fe_model;
 
@@ -115,7 +115,8 @@ typedef struct fe_done {
 fe_status fe_tokenizer_new(const fe_model *model, int32_t path, fe_tokenizer **out, int64_t *twice);
 
 /* Opens an image, as fe_contents gives it, where it lies: it must stay readable and unchanged as long as the tokenizer
- * lives, and be aligned to 8 bytes. Every number in it that leads anywhere is checked, so no image, however damaged, leads outside of it. */
+ * lives, and be aligned to 8 bytes. Every number in it that leads anywhere is checked, so no image, however damaged,
+ * leads outside of it. */
 fe_status fe_tokenizer_open(const uint8_t *image, int64_t size, int32_t path, fe_tokenizer **out);
 
 /* Frees a tokenizer; NULL is allowed. */
@@ -156,12 +157,12 @@ fe_status fe_encode_each(const fe_tokenizer *tokenizer, fe_cache *cache, int32_t
 
 /* One text, its added tokens plain text, in the fewest steps: the number of ids written, or -1 where fe_encode has
  * to be asked (no memory, no room). */
-int64_t fe_encode_plain(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size,
-                        int32_t *ids, int64_t capacity);
+int64_t fe_encode_plain(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size, int32_t *ids,
+                        int64_t capacity);
 
 /* Writes what rows of ids decode to, one after another, and `separator` between two ids of a row; row i ends with id
- * row_ends[i] and, as bytes, at byte_ends[i]. *length receives the bytes that all takes; they are written only if capacity
- * suffices. FE_BAD_ID: *length is the position of the first id that is no token. */
+ * row_ends[i] and, as bytes, at byte_ends[i]. *length receives the bytes that all takes; they are written only if
+ * capacity suffices. FE_BAD_ID: *length is the position of the first id that is no token. */
 fe_status fe_decode(const fe_tokenizer *tokenizer, const int64_t *ids, const int64_t *row_ends, int64_t rows,
                     const uint8_t *separator, int64_t separator_size, uint8_t *bytes, int64_t capacity,
                     int64_t *byte_ends, int64_t *length);
@@ -191,7 +192,8 @@ void fe_tokenizer_contents(const fe_tokenizer *tokenizer, fe_contents *contents)
 int64_t fe_find(const fe_tokenizer *tokenizer, const uint8_t *bytes, int64_t size);
 
 /* Reads a rank file: lines of a token in base64, a space and its rank. bytes has room for `size` bytes, ranks for
- * capacity tokens, offsets for one more; as many as there are lines are enough. FE_BAD_FILE: *bad_line is the line, from 1. */
+ * capacity tokens, offsets for one more; as many as there are lines are enough. FE_BAD_FILE: *bad_line is the line,
+ * from 1. */
 fe_status fe_ranks_read(const uint8_t *text, int64_t size, uint8_t *bytes, int64_t *offsets, int32_t *ranks,
                         int64_t capacity, int64_t *count, int64_t *bad_line);
 

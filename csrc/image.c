@@ -49,7 +49,8 @@ void fe_attach(fe_tokenizer *t, const fe_header *image) {
     t->char_tokens = fe_section_of(image, FE_S_CHAR_TOKENS);
     t->pairs.bits = fe_section_of(image, FE_S_CUT_PAIRS);
     t->ascii_cuts = fe_section_of(image, FE_S_CUT_ASCII);
-    fe_added_attach(&t->early, fe_section_of(image, FE_S_EARLY), (int64_t)(image->length[FE_S_EARLY] / sizeof(fe_node)));
+    fe_added_attach(&t->early, fe_section_of(image, FE_S_EARLY),
+                    (int64_t)(image->length[FE_S_EARLY] / sizeof(fe_node)));
     fe_added_attach(&t->late, fe_section_of(image, FE_S_LATE), (int64_t)(image->length[FE_S_LATE] / sizeof(fe_node)));
     t->added = (int64_t)(image->length[FE_S_ADDED_IDS] / sizeof(int32_t));
     t->added_ids = fe_section_of(image, FE_S_ADDED_IDS);
@@ -71,17 +72,19 @@ static bool lengths_valid(const fe_header *h) {
     return n[FE_S_TOKEN_OFFSETS] == 4 * (h->tokens + 1) && n[FE_S_TOKEN_BYTES] <= UINT32_MAX &&
            n[FE_S_TOKEN_IDS] == 4 * h->tokens && n[FE_S_SORTED_IDS] == 4 * h->tokens &&
            n[FE_S_SORTED_TOKENS] == 4 * h->tokens && (bytes ? is_table(n[FE_S_LOOKUP]) : n[FE_S_LOOKUP] == 0) &&
-           is_table(n[FE_S_PAIRS]) && n[FE_S_FILTER] == n[FE_S_PAIRS] / 64 * FE_FILTER_BITS && n[FE_S_RESULT] == (h->flags & FE_RANKED ? 0 : 4 * h->ranks) &&
-           n[FE_S_BYTE_TOKENS] == 4 * 256 && n[FE_S_BYTE_RANKS] == (bytes ? 4 * 65536 : 0) &&
-           n[FE_S_CHAR_PAGES] == (bytes ? 0 : 4 * FE_PAGES) && n[FE_S_CHAR_TOKENS] % (4 * FE_PAGE) == 0 &&
-           n[FE_S_CUT_PAIRS] == (bytes ? 0 : 8 * FE_PAIR_WORDS) && n[FE_S_CUT_ASCII] == (bytes ? 0 : 8 * 2 * 128) &&
-           n[FE_S_EARLY] % sizeof(fe_node) == 0 && n[FE_S_LATE] % sizeof(fe_node) == 0 && n[FE_S_ADDED_IDS] % 4 == 0;
+           is_table(n[FE_S_PAIRS]) && n[FE_S_FILTER] == n[FE_S_PAIRS] / 64 * FE_FILTER_BITS &&
+           n[FE_S_RESULT] == (h->flags & FE_RANKED ? 0 : 4 * h->ranks) && n[FE_S_BYTE_TOKENS] == 4 * 256 &&
+           n[FE_S_BYTE_RANKS] == (bytes ? 4 * 65536 : 0) && n[FE_S_CHAR_PAGES] == (bytes ? 0 : 4 * FE_PAGES) &&
+           n[FE_S_CHAR_TOKENS] % (4 * FE_PAGE) == 0 && n[FE_S_CUT_PAIRS] == (bytes ? 0 : 8 * FE_PAIR_WORDS) &&
+           n[FE_S_CUT_ASCII] == (bytes ? 0 : 8 * 2 * 128) && n[FE_S_EARLY] % sizeof(fe_node) == 0 &&
+           n[FE_S_LATE] % sizeof(fe_node) == 0 && n[FE_S_ADDED_IDS] % 4 == 0;
 }
 
 static bool header_valid(const uint8_t *image, int64_t size) {
     const fe_header *const h = (const fe_header *)(const void *)image;
     if (size < (int64_t)sizeof *h || (uintptr_t)image % OFFSET) return false;
-    if (memcmp(h->magic, FE_MAGIC, sizeof h->magic) != 0 || h->order != FE_ORDER || h->version != FE_VERSION) return false;
+    if (memcmp(h->magic, FE_MAGIC, sizeof h->magic) != 0 || h->order != FE_ORDER || h->version != FE_VERSION)
+        return false;
     if (h->size != (uint64_t)size || h->pattern < FE_PATTERN_NONE || h->pattern > FE_PATTERN_DEEPSEEK_V3) return false;
     for (int i = 0; i < FE_SECTIONS; i++)
         if (h->at[i] < sizeof *h || h->at[i] % FE_LINE || h->at[i] > h->size || h->length[i] > h->size - h->at[i])

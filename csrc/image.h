@@ -49,12 +49,12 @@ typedef struct fe_header {
     uint32_t flags;
     int32_t pattern;
     int32_t unk;
-    int32_t all_solid; /* characters: each one gives symbols that stay where they are */
+    int32_t all_solid;  /* characters: each one gives symbols that stay where they are */
     int32_t space_cuts; /* characters: a text may be cut before every run of spaces */
     uint32_t pad;
     uint64_t tokens, vocab, ranks; /* ranks: those that merges have are below it */
-    uint64_t at[FE_SECTIONS];     /* bytes from the start of the image, a multiple of FE_LINE */
-    uint64_t length[FE_SECTIONS]; /* bytes */
+    uint64_t at[FE_SECTIONS];      /* bytes from the start of the image, a multiple of FE_LINE */
+    uint64_t length[FE_SECTIONS];  /* bytes */
 } fe_header;
 
 #define FE_MAGIC "fastemb\n"

@@ -47,7 +47,8 @@ static bool fill(names *n, int64_t size, int64_t count) {
 }
 
 /* One merge: two names and a space between them. False if it is none, or a name is not known. */
-static bool read_merge(const names *n, const uint8_t *p, const uint8_t *end, uint8_t *both, int32_t *out[3], int64_t at) {
+static bool read_merge(const names *n, const uint8_t *p, const uint8_t *end, uint8_t *both, int32_t *out[3],
+                       int64_t at) {
     const uint8_t *const space = memchr(p, ' ', (size_t)(end - p));
     if (!space || memchr(space + 1, ' ', (size_t)(end - space - 1))) return false;
     const uint64_t left = (uint64_t)(space - p), right = (uint64_t)(end - space - 1);

@@ -1,4 +1,5 @@
-/* piece.c: one piece → known? its ids : its symbols, merged; and many pieces at once, so that memory is waited for once. */
+/* piece.c: one piece → known? its ids : its symbols, merged; and many pieces at once, so that memory is waited for
+ * once. */
 #include "piece.h"
 
 #include <stdlib.h>
@@ -260,7 +261,8 @@ static void ask(const fe_encoder *e, batch *b, const uint8_t *text, const uint32
 /* A piece that the first table did not know. */
 static fe_status encode_other(fe_encoder *e, const uint8_t *p, const uint8_t *end, fe_key key) {
     if (key.high == LONG_KEY)
-        return e->t->flags & FE_BYTE_LEVEL ? encode_new(e, p, end, false, NULL, key.low) : fe_encode_stretch(e, p, end, false);
+        return e->t->flags & FE_BYTE_LEVEL ? encode_new(e, p, end, false, NULL, key.low)
+                                           : fe_encode_stretch(e, p, end, false);
     return encode_new(e, p, end, false, &key, fe_hash(p, (uint64_t)(end - p)));
 }
 
@@ -294,13 +296,14 @@ static fe_status answer_slowly(fe_encoder *e, const uint8_t *text, const uint32_
     fe_status status = FE_OK;
     for (int64_t i = first; i < last && status == FE_OK; i++) {
         const uint8_t *const p = text + cuts[i], *const end = text + cuts[i + 1];
-        status = e->t->flags & FE_BYTE_LEVEL ? encode_new(e, p, end, false, NULL, 0) : fe_encode_stretch(e, p, end, false);
+        status =
+            e->t->flags & FE_BYTE_LEVEL ? encode_new(e, p, end, false, NULL, 0) : fe_encode_stretch(e, p, end, false);
     }
     return status;
 }
 
-fe_status fe_encode_pieces(fe_encoder *e, const uint8_t *text, const uint32_t *cuts, int64_t pieces, const uint32_t *ends,
-                           int64_t rows, int64_t *row_ends, int64_t *rows_done) {
+fe_status fe_encode_pieces(fe_encoder *e, const uint8_t *text, const uint32_t *cuts, int64_t pieces,
+                           const uint32_t *ends, int64_t rows, int64_t *row_ends, int64_t *rows_done) {
     batch b;
     int64_t row = 0;
     for (int64_t from = 0; from < pieces || row < rows; from += BATCH) {

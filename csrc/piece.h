@@ -14,7 +14,7 @@
 /* The state of one call of fe_encode. */
 typedef struct fe_encoder {
     const fe_tokenizer *t;
-    fe_cache *cache;         /* or NULL */
+    fe_cache *cache; /* or NULL */
     int32_t pattern;
     const uint8_t *readable; /* the end of the texts */
     const uint8_t *actions;
@@ -44,7 +44,7 @@ fe_status fe_encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *end,
 /* Pieces that lie one behind the other: piece i is text + cuts[i] up to text + cuts[i + 1]. ends[j] is the number of
  * pieces before the end of the j-th of `rows` rows; row_ends[j] receives the ids written until there. *rows_done counts
  * the rows that are complete, whatever the status. */
-fe_status fe_encode_pieces(fe_encoder *e, const uint8_t *text, const uint32_t *cuts, int64_t pieces, const uint32_t *ends,
-                           int64_t rows, int64_t *row_ends, int64_t *rows_done);
+fe_status fe_encode_pieces(fe_encoder *e, const uint8_t *text, const uint32_t *cuts, int64_t pieces,
+                           const uint32_t *ends, int64_t rows, int64_t *row_ends, int64_t *rows_done);
 
 #endif

@@ -5,15 +5,11 @@
 enum { BAD = 0xC0 };
 #define X BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD
 static const uint8_t fe_base64_value[256] = {
-    X, X,
-    BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, 62, BAD, BAD, BAD, 63,
-    52, 53, 54, 55, 56, 57, 58, 59, 60, 61, BAD, BAD, BAD, BAD, BAD, BAD,
-    BAD, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
-    15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, BAD, BAD, BAD, BAD, BAD,
-    BAD, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
-    41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, BAD, BAD, BAD, BAD, BAD,
-    X, X, X, X, X, X, X, X
-};
+    X,   X,  BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, BAD, 62, BAD, BAD, BAD, 63,  52,  53,  54,  55,
+    56,  57, 58,  59,  60,  61,  BAD, BAD, BAD, BAD, BAD, BAD, BAD, 0,  1,   2,   3,   4,   5,   6,   7,   8,
+    9,   10, 11,  12,  13,  14,  15,  16,  17,  18,  19,  20,  21,  22, 23,  24,  25,  BAD, BAD, BAD, BAD, BAD,
+    BAD, 26, 27,  28,  29,  30,  31,  32,  33,  34,  35,  36,  37,  38, 39,  40,  41,  42,  43,  44,  45,  46,
+    47,  48, 49,  50,  51,  BAD, BAD, BAD, BAD, BAD, X,   X,   X,   X,  X,   X,   X,   X};
 #undef X
 
 enum { RANK_MAX = INT32_MAX - 1 };

@@ -13,7 +13,8 @@ int32_t fe_scan_path(int32_t path) {
         __builtin_cpu_supports("popcnt"))
         best = FE_PATH_AVX2;
     if (best == FE_PATH_AVX2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2"))
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
+        __builtin_cpu_supports("avx512vbmi2"))
         best = FE_PATH_AVX512;
 #endif
     return path < best ? path : best;

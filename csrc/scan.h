@@ -16,44 +16,44 @@ enum {
 /* One bit for each of 64 bytes, lowest first: to which class of characters it belongs. Every byte of a character has
  * that character's class. */
 typedef struct fe_masks64 {
-    uint64_t high;    /* not ASCII */
-    uint64_t lead;    /* 0xC0 and above: where a character that is not ASCII begins */
+    uint64_t high; /* not ASCII */
+    uint64_t lead; /* 0xC0 and above: where a character that is not ASCII begins */
     uint64_t letter;
-    uint64_t upper;   /* letters of upper or title case */
-    uint64_t both;    /* letters of neither case */
+    uint64_t upper; /* letters of upper or title case */
+    uint64_t both;  /* letters of neither case */
     uint64_t number;
     uint64_t space;   /* white space but CR and LF */
     uint64_t newline; /* CR and LF */
     uint64_t blank;   /* U+0020 alone */
     uint64_t quote;   /* the apostrophe */
     uint64_t slash;
-    uint64_t other;   /* no letter, number, space or newline; less those slashes that line ends bring with them */
-    uint64_t tail;    /* bytes that continue a character */
-    uint64_t bad;     /* characters that need fe_split_next */
+    uint64_t other; /* no letter, number, space or newline; less those slashes that line ends bring with them */
+    uint64_t tail;  /* bytes that continue a character */
+    uint64_t bad;   /* characters that need fe_split_next */
 } fe_masks64;
 
 /* What a block of 64 bytes has to know of the one before. */
 typedef struct fe_carry {
-    fe_masks64 last;     /* its masks */
-    uint64_t cuts;       /* where pieces begin in it: the last bit is not given out yet */
-    uint64_t set, clear; /* cuts that contractions make and unmake in the next block */
-    uint64_t taken;      /* line ends, and slashes, that belong to the piece before them */
-    uint64_t free_line;  /* line ends that do not */
-    uint64_t open_first; /* the first character of a run of others goes on */
-    uint64_t open_blank; /* a run of white space behind a free line end goes on */
-    bool pending;        /* and its cut is the last bit of `cuts` */
-    uint32_t digits;     /* how many digits stand behind the last cut of a run that goes on */
-    uint32_t over;       /* how many bytes of its last character lie in the next block */
-    uint32_t over_class; /* and of which class it is */
+    fe_masks64 last;            /* its masks */
+    uint64_t cuts;              /* where pieces begin in it: the last bit is not given out yet */
+    uint64_t set, clear;        /* cuts that contractions make and unmake in the next block */
+    uint64_t taken;             /* line ends, and slashes, that belong to the piece before them */
+    uint64_t free_line;         /* line ends that do not */
+    uint64_t open_first;        /* the first character of a run of others goes on */
+    uint64_t open_blank;        /* a run of white space behind a free line end goes on */
+    bool pending;               /* and its cut is the last bit of `cuts` */
+    uint32_t digits;            /* how many digits stand behind the last cut of a run that goes on */
+    uint32_t over;              /* how many bytes of its last character lie in the next block */
+    uint32_t over_class;        /* and of which class it is */
     const uint8_t *contraction; /* where the last contraction ends */
 } fe_carry;
 
 /* Texts on their way, one behind the other. cuts[i] is where piece i begins, counted from the start of the first; the
  * last one is tentative while a run of white space behind a line end goes on. */
 typedef struct fe_scan {
-    const uint8_t *text; /* where counting starts */
+    const uint8_t *text;       /* where counting starts */
     const uint8_t *base, *end; /* base: of the next block, with `fresh` one where a piece begins */
-    const uint8_t *readable;          /* up to where memory may be read */
+    const uint8_t *readable;   /* up to where memory may be read */
     uint32_t *cuts;
     int64_t count;
     int32_t pattern, path;

@@ -18,11 +18,11 @@ static inline __attribute__((always_inline)) TARGET uint64_t bits_of(__m256i low
 
 static inline __attribute__((always_inline)) TARGET __m256i flags_of(__m256i text) {
     const char l = LETTER_45, m = LETTER_45 | LETTER_57, n = NUMBER;
-    const __m128i by_low = _mm_setr_epi8(LETTER_57 | NUMBER | BLANK, m | n, m | n, m | n, m | n, m | n, m | n,
-                                         m | n | QUOTE, m | n, m | n | SPACE, m | NEWLINE, l | SPACE, l | SPACE,
-                                         l | NEWLINE, l, (char)(l | SLASH));
-    const __m128i by_high = _mm_setr_epi8(SPACE | NEWLINE, 0, (char)(BLANK | QUOTE | SLASH), NUMBER, LETTER_45, LETTER_57,
-                                          LETTER_45, LETTER_57, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m128i by_low =
+        _mm_setr_epi8(LETTER_57 | NUMBER | BLANK, m | n, m | n, m | n, m | n, m | n, m | n, m | n | QUOTE, m | n,
+                      m | n | SPACE, m | NEWLINE, l | SPACE, l | SPACE, l | NEWLINE, l, (char)(l | SLASH));
+    const __m128i by_high = _mm_setr_epi8(SPACE | NEWLINE, 0, (char)(BLANK | QUOTE | SLASH), NUMBER, LETTER_45,
+                                          LETTER_57, LETTER_45, LETTER_57, 0, 0, 0, 0, 0, 0, 0, 0);
     const __m256i low = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(by_low), text); /* 0 where not ASCII */
     const __m256i half = _mm256_and_si256(_mm256_srli_epi16(text, 4), _mm256_set1_epi8(15));
     return _mm256_and_si256(low, _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(by_high), half));

@@ -17,10 +17,18 @@ enum { LETTER = 1, UPPER = 2, NUMBER = 4, SPACE = 8, NEWLINE = 16, BLANK = 32, Q
 #define L LETTER
 
 static const uint8_t flags_of[128] __attribute__((aligned(64))) = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, S, N, S, S, N, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    SPACE | BLANK, 0, 0, 0, 0, 0, 0, QUOTE, 0, 0, 0, 0, 0, 0, 0, SLASH, D, D, D, D, D, D, D, D, D, D, 0, 0, 0, 0, 0, 0,
-    0, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, 0, 0, 0, 0, 0,
-    0, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, 0, 0, 0, 0, 0,
+    0, 0, 0, 0,     0, 0, 0,     0, 0, S, N,
+    S, S, N, 0,     0, 0, 0,     0, 0, 0, 0,
+    0, 0, 0, 0,     0, 0, 0,     0, 0, 0, SPACE | BLANK,
+    0, 0, 0, 0,     0, 0, QUOTE, 0, 0, 0, 0,
+    0, 0, 0, SLASH, D, D, D,     D, D, D, D,
+    D, D, D, 0,     0, 0, 0,     0, 0, 0, U,
+    U, U, U, U,     U, U, U,     U, U, U, U,
+    U, U, U, U,     U, U, U,     U, U, U, U,
+    U, U, U, 0,     0, 0, 0,     0, 0, L, L,
+    L, L, L, L,     L, L, L,     L, L, L, L,
+    L, L, L, L,     L, L, L,     L, L, L, L,
+    L, L, 0, 0,     0, 0, 0,
 };
 
 #undef S
@@ -51,11 +59,13 @@ static inline __attribute__((always_inline)) TARGET void classify(const uint8_t 
 
 static inline __attribute__((always_inline)) TARGET void flatten(uint32_t *out, uint64_t bits, uint32_t base) {
     static const uint8_t places[64] __attribute__((aligned(64))) = {
-        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31,
-        32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63,
+        0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+        22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,
+        44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63,
     };
     const int64_t count = __builtin_popcountll(bits);
-    const __m512i all = _mm512_maskz_compress_epi8(bits, _mm512_load_si512(places)), from = _mm512_set1_epi32((int)base);
+    const __m512i all = _mm512_maskz_compress_epi8(bits, _mm512_load_si512(places)),
+                  from = _mm512_set1_epi32((int)base);
     _mm512_storeu_si512(out, _mm512_add_epi32(from, _mm512_cvtepu8_epi32(_mm512_castsi512_si128(all))));
     if (count <= 16) return;
     _mm512_storeu_si512(out + 16, _mm512_add_epi32(from, _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(all, 1))));

@@ -1,8 +1,8 @@
 /* scan_body.h: how pieces are found in 64 bytes at once; included once for each kind of processor.
  *
  * The includer defines SCAN, the function's name; TARGET, its attribute; CLASSIFY(p, m), which gives the masks of 64
- * bytes at p (high, lead and, of ASCII, letter upper number space newline blank quote slash); and FLATTEN(out, bits, base), which
- * writes base + i for every bit i and may write 64 numbers in all.
+ * bytes at p (high, lead and, of ASCII, letter upper number space newline blank quote slash); and FLATTEN(out, bits,
+ * base), which writes base + i for every bit i and may write 64 numbers in all.
  *
  * A pattern matched from left to right becomes a few lines of logic on masks, since what decides whether a piece begins
  * at a character is the classes of its neighbours. Bit i stands for byte i of the block. Answers are given out one byte
@@ -104,7 +104,8 @@ INLINE uint32_t contraction(const uint8_t *p, const uint8_t *end, bool lower) {
     return !lower && p[1] == 0xC5 && p[2] == 0xBF ? 3 : 0;
 }
 
-/* Contractions at the apostrophes `quotes` move cuts: *set and *clear of this block, c->set and c->clear of the next. */
+/* Contractions at the apostrophes `quotes` move cuts: *set and *clear of this block, c->set and c->clear of the next.
+ */
 INLINE void cut_contractions(fe_carry *c, family kind, const uint8_t *p, const uint8_t *end, uint64_t quotes,
                              uint64_t *set, uint64_t *clear) {
     for (; quotes; quotes &= quotes - 1) {
@@ -159,8 +160,7 @@ INLINE uint64_t cut_gpt2(fe_carry *c, const uint8_t *p, const uint8_t *end, cons
 
 /* cl100k: white space up to the end of the text is one piece, line ends and all: the cut that was made behind the last
  * of them is taken back. */
-INLINE void join_last_blanks(fe_scan *scan, fe_carry *c, bool pending, uint64_t starts, int64_t size,
-                             uint64_t *cuts) {
+INLINE void join_last_blanks(fe_scan *scan, fe_carry *c, bool pending, uint64_t starts, int64_t size, uint64_t *cuts) {
     if (!c->open_blank) return;
     const int64_t start = starts ? 63 - __builtin_clzll(starts) : -1; /* of the run; -1: in a block before */
     if (start >= size) return;
@@ -220,7 +220,8 @@ INLINE uint64_t cut_spaces(const fe_carry *c, const uint8_t *p, const fe_masks64
     return cuts;
 }
 
-/* The masks of the block at scan->base; `size` bytes of it belong to the text, the rest is made to look like a space. */
+/* The masks of the block at scan->base; `size` bytes of it belong to the text, the rest is made to look like a space.
+ */
 INLINE void load_block(const fe_scan *scan, int64_t size, fe_masks64 *m) {
     if (size == 64) {
         CLASSIFY(scan->base, m);
@@ -239,8 +240,8 @@ INLINE void load_block(const fe_scan *scan, int64_t size, fe_masks64 *m) {
     m->space |= ~valid;
 }
 
-/* Finds cuts until there are FE_CUTS, or the text ends, or a block needs the slow way. Returns the place behind which the
- * slow way may stop, or NULL. */
+/* Finds cuts until there are FE_CUTS, or the text ends, or a block needs the slow way. Returns the place behind which
+ * the slow way may stop, or NULL. */
 INLINE const uint8_t *scan_family(fe_scan *scan, family kind, bool threes, bool suffixes, bool joins_end) {
     fe_carry c = scan->carry;
     const uint8_t *slow = NULL;

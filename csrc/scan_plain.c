@@ -21,7 +21,8 @@ static inline uint64_t bits_of(const uint8_t *bytes) {
 #else
     for (int i = 0; i < 64; i += 8) {
         uint64_t eight = 0;
-        for (int j = 0; j < 8; j++) eight |= (uint64_t)(bytes[i + j] & 1) << 8 * j; /* one load where bytes lie that way */
+        for (int j = 0; j < 8; j++)
+            eight |= (uint64_t)(bytes[i + j] & 1) << 8 * j; /* one load where bytes lie that way */
         bits |= (eight * UINT64_C(0x0102040810204080) >> 56) << i;
     }
 #endif
@@ -29,10 +30,10 @@ static inline uint64_t bits_of(const uint8_t *bytes) {
 }
 
 /* One class at a time over all 64 bytes, without branches: compilers make vectors of this. */
-#define EACH(condition)                                                                                      \
-    for (int i = 0; i < 64; i++) {                                                                           \
-        const uint8_t x = p[i];                                                                              \
-        is[i] = (condition) ? ALL : 0;                                                                       \
+#define EACH(condition)                \
+    for (int i = 0; i < 64; i++) {     \
+        const uint8_t x = p[i];        \
+        is[i] = (condition) ? ALL : 0; \
     }
 
 #define IN(x, first, last) ((uint8_t)((x) - (first)) <= (last) - (first))

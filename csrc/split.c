@@ -185,8 +185,10 @@ static inline const uint8_t *split_cased(const uint8_t *p, const uint8_t *end, i
     const uint8_t *word = in(class, MARKED_LETTERS) ? p : NULL;
     if (!word && q < end && !is_line_end(*p)) {
         const int32_t next = fe_class_at(q, end, &length);
-        if (in(next, MARKED_LETTERS)) word = q;
-        else if (*p == ' ' && in(next, SYMBOLS)) return line_ends(run(q + length, end, SYMBOLS), end, true);
+        if (in(next, MARKED_LETTERS))
+            word = q;
+        else if (*p == ' ' && in(next, SYMBOLS))
+            return line_ends(run(q + length, end, SYMBOLS), end, true);
     }
     if (word) {
         word = cased_word(word, end);

@@ -390,6 +390,7 @@ def assert_quick(case: Case, size: int) -> None:
         assert seconds < 5 * size / 1e6, f"{name}: {seconds:.1f} s"
 
 
+@pytest.mark.parametrize("case", ["gpt2", "o200k"], indirect=True)  # the others among the exhaustive ones
 def test_a_megabyte_of_one_piece(case):
     assert_quick(case, 10**6)
 

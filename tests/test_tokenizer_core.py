@@ -134,7 +134,7 @@ def test_caches_are_bounded(llama, monkeypatch):
         assert 1 << 16 < core.lib.fe_cache_size(desk.cache) <= 1 << 18
     for desk in borrowed:
         tokenizer._core.give_back(desk)
-    assert len(tokenizer._core._desks) == 4 + 2  # four parts are kept, and the two that were used give themselves back as well
+    assert len(tokenizer._core._desks) == 4 + 2  # four parts are kept; the two that were used gave themselves back too
     with pytest.raises(ValueError, match="special token"):
         tokenizer.encode("<s>", special="raise")
     monkeypatch.setenv("FASTEMB_TOKENIZER_CACHE", "much")

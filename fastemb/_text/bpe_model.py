@@ -70,7 +70,7 @@ class BpeModel:
         spellings = names + [token.content for token in extra]
         token_bytes, offsets = self._token_bytes(spellings)
         # At byte level names follow from bytes, unless one holds a character by which no byte is written.
-        implied = self.byte_chars and CHAR_BYTES.keys() >= set("".join(spellings))
+        implied = self.byte_level and self.byte_chars and CHAR_BYTES.keys() >= set("".join(spellings))
         ids = np.fromiter(chain(self.vocab.values(), (token.id for token in extra)), np.int32, len(spellings))
         numbers, pairs = self.numbers, None if self.byte_level else self.inner_pairs()
         chars = [] if self.byte_level else [token for token in names if len(token) == 1]
@@ -92,7 +92,14 @@ class BpeModel:
             token_ids=ids,
             vocab=len(names),
             byte_tokens=np.array([numbers.get(name, -1) for name in byte_names], np.int32),
-            notes=Notes(self.added, self.before, self.after, self.joined_by, self.strip_start, None if implied else spellings),
+            notes=Notes(
+                self.added,
+                self.before,
+                self.after,
+                self.joined_by,
+                self.strip_start,
+                None if implied else spellings,
+            ),
             pattern=self.pattern,
             unk=-1 if self.unk_token is None else numbers[self.unk_token],
             merges=self.merges,

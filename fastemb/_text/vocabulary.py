@@ -70,7 +70,6 @@ class Notes:
     names: list[str] | None = None  # as the file writes the tokens, by number; None: their bytes as BYTE_CHARS
     pattern: list[str] | None = None  # regular expressions that C does not know
     dialect: Literal["fancy", "oniguruma"] = "fancy"
-    byte_suffixes: bool = False  # bytes that are no UTF-8 are encoded as tiktoken does
 
     def to_bytes(self) -> bytes:
         """Return them as JSON; the names, which may be many, behind a NUL, to be read when they are asked for."""
