@@ -147,7 +147,7 @@ def test_refused(tmp_path, place, value, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "no vocabulary that can be read"),
+        ("", "it is empty"),
         ('{"model": {', "not valid JSON"),
         ("[1, 2]", "expected a JSON object, got list"),
         ("[" * 100_000, "not valid JSON"),

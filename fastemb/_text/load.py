@@ -59,6 +59,8 @@ def load(path: Path, pattern: str | None, special_tokens: dict[str, int] | None)
             _refuse(file, "a tokenizer.json", pattern, special_tokens)
             return _build(file, read_tokenizer_json(file, document).vocabulary())
         return _build(file, _tekken(file, document, pattern, special_tokens))
+    if not head.strip():
+        raise ValueError(f"{file}: it is empty")
     if not looks_like_rank_file(head):
         raise ValueError(f"{file}: no vocabulary that can be read; {KINDS} can")
     if pattern is None:
