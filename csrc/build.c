@@ -157,7 +157,7 @@ static fe_status reserve_pairs(builder *b, uint64_t count) {
     const builder old = *b;
     b->pair_slots = power_above(2 * count + 1);
     b->pairs = malloc(b->pair_slots * sizeof *b->pairs);
-    b->filter = calloc(b->pair_slots / 64 * FE_FILTER_BITS + 1, sizeof *b->filter);
+    b->filter = calloc(b->pair_slots * FE_FILTER_BITS / 64, sizeof *b->filter);
     if (b->pairs && b->filter) {
         memset(b->pairs, 0xFF, b->pair_slots * sizeof *b->pairs); /* FE_EMPTY_SLOT */
         for (uint64_t i = 0; i < old.pair_slots; i++)
@@ -391,7 +391,7 @@ static fe_status assemble(const builder *b, const uint32_t *byte_ranks, uint8_t 
     put(image, FE_S_LATE, b->late);
     put(image, FE_S_ADDED_IDS, m->added_ids);
     put(image, FE_S_NOTES, m->notes_bytes);
-    ((fe_header *)(void *)image)->check = fe_checksum(image + sizeof h, h.size - sizeof h);
+    ((fe_header *)(void *)image)->check = fe_image_check((const fe_header *)(const void *)image);
     *out = image;
     return FE_OK;
 }
@@ -400,7 +400,7 @@ static fe_status build(builder *b, uint8_t **image, int64_t *twice) {
     const fe_model *const m = b->model;
     fe_status status = check_tokens(m);
     if (status != FE_OK) return status;
-    if (m->flags & FE_RANKED && !(m->flags & FE_BYTE_LEVEL)) return FE_BAD_MODEL;
+    if (m->flags & (FE_RANKED | FE_WHOLE_FIRST) && !(m->flags & FE_BYTE_LEVEL)) return FE_BAD_MODEL;
     uint32_t *const byte_ranks = malloc(65536 * sizeof *byte_ranks);
     if (!byte_ranks) return FE_NO_MEMORY;
     memset(byte_ranks, 0xFF, 65536 * sizeof *byte_ranks); /* FE_NO_RANK */

@@ -53,7 +53,8 @@ enum fe_path {
 enum fe_flags {
     FE_BYTE_LEVEL = 1,      /* symbols are bytes, and the pattern cuts pieces; else they are characters */
     FE_RANKED = 2,          /* byte level: tokens are ranked, two merge wherever their bytes together are a token */
-    FE_WHOLE_FIRST = 4,     /* byte level: a piece that is a token is that token, whether merges make it or not */
+    FE_WHOLE_FIRST = 4,     /* byte level: a piece that is a token is that token, whether merges make it or not;
+                              but for the one with a space that FE_ADD_SPACE puts before it */
     FE_ADD_SPACE = 8,       /* byte level: put a space before a segment that does not start with one */
     FE_PREPEND = 16,        /* characters: put U+2581 before every segment that is not empty */
     FE_SPACE_MARK = 32,     /* characters: read a space as U+2581 */

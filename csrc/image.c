@@ -9,7 +9,7 @@
 enum { OFFSET = sizeof(uint64_t) };
 
 /* Four independent chains, so that it runs at the speed of memory. */
-uint64_t fe_checksum(const uint8_t *bytes, uint64_t size) {
+static uint64_t checksum(const uint8_t *bytes, uint64_t size) {
     const uint64_t k = UINT64_C(0x9E3779B97F4A7C15);
     uint64_t h[4] = {size, 1, 2, 3}, word[4];
     for (; size >= sizeof word; bytes += sizeof word, size -= sizeof word) {
@@ -20,6 +20,12 @@ uint64_t fe_checksum(const uint8_t *bytes, uint64_t size) {
     memcpy(word, bytes, size);
     for (int i = 0; i < 4; i++) h[i] = ((h[i] ^ word[i]) * k) ^ (h[i] ^ word[i]) >> 29;
     return fe_hash((const uint8_t *)h, sizeof h);
+}
+
+uint64_t fe_image_check(const fe_header *image) {
+    fe_header h = *image;
+    h.check = checksum((const uint8_t *)(image + 1), image->size - sizeof h);
+    return checksum((const uint8_t *)&h, sizeof h);
 }
 
 void fe_attach(fe_tokenizer *t, const fe_header *image) {
@@ -68,7 +74,12 @@ static bool lengths_valid(const fe_header *h) {
     const uint64_t *const n = h->length;
     const bool bytes = h->flags & FE_BYTE_LEVEL;
     if (h->tokens > FE_MAX_TOKENS || h->vocab > h->tokens || h->ranks > FE_MAX_MERGES) return false;
-    if (h->flags & FE_RANKED && (h->ranks != h->vocab || !bytes)) return false;
+    const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_WHOLE_FIRST | FE_ADD_SPACE;
+    const uint32_t of_chars = FE_PREPEND | FE_SPACE_MARK | FE_CUT | FE_BYTE_FALLBACK;
+    if (h->flags & ~(of_bytes | of_chars | FE_FUSE_UNK | FE_OVERLAP)) return false;
+    if (h->flags & (bytes ? of_chars : of_bytes)) return false;
+    if (h->all_solid < 0 || h->all_solid > !bytes || h->space_cuts < 0 || h->space_cuts > h->all_solid) return false;
+    if (h->flags & FE_RANKED && h->ranks != h->vocab) return false;
     return n[FE_S_TOKEN_OFFSETS] == 4 * (h->tokens + 1) && n[FE_S_TOKEN_BYTES] <= UINT32_MAX &&
            n[FE_S_TOKEN_IDS] == 4 * h->tokens && n[FE_S_SORTED_IDS] == 4 * h->tokens &&
            n[FE_S_SORTED_TOKENS] == 4 * h->tokens && (bytes ? is_table(n[FE_S_LOOKUP]) : n[FE_S_LOOKUP] == 0) &&
@@ -148,7 +159,7 @@ fe_status fe_tokenizer_open(const uint8_t *image, int64_t size, int32_t path, fe
     *out = NULL;
     if (!header_valid(image, size)) return FE_BAD_FILE;
     const fe_header *const h = (const fe_header *)(const void *)image;
-    if (h->check != fe_checksum(image + sizeof *h, h->size - sizeof *h)) return FE_BAD_FILE;
+    if (h->check != fe_image_check(h)) return FE_BAD_FILE;
     const fe_node *const early = fe_section_of(h, FE_S_EARLY), *const late = fe_section_of(h, FE_S_LATE);
     const int64_t added = (int64_t)(h->length[FE_S_ADDED_IDS] / sizeof(int32_t));
     if (!fe_added_valid(early, (int64_t)(h->length[FE_S_EARLY] / sizeof *early), added) ||

@@ -45,7 +45,7 @@ typedef struct fe_header {
     uint32_t order; /* FE_ORDER as this machine writes it */
     uint32_t version;
     uint64_t size;  /* of the image */
-    uint64_t check; /* fe_checksum of all that follows the header */
+    uint64_t check; /* fe_image_check */
     uint32_t flags;
     int32_t pattern;
     int32_t unk;
@@ -86,7 +86,8 @@ static inline const void *fe_section_of(const fe_header *image, enum fe_section 
     return (const uint8_t *)image + image->at[section];
 }
 
-uint64_t fe_checksum(const uint8_t *bytes, uint64_t size);
+/* What `check` must be: a checksum of the header, with that of all that follows it in its place. */
+uint64_t fe_image_check(const fe_header *image);
 
 /* Points a tokenizer at an image whose numbers are right. */
 void fe_attach(fe_tokenizer *tokenizer, const fe_header *image);

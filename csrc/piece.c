@@ -111,7 +111,7 @@ static fe_status push_chars(fe_encoder *e, const uint8_t *p, const uint8_t *end)
 fe_status fe_write_ids(fe_encoder *e, const int32_t *ids, int64_t count) {
     if (e->ids) {
         if (count > e->capacity - e->written) return FE_FULL;
-        memcpy(e->ids + e->written, ids, (size_t)count * sizeof *ids);
+        if (count) memcpy(e->ids + e->written, ids, (size_t)count * sizeof *ids);
     }
     e->written += count;
     return FE_OK;

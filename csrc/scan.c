@@ -44,7 +44,7 @@ void fe_scan_next(fe_scan *scan, const uint8_t *end) {
 }
 
 /* 1 if the last cut given out may still be taken back. */
-static int64_t tentative(const fe_scan *scan) { return scan->carry.open_blank && !scan->carry.pending && !scan->done; }
+static int64_t tentative(const fe_scan *scan) { return !scan->done && scan->carry.open_blank && !scan->carry.pending; }
 
 void fe_scan_slowly(fe_scan *scan, const uint8_t *past) {
     scan->count -= tentative(scan);

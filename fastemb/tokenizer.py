@@ -144,6 +144,10 @@ class Tokenizer(Decoder):
             this version of the format: `load` refuses others by name.
         """
         place = Path(path)
+        if place.is_dir():
+            raise IsADirectoryError(f"cannot save to {place}: it is a folder")
+        if not place.parent.is_dir():
+            raise FileNotFoundError(f"cannot save to {place}: there is no folder {place.parent}")
         with tempfile.NamedTemporaryFile(dir=place.parent, prefix=place.name, delete=False) as stream:
             try:
                 stream.write(self._core.image())
@@ -171,7 +175,7 @@ class Tokenizer(Decoder):
         text : str or bytes
             Any text; the empty one has no ids. Bytes are UTF-8. Where they are not, those up to the first that is none
             are read as text, its last piece (and white space before it, if it is white space) is taken back, and with
-            all bytes that follow it is one piece, as in ``tiktoken``.
+            all bytes that follow it is one piece, as in ``tiktoken``; a vocabulary of characters reads them as U+FFFD.
         special : {"none", "all", "raise"} or a set of str, default "none"
             What special tokens are where they stand in the text: ordinary text, tokens, an error, or tokens
             for those named and ordinary text for the others. Added tokens that the file does not mark special
@@ -235,11 +239,12 @@ class Tokenizer(Decoder):
         """
         before, after = (self._core.notes.before, self._core.notes.after) if template else ([], [])
         limit = _limit(max_tokens, len(before) + len(after))
-        rows, broken = _calls.as_str(texts)
-        job = _calls.Job(self._core, self._actions(special), limit)
+        rows, broken = _calls.as_str(texts, self._core)
+        # What follows the start of broken bytes takes back some of its ids, so these are cut last.
+        job = _calls.Job(self._core, self._actions(special), NO_LIMIT if broken else limit)
         ids, offsets = self._guarded(lambda: self._encode(job, rows), rows)
         if broken:
-            ids, offsets = self._with_broken(job, ids, offsets, broken)
+            ids, offsets = _calls.cut_rows(*self._with_broken(job, ids, offsets, broken), limit)
         if before or after:
             ids, offsets = _calls.surround(ids, offsets, before, after)
         return Ragged._trusted(ids, offsets)
@@ -276,7 +281,7 @@ class Tokenizer(Decoder):
         -------
         ndarray of int64, shape (S,)
         """
-        rows, broken = _calls.as_str(texts)
+        rows, broken = _calls.as_str(texts, self._core)
         if broken or self._splitter is not None:
             return self.encode_batch(texts, special=special).lengths
         job = _calls.Job(self._core, self._actions(special))
@@ -302,6 +307,8 @@ class Tokenizer(Decoder):
         """
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}")
+        if n is None:
+            raise TypeError("n must be an integer, got None")
         ids = self.encode(text, special=special, max_tokens=n)
         while True:
             try:
@@ -355,10 +362,8 @@ class Tokenizer(Decoder):
     ) -> tuple[Ids, Offsets]:
         """Replace the rows of texts that were no UTF-8, of which only the start has been encoded."""
         rows = list(Ragged._trusted(ids, offsets))
-        whole = job._replace(limit=NO_LIMIT)
         for row, rest in broken.items():
-            if rows[row].size < job.limit:
-                rows[row] = _calls.with_rest(whole, self._splitter, rows[row], rest)[: job.limit]
+            rows[row] = _calls.with_rest(job, self._splitter, rows[row], rest)
         merged = Ragged.from_lists(rows)
         return merged.ids, merged.offsets
 
@@ -368,7 +373,7 @@ class Tokenizer(Decoder):
             return call()
         except SpecialTokenFound as found:
             token, at = self._added[found.token].content, found.place
-            near = texts[found.text][max(at - CONTEXT, 0) : at + len(token) + CONTEXT]
+            near = _calls.repaired(texts[found.text])[max(at - CONTEXT, 0) : at + len(token) + CONTEXT]
             where = f"text {found.text}, " if len(texts) > 1 else ""
             raise ValueError(
                 f"special token {token!r} stands in the text ({where}character {at}: {near!r}); pass special='none' "
@@ -385,7 +390,10 @@ def _limit(max_tokens: int | None, taken: int) -> int:
     """Return how many ids a text may have beside those of the template."""
     if max_tokens is None:
         return NO_LIMIT
-    limit = index(max_tokens)
+    try:
+        limit = index(max_tokens)
+    except TypeError:
+        raise TypeError(f"max_tokens must be an integer, got {type(max_tokens).__name__}") from None
     if limit < taken:
         least = f"{taken}, which the template takes" if taken else "0"
         raise ValueError(f"max_tokens must be at least {least}, got {max_tokens}")

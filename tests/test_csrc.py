@@ -10,19 +10,29 @@ import pytest
 CSRC = Path(__file__).parent.parent / "csrc"
 STRICT = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wvla", "-Werror"]
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+SOURCES = sorted(path.name for path in CSRC.glob("*.c"))
+FUZZ = sorted(f"fuzz/{path.name}" for path in CSRC.glob("fuzz/*.c"))
 
 
 @pytest.mark.skipif(not COMPILERS, reason="neither gcc nor clang is installed")
 @pytest.mark.parametrize("compiler", COMPILERS)
-@pytest.mark.parametrize("source", sorted(path.name for path in CSRC.glob("*.c")))
+@pytest.mark.parametrize("source", [*SOURCES, *FUZZ])
 def test_no_warnings(compiler, source, tmp_path):
     done = subprocess.run(
-        [compiler, *STRICT, "-c", str(CSRC / source), "-o", str(tmp_path / "out.o")],
+        [compiler, *STRICT, "-I", str(CSRC), "-c", str(CSRC / source), "-o", str(tmp_path / "out.o")],
         capture_output=True,
         text=True,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_short_lines_and_files():
+    made = CSRC / "unicode_classes.h"
+    for file in {*CSRC.rglob("*.c"), *CSRC.rglob("*.h")} - {made}:
+        lines = file.read_text(encoding="utf-8").split("\n")
+        assert len(lines) <= 501, file
+        assert not [line for line in lines if len(line) > 120], file
 
 
 def test_fuzz_under_sanitizers(tmp_path):
@@ -42,14 +52,14 @@ def test_fuzz_under_sanitizers(tmp_path):
 
 
 def test_no_python_and_no_stdio():
-    for file in [*CSRC.glob("*.c"), *CSRC.glob("*.h")]:
+    for file in [*CSRC.glob("*.c"), *CSRC.glob("*.h")]:  # the fuzzer's own files aside
         text = file.read_text()
         assert "Python.h" not in text
         assert "stdio.h" not in text
 
 
 @pytest.mark.skipif(not (COMPILERS and shutil.which("nm")), reason="a compiler or nm is not installed")
-@pytest.mark.parametrize("source", sorted(path.name for path in CSRC.glob("*.c")))
+@pytest.mark.parametrize("source", SOURCES)
 def test_no_globals(source, tmp_path):
     """No symbol of the object file lies in memory that can be written to."""
     out = tmp_path / "out.o"

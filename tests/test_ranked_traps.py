@@ -1,5 +1,6 @@
 """Rank vocabularies made to hit each trap of exact parity, against tiktoken with the same ranks and pattern."""
 
+import base64
 import itertools
 import random
 
@@ -180,3 +181,37 @@ def test_any_special_tokens(engines, made, special):
     expected = [theirs.encode(text, allowed_special="all") for text in texts]
     assert [row.tolist() for row in ours.encode_batch(texts, special="all")] == expected
     assert ours.decode_batch([np.array(row, np.int64) for row in expected]) == texts
+
+
+@pytest.fixture
+def cl100k_file(tmp_path):
+    file = tmp_path / "cl100k.tiktoken"
+    file.write_bytes(vocabularies.rank_file(vocabularies.read("cl100k").ranks))
+    return file
+
+
+def test_broken_bytes_are_cut_last(cl100k_file):
+    """What follows broken bytes takes ids back: so the first ids are those of all of it."""
+    tokenizer = fastemb.Tokenizer.load(cl100k_file, "cl100k")
+    for text in (b" \xe2b1\r \nC B\xc3'", b"  \x17\n\xc0", b" \xf1", b"\xff", b"ab\xc3"):
+        ids = tokenizer.encode(text).tolist()
+        for limit in range(len(ids) + 2):
+            assert tokenizer.encode(text, max_tokens=limit).tolist() == ids[:limit]
+            assert tokenizer.encode_batch([text, "x"], max_tokens=limit)[0].tolist() == ids[:limit]
+
+
+def test_ids_beyond_what_arrays_hold(cl100k_file):
+    tokenizer = fastemb.Tokenizer.load(cl100k_file, "cl100k")
+    for bad in ([2**63], [2**70], [-1], [2**31], np.array([2**64 - 1], np.uint64), [5, -(2**70)]):
+        with pytest.raises(IndexError, match="is no token of this vocabulary"):
+            tokenizer.decode(bad)
+    for bad in ([[1], [2, 3]], [1.0], [True], [[1]], np.ma.array([1, 2])):
+        with pytest.raises(TypeError, match="ids"):
+            tokenizer.decode(bad)
+
+
+def test_a_token_too_long_to_be_one(tmp_path, cl100k_file):
+    other = tmp_path / "long.tiktoken"
+    other.write_bytes(cl100k_file.read_bytes() + base64.b64encode(b"q" * 400_000) + b" 200000\n")
+    with pytest.raises(ValueError, match=r"long.tiktoken: a token has 400000 bytes, more than the 8192"):
+        fastemb.Tokenizer.load(other, "cl100k")

@@ -1,6 +1,7 @@
 """The boundary between Python and the C core: types, blocks, caches, threads, bytes that are no text."""
 
 import concurrent.futures
+import contextlib
 import copy
 import pickle
 import threading
@@ -124,22 +125,34 @@ def test_caches_are_bounded(llama, monkeypatch):
     """Those of the calls of all threads together; a call that finds none left has a small one of its own."""
     monkeypatch.setenv("FASTEMB_TOKENIZER_CACHE", str(1 << 20))
     tokenizer = pickle.loads(pickle.dumps(llama))
-    borrowed = [tokenizer._core.borrow(2) for _ in range(5)]
+    assert sum(tokenizer._core._parts) <= 1 << 20
+    parts = len(tokenizer._core._parts)
     words = [" ".join(f"w{i}x{j}" for i in range(300)) for j in range(300)]
-    for desk in borrowed[:2]:
-        job = calls.Job(tokenizer._core, bytes(3))
-        monkeypatch.setattr(tokenizer._core, "borrow", lambda threads, desk=desk: desk)
-        with fastemb.num_threads(1):  # only one call may have a desk
-            calls.encode(job, words)
-        assert 1 << 16 < core.lib.fe_cache_size(desk.cache) <= 1 << 18
-    for desk in borrowed:
-        tokenizer._core.give_back(desk)
-    assert len(tokenizer._core._desks) == 4 + 2  # four parts are kept; the two that were used gave themselves back too
-    with pytest.raises(ValueError, match="special token"):
-        tokenizer.encode("<s>", special="raise")
+    with contextlib.ExitStack() as stack:
+        desks = [stack.enter_context(tokenizer._core.desk()) for _ in range(parts + 2)]
+        assert [desk.kept for desk in desks] == [True] * parts + [False] * 2
+    for _ in range(3):
+        tokenizer.encode_batch(words)
+    assert len(tokenizer._core._desks) == parts
+    sizes = [core.lib.fe_cache_size(desk.cache) for desk in tokenizer._core._desks]
+    assert max(sizes) > 1 << 16
+    assert sum(sizes) <= 1 << 20
     monkeypatch.setenv("FASTEMB_TOKENIZER_CACHE", "much")
     with pytest.raises(ValueError, match="FASTEMB_TOKENIZER_CACHE must be a number of bytes, got 'much'"):
-        pickle.loads(pickle.dumps(llama)).encode("a")
+        pickle.loads(pickle.dumps(llama))
+
+
+def test_errors_lose_no_cache(llama_file):
+    tokenizer = fastemb.Tokenizer.load(llama_file)
+    tokenizer.encode("a b")
+    desks = list(tokenizer._core._desks)
+    for _ in range(9):
+        with pytest.raises(ValueError, match="special token"):
+            tokenizer.encode("<s>", special="raise")
+        with pytest.raises(ValueError, match="special token"):
+            tokenizer.count("<s>", special="raise")
+    assert tokenizer._core._desks == desks
+    assert tokenizer.encode("a b").size == 2
 
 
 def test_where_texts_are_cut(llama_file, tmp_path):
@@ -188,8 +201,8 @@ def test_bytes_that_are_no_utf8(gpt2, llama, data):
         text = front + data
         chars = np.array([sum(byte & 0xC0 != 0x80 for byte in text)])
         actions = bytes(len(tokenizer.special_tokens))
-        desk = tokenizer._core.borrow(1)
-        done, status = tokenizer._core.encode(desk, core.Joined(text, chars), actions, ends, ids=ids)
+        with tokenizer._core.desk() as desk:
+            done, status = tokenizer._core.encode(desk, core.Joined(text, chars), actions, ends, ids=ids)
         assert status == core.lib.FE_OK
         assert done.bytes == len(text)
         got = ids[: done.ids]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._arrays import refuse_masked
 from .._text.core import Core, Offsets, UnknownId
 from .._text.vocabulary import CHAR_BYTES, spelled
 from ..ragged import Ragged
@@ -208,9 +209,15 @@ class Decoder:
 
 def _as_ids(ids: npt.ArrayLike) -> npt.NDArray[Any]:
     """Return ids as int64."""
-    flat = np.asarray(ids)
-    if flat.size == 0:
+    refuse_masked(ids, "ids")
+    try:
+        flat = np.asarray(ids)
+    except ValueError:
+        raise TypeError("ids must be integers in one dimension, got rows of several lengths") from None
+    if flat.size == 0 and flat.ndim == 1:
         return np.empty(0, np.int64)
+    if flat.dtype == object and flat.ndim == 1 and all(isinstance(id, int) for id in flat):
+        flat = np.array([min(max(id, -1), 2**63 - 1) for id in flat])  # beyond what arrays hold: no token, as others
     if flat.dtype.kind not in "iu" or flat.ndim != 1:
         raise TypeError(f"ids must be integers in one dimension, got {flat.dtype} of shape {flat.shape}")
-    return np.ascontiguousarray(flat, np.int64)
+    return np.minimum(flat, 2**63 - 1).astype(np.int64) if flat.dtype == np.uint64 else flat.astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from .. import _threads
 from .._arrays import empty
-from .._text.core import NO_LIMIT, Apart, Core, Desk, Joined, apart, fail, lib
+from .._text.core import NO_LIMIT, Apart, Core, Desk, Joined, SpecialTokenFound, apart, fail, lib
 from .._text.core import Ids as Ids
 from .._text.core import Offsets as Offsets
 from .._text.regex_split import Splitter
@@ -40,13 +41,12 @@ def encode(job: Job, texts: Sequence[str]) -> tuple[Ids, Offsets]:
     threads = _threads.parts(WORK_PER_CHAR * int(lengths.sum()), blocks)
     if threads > 1:
         return _encode_shared(job, texts, lengths, cuts, offsets, threads), offsets
-    desk = job.core.borrow(_threads.get_num_threads())
     ids, used = empty((_guess(int(lengths.sum()), job, len(texts)),), np.int32), 0
-    for block in range(blocks):
-        first, last = cuts[block], cuts[block + 1]
-        ends = offsets[first + 1 : last + 1]
-        ids, used = _encode_block(job, desk, texts[first:last], lengths[first:last], ends, ids, used, first)
-    job.core.give_back(desk)
+    with job.core.desk() as desk:
+        for block in range(blocks):
+            first, last = cuts[block], cuts[block + 1]
+            ends = offsets[first + 1 : last + 1]
+            ids, used = _encode_block(job, desk, texts[first:last], lengths[first:last], ends, ids, used, first)
     _learn(job, lengths, used)
     return (ids[:used] if 4 * used >= 3 * ids.size else ids[:used].copy()), offsets
 
@@ -61,20 +61,19 @@ def _encode_shared(
     share = _guess(int(lengths.sum()), job, lengths.size) * 5 // (4 * threads)
 
     def work(start: int, stop: int) -> None:
-        desk = job.core.borrow(threads)
         ids, used, held = empty((share,), np.int32), 0, list[Ids]()
-        while todo:
-            try:
-                block = todo.pop()
-            except IndexError:  # another thread was quicker
-                break
-            first, last = cuts[block], cuts[block + 1]
-            ends, before = offsets[first + 1 : last + 1], used
-            ids, used = _encode_block(job, desk, texts[first:last], lengths[first:last], ends, ids, used, first)
-            ends -= before
-            sizes[block], done[block] = used - before, (held, before)
+        with job.core.desk() as desk:
+            while todo:
+                try:
+                    block = todo.pop()
+                except IndexError:  # another thread was quicker
+                    break
+                first, last = cuts[block], cuts[block + 1]
+                ends, before = offsets[first + 1 : last + 1], used
+                ids, used = _encode_block(job, desk, texts[first:last], lengths[first:last], ends, ids, used, first)
+                ends -= before
+                sizes[block], done[block] = used - before, (held, before)
         held.append(ids)  # it may have moved
-        job.core.give_back(desk)
 
     try:
         _threads.run(work, list(range(threads + 1)))
@@ -105,16 +104,14 @@ def count(job: Job, texts: Sequence[str]) -> Offsets:
     threads = _threads.parts(WORK_PER_CHAR * int(lengths.sum()), blocks)
 
     def work(start: int, stop: int) -> None:
-        desk = job.core.borrow(max(threads, _threads.get_num_threads()))
-        for block in range(start, stop):
-            first, last = cuts[block], cuts[block + 1]
-            block_texts = _in_utf8(texts[first:last], lengths[first:last])
-            ends = counts[first:last]
-            done, status = job.core.encode(desk, block_texts, job.actions, ends, limit=job.limit, pattern=job.pattern)
-            if status != lib.FE_OK:
-                fail(status, done, block_texts, first)
-            ends[1:] -= ends[:-1].copy()
-        job.core.give_back(desk)
+        with job.core.desk() as desk:
+            for block in range(start, stop):
+                first, last = cuts[block], cuts[block + 1]
+                left, ends = _in_utf8(texts[first:last], lengths[first:last]), counts[first:last]
+                done, status = job.core.encode(desk, left, job.actions, ends, limit=job.limit, pattern=job.pattern)
+                if status != lib.FE_OK:
+                    fail(status, done, left, first)
+                ends[1:] -= ends[:-1].copy()
 
     _threads.run(work, _threads.split(blocks, threads) if blocks else [0])
     return counts
@@ -203,10 +200,21 @@ def surround(ids: Ids, offsets: Offsets, before: list[int], after: list[int]) ->
 
 def encode_split(job: Job, splitter: Splitter, texts: Sequence[str]) -> tuple[Ids, Offsets]:
     """Do the same where a regular expression cuts the pieces: each is a text of its own to C."""
+    wanted = {token.content: number for number, token in enumerate(job.core.notes.added) if job.actions[number]}
+    # The leftmost, the longest of those: what C does for other texts. Between them, and only there, text is cut.
+    finder = re.compile("|".join(map(re.escape, sorted(wanted, key=len, reverse=True)))) if wanted else None
     pieces: list[str] = []
     ends = [0]
-    for text in texts:
-        pieces += splitter.pieces(repaired(text))
+    for number, text in enumerate(map(repaired, texts)):
+        at = 0
+        for match in finder.finditer(text) if finder else ():
+            token = wanted[match[0]]
+            if job.actions[token] == lib.FE_TOKEN_REFUSE:
+                raise SpecialTokenFound(token, number, match.start())
+            pieces += splitter.pieces(text[at : match.start()])
+            pieces.append(match[0])
+            at = match.end()
+        pieces += splitter.pieces(text[at:])
         ends.append(len(pieces))
     ids, offsets = encode(job._replace(pattern=lib.FE_PATTERN_NONE, limit=NO_LIMIT), tuple(pieces))
     return cut_rows(ids, offsets[ends], job.limit)
@@ -257,15 +265,14 @@ def _bytes_of(core: Core, ids: Ids) -> bytes:
 
 def encode_piece(job: Job, piece: bytes) -> Ids:
     """Return the ids of bytes of any kind that are one piece, in which added tokens are plain text."""
-    desk = job.core.borrow(_threads.get_num_threads())
     # As many characters as bytes, says this: then C counts none, and takes the bytes as they are.
     sizes, ends = np.array([len(piece)]), np.empty(1, np.int64)
     room, actions = np.empty(len(piece) + 8, np.int32), bytes(len(job.actions))
     whole = Joined(piece, sizes)
-    done, status = job.core.encode(desk, whole, actions, ends, ids=room, pattern=lib.FE_PATTERN_NONE)
+    with job.core.desk() as desk:
+        done, status = job.core.encode(desk, whole, actions, ends, ids=room, pattern=lib.FE_PATTERN_NONE)
     if status != lib.FE_OK:
         fail(status, done, whole, 0)
-    job.core.give_back(desk)
     return room[: done.ids]
 
 
@@ -287,11 +294,15 @@ def only_str(texts: Iterable[str]) -> tuple[str, ...]:
     for i, text in enumerate(rows):
         if not isinstance(text, str):
             raise TypeError(f"texts must be str, got {type(text).__name__} at position {i}")
-    return as_str(rows)[0]
+    return tuple(map(str.__str__, rows))  # a subclass may answer for its length as it likes
 
 
-def as_str(texts: Iterable[str | bytes]) -> tuple[tuple[str, ...], dict[int, bytes]]:
-    """Return the texts as str; of bytes that are no UTF-8 their start, and apart what follows it, by number."""
+def as_str(texts: Iterable[str | bytes], core: Core) -> tuple[tuple[str, ...], dict[int, bytes]]:
+    """Return the texts as str; of bytes that are no UTF-8 their start, and apart what follows it, by number.
+
+    A vocabulary of characters has no ids for such bytes, and one that puts a space before a text cannot begin in its
+    middle: to these they are U+FFFD.
+    """
     rows = as_texts(texts)
     if {*map(type, rows)} <= {str}:  # one look at all types, at C speed
         return rows, {}  # type: ignore[return-value]
@@ -302,6 +313,9 @@ def as_str(texts: Iterable[str | bytes]) -> tuple[tuple[str, ...], dict[int, byt
             try:
                 read.append(text.decode())
             except UnicodeDecodeError as error:
+                if core.contents.flags & (lib.FE_BYTE_LEVEL | lib.FE_ADD_SPACE) != lib.FE_BYTE_LEVEL:
+                    read.append(text.decode(errors="replace"))
+                    continue
                 read.append(text[: error.start].decode())
                 broken[i] = text[error.start :]
         elif isinstance(text, str):

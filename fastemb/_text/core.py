@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
@@ -31,9 +31,8 @@ Offsets = npt.NDArray[np.int64]
 MAGIC = b"fastemb\n"  # how our own files begin
 NO_LIMIT = 2**63 - 1
 # What pieces became is remembered: in so many bytes at most for one tokenizer, shared by the calls that run at the
-# same time, each of which has a part of it for itself: one of as many as there are threads, and of four at least.
+# same time, each of which has a part of it for itself.
 CACHE_BYTES = 192 << 20
-LEAST_PARTS = 4
 SPARE_CACHE_BYTES = 1 << 20  # for a call that finds no part left
 DESK_IDS = 1 << 13  # one text of so many bytes is encoded without an array of its own
 
@@ -133,13 +132,13 @@ class Core:
         if vocabulary is not None:
             spec, keep = _spec(vocabulary)
             twice = ffi.new("int64_t *")
-            status = lib.fe_tokenizer_new(spec, _path(), out, twice)
+            status = lib.fe_tokenizer_new(spec, simd_path(), out, twice)
             if status == lib.FE_TWICE:
                 raise ValueError(_twins(vocabulary, twice[0]))
             del keep  # C copied what it needs
         else:
             self._image = ffi.from_buffer("uint8_t[]", image)  # keeps the buffer alive
-            status = lib.fe_tokenizer_open(self._image, len(self._image), _path(), out)
+            status = lib.fe_tokenizer_open(self._image, len(self._image), simd_path(), out)
             if status == lib.FE_BAD_FILE:
                 raise ValueError("damaged, or written by another version of fastemb")
         _check(status, "the vocabulary cannot be used")
@@ -151,8 +150,8 @@ class Core:
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"damaged: its notes cannot be read: {error}") from None
         self._desks: list[Desk] = []  # those that no call is using; a list's pop and append are atomic
-        self._bytes_left = -1  # of those; not yet known
-        self._making = threading.Lock()
+        # The parts of the cache that no desk has yet. Taken by pop, which is atomic: a lock could be held in a fork.
+        self._parts = _parts(cache_budget(), os.cpu_count() or 1)
         self.ids_per_char = 0.28  # what texts gave last time: how much room to make for the next
 
     # ---------------------------------------------------------------- what it is made of
@@ -199,29 +198,24 @@ class Core:
 
     # ---------------------------------------------------------------- desks
 
-    def borrow(self, threads: int) -> Desk:
-        """Return a desk for one call of `threads` that may run at the same time; give it back afterwards."""
+    @contextmanager
+    def desk(self) -> Iterator[Desk]:
+        """Lend a desk to one call."""
         try:
-            return self._desks.pop()
+            desk = self._desks.pop()
         except IndexError:
-            return self._new_desk(threads)
+            desk = self._new_desk()
+        try:
+            yield desk
+        finally:
+            if desk.kept:
+                self._desks.append(desk)
 
-    def give_back(self, desk: Desk) -> None:
-        """Keep a desk for the next call. One that an error took from its call is freed with it instead."""
-        if desk.kept:
-            self._desks.append(desk)
-
-    def _new_desk(self, threads: int) -> Desk:
-        budget = cache_budget()
-        with self._making:
-            if self._bytes_left < 0:
-                self._bytes_left = budget
-            size = budget // max(threads, LEAST_PARTS)
-            kept = 0 < size <= self._bytes_left
-            if kept:
-                self._bytes_left -= size
-            else:
-                size = min(SPARE_CACHE_BYTES, budget)
+    def _new_desk(self) -> Desk:
+        try:
+            size, kept = self._parts.pop(), True
+        except IndexError:
+            size, kept = min(SPARE_CACHE_BYTES, cache_budget()), False
         out = ffi.new("fe_cache **")
         if size == 0 or lib.fe_cache_new(size, out) != lib.FE_OK:
             return Desk(ffi.NULL, kept)  # slower, and right all the same
@@ -326,10 +320,16 @@ def cache_budget() -> int:
         return CACHE_BYTES
     if not text.isdecimal():
         raise ValueError(f"environment variable FASTEMB_TOKENIZER_CACHE must be a number of bytes, got {text!r}")
-    return int(text)
+    return min(int(text), 1 << 40)
 
 
-def _path() -> int:
+def _parts(budget: int, processors: int) -> list[int]:
+    """Return the parts of the cache, the first to be given away at the end: two quarters; the others share the rest."""
+    others = max(2, processors - 2)
+    return [budget // 2 // others] * others + [budget // 4] * 2
+
+
+def simd_path() -> int:
     """Return by which instructions pieces are found at most."""
     name = os.environ.get("FASTEMB_SIMD", "").strip().lower()
     if name not in _PATHS:

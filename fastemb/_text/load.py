@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .bpe_model import is_id, is_text
-from .core import MAGIC, Core, lib
+from .core import MAGIC, Core, cache_budget, lib, simd_path
 from .gpt2_files import read_gpt2_files
 from .patterns import NAMES, known_pattern, pattern_named
 from .rank_file import RankVocabulary, looks_like_rank_file, read_rank_file
@@ -19,6 +19,7 @@ from .tokenizer_json import load_json, read_tokenizer_json
 from .vocabulary import AddedToken, DamagedVocabularyError, Notes, Vocabulary
 
 HEAD = 1 << 12  # bytes of a file that tell its kind
+LONGEST_TOKEN = 1 << 13  # bytes; real ones have some hundreds
 KINDS = (
     "a tokenizer.json, a rank file (.tiktoken), Mistral's tekken.json, or a file written by Tokenizer.save; "
     "or a folder with tokenizer.json, or with encoder.json and vocab.bpe"
@@ -35,6 +36,8 @@ def load(path: Path, pattern: str | None, special_tokens: dict[str, int] | None)
     TypeError, ValueError
         The file is damaged or of no known kind, or an argument does not fit it.
     """
+    simd_path()  # what is wrong with the environment is not the file's fault
+    cache_budget()
     if not path.exists():
         raise FileNotFoundError(f"no tokenizer at {path}: there is no such file or folder")
     file = path
@@ -68,7 +71,11 @@ def load(path: Path, pattern: str | None, special_tokens: dict[str, int] | None)
             f"{file}: a rank file does not say how text is cut into pieces, so the pattern must be given: one of "
             f"{', '.join(sorted(NAMES))} or a regular expression; another than its maker's gives other ids"
         )
-    return _build(file, _ranked(read_rank_file(file), pattern, special_tokens or {}))
+    ranks = read_rank_file(file)
+    try:
+        return _build(file, _ranked(ranks, pattern, {} if special_tokens is None else special_tokens))
+    except ValueError as error:
+        raise error if str(error).startswith(str(file)) else ValueError(f"{file}: {error}") from None
 
 
 def _open(file: Path) -> Core:
@@ -106,6 +113,11 @@ def _ranked(ranks: RankVocabulary, pattern: str, special_tokens: dict[str, int])
     """Return a vocabulary of ranks with its pattern, by name or as a regular expression, and its special tokens."""
     if not isinstance(pattern, str):
         raise TypeError(f"pattern must be a str, got {type(pattern).__name__}")
+    if not pattern:
+        raise ValueError("pattern is empty: it would cut every text to nothing")
+    longest = int(np.diff(ranks.offsets).max())
+    if longest > LONGEST_TOKEN:  # every cut of a token may have to be looked at: the square of its length
+        raise ValueError(f"a token has {longest} bytes, more than the {LONGEST_TOKEN} that are read")
     known = pattern_named(pattern) or known_pattern(pattern)
     if known is None:
         if pattern.replace("_", "").replace("-", "").isalnum():
@@ -133,10 +145,10 @@ def _ranked(ranks: RankVocabulary, pattern: str, special_tokens: dict[str, int])
 def _special(ranks: RankVocabulary, special_tokens: dict[str, int]) -> list[AddedToken]:
     if not isinstance(special_tokens, dict):
         raise TypeError(f"special_tokens must be a dict of str to int, got {type(special_tokens).__name__}")
-    taken = set(special_tokens.values()) if len(special_tokens) else set()
     for content, id in special_tokens.items():
         if not is_text(content) or not content or not is_id(id):
             raise ValueError(f"special_tokens must map texts to ids from 0 to 2**31 - 2, got {content!r}: {id!r}")
+    taken = set(special_tokens.values())
     if len(taken) < len(special_tokens):
         raise ValueError("two special tokens share an id")
     clash = np.intersect1d(ranks.ids, np.array(sorted(taken), np.int64))

@@ -1,0 +1,223 @@
+/* encoding.c: every way to encode gives what the slow law gives; decoding gives the tokens' bytes. */
+#include "fuzz.h"
+
+/* Texts in the two forms that a call takes, and what must come out: of the texts before the first refused token. */
+typedef struct job {
+    const vocabulary *v;
+    const fe_tokenizer *tokenizer;
+    int32_t pattern;
+    uint8_t actions[ADDED];
+    int64_t texts, size;
+    uint8_t *joined;
+    uint8_t *each[TEXTS];
+    int64_t sizes[TEXTS], chars[TEXTS];
+    int32_t ids[IDS];
+    int64_t ends[TEXTS];
+    int64_t complete;
+    fe_status status;
+} job;
+
+static int64_t count_chars(const uint8_t *text, int64_t n) {
+    int64_t chars = 0;
+    for (int64_t i = 0; i < n; i++) chars += (text[i] & 0xC0) != 0x80;
+    return chars;
+}
+
+static void make_job(job *j, const vocabulary *v, const fe_tokenizer *tokenizer) {
+    static uint8_t block[BLOCK + TEXT];
+    const bool bytes = v->model.flags & FE_BYTE_LEVEL, any_pattern = bytes && !(v->model.flags & FE_ADD_SPACE);
+    const bool valid = !one_in(4), many = one_in(6), plain = one_in(2);
+    const uint32_t longest = many ? 30 : one_in(6) ? TEXT : 100;
+    *j = (job){.v = v, .tokenizer = tokenizer, .pattern = any_pattern && one_in(2) ? (int32_t)rnd(8) : FE_PATTERN_OWN};
+    for (int64_t i = 0; i < v->model.added; i++) j->actions[i] = plain ? FE_TOKEN_PLAIN : v->actions[i];
+    for (int64_t wish = rnd(many ? TEXTS : 9); j->texts < wish && j->size < BLOCK; j->texts++) {
+        uint8_t *const text = block + j->size;
+        int64_t n = one_in(9) ? 0 : random_text(text, longest, valid);
+        /* One that begins with a byte that goes on with a character would begin later in the joined form. */
+        if (n) while ((*text & 0xC0) == 0x80) *text = (uint8_t)rnd(256);
+        j->sizes[j->texts] = n;
+        j->chars[j->texts] = count_chars(text, n);
+        j->each[j->texts] = exactly(text, n);
+        j->size += n;
+    }
+    j->joined = exactly(block, j->size);
+    int64_t at = 0;
+    for (; j->complete < j->texts; at = j->ends[j->complete++]) {
+        int64_t count;
+        const uint8_t *const text = j->each[j->complete];
+        if (!slow_encode(v, j->pattern, j->actions, text, j->sizes[j->complete], j->ids + at, &count)) break;
+        j->ends[j->complete] = at + count;
+        CHECK(at + count + 2 * TEXT < IDS || j->size < BLOCK);
+    }
+    j->status = j->complete < j->texts ? FE_SPECIAL : FE_OK;
+}
+
+static void end_job(job *j) {
+    free(j->joined);
+    for (int64_t i = 0; i < j->texts; i++) free(j->each[i]);
+}
+
+/* Calls for the texts from `first` on, which begin at byte `from` of the joined ones. */
+static fe_status call(const job *j, fe_cache *cache, bool apart, int64_t first, int64_t from, int64_t limit,
+                      int32_t *ids, int64_t used, int64_t capacity, int64_t *ends, fe_done *done) {
+    if (apart)
+        return fe_encode_each(j->tokenizer, cache, j->pattern, (const uint8_t *const *)j->each + first,
+                              j->sizes + first, j->texts - first, j->actions, limit, ids, used, capacity, ends, done);
+    return fe_encode(j->tokenizer, cache, j->pattern, j->joined + from, j->size - from, j->chars + first,
+                     j->texts - first, j->actions, limit, ids, used, capacity, ends, done);
+}
+
+static int64_t bytes_of(const job *j, int64_t texts) {
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < texts; i++) bytes += j->sizes[i];
+    return bytes;
+}
+
+static void check_done(const job *j, fe_status status, const fe_done *done, const int64_t *ends, bool apart) {
+    const int64_t bytes = bytes_of(j, j->complete);
+    CHECK(status == j->status && done->texts == j->complete && done->bytes == bytes);
+    CHECK(done->ids == (j->complete ? j->ends[j->complete - 1] : 0));
+    CHECK(j->complete == 0 || memcmp(ends, j->ends, (size_t)j->complete * sizeof *ends) == 0);
+    CHECK((status == FE_SPECIAL) == (done->token >= 0) && (status == FE_SPECIAL) == (done->place >= 0));
+    if (status != FE_SPECIAL) return;
+    const fe_model *const m = &j->v->model;
+    const int64_t size = m->added_offsets[done->token + 1] - m->added_offsets[done->token];
+    const int64_t place = done->place - (apart ? 0 : bytes);
+    CHECK(j->actions[done->token] == FE_TOKEN_REFUSE && place >= 0 && place + size <= j->sizes[j->complete]);
+    CHECK(memcmp(j->each[j->complete] + place, m->added_bytes + m->added_offsets[done->token], (size_t)size) == 0);
+}
+
+/* In steps, with so little room at first that hardly a text fits. */
+static void check_little_room(const job *j, fe_cache *cache, bool apart) {
+    int64_t texts = 0, bytes = 0, used = 0, ends[TEXTS];
+    int32_t *ids = NULL;
+    for (int64_t more = rnd(40);; more = 2 * more + 1) {
+        fe_done done;
+        const int64_t capacity = used + more;
+        int32_t *const grown = malloc((size_t)(capacity ? capacity : 1) * sizeof *grown); /* ASan sees its end */
+        CHECK(grown);
+        if (used) memcpy(grown, ids, (size_t)used * sizeof *ids);
+        free(ids);
+        ids = grown;
+        const fe_status status = call(j, cache, apart, texts, bytes, INT64_MAX, ids, used, capacity, ends, &done);
+        CHECK(memcmp(ends, j->ends + texts, (size_t)done.texts * sizeof *ends) == 0);
+        CHECK(done.bytes == bytes_of(j, texts + done.texts) - bytes);
+        texts += done.texts;
+        bytes += done.bytes;
+        used = done.ids;
+        if (status == FE_FULL) continue;
+        CHECK(status == j->status && texts == j->complete);
+        break;
+    }
+    CHECK(used == (j->complete ? j->ends[j->complete - 1] : 0) && memcmp(ids, j->ids, (size_t)used * sizeof *ids) == 0);
+    free(ids);
+}
+
+/* At most so many ids of each text. A token that is refused behind them may go unseen. */
+static void check_limit(const job *j, fe_cache *cache, bool apart) {
+    static int32_t ids[IDS];
+    int64_t ends[TEXTS], at = 0;
+    fe_done done;
+    const int64_t limit = rnd(12);
+    const fe_status status = call(j, cache, apart, 0, 0, limit, one_in(4) ? NULL : ids, 0, IDS, ends, &done);
+    CHECK(status == FE_OK || status == j->status);
+    CHECK(done.texts >= j->complete);
+    (void)call(j, cache, apart, 0, 0, limit, ids, 0, IDS, ends, &done);
+    for (int64_t i = 0; i < j->complete; i++) {
+        const int64_t first = i ? j->ends[i - 1] : 0, count = j->ends[i] - first < limit ? j->ends[i] - first : limit;
+        CHECK(ends[i] == at + count && memcmp(ids + at, j->ids + first, (size_t)count * sizeof *ids) == 0);
+        at += count;
+    }
+}
+
+static void check_plain(const job *j, fe_cache *cache) {
+    static int32_t ids[IDS];
+    for (int64_t i = 0; i < j->v->model.added; i++)
+        if (j->actions[i] != FE_TOKEN_PLAIN) return;
+    for (int64_t i = 0; i < j->complete && j->pattern == FE_PATTERN_OWN; i++) {
+        const int64_t first = i ? j->ends[i - 1] : 0, count = j->ends[i] - first;
+        const int64_t got = fe_encode_plain(j->tokenizer, cache, j->each[i], j->sizes[i], ids, IDS);
+        CHECK(got == count && memcmp(ids, j->ids + first, (size_t)count * sizeof *ids) == 0);
+        CHECK(count == 0 || fe_encode_plain(j->tokenizer, cache, j->each[i], j->sizes[i], ids, count - 1) == -1);
+    }
+}
+
+/* Counts of characters that do not add up: never out of bounds. */
+static void check_bad_counts(job *j, fe_cache *cache) {
+    static int32_t ids[IDS];
+    int64_t ends[TEXTS];
+    fe_done done;
+    for (int64_t i = 0; i < j->texts; i++)
+        if (one_in(3)) j->chars[i] = (int64_t)rnd(TEXT) - 9;
+    const fe_status status = call(j, cache, false, 0, 0, INT64_MAX, ids, 0, IDS, ends, &done);
+    CHECK(status == FE_OK || status == FE_BAD_TEXT || status == FE_SPECIAL);
+    CHECK(done.texts <= j->texts && done.bytes <= j->size);
+}
+
+void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache *cache) {
+    static job j;
+    static int32_t ids[IDS];
+    int64_t ends[TEXTS];
+    fe_done done;
+    make_job(&j, v, tokenizer);
+    for (int way = 0; way < 8; way++) {
+        fe_cache *const some = way & 1 ? cache : NULL;
+        const bool apart = way & 2, counts = way & 4;
+        const int64_t room = counts ? 0 : IDS;
+        const fe_status status = call(&j, some, apart, 0, 0, INT64_MAX, counts ? NULL : ids, 0, room, ends, &done);
+        check_done(&j, status, &done, ends, apart);
+        CHECK(counts || memcmp(ids, j.ids, (size_t)done.ids * sizeof *ids) == 0);
+    }
+    for (int way = 0; way < 4; way++) {
+        check_little_room(&j, way & 1 ? cache : NULL, way & 2);
+        check_limit(&j, way & 1 ? cache : NULL, way & 2);
+    }
+    check_plain(&j, cache);
+    check_plain(&j, NULL);
+    check_bad_counts(&j, cache);
+    end_job(&j);
+}
+
+void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer) {
+    enum { N = 40, ROWS = 5, ROOM = N * (LONGEST + 3) };
+    const fe_model *const m = &v->model;
+    int64_t ids[N], row_ends[ROWS], byte_ends[ROWS], length, size = 0, separator = rnd(4);
+    uint8_t expected[ROOM];
+    const int64_t rows = rnd(ROWS + 1);
+    int64_t n = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        const int64_t first = n;
+        for (int64_t wish = rnd(N / ROWS); n - first < wish; n++) {
+            const uint32_t token = rnd((uint32_t)m->tokens);
+            const int64_t at = v->token_offsets[token], bytes = v->token_offsets[token + 1] - at;
+            ids[n] = v->token_ids[token];
+            if (n > first) memcpy(expected + size, "---", (size_t)separator), size += separator;
+            memcpy(expected + size, v->token_bytes + at, (size_t)bytes);
+            size += bytes;
+        }
+        row_ends[row] = n;
+    }
+    const int64_t room = one_in(2) ? size : rnd((uint32_t)size + 1);
+    uint8_t *const bytes = malloc((size_t)room + (room == 0));
+    CHECK(bytes);
+    const uint8_t *const dashes = (const uint8_t *)"---";
+    CHECK(fe_decode(tokenizer, ids, row_ends, rows, dashes, separator, bytes, room, byte_ends, &length) == FE_OK);
+    CHECK(length == size && (rows == 0 || byte_ends[rows - 1] == size));
+    CHECK(room < size || memcmp(bytes, expected, (size_t)size) == 0);
+    if (n) {
+        const uint32_t at = rnd((uint32_t)n);
+        const int64_t wrong[] = {-1, INT64_MIN, INT64_MAX, INT32_MAX, 1 << 20, INT64_C(1) << 32};
+        ids[at] = wrong[rnd(6)];
+        const fe_status status =
+            fe_decode(tokenizer, ids, row_ends, rows, dashes, separator, bytes, room, byte_ends, &length);
+        CHECK(status == FE_BAD_ID && length == at);
+    }
+    free(bytes);
+    for (int i = 0; i < 20 && m->flags & FE_BYTE_LEVEL; i++) {
+        const uint32_t token = rnd((uint32_t)m->tokens);
+        const uint8_t *const p = v->token_bytes + v->token_offsets[token];
+        const int64_t most = v->token_offsets[token + 1] - v->token_offsets[token];
+        const int64_t some = one_in(2) ? most : rnd((uint32_t)most + 1);
+        CHECK(fe_find(tokenizer, p, some) == slow_find(v, p, some));
+    }
+}

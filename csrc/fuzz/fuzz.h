@@ -1,0 +1,81 @@
+/* fuzz.h: what the parts of the fuzzer share: numbers by chance, vocabularies, texts, and the slow law. */
+#ifndef FUZZ_H
+#define FUZZ_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fe.h"
+
+enum {
+    TOKENS = 1000,
+    LONGEST = 40, /* bytes of a token */
+    MERGES = 300,
+    CHARS = 24,
+    PAIRS = MERGES * LONGEST,
+    ADDED = 6,
+    TEXT = 1200,  /* bytes of the longest text of a call */
+    BLOCK = 8000, /* and of all of them */
+    TEXTS = 700,
+    IDS = 5 * BLOCK
+};
+
+#define CHECK(condition)                                                            \
+    do {                                                                            \
+        if (!(condition)) {                                                         \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+            abort();                                                                \
+        }                                                                           \
+    } while (0)
+
+void seed(uint64_t number);
+uint32_t rnd(uint32_t below);
+static inline bool one_in(uint32_t n) { return rnd(n) == 0; }
+
+/* A copy of some bytes in memory of just that size, so that ASan sees a read behind its end. */
+uint8_t *exactly(const uint8_t *bytes, int64_t size);
+
+/* A model and the arrays that it points into. */
+typedef struct vocabulary {
+    fe_model model;
+    bool broken; /* something in it must be refused */
+    uint8_t token_bytes[TOKENS * LONGEST];
+    int64_t token_offsets[TOKENS + 1];
+    int32_t token_ids[TOKENS], byte_tokens[256];
+    int32_t left[MERGES], right[MERGES], result[MERGES];
+    uint32_t char_codes[CHARS], pair_left[PAIRS], pair_right[PAIRS];
+    int32_t char_tokens[CHARS];
+    uint8_t added_bytes[64], added_late[ADDED];
+    int64_t added_offsets[ADDED + 1];
+    int32_t added_ids[ADDED];
+    uint8_t notes[64];
+    uint8_t actions[ADDED];
+} vocabulary;
+
+/* models.c */
+void random_vocabulary(vocabulary *v);
+void break_vocabulary(vocabulary *v);
+int64_t random_text(uint8_t *text, int64_t most, bool valid);
+int64_t write_utf8(uint8_t *to, uint32_t code);
+
+/* law.c: the ids of one text, worked out slowly; false where a token of it is refused. */
+bool slow_encode(const vocabulary *v, int32_t pattern, const uint8_t *actions, const uint8_t *text, int64_t size,
+                 int32_t *ids, int64_t *count);
+int64_t slow_find(const vocabulary *v, const uint8_t *bytes, int64_t size);
+
+/* encoding.c, pieces.c, files.c */
+void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache *cache);
+void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer);
+void check_pieces(void);
+void check_image(const vocabulary *v, const fe_tokenizer *tokenizer);
+void check_ranks(void);
+
+/* Makes the checksum of an image right. */
+void seal(uint8_t *image, int64_t size);
+
+/* Encodes, counts, decodes and searches with a tokenizer of which nothing is known but that it was opened. */
+void use_tokenizer(const fe_tokenizer *tokenizer, const uint8_t *text, int64_t size);
+
+#endif
