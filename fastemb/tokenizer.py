@@ -44,8 +44,8 @@ class Tokenizer(Decoder):
 
     **Cost.** A text of n characters takes O(n log n) time, and the search for added tokens at worst n times the length
     of the longest. What pieces of text became is remembered, in at most 192 MiB for one tokenizer (the environment
-    variable ``FASTEMB_TOKENIZER_CACHE`` has another number of bytes; 0 remembers nothing), shared out among as many
-    calls as there are threads; the ids do not depend on it. Batches are shared out among threads (see
+    variable ``FASTEMB_TOKENIZER_CACHE`` has another number of bytes; 0 remembers nothing), shared out among the
+    calls that run at the same time; the ids do not depend on it. Batches are shared out among threads (see
     `set_num_threads`); ids and their order do not depend on that either. ``FASTEMB_SIMD`` is ``avx512``, ``avx2`` or
     ``none`` to keep a new tokenizer from using more of the processor than that.
 
