@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 import fastemb
-from fastemb import _arrays
+from fastemb import _memory
 
 from .corpora import draw_ids, draw_table
 from .measure import Measure
@@ -90,7 +90,7 @@ def test_gather_new(
     measure: Measure, monkeypatch: pytest.MonkeyPatch, lookup: Lookup, spread: str, pool: str, name: str
 ) -> None:
     """A result is dropped before the next call, as in a loop over batches."""
-    monkeypatch.setattr(_arrays, "_pool", _arrays.Pool(256 << 20 if pool == "on" else 0))
+    monkeypatch.setattr(_memory, "_pool", _memory.Pool(256 << 20 if pool == "on" else 0))
     torch, table, ids = load_torch(1), lookup.table, lookup.ids(spread)
     torch_table, torch_ids = torch.from_numpy(table), torch.from_numpy(ids)
 

@@ -198,3 +198,51 @@ def test_one_small_bag(measure: Measure, name: str) -> None:
         "torch": in_torch,
     }
     measure("embedding_bag, mean", "1,000 x 64 float32, 1 bag of 4 ids", calls, name, agree=close)
+
+
+# Small calls ------------------------------------------------------------------------------------------------------
+
+
+def small_calls(mode: str) -> dict[str, tuple[Callable[[], Array], Callable[[], Array]]]:
+    """Return calls on 16 rows of 64 columns, and what each result has to be."""
+    rng = np.random.default_rng(1)
+    table, ids, offsets = rng.random((1000, 64), np.float32), rng.integers(0, 1000, 16), np.array([0, 7, 16])
+    x, mask = table[ids].reshape(2, 8, 64), rng.random((2, 8)) < 0.7
+    join: Callable[..., Array] = getattr(np, mode)
+
+    def masked() -> Array:
+        return np.stack([join(rows[kept], axis=0) for rows, kept in zip(x, mask, strict=True)])
+
+    calls = {
+        "embedding_bag, offsets": (
+            lambda: fastemb.embedding_bag(table, ids, offsets, mode=mode),
+            lambda: np.stack([join(table[ids[:7]], axis=0), join(table[ids[7:]], axis=0)]),
+        ),
+        "embedding_bag, 2-D ids": (
+            lambda: fastemb.embedding_bag(table, ids.reshape(2, 8), mode=mode),
+            lambda: join(x, axis=1),
+        ),
+        "embedding_bag, mask": (lambda: fastemb.embedding_bag(table, ids.reshape(2, 8), mask=mask, mode=mode), masked),
+        "pool": (lambda: fastemb.pool(x, mode=mode), lambda: join(x, axis=1)),
+        "pool, mask": (lambda: fastemb.pool(x, mask, mode=mode), masked),
+    }
+    if mode == "mean":
+        flat = x.reshape(16, 64)
+        lengths = np.linalg.norm(flat, axis=1, keepdims=True)
+        calls["normalize"] = (lambda: fastemb.normalize(flat), lambda: flat / lengths)
+    return calls
+
+
+SMALL = [(call, mode) for mode in ("sum", "mean", "max") for call in small_calls(mode)]
+
+
+@pytest.mark.parametrize("name", ["np.take", "fastemb"])
+@pytest.mark.parametrize(("call", "mode"), SMALL, ids=lambda value: value.replace(" ", "_"))
+def test_small_calls(measure: Measure, call: str, mode: str, name: str) -> None:
+    """The yardstick is NumPy's plain look-up of the same 16 rows, which does less."""
+    ours, expected = small_calls(mode)[call]
+    close(ours(), expected())
+    table, ids = np.random.default_rng(1).random((1000, 64), np.float32), np.arange(0, 960, 60)
+    calls = {"fastemb": ours, "np.take": lambda: np.take(table, ids, axis=0)}
+    case = f"{call}, {mode}" if call != "normalize" else call
+    measure("small calls", f"{case}: 16 rows of 64 float32", calls, name, agree=None)

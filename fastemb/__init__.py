@@ -99,7 +99,12 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'fastemb' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"fastemb.{_HOMES[name]}"), name)
+    try:
+        value = getattr(importlib.import_module(f"fastemb.{_HOMES[name]}"), name)
+    except ImportError as error:
+        if error.name != "fastemb._text._core":
+            raise
+        raise ImportError(f"{error}{SOURCE_TREE_HINT}", name=error.name) from None
     globals()[name] = value
     return value
 
@@ -119,8 +124,8 @@ def _leave_source_tree(here: str) -> str:
     """Make way for an installed fastemb where this one is a source tree that was never built.
 
     From the root of a clone, ``python -m fastemb`` finds this folder before the installed package. Without
-    its compiled module it could not work, so the submodules are taken from the installed one. Returns what an
-    ImportError should add where there is none.
+    its compiled module it could not work, so the submodules are taken from the installed package. Returns what the
+    ImportError of the compiled module should add where no package is installed.
     """
     if _built(here):
         return ""

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from . import _arrays, _threads, embedding, gradient, lookup, pooling, position, quantized, search
+from . import _checks, _memory, _threads, embedding, gradient, lookup, pooling, position, quantized, search
 
 _log = logging.getLogger("fastemb")
 
-_Array = _arrays.Array
+_Array = _checks.Array
 
 
 def _gather(table: _Array, ids: _Array) -> None:
@@ -37,6 +37,8 @@ def _embed_backward(table: _Array, ids: _Array) -> None:
 
 def _bags(table: _Array, ids: _Array) -> None:
     for mode in ("mean", "max"):
+        pooling.embedding_bag(table, ids, mode=mode)  # small calls have kernels of their own
+        pooling.embedding_bag(table, ids, mask=ids >= 0, mode=mode)
         pooling.embedding_bag(table, ids, mode=mode, normalize=True)
     pooling.embedding_bag(table, ids, mode="sum", weights=np.ones(ids.shape, np.float32))
 
@@ -49,6 +51,8 @@ def _bags_backward(table: _Array, ids: _Array) -> None:
 def _pool(table: _Array, ids: _Array) -> None:
     for mode in ("mean", "max"):
         pooling.pool(table[np.newaxis], mode=mode)
+        pooling.pool(table[np.newaxis], np.ones((1, len(table)), bool), mode=mode)
+        pooling.pool(table[np.newaxis], mode=mode, normalize=True)
         pooling.pool(table[np.newaxis], np.arange(len(table))[np.newaxis] % 2, mode=mode, normalize=True)
     pooling.pool(table[np.newaxis], mode="weighted_mean")
 
@@ -63,8 +67,8 @@ def _pool_backward(table: _Array, ids: _Array) -> None:
 def _quantize(table: _Array, ids: _Array) -> None:
     for bits in (8, 4):
         codes = quantized.quantize(table, bits)
-        lookup.gather(codes, ids)
         lookup.gather(codes, ids, mode="clip")
+        lookup.gather(codes, ids)  # from the second call on a table on there is a small kernel
         pooling.embedding_bag(codes, ids)
 
 
@@ -154,7 +158,7 @@ def _dtype(kind: Any) -> np.dtype[Any]:
 
         kind = ml_dtypes.bfloat16
     dtype: np.dtype[Any] = np.dtype(kind)
-    _arrays.require_float(np.empty(0, dtype), "dtypes")
+    _checks.require_float(np.empty(0, dtype), "dtypes")
     return dtype
 
 
@@ -188,7 +192,7 @@ def show_config(mode: str = "stdout") -> dict[str, dict[str, str]] | None:
     import numba
 
     from . import __version__
-    from ._cpu import jit
+    from ._cpu.kernels import jit
 
     config = {
         "versions": {
@@ -206,7 +210,7 @@ def show_config(mode: str = "stdout") -> dict[str, dict[str, str]] | None:
         },
         "threads": {"a call may use": str(_threads.get_num_threads()), "processors": str(os.cpu_count())},
         "memory": {
-            "pool of results, bytes kept at most": str(_arrays.pool_capacity()),
+            "pool of results, bytes kept at most": str(_memory.pool_capacity()),
             "compiled kernels": jit.cache_folder() or "not kept",
         },
     }

@@ -4,10 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _arrays
-from ._arrays import Array
-from ._calls import embedding as _calls
-from .gradient import RowGrad, row_grad
+from . import _devices, _embeds, _frameworks
+from ._checks import Array
+from .gradient import RowGrad
 
 
 class LayerNorm(NamedTuple):
@@ -146,21 +145,15 @@ def embed(
     array([[[-1.,  1.],
             [-1.,  1.]]], dtype=float32)
     """
-    call = _call(table, ids, positions, position_ids, segments, segment_ids, scale, norm, mode)
-    if out is not None:
-        out = _arrays.check_out(out, call.shape, **call.inputs)
-        _arrays.require_float(out, "out")
-    call.check_ids()
-    if out is not None and call.can_write(out):
-        call.write(out, touched=True)
-        return out
-    kind = call.table.dtype if out is None else out.dtype.newbyteorder("=")
-    target, touched = _arrays.new_result(call.shape, kind if call.can_store(kind) else call.table.lane)
-    call.write(target, touched)
-    if out is None:
-        return target
-    _arrays.round_into(out, target)
-    return out
+    if type(table) is not np.ndarray and (framework := _frameworks.of(table)):
+        return framework.call(
+            embed, table, ids, positions=positions, position_ids=position_ids, segments=segments,
+            segment_ids=segment_ids, scale=scale, norm=norm, mode=mode, out=out,
+        )  # fmt: skip
+    addends = positions, position_ids, segments, segment_ids
+    embeds, target = _embeds.of(table, ids, *addends, scale, _norm_of(norm), mode, out=out)
+    result: Array = _devices.embedding(embeds.table).embed(embeds, target)
+    return result if out is None else out
 
 
 def embed_backward(
@@ -204,7 +197,8 @@ def embed_backward(
     ``grad * weight``; RMSNorm has no ``mean(g)``. Where `mode` clips or wraps, the row that was read gets the gradient.
 
     The gradients of weight and bias are sums over all rows, cut every 256 rows: each piece is summed in order, and the
-    pieces are added in order. So no result depends on the number of threads, to the bit.
+    sums of the pieces are added in float64, in order, and rounded once, as `row_grad` does. So no result depends on the
+    number of threads, to the bit.
 
     With a `norm` the gradient of the sums, as large as `grad`, is made in between.
 
@@ -222,47 +216,23 @@ def embed_backward(
            [2., 2.],
            [0., 0.]], dtype=float32)
     """
-    call = _call(table, ids, positions, position_ids, segments, segment_ids, scale, norm, mode)
-    above = _arrays.as_table(grad, "grad")
-    _arrays.require_float(above, "grad")
-    if above.shape != call.shape:
-        raise ValueError(f"grad must have shape {call.shape} as the result of embed has, got {above.shape}")
-    call.check_ids()
-    lane, D = call.table.lane, call.table.D
-    if _arrays.lane_dtype(above.dtype) != lane:
-        with np.errstate(all="ignore"):
-            above = above.astype(lane)
-    below, norm_grad = above.reshape(call.N, D), None
-    if norm is not None:
-        below, weight, bias = call.norm_backward(_arrays.within_reach(below))
-        norm_grad = weight, bias if isinstance(norm, LayerNorm) and norm.bias is not None else None
-    rows = row_grad(call.rows_read(), below.reshape(call.shape), padding_idx=padding_idx)
-    if call.scale != 1:
-        np.multiply(rows.rows, lane.type(call.scale), out=rows.rows)
-    return EmbedGrad(rows, _dense_grad(call.position, below), _dense_grad(call.segment, below), norm_grad)
+    if type(table) is not np.ndarray and (framework := _frameworks.of(table)):
+        return framework.call(
+            embed_backward, grad, table, ids, padding_idx=padding_idx, positions=positions, position_ids=position_ids,
+            segments=segments, segment_ids=segment_ids, scale=scale, norm=norm, mode=mode,
+        )  # fmt: skip
+    addends = positions, position_ids, segments, segment_ids
+    embeds, grad = _embeds.of(table, ids, *addends, scale, _norm_of(norm), mode, padding_idx, grad=grad)
+    rows, *others = _devices.embedding(embeds.table).embed_backward(embeds, grad)
+    return EmbedGrad(RowGrad(*rows), *others)
 
 
-def _call(
-    table: Any, ids: Any, positions: Any, position_ids: Any, segments: Any, segment_ids: Any, scale: Any, norm: Any,
-    mode: str,
-) -> _calls.Call:  # fmt: skip
-    """Check everything but the range of ids."""
-    if norm is not None and not isinstance(norm, LayerNorm | RMSNorm):
-        raise TypeError(f"norm must be a LayerNorm or an RMSNorm, got {type(norm).__name__}")
-    call = _calls.Call(table, ids, scale, mode)
-    call.add_sides(positions, position_ids, segments, segment_ids)
+def _norm_of(norm: Any) -> _embeds.Norm | None:
+    """Return the parts of a norm, unchecked."""
     if isinstance(norm, LayerNorm):
-        call.add_norm(norm.weight, norm.bias, norm.eps, True)
-    elif norm is not None:
-        call.add_norm(norm.weight, None, norm.eps, False)
-    return call
-
-
-def _dense_grad(side: _calls.Side, grad: Array) -> Array | None:
-    """Return the gradient of positions or segments, with zeros for rows that were not used."""
-    if side.table is None:
-        return None
-    rows = row_grad(side.all_ids(), grad)
-    dense = np.zeros(side.table.shape, rows.rows.dtype)
-    dense[rows.ids] = rows.rows
-    return dense
+        return _embeds.Norm(_embeds.LAYER, *norm)
+    if isinstance(norm, RMSNorm):
+        return _embeds.Norm(_embeds.RMS, norm.weight, None, norm.eps)
+    if norm is not None:
+        raise TypeError(f"norm must be a LayerNorm or an RMSNorm, got {type(norm).__name__}")
+    return None

@@ -1,19 +1,10 @@
 """Gradients of rows, and rows added in place: ``row_grad``, ``scatter_add``, ``RowGrad``."""
 
-from numbers import Real
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from . import _arrays
-from ._arrays import Array
-from ._calls.gradient import Runs, kernels
+from . import _checks, _devices, _frameworks
+from ._checks import Array
 from .ragged import Ragged
-
-# Where rows are as short as this and few ids come again, scatter_add takes ids as they come instead of sorting them.
-_SHORT_BYTES = 1 << 10
-_MODES = ("raise", "clip", "wrap")
-_INT64_MAX = np.iinfo(np.int64).max
 
 
 class RowGrad(NamedTuple):
@@ -47,7 +38,7 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
         The gradient of the rows that were looked up; with a `Ragged`, ``(N, D)``. float64, float32, float16 or
         bfloat16, of either byte order; it may be read-only, a memory map or a view of any strides.
     padding_idx : int, optional
-        An id whose positions are left out: it gets no gradient.
+        An id whose positions are left out: it gets no gradient. One that does not occur, -1 say, leaves out nothing.
     scale_grad_by_freq : bool
         Divide each row by how often its id occurs.
 
@@ -64,7 +55,7 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
     TypeError
         If `ids` or `padding_idx` are not integers; if `grad` is not a NumPy array of the four dtypes, or is masked.
     ValueError
-        If the shape of `grad` does not fit that of `ids`; if `padding_idx` is negative.
+        If the shape of `grad` does not fit that of `ids`.
 
     See Also
     --------
@@ -74,9 +65,9 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
     -----
     Positions are sorted by id, stably (radix sort), and each run of equal ids is one sum in ascending order of
     positions. A run is cut into pieces at every 256 positions from its own start; each piece is summed from its
-    first row on, and the sums of the pieces are added in order. So the bits do not depend on the number of
-    threads. float16 and bfloat16 are added in float32 and not rounded again; every operation is rounded by itself.
-    `scale_grad_by_freq` is one division of the sum.
+    first row on, and the sums of the pieces are added in float64, in order, and rounded once to the accumulator's
+    type. So the bits do not depend on the number of threads. float16 and bfloat16 are added in float32 and not
+    rounded again; every operation is rounded by itself. `scale_grad_by_freq` is one division of the sum.
 
     Two gradients of one table merge by `row_grad` of their concatenation; so do those of the parts of a batch
     (up to the order of additions)::
@@ -97,25 +88,15 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
     >>> row_grad([7, 2, 7], grad, padding_idx=2, scale_grad_by_freq=True).rows
     array([[3., 4.]], dtype=float32)
     """
-    given = ids.ids if isinstance(ids, Ragged) else _arrays.as_integers(ids, "ids")
-    source = _arrays.as_table(grad, "grad")
-    _arrays.require_float(source, "grad")
+    if framework := _frameworks.of(grad):
+        return framework.call(row_grad, ids, grad, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq)
+    given = ids.ids if isinstance(ids, Ragged) else _checks.as_integers(ids, "ids")
+    source = _checks.as_float_table(grad, "grad")
+    skip = _checks.as_padding(padding_idx)
     if source.ndim != given.ndim + 1 or source.shape[:-1] != given.shape:
         wanted = ", ".join([*map(str, given.shape), "D"]) + "," * (given.ndim == 0)
         raise ValueError(f"grad must have shape ({wanted}) for ids of shape {given.shape}, got {source.shape}")
-    skip = _arrays.as_padding(padding_idx)
-    skip = -1 if skip is None or not 0 <= skip <= _INT64_MAX else skip  # no id is negative
-    if given.dtype == np.uint64 and given.size and given.max() > _INT64_MAX:
-        bad = _arrays.name_id(given, int(np.argmax(given > np.uint64(_INT64_MAX))))
-        raise IndexError(f"{bad} is beyond int64; no table has such a row")
-    index = _arrays.as_index(given, _INT64_MAX)
-    low, high = kernels().find_range(index.dtype.type(0), _arrays.address(index), index.size)
-    if low < 0:
-        bad = _arrays.name_id(given, int(np.argmax(index.reshape(-1) < 0)))
-        raise IndexError(f"{bad} is negative; ids count rows of a table from 0")
-    runs = Runs(index, skip, low, high)
-    flat = _arrays.within_reach(source.reshape(given.size, source.shape[-1]))
-    return RowGrad(runs.ids.astype(given.dtype), runs.sums(flat, bool(scale_grad_by_freq)))
+    return RowGrad(*_devices.gradient(source).row_grad(given, source, skip, bool(scale_grad_by_freq)))
 
 
 def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mode: str = "raise") -> Array:
@@ -159,11 +140,11 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
 
     Notes
     -----
-    The law is ``s = row_grad(ids, rows).rows``, then ``target[id] = round(target[id] + alpha * s)``, where the
-    product and the sum are float64 for a float64 `target`, else float32, and the result is rounded to the dtype of
-    `target` once. `alpha` and `s` are first rounded to that type: rows are summed in their own lane (float64 rows in
-    float64, others in float32), whatever `target` has. No product is fused with a sum, and the bits do not depend
-    on the number of threads. Nothing is written before every argument has been checked, ids included.
+    The law is ``s = row_grad(ids, rows).rows``, then ``target[id] = round(target[id] + alpha * s)``, where the product
+    and the sum are float64 for a float64 `target`, else float32, and the result is rounded to the dtype of `target`
+    once. `alpha` and `s` are first rounded to that type: rows are summed in accumulators of their own type (float64
+    rows in float64, others in float32), whatever `target` has. No product is fused with a sum, and the bits do not
+    depend on the number of threads. Nothing is written before every argument has been checked, ids included.
 
     Copies: as `row_grad`. Where the rows of `target` do not each lie in one piece in the machine's byte order, or only
     one of `rows` and `target` is float64, the sums are made first; rows that change are copied and written back.
@@ -178,68 +159,36 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
            [0. , 0. ],
            [3. , 4. ]], dtype=float32)
     """
-    table = _checked_target(target)
-    given = ids.ids if isinstance(ids, Ragged) else _arrays.as_integers(ids, "ids")
-    source = _arrays.as_table(rows, "rows")
-    _arrays.require_float(source, "rows")
+    if framework := _frameworks.of(target):
+        return framework.call(scatter_add, target, ids, rows, alpha=alpha, mode=mode)
+    if _checks.is_quantized(target):
+        raise TypeError("target is a quantised table, which cannot be added to; give target.dequantize()")
+    table = _checks.as_float_table(target, "target")
+    given = ids.ids if isinstance(ids, Ragged) else _checks.as_integers(ids, "ids")
+    source = _checks.as_float_table(rows, "rows")
+    factor = _checks.as_real(alpha, "alpha")
+    _checks.require_id_mode(mode)
+    _require_target(table)
     shape = given.shape + table.shape[1:]
     if source.shape != shape:
         both = f"for ids of shape {given.shape} and a target of {table.shape}"
         raise ValueError(f"rows must have shape {shape} {both}, got {source.shape}")
-    factor = _checked_number(alpha)
-    if mode not in _MODES:
-        raise ValueError(f"mode must be one of {', '.join(map(repr, _MODES))}, got {mode!r}")
     for name, array in (("ids", given), ("rows", source)):
-        if np.may_share_memory(table, array):
+        if _checks.may_share(table, array):
             raise ValueError(f"target overlaps {name} in memory")
-    index, low, high = _rows_meant(given, table.shape[0], mode)
-    D = _arrays.size_of(table.shape[1:])
-    flat = _arrays.within_reach(source.reshape(given.size, D))
-    Runs(index, -1, low, high, ascending=D * source.dtype.itemsize > _SHORT_BYTES).add(
-        flat, factor, table if table.ndim == 2 else table.reshape(-1, D)
-    )
+    _devices.gradient(table).scatter_add(table, given, source, factor, mode)
     return target
 
 
-def _checked_number(alpha: Any) -> float:
-    """Return alpha as a float."""
-    if not isinstance(alpha, Real):
-        raise TypeError(f"alpha must be a real number, got {type(alpha).__name__}")
-    try:
-        return float(alpha)
-    except OverflowError:
-        raise ValueError("alpha is beyond the range of float64") from None
-
-
-def _checked_target(target: Any) -> Array:
-    """Return the target as a plain array after checking that it can be added to; no copy."""
-    if _arrays.is_quantized(target):
-        raise TypeError("target is a quantised table, which cannot be added to; give target.dequantize()")
-    table = _arrays.as_table(target, "target")
-    _arrays.require_float(table, "target")
-    if not table.flags.writeable:
+def _require_target(table: Any) -> None:
+    """Refuse a target that cannot be added to."""
+    _checks.require_axis(table, "target")
+    if not _checks.is_writeable(table):
         raise ValueError("target is read-only")
-    if table.flags.c_contiguous:
-        return table
+    if _checks.is_contiguous(table):
+        return
     layout = f"shape {table.shape} and strides {table.strides}"
     if table.ndim > 2:
         raise ValueError(f"target of more than two axes must be C-contiguous, got {layout}")
-    if _arrays.overlaps_itself(table):
+    if _checks.overlaps_itself(table):
         raise ValueError(f"target overlaps itself in memory: {layout}")
-    return table
-
-
-def _rows_meant(ids: Array, V: int, mode: str) -> tuple[Array, int, int]:
-    """Return the rows that ids mean, as int32 or int64, the lowest and the highest of them."""
-    index = _arrays.as_index(ids, V, mode)
-    if not V and ids.size:
-        _arrays.raise_out_of_range(ids, 0, V)
-    tag, find_range = index.dtype.type(0), kernels().find_range
-    low, high = find_range(tag, _arrays.address(index), index.size)
-    if low >= 0 and high < V:
-        return index, low, high
-    if mode == "raise":
-        _arrays.raise_out_of_range(ids, int(np.argmax(((index < 0) | (index >= V)).reshape(-1))), V)
-    wide = index.astype(np.int64)  # V need not fit int32
-    index = np.asarray(np.clip(wide, 0, V - 1) if mode == "clip" else wide % V)
-    return index, *find_range(index.dtype.type(0), _arrays.address(index), index.size)

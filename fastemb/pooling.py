@@ -1,16 +1,11 @@
 """One vector for each text: ``pool`` over rows, ``embedding_bag`` over ids, ``normalize``, and their gradients."""
 
-import contextlib
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays
-from ._calls import bags as _bags
-from ._calls import pooling as _calls
-from ._calls.bags import Plan
-from ._calls.pooling import Join
+from . import _bags, _checks, _devices, _frameworks
 from .gradient import RowGrad
 
 _Array = npt.NDArray[Any]
@@ -19,8 +14,8 @@ _Array = npt.NDArray[Any]
 class PoolGrad(NamedTuple):
     """The gradients of `pool`."""
 
-    x: _Array
-    weights: _Array | None
+    x: Any
+    weights: Any
 
 
 class BagGrad(NamedTuple):
@@ -82,12 +77,13 @@ def embedding_bag(
 
     Notes
     -----
-    float64 tables are summed in float64, others in float32. Rows are added in ascending order, one sum for
-    each column, then divided, then scaled, and rounded to the result's dtype once: so the result does not
-    depend on the number of threads or on where the table lies, to the bit, and a float32 `out` of a float16
-    table holds the sums unrounded. Weights are rounded to the type of the sums, their own sum is found in
-    float64. The length of a row is found in float64. A maximum over a NaN is NaN. Nothing is written before
-    every argument has been checked, ids included.
+    float64 tables are summed in float64, others in float32. Rows are added in ascending order, one sum for each column,
+    cut every 256 kept rows from the bag's own start; the sums of the pieces are added in float64, in order, and
+    rounded once to the type of the sums. Then they are divided, then scaled, and rounded to the result's dtype
+    once: so the result does not depend on the number of threads or on where the table lies, to the bit, and a
+    float32 `out` of a float16 table holds the sums unrounded. Weights are rounded to the type of the sums, their
+    own sum is found in float64. The length of a row is found in float64. A maximum over a NaN is NaN. Nothing is
+    written before every argument has been checked, ids included.
 
     Copies: ids that are neither int32 nor int64, or not contiguous, are converted; with a mask or padding the ids
     that are left are copied. Of a table in the other byte order or with a strided last axis (Fortran order), the
@@ -106,16 +102,19 @@ def embedding_bag(
     array([[2., 3.],
            [2., 3.]], dtype=float32)
     """
-    source, given, plan = _check_bag(table, ids, offsets, mask, mode, weights, padding_idx)
-    shape = plan.S, source.D * (2 if mode == "mean_max" else 1)
-    if out is not None:
-        out = _check_out(out, shape, plan, ids=given, offsets=offsets, mask=mask, weights=weights, **source.arrays)
-    result = _arrays.empty(shape, source.dtype) if out is None else out
-    plan.index = _index(given, plan, source.V)
-    bad = Join(source, plan, mode, bool(normalize)).write(result, fresh=out is None)
-    if bad >= 0:
-        _raise_bad_id(given, plan, bad, source.V)
-    return result
+    if type(table) is np.ndarray:
+        if weights is None and padding_idx is None and not normalize and out is None:
+            rows: _Array | None = _devices.pooling(table).small_bags(table, ids, offsets, mask, mode)
+            if rows is not None:
+                return rows
+    elif framework := _frameworks.of(table):
+        return framework.call(
+            embedding_bag, table, ids, offsets, mask=mask, mode=mode, weights=weights, padding_idx=padding_idx,
+            normalize=normalize, out=out,
+        )  # fmt: skip
+    bags, target = _bags.of_ids(table, ids, offsets, mask, mode, weights, padding_idx, normalize, out=out)
+    result: _Array = _devices.pooling(bags.rows).reduce(bags, target)
+    return result if out is None else out
 
 
 def pool(
@@ -169,13 +168,18 @@ def pool(
     array([[4., 5.],
            [6., 7.]], dtype=float32)
     """
-    source, plan = _check_pool(x, mask, lengths, offsets, mode, weights)
-    shape = plan.S, source.shape[-1] * (2 if mode == "mean_max" else 1)
-    if out is not None:
-        out = _check_out(out, shape, plan, x=source, mask=mask, lengths=lengths, offsets=offsets, weights=weights)
-    result = _arrays.empty(shape, source.dtype) if out is None else out
-    Join(source, plan, mode, bool(normalize)).write(result, fresh=out is None)
-    return result
+    if type(x) is np.ndarray:
+        if lengths is None and offsets is None and weights is None and not normalize and out is None:
+            rows: _Array | None = _devices.pooling(x).small_pool(x, mask, mode)
+            if rows is not None:
+                return rows
+    elif framework := _frameworks.of(x):
+        return framework.call(
+            pool, x, mask, lengths=lengths, offsets=offsets, mode=mode, weights=weights, normalize=normalize, out=out
+        )
+    bags, target = _bags.of_rows(x, mask, lengths, offsets, mode, weights, normalize, out=out)
+    result: _Array = _devices.pooling(bags.rows).reduce(bags, target)
+    return result if out is None else out
 
 
 def normalize(x: _Array, *, out: _Array | None = None) -> _Array:
@@ -214,12 +218,23 @@ def normalize(x: _Array, *, out: _Array | None = None) -> _Array:
     array([[0.6, 0.8],
            [0. , 0. ]])
     """
-    source = _arrays.as_table(x, "x")
-    _arrays.require_float(source, "x")
+    if type(x) is np.ndarray:
+        if out is None:
+            rows: _Array | None = _devices.pooling(x).small_normalize(x)
+            if rows is not None:
+                return rows
+    elif framework := _frameworks.of(x):
+        return framework.call(normalize, x, out=out)
+    source = _checks.as_float_table(x, "x")
     if out is not None:
-        inputs = {} if out is x or _arrays.same_memory(source, out) else {"x": source}
-        _arrays.require_float(_arrays.check_out(out, source.shape, **inputs), "out")
-    return _calls.normalize(source, out)
+        _checks.require_out(out)
+    _checks.require_axis(source, "x")
+    target = out
+    if out is not None:
+        inputs = {} if _checks.same_memory(source, out) else {"x": source}
+        target = _checks.check_out(out, source.shape, **inputs)
+    result: _Array = _devices.pooling(source).normalize(source, target)
+    return result if out is None else out
 
 
 def pool_backward(
@@ -260,10 +275,13 @@ def pool_backward(
     array([[[0., 1.],
             [1., 0.]]])
     """
-    source, plan = _check_pool(x, mask, lengths, offsets, mode, weights)
-    join = Join(source, plan, mode, bool(normalize))
-    ascent = _calls.Ascent(join, _check_grad(grad, (plan.S, join.width), join.lane))
-    return PoolGrad(ascent.rows(source), ascent.weights(None if weights is None else np.shape(weights)))
+    if type(x) is not np.ndarray and (framework := _frameworks.of(x)):
+        return framework.call(
+            pool_backward, grad, x, mask, lengths=lengths, offsets=offsets, mode=mode, weights=weights,
+            normalize=normalize,
+        )  # fmt: skip
+    bags, grad = _bags.of_rows(x, mask, lengths, offsets, mode, weights, normalize, grad=grad)
+    return PoolGrad(*_devices.pooling(bags.rows).reduce_backward(bags, grad))
 
 
 def embedding_bag_backward(
@@ -305,70 +323,11 @@ def embedding_bag_backward(
     RowGrad(ids=array([3, 7]), rows=array([[0.25, 0.25],
            [0.75, 0.75]], dtype=float32))
     """
-    source, given, plan = _check_bag(table, ids, offsets, mask, mode, weights, padding_idx)
-    grad = _check_grad(grad, (plan.S, source.D * (2 if mode == "mean_max" else 1)), source.lane)
-    plan.index = index = _index(given, plan, source.V)
-    join = Join(source, plan, mode, bool(normalize))
-    bad = join.check()
-    if bad >= 0:
-        _raise_bad_id(given, plan, bad, source.V)
-    ascent = _calls.Ascent(join, grad)
-    unique, rows = ascent.by_id(index)
-    return BagGrad(
-        RowGrad(unique.astype(given.dtype), rows), ascent.weights(None if weights is None else np.shape(weights))
-    )
-
-
-# Checks -----------------------------------------------------------------------------------------------------------
-
-
-def _check_bag(
-    table: Any, ids: Any, offsets: Any, mask: Any, mode: str, weights: Any, padding_idx: int | None
-) -> tuple[_arrays.Table, _Array, Plan]:
-    """Return the table, the ids as they were given, and the plan of their bags."""
-    source = _arrays.Table(table)
-    _bags.require_mode(mode, weights)
-    given, plan = _bags.plan_ids(ids, offsets, mask, padding_idx)
-    plan.finish(mode, weights, given.shape, source.lane)
-    return source, given, plan
-
-
-def _check_pool(x: Any, mask: Any, lengths: Any, offsets: Any, mode: str, weights: Any) -> tuple[_Array, Plan]:
-    """Return x, within reach of kernels, and the plan of its bags."""
-    source = _arrays.as_table(x, "x")
-    _arrays.require_float(source, "x")
-    _bags.require_mode(mode, weights)
-    plan = _bags.plan_rows(source, mask, lengths, offsets)
-    plan.finish(mode, weights, source.shape[:-1], _arrays.lane_dtype(source.dtype))
-    return source, plan
-
-
-def _check_out(out: Any, shape: tuple[int, ...], plan: Plan, **inputs: Any) -> _Array:
-    """Return ``out`` after checking that results may be written there."""
-    arrays = {name: value for name, value in inputs.items() if isinstance(value, np.ndarray)}
-    arrays.setdefault("offsets", plan.ends)  # of a Ragged
-    result = _arrays.check_out(out, shape, **arrays)
-    _arrays.require_float(result, "out")
-    return result
-
-
-def _check_grad(grad: Any, shape: tuple[int, ...], lane: np.dtype[Any]) -> _Array:
-    """Return ``grad`` as contiguous numbers of the type in which rows are added; copied where it is not."""
-    array = _arrays.as_table(grad, "grad")
-    _arrays.require_float(array, "grad")
-    if array.shape != shape:
-        raise ValueError(f"grad must have the shape of the result, {shape}, got {array.shape}")
-    with np.errstate(over="ignore", under="ignore"):
-        return np.ascontiguousarray(array, lane)
-
-
-def _index(given: _Array, plan: Plan, V: int) -> _Array:
-    """Return the ids of the positions as kernels read them."""
-    kept = given if plan.places is None else given.reshape(-1)[plan.places]
-    with contextlib.suppress(IndexError):  # beyond int64: said below, with the place among all ids
-        return _arrays.as_index(kept, V)
-    return _raise_bad_id(given, plan, int(np.argmax(kept.reshape(-1) >= np.uint64(V))), V)
-
-
-def _raise_bad_id(given: _Array, plan: Plan, position: int, V: int) -> NoReturn:
-    _arrays.raise_out_of_range(given, position if plan.places is None else int(plan.places[position]), V)
+    if type(table) is not np.ndarray and (framework := _frameworks.of(table)):
+        return framework.call(
+            embedding_bag_backward, grad, table, ids, offsets, mask=mask, mode=mode, weights=weights,
+            padding_idx=padding_idx, normalize=normalize,
+        )  # fmt: skip
+    bags, grad = _bags.of_ids(table, ids, offsets, mask, mode, weights, padding_idx, normalize, grad=grad)
+    rows, by_weight = _devices.pooling(bags.rows).reduce_backward(bags, grad)
+    return BagGrad(RowGrad(*rows), by_weight)

@@ -1,30 +1,20 @@
 """Where a token stands: ``sinusoidal``, ``alibi`` and ``rope``."""
 
 import math
-from collections.abc import Sequence
-from functools import cache
 from numbers import Real
 from operator import index
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays, _threads
-from ._arrays import Array
+from . import _checks, _devices, _frameworks
 
-# They are made in a scratch of this size, which stays in the nearest cache: wherever the result lies, whole lines go.
-_SPARE_BYTES = 1 << 13
-# Cosines and sines are kept in no more than this, of positions from 0 on; those of a Llama's 8192 are 4 MiB.
-_KEPT_BYTES = 32 << 20
-# A call on few rows makes the angles of all positions below this, for the calls that will follow: about 2 ms.
-_SHORT = 4096
-# Integers of less magnitude are exact in float64.
-_EXACT = 1 << 53
+_Array = npt.NDArray[Any]
 
 
 def _size(value: Any, name: str) -> int:
+    """Return a number of heads, positions or columns as an int."""
     try:
         size = index(value)
     except TypeError:
@@ -72,11 +62,7 @@ def sinusoidal(length: int, dim: int) -> npt.NDArray[np.float32]:
            [0.84147096, 0.5403023 , 0.00999983, 0.99995   ]], dtype=float32)
     """
     length, dim = _size(length, "length"), _size(dim, "dim")
-    table = _arrays.empty((length, dim), np.float32)
-    if table.size:
-        angles = np.arange(length)[:, np.newaxis] / 10000.0 ** (np.arange(0, dim, 2) / dim)
-        np.sin(angles, out=table[:, 0::2], casting="same_kind")
-        np.cos(angles[:, : dim // 2], out=table[:, 1::2], casting="same_kind")
+    table: npt.NDArray[np.float32] = _devices.position(None).sinusoidal(length, dim)
     return table
 
 
@@ -118,26 +104,14 @@ def alibi(heads: int, length: int) -> npt.NDArray[np.float32]:
            [-1. , -0.5,  0. ]], dtype=float32)
     """
     heads, length = _size(heads, "heads"), _size(length, "length")
-    table = _arrays.empty((heads, length, length), np.float32)
-    if table.size:
-        # Row i of a head is a window on one line, which ends at distance length - 1 on both sides.
-        line = (_slopes(heads)[:, np.newaxis] * -np.abs(np.arange(1 - length, length))).astype(np.float32)
-        table[...] = np.lib.stride_tricks.sliding_window_view(line, length, axis=1)[:, ::-1]
+    table: npt.NDArray[np.float32] = _devices.position(None).alibi(heads, length)
     return table
 
 
-def _slopes(heads: int) -> Array:
-    """Return the slopes in float64."""
-    power = 1 << (heads.bit_length() - 1)
-    below = 2.0 ** (np.arange(1, power + 1) * (-8.0 / power))
-    above = 2.0 ** (np.arange(1, 2 * (heads - power), 2) * (-4.0 / power))
-    return np.concatenate([below, above])
-
-
 def rope(
-    x: npt.NDArray[Any], position_ids: Any = None, *, base: float = 10000.0, interleaved: bool = False,
-    inverse: bool = False, out: npt.NDArray[Any] | None = None,
-) -> npt.NDArray[Any]:  # fmt: skip
+    x: _Array, position_ids: Any = None, *, base: float = 10000.0, interleaved: bool = False,
+    inverse: bool = False, out: _Array | None = None,
+) -> _Array:  # fmt: skip
     """Turn pairs of columns by angles that grow with the row's position: rotary position embedding.
 
     Parameters
@@ -201,161 +175,45 @@ def rope(
     >>> np.allclose(rope(rope(x, [7, 8, 9]), [7, 8, 9], inverse=True), x)
     True
     """
-    source = _arrays.as_table(x, "x")
-    _arrays.require_float(source, "x")
-    lead, D = source.shape[:-1], source.shape[-1]
-    if D % 2:
-        raise ValueError(f"x must have an even number of columns, which are turned in pairs, got shape {source.shape}")
+    if type(x) is not np.ndarray and (framework := _frameworks.of(x)):
+        turned: _Array = framework.call(
+            rope, x, position_ids, base=base, interleaved=interleaved, inverse=inverse, out=out
+        )
+        return turned
+    source = _checks.as_float_table(x, "x")
+    ids = None if position_ids is None else _checks.as_integers(position_ids, "position_ids")
+    base = _as_base(base)
+    if out is not None:
+        _checks.require_out(out)
+    _checks.require_axis(source, "x")
+    _check_shapes(source.shape, None if ids is None else ids.shape)
+    target = out
+    if out is not None:
+        inputs = {} if _checks.same_memory(source, out) else {"x": source}
+        target = _checks.check_out(out, source.shape, **inputs, position_ids=ids)
+    result: _Array = _devices.position(source).rope(source, ids, base, bool(interleaved), bool(inverse), target)
+    return result if out is None else out
+
+
+def _check_shapes(x: tuple[int, ...], position_ids: tuple[int, ...] | None) -> None:
+    """Refuse an odd number of columns, and positions that are not one for each row."""
+    lead = x[:-1]
+    if x[-1] % 2:
+        raise ValueError(f"x must have an even number of columns, which are turned in pairs, got shape {x}")
     if position_ids is None:
         if not lead:
-            raise ValueError(f"x of shape {source.shape} has no axis of positions; give position_ids")
-        given = np.arange(lead[-1])
-    else:
-        given = _positions(position_ids, lead)
-    base = _base(base)
-    in_place = False
-    if out is not None:
-        in_place = _arrays.same_memory(source, out)
-        inputs = {"position_ids": given} if in_place else {"x": source, "position_ids": given}
-        out = _arrays.check_out(out, source.shape, **inputs)
-        _arrays.require_float(out, "out")
-    lane = _arrays.lane_dtype(source.dtype)
-    if out is None:
-        target, touched = _arrays.new_result(source.shape, source.dtype)
-    elif _arrays.in_reach(out) and out.dtype.itemsize * 2 >= lane.itemsize:
-        target, touched = out, not in_place  # in place, lines are in the caches when they are written
-    else:
-        wide = lane if out.dtype.itemsize * 2 < lane.itemsize else out.dtype
-        target, touched = _arrays.new_result(source.shape, wide)
-    if target.size:
-        if position_ids is None:
-            table, rows = _first_rows(given.size, base, D // 2, lane), given
-        else:
-            table, rows = _table(given, base, D // 2, lane)
-        _turn(source, target, table, rows, bool(interleaved), bool(inverse), touched)
-    if out is None or target is out:
-        return target
-    _arrays.round_into(out, target)
-    return out
+            raise ValueError(f"x of shape {x} has no axis of positions; give position_ids")
+        return
+    pairs = zip(position_ids[::-1], lead[::-1], strict=False)
+    if len(position_ids) > len(lead) or any(length not in (1, whole) for length, whole in pairs):
+        raise ValueError(f"position_ids must broadcast to x.shape[:-1], {lead}, got shape {position_ids}")
 
 
-def _positions(position_ids: Any, lead: tuple[int, ...]) -> Array:
-    given = _arrays.as_integers(position_ids, "position_ids")
-    pairs = zip(given.shape[::-1], lead[::-1], strict=False)
-    if given.ndim > len(lead) or any(length not in (1, whole) for length, whole in pairs):
-        raise ValueError(f"position_ids must broadcast to x.shape[:-1], {lead}, got shape {given.shape}")
-    return given
-
-
-def _base(base: Any) -> float:
+def _as_base(base: Any) -> float:
+    """Return the base as a float."""
     if isinstance(base, bool) or not isinstance(base, Real):
         raise TypeError(f"base must be a number, got {type(base).__name__}")
     value = float(base)
     if not 0.0 < value < math.inf:
         raise ValueError(f"base must be positive and finite, got {value}")
     return value
-
-
-# Cosines and sines -----------------------------------------------------------------------------------------------
-
-# By base, D/2 and lane: rows 0, 1, 2 ... of tables. No lock: every step on a dict is one step for other threads too,
-# and the worst that a race can do is to make a table twice.
-_kept: dict[tuple[float, int, str], Array] = {}
-
-
-def _make_table(positions: Array, base: float, H: int, lane: np.dtype[Any]) -> Array:
-    """Return H cosines and then H sines for each position, shape (len(positions), 2, H)."""
-    table = np.empty((len(positions), 2, H), lane)
-    with np.errstate(over="ignore", invalid="ignore"):  # a base near 0 has angles beyond float64
-        angles = positions.astype(np.float64)[:, np.newaxis] * base ** (np.arange(H) / -H)
-        np.cos(angles, out=table[:, 0], casting="same_kind")
-        np.sin(angles, out=table[:, 1], casting="same_kind")
-    return table
-
-
-def _first_rows(length: int, base: float, H: int, lane: np.dtype[Any]) -> Array:
-    """Return a table of the positions from 0 to at least ``length - 1``, kept where it is not too large."""
-    key = (base, H, lane.char)
-    table = _kept.get(key)
-    if table is not None and len(table) >= length:
-        return table
-    more = 1 << max(length - 1, 63).bit_length()  # texts grow: not a new table for every token
-    row = 2 * H * lane.itemsize
-    if more * row > _KEPT_BYTES:
-        return _make_table(np.arange(length), base, H, lane)
-    table = _make_table(np.arange(more), base, H, lane)
-    _kept.pop(key, None)
-    _kept[key] = table
-    for other in list(_kept):  # the oldest first
-        if sum(one.nbytes for one in list(_kept.values())) <= _KEPT_BYTES:
-            break
-        _kept.pop(other, None)
-    return table
-
-
-def _table(given: Array, base: float, H: int, lane: np.dtype[Any]) -> tuple[Array, Array]:
-    """Return a table with the angles of all given positions, and for each of those its row there."""
-    low, high = int(given.min()), int(given.max())
-    if low >= 0 and high < max(4 * given.size, _SHORT):
-        return _first_rows(high + 1, base, H, lane), np.ascontiguousarray(given, np.int64)
-    if high - low < 4 * given.size and low > -_EXACT and high < _EXACT:
-        return _make_table(np.arange(low, high + 1), base, H, lane), np.ascontiguousarray(given, np.int64) - low
-    unique, rows = np.unique(given, return_inverse=True)
-    return _make_table(unique, base, H, lane), np.ascontiguousarray(rows.reshape(given.shape), np.int64)
-
-
-# The call --------------------------------------------------------------------------------------------------------
-
-
-@cache
-def _kernels() -> ModuleType:
-    """Import the kernels when they are first needed: they bring Numba with them."""
-    from ._cpu import position
-
-    return position
-
-
-def _axes(shape: Sequence[int], *strides: Sequence[int]) -> Array:
-    """Return the axes of rows, each a length and its strides; neighbours that can be counted as one are joined."""
-    axes: list[tuple[int, ...]] = []
-    for length, *apart in zip(shape, *strides, strict=False):
-        if length == 1:
-            continue
-        if axes and all(outer == length * inner for outer, inner in zip(axes[-1][1:], apart, strict=True)):
-            axes[-1] = (axes[-1][0] * length, *apart)
-        else:
-            axes.append((length, *apart))
-    return np.array(axes or [(1, 0, 0, 0)], np.int64)
-
-
-def _turn(
-    source: Array, target: Array, table: Array, rows: Array, neighbours: bool, inverse: bool, touched: bool
-) -> None:
-    """Write the rows of ``source``, turned by the rows of ``table`` that ``rows`` says, to ``target``."""
-    if not _arrays.in_reach(source):
-        source = np.ascontiguousarray(source, source.dtype.newbyteorder("="))
-    lead, D = target.shape[:-1], target.shape[-1]
-    count = _arrays.size_of(lead)
-    distance = [0] * (len(lead) - rows.ndim)  # of positions that are broadcast
-    distance += [0 if length == 1 else step // 8 for length, step in zip(rows.shape, rows.strides, strict=True)]
-    axes = _axes(lead, source.strides, target.strides, distance)
-    x, out = _arrays.address(source), _arrays.address(target)
-    row = D * target.itemsize
-    past = touched and target.nbytes >= _arrays.STREAM_BYTES and int(axes[-1, 2]) == row <= _SPARE_BYTES
-    room = _SPARE_BYTES // row if past else count
-    rope_rows, kinds = _kernels().rope_rows, [_arrays.element(array.dtype) for array in (source, target, table)]
-    given = (
-        kinds[0], x, kinds[1], out, kinds[2], _arrays.address(table), table.itemsize, D, _arrays.address(rows),
-        _arrays.address(axes), len(axes), -1.0 if inverse else 1.0, neighbours,
-    )  # fmt: skip
-
-    # It holds the arrays behind the addresses, so they live as long as any thread's range.
-    def turn(start: int, stop: int, keep: object = (source, target, table, rows, axes)) -> None:
-        spare = np.empty(_SPARE_BYTES, np.uint8) if past else None
-        rope_rows(*given, _arrays.address(spare) if spare is not None else 0, room, start, stop)
-
-    ranges = _threads.parts(source.nbytes + target.nbytes, count)
-    if ranges == 1:
-        turn(0, count)
-    else:
-        _threads.run(turn, _threads.split(count, ranges))

@@ -1,22 +1,13 @@
 """Tables of 8-bit and 4-bit codes, a quarter and an eighth of the memory: ``quantize``, ``QuantizedTable``."""
 
-from functools import cache
+from operator import attrgetter
 from operator import index as as_int
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays, _threads
-
-
-@cache
-def _kernels() -> ModuleType:
-    """Import the kernels when they are first needed: they bring Numba with them."""
-    from ._cpu import quantized
-
-    return quantized
+from . import _checks, _devices, _frameworks
 
 
 class QuantizedTable:
@@ -65,50 +56,50 @@ class QuantizedTable:
     10
     """
 
-    __slots__ = ("_bits", "_codes", "_offset", "_rows", "_scale", "_shape")
+    __slots__ = ("_bits", "_codes", "_offset", "_scale", "_shape", "kernel_args")
+
+    _codes: npt.NDArray[np.uint8]
+    _scale: npt.NDArray[np.float32]
+    _offset: npt.NDArray[np.float32]
+    #: A note of the room of the table's device: how its kernels find the codes. Made when first needed; not pickled.
+    kernel_args: Any
 
     def __init__(self, codes: Any, scale: Any, offset: Any, shape: tuple[int, int], bits: int = 8) -> None:
-        self._shape, self._bits = _check_shape(shape), _check_bits(bits)
-        V, D = self._shape
-        self._codes = _checked(codes, "codes", np.uint8, (V, -(-D * bits // 8)))
-        self._scale = _checked(scale, "scale", np.float32, (V,))
-        self._offset = _checked(offset, "offset", np.float32, (V,))
-        for name, values in (("scale", self._scale), ("offset", self._offset)):
-            bad = ~np.isfinite(values)
-            if bad.any():
-                row = int(np.argmax(bad))
-                raise ValueError(f"{name} must be finite, got {name}[{row}] = {values[row]}")
-        self._rows = _arrays.Table(self).rows()  # kept, as small calls would spend half their time on it
+        codes = _as_typed(codes, "codes", np.uint8)
+        scale, offset = _as_typed(scale, "scale", np.float32), _as_typed(offset, "offset", np.float32)
+        devices = [_devices.device(array) for array in (codes, scale, offset)]
+        if len(set(devices)) > 1:
+            raise TypeError(f"codes, scale and offset must lie on one device, got {', '.join(devices)}")
+        (V, D), bits = _as_shape(shape), _as_bits(bits)
+        _require_shape(codes, "codes", (V, -(-D * bits // 8)))
+        _require_shape(scale, "scale", (V,))
+        _require_shape(offset, "offset", (V,))
+        codes, scale, offset = (_devices.quantized(codes).as_part(array) for array in (codes, scale, offset))
+        _devices.quantized(codes).check_finite(scale, offset)
+        self._keep(codes, scale, offset, (V, D), bits)
 
-    @property
-    def codes(self) -> npt.NDArray[np.uint8]:
-        """The codes, uint8 ``(V, ceil(D * bits / 8))``, read-only."""
-        return self._codes
+    def _keep(self, codes: Any, scale: Any, offset: Any, shape: tuple[int, int], bits: int) -> None:
+        self._codes, self._scale, self._offset, self._shape, self._bits = codes, scale, offset, shape, bits
+        self.kernel_args = None
 
-    @property
-    def scale(self) -> npt.NDArray[np.float32]:
-        """The distance of two neighbouring codes of each row, float32 ``(V,)``, read-only."""
-        return self._scale
+    @classmethod
+    def _trusted(cls, codes: Any, scale: Any, offset: Any, shape: tuple[int, int], bits: int) -> "QuantizedTable":
+        """Return a table of new arrays that a room has made; nothing is checked."""
+        table = cls.__new__(cls)
+        table._keep(codes, scale, offset, shape, bits)
+        return table
 
-    @property
-    def offset(self) -> npt.NDArray[np.float32]:
-        """What code 0 means in each row, float32 ``(V,)``, read-only."""
-        return self._offset
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """``(V, D)``: rows and columns of the table that the codes stand for."""
-        return self._shape
-
-    @property
-    def bits(self) -> int:
-        """The size of a code, 8 or 4."""
-        return self._bits
+    # Getters that are no functions of Python: rooms read these, and small calls have no time to climb back here.
+    codes = property(attrgetter("_codes"), doc="The codes, uint8 ``(V, ceil(D * bits / 8))``, read-only.")
+    scale = property(attrgetter("_scale"), doc="The distance of two neighbouring codes of each row, float32 ``(V,)``.")
+    offset = property(attrgetter("_offset"), doc="What code 0 means in each row, float32 ``(V,)``, read-only.")
+    shape = property(attrgetter("_shape"), doc="``(V, D)``: rows and columns of the table that the codes stand for.")
+    bits = property(attrgetter("_bits"), doc="The size of a code, 8 or 4.")
 
     @property
     def nbytes(self) -> int:
         """Bytes of codes, scales and offsets."""
-        return self._codes.nbytes + self._scale.nbytes + self._offset.nbytes
+        return sum(array.size * array.dtype.itemsize for array in (self._codes, self._scale, self._offset))
 
     def __len__(self) -> int:
         return self._shape[0]
@@ -139,52 +130,19 @@ class QuantizedTable:
         >>> quantize(np.array([[0.0, 1.5, 3.75]], np.float32), bits=4).dequantize()
         array([[0.  , 1.5 , 3.75]], dtype=float32)
         """
-        out, touched = _arrays.new_result(self._shape, np.float32)
-        self._read(_arrays.no_ids(self._shape[0]), 0, out, touched=touched)
-        return out
-
-    def _read_few(self, ids: npt.NDArray[Any], out: npt.NDArray[Any]) -> int:
-        """Write a few rows; return the first bad position, or -1. Both arrays lie in order, and `ids` are 1-D."""
-        bad: int = _kernels().widen_few(self._rows, self._shape[0], ids, out)
-        return bad
-
-    def _read(self, ids: Any, mode: int, out: npt.NDArray[Any], touched: bool, keep: object = None) -> int:
-        """Write the rows that ``ids`` (a `layout.Ids`) mean to 2-D ``out``; return the first bad position or -1.
-
-        ``mode`` is the kernel's number, ``touched`` says whether the memory of ``out`` has been used before, and
-        ``keep`` owns the ids.
-        """
-        table, widen_rows = self._rows, _kernels().widen_rows
-        goal = _arrays.rows(out)
-        past = (
-            touched
-            and out.nbytes >= _arrays.STREAM_BYTES
-            and self._shape[1] >= 16
-            and not (goal.address | goal.stride) & 7
-        )
-        check = ids.N if mode == 0 else 0
-
-        # It holds the arrays behind the addresses, so they live as long as any thread's range.
-        def widen(start: int, stop: int, check: int = 0, keep: object = (self, out, keep)) -> int:
-            bad: int = widen_rows(table, ids, mode, goal, past, check, start, stop)
-            return bad
-
-        ranges = _threads.parts(out.nbytes + ids.N * self._codes.shape[1], ids.N)
-        if ranges == 1:
-            return widen(0, ids.N, check)
-        bad = widen(0, 0, check) if check else -1
-        if bad < 0:
-            _threads.run(widen, _threads.split(ids.N, ranges))
-        return bad
+        values: npt.NDArray[np.float32] = _devices.quantized(self).dequantize(self)
+        return values
 
 
-def _check_bits(bits: Any) -> int:
+def _as_bits(bits: Any) -> int:
+    """Return the size of a code as an int."""
     if not hasattr(bits, "__index__") or bits not in (8, 4):
         raise ValueError(f"bits must be 8 or 4, got {bits!r}")
     return as_int(bits)
 
 
-def _check_shape(shape: Any) -> tuple[int, int]:
+def _as_shape(shape: Any) -> tuple[int, int]:
+    """Return the shape of a table as two ints."""
     try:
         sizes = tuple(as_int(size) for size in shape)
     except TypeError:
@@ -194,17 +152,18 @@ def _check_shape(shape: Any) -> tuple[int, int]:
     return sizes
 
 
-def _checked(array: Any, name: str, dtype: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Return a read-only view of the array, or a copy that kernels can read."""
-    array = _arrays.as_table(array, name)
+def _as_typed(array: Any, name: str, dtype: Any) -> Any:
+    """Return the array as a plain one of this dtype, in either byte order."""
+    array = _checks.as_table(array, name)
     if array.dtype.newbyteorder("=") != dtype:
         raise TypeError(f"{name} must have dtype {np.dtype(dtype)}, got {array.dtype}")
-    if array.shape != shape:
-        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
-    in_reach = _arrays.in_reach(array) if array.ndim == 2 else array.dtype.isnative and array.flags.c_contiguous
-    view = array.view() if in_reach else np.ascontiguousarray(array, dtype)
-    view.flags.writeable = False
-    return view
+    return array
+
+
+def _require_shape(array: Any, name: str, shape: tuple[int, ...]) -> None:
+    """Refuse an array of another shape."""
+    _checks.require_axis(array, name)
+    _checks.require_shape(array, shape, name)
 
 
 def quantize(table: npt.NDArray[Any], bits: int = 8) -> QuantizedTable:
@@ -258,35 +217,13 @@ def quantize(table: npt.NDArray[Any], bits: int = 8) -> QuantizedTable:
     Traceback (most recent call last):
     ValueError: row 0 of table has a NaN or an infinity, which no code can stand for
     """
-    source = _arrays.as_table(table)
-    _arrays.require_float(source, "table")
-    if source.ndim != 2:
-        raise ValueError(f"table must have shape (V, D), got {source.shape}")
-    bits = _check_bits(bits)
+    if type(table) is not np.ndarray and (framework := _frameworks.of(table)):
+        made: QuantizedTable = framework.call(quantize, table, bits)
+        return made
+    source = _checks.as_float_table(table, "table")
+    bits = _as_bits(bits)
+    _checks.require_axis(source, "table")
+    _checks.require_table_shape(source)
     V, D = source.shape
-    codes = np.zeros((V, -(-D * bits // 8)), np.uint8)
-    scale, offset = np.zeros(V, np.float32), np.zeros(V, np.float32)
-    result = QuantizedTable(codes, scale, offset, (V, D), bits)
-    if source.size:
-        source = _arrays.within_reach(source)
-        _quantize_rows(source, result)
-    return result
-
-
-def _quantize_rows(source: npt.NDArray[Any], result: QuantizedTable) -> None:
-    """Write codes, scales and offsets; raise for a row that has none."""
-    given, goal, quantize_rows = _arrays.rows(source), result._rows, _kernels().quantize_rows
-    bad: list[int] = []
-
-    def write(start: int, stop: int, keep: object = (source, result)) -> None:
-        row = quantize_rows(given, goal, start, stop)
-        if row >= 0:
-            bad.append(row)
-
-    V = len(source)
-    _threads.run(write, _threads.split(V, _threads.parts(2 * source.nbytes, V)))
-    if bad:
-        row = min(bad)
-        if not np.isfinite(source[row].astype(np.float64)).all():
-            raise ValueError(f"row {row} of table has a NaN or an infinity, which no code can stand for")
-        raise ValueError(f"row {row} of table spans more than float32 holds")
+    codes, scale, offset = _devices.quantized(source).quantize(source, bits)
+    return QuantizedTable._trusted(codes, scale, offset, (V, D), bits)

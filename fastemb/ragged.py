@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays
+from . import _checks
 
 _Ids = npt.NDArray[np.int32]
 _Offsets = npt.NDArray[np.int64]
@@ -65,11 +65,15 @@ class Ragged:
     __slots__ = ("_ids", "_offsets")
 
     def __init__(self, ids: Any, offsets: Any) -> None:
-        flat = _arrays.as_integers(ids, "ids")
+        flat = _checks.as_integers(ids, "ids")
         if flat.ndim != 1:
             raise ValueError(f"ids must be 1-D, got shape {flat.shape}")
         self._ids: _Ids = _as_int32(flat, "ids")
-        self._offsets: _Offsets = _arrays.as_offsets(offsets, flat.size)
+        bounds = _checks.as_integers(offsets, "offsets")
+        _checks.require_offsets_shape(bounds)
+        self._offsets: _Offsets = np.ascontiguousarray(bounds, np.int64)
+        if not _checks.ascend(self._offsets, flat.size):
+            _checks.raise_bad_offsets(bounds, flat.size)
 
     @classmethod
     def _trusted(cls, ids: _Ids, offsets: _Offsets) -> "Ragged":
@@ -106,7 +110,7 @@ class Ragged:
         """
         parts: list[_Ids] = []
         for s, row in enumerate(rows):
-            part = _arrays.as_integers(row, f"rows[{s}]")
+            part = _checks.as_integers(row, f"rows[{s}]")
             if part.ndim != 1:
                 raise ValueError(f"rows[{s}] must be 1-D, got shape {part.shape}")
             parts.append(_as_int32(part, f"rows[{s}]"))

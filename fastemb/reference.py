@@ -28,20 +28,20 @@ def embedding_bag(
     table: Array, ids: Any, offsets: Any = None, mode: str = "mean", normalize: bool = False, exact: bool = False, *,
     mask: Any = None, weights: Any = None, padding_idx: int | None = None,
 ) -> Array:  # fmt: skip
-    """Return one row for each bag, unrounded: `join` in float32 (a float64 table: float64), then scaled.
+    """Return one row for each bag, unrounded: `reduce_rows` in float32 (a float64 table: float64), then scaled.
 
     With ``exact`` everything is float64, for comparisons within a tolerance.
     """
     flat, kind = np.reshape(ids, -1), np.float64 if exact or table.dtype.itemsize == 8 else np.float32
-    bags = [places[flat[places] != padding_idx] for places in places_of_bags(np.shape(ids), offsets, mask)]
+    bags = [places[flat[places] != padding_idx] for places in slots_of_bags(np.shape(ids), offsets, mask)]
     out = np.zeros((len(bags), table.shape[1] * (2 if mode == "mean_max" else 1)), kind)
     for s, places in enumerate(bags):
         w = None if weights is None else np.reshape(weights, -1)[places].astype(kind)
-        out[s] = join(table[flat[places].astype(np.int64)].astype(kind), mode, w)
+        out[s] = reduce_rows(table[flat[places].astype(np.int64)].astype(kind), mode, w)
     return unit_rows(out) if normalize else out
 
 
-def places_of_bags(shape: tuple[int, ...], offsets: Any = None, mask: Any = None) -> list[Array]:
+def slots_of_bags(shape: tuple[int, ...], offsets: Any = None, mask: Any = None) -> list[Array]:
     """Return the flat places of each bag: those between two offsets, or those of a row that are not masked."""
     if offsets is not None:
         return [np.arange(begin, end) for begin, end in pairwise(offsets)]
@@ -49,11 +49,11 @@ def places_of_bags(shape: tuple[int, ...], offsets: Any = None, mask: Any = None
     return [b * shape[1] + np.flatnonzero(row) for b, row in enumerate(kept)]
 
 
-def join(rows: Array, mode: str, w: Array | None = None) -> Array:
+def reduce_rows(rows: Array, mode: str, w: Array | None = None) -> Array:
     """Return one row for several, zeros for none. Each product, sum and quotient is rounded to the type of rows."""
     kind, amount = rows.dtype.type, float(len(rows))
     if mode == "mean_max":
-        return np.concatenate([join(rows, "mean"), join(rows, "max")])
+        return np.concatenate([reduce_rows(rows, "mean"), reduce_rows(rows, "max")])
     if not len(rows):
         return np.zeros(rows.shape[1], kind)
     if mode == "max":  # a NaN stays, and of two zeros the first
@@ -66,7 +66,14 @@ def join(rows: Array, mode: str, w: Array | None = None) -> Array:
     if w is not None:
         rows, amount = rows * w[:, np.newaxis], np.cumsum(w, dtype=np.float64)[-1]
     by = kind({"sum": 1.0, "mean_sqrt_len": len(rows) ** 0.5}.get(mode, amount))
-    return reduce(np.add, rows) / by if by else np.zeros(rows.shape[1], kind)
+    return cut_sum(rows) / by if by else np.zeros(rows.shape[1], kind)
+
+
+def cut_sum(rows: Array) -> Array:
+    """Return the sum of rows in ascending order, cut every 256 rows, the pieces' sums added in float64 and rounded."""
+    pieces = [reduce(np.add, rows[cut : cut + 256]) for cut in range(0, len(rows), 256)]
+    total: Array = reduce(np.add, [piece.astype(np.float64) for piece in pieces]).astype(rows.dtype)
+    return total
 
 
 def pool(x: Array, mask: Any = None, *, lengths: Any = None, offsets: Any = None, **given: Any) -> Array:
@@ -99,22 +106,26 @@ def pool_backward(
     rows = x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1]).astype(np.float64)
     w = None if weights is None else np.reshape(weights, -1).astype(np.float64)
     by_row, by_weight = np.zeros(rows.shape), np.zeros(len(rows))
-    for g, places in zip(grad.astype(np.float64), places_of_bags(x.shape[:-1], offsets, mask), strict=True):
+    for g, places in zip(grad.astype(np.float64), slots_of_bags(x.shape[:-1], offsets, mask), strict=True):
         here = None if w is None else w[places]
         if normalize:
-            y = join(rows[places], mode, here)
+            y = reduce_rows(rows[places], mode, here)
             unit, length = unit_rows(y[np.newaxis])[0], np.sqrt(np.square(y).sum())
             g = (g - unit * (unit @ g)) / length if length else 0 * g
         if len(places):
-            by_row[places], by_weight[places] = join_backward(g, rows[places], mode, here)
+            by_row[places], by_weight[places] = reduce_rows_backward(g, rows[places], mode, here)
     return by_row.reshape(x.shape), None if w is None else by_weight.reshape(x.shape[:-1])
 
 
-def join_backward(g: Array, rows: Array, mode: str, w: Array | None) -> tuple[Array, Any]:
-    """Return the gradients of the rows and the weights of `join`; that of a maximum goes to the first."""
+def reduce_rows_backward(g: Array, rows: Array, mode: str, w: Array | None) -> tuple[Array, Any]:
+    """Return the gradients of the rows and the weights of `reduce_rows`; that of a maximum goes to the first."""
     n, D = rows.shape
     if mode == "mean_max":
-        return join_backward(g[:D], rows, "mean", None)[0] + join_backward(g[D:], rows, "max", None)[0], 0.0
+        of_mean, of_max = (
+            reduce_rows_backward(g[:D], rows, "mean", None),
+            reduce_rows_backward(g[D:], rows, "max", None),
+        )
+        return of_mean[0] + of_max[0], 0.0
     if mode == "max":
         return np.where(np.arange(n)[:, np.newaxis] == rows.argmax(axis=0), g, 0), 0.0
     places = np.arange(n)
@@ -128,7 +139,7 @@ def join_backward(g: Array, rows: Array, mode: str, w: Array | None) -> tuple[Ar
     }[mode]
     by_weight: Any = 0.0
     if w is not None:
-        by_weight = rows @ g if mode == "sum" else (rows - join(rows, mode, w)) @ g / (w.sum() or np.inf)
+        by_weight = rows @ g if mode == "sum" else (rows - reduce_rows(rows, mode, w)) @ g / (w.sum() or np.inf)
     return shares[:, np.newaxis] * g, by_weight
 
 
@@ -266,7 +277,7 @@ def topk(queries: Array, vectors: Array, k: int, metric: str = "cosine") -> tupl
 def row_grad(
     ids: Any, grad: Array, padding_idx: int | None = None, scale_grad_by_freq: bool = False
 ) -> tuple[Array, Array]:
-    """Return the ids that occur, ascending, and the sum of each one's rows: in pieces of 256 rows, added in order."""
+    """Return the ids that occur, ascending, and the sum of each one's rows, by `cut_sum`."""
     ids = np.asarray(ids) if np.size(ids) else np.zeros(np.shape(ids), getattr(ids, "dtype", np.int64))
     kind = np.float64 if grad.dtype.itemsize == 8 else np.float32
     flat, rows = ids.reshape(-1), grad.reshape(ids.size, grad.shape[-1]).astype(kind)
@@ -274,7 +285,7 @@ def row_grad(
     out = np.zeros((len(unique), grad.shape[-1]), kind)
     for u, one in enumerate(unique):
         run = rows[flat == one]
-        out[u] = reduce(np.add, [reduce(np.add, run[p : p + 256]) for p in range(0, len(run), 256)])
+        out[u] = cut_sum(run)
         if scale_grad_by_freq:
             out[u] = out[u] / kind(len(run))
     return unique, out

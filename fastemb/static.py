@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ._calls.tokenizer import only_str
+from ._text.texts import only_str
 from ._text.tokenizer_json import load_json
 from .pooling import embedding_bag
 from .ragged import Ragged

@@ -5,29 +5,28 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from operator import index
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ._calls import tokenizer as _calls
-from ._calls.decoding import Decoder
-from ._text.core import NO_LIMIT, Core, Offsets, SpecialTokenFound, lib
+from ._checks import refuse_masked
+from ._text.core import NO_LIMIT, Core, Ids, lib
+from ._text.decode import as_ids, decode_row, decode_rows, id_of_bytes, id_of_spelling, ids_by_name, name_of
+from ._text.encode import Options, count_texts, encode_texts, surround
 from ._text.load import load
-from ._text.regex_split import Splitter, compile_pattern
+from ._text.regex_split import compile_pattern
+from ._text.texts import as_str
 from .ragged import Ragged
 
 __all__ = ["Tokenizer"]
 
-T = TypeVar("T")
-Ids = npt.NDArray[np.int32]
 PLAIN, MATCH, REFUSE = range(3)  # fe_token_action
-CONTEXT = 20  # characters of text shown on each side of a refused token
 
 
-class Tokenizer(Decoder):
+class Tokenizer:
     r"""A byte pair encoding tokenizer, read from its maker's own files.
 
     Make one with `Tokenizer.load`. It never changes: any number of threads may use it at once, and a copy is the
@@ -35,19 +34,20 @@ class Tokenizer(Decoder):
 
     Notes
     -----
-    **Ids** are those of the maker's engine. For rank files (tiktoken's and Mistral's) those of ``tiktoken``: a piece
-    that is a token is that token; else the two neighbours whose bytes together are the token of the lowest rank merge,
-    the leftmost of them first [1]_. For the others those of Hugging Face's ``tokenizers`` for the same file: merges
-    apply by their position in the file. Character classes are those of Unicode 16.0.0. A lone surrogate in a ``str`` is
-    read as U+FFFD, a pair of surrogates as the character it stands for. Nothing is ever padded or, unless asked for,
-    cut off, whatever ``truncation`` and ``padding`` the file has: use `Ragged.pad`.
+    **Ids** equal those of the maker's engine. For rank files (tiktoken's and Mistral's) that is ``tiktoken``: a piece
+    that is a token is that token; in any other piece two neighbours whose bytes together are a token merge, the pair
+    whose token has the lowest rank first, of equal pairs the leftmost, until no pair is left [1]_. For other files the
+    engine is Hugging Face's ``tokenizers``: merges apply by their position in the file. Character classes are those of
+    Unicode 16.0.0. A lone surrogate in a ``str`` is read as U+FFFD, a pair of surrogates as the character it stands
+    for. Ids are never padded and, unless asked for, never cut off, whatever ``truncation`` and ``padding`` the file
+    has: use `Ragged.pad`.
 
     **Cost.** A text of n characters takes O(n log n) time, and the search for added tokens at worst n times the length
-    of the longest. What pieces of text became is remembered, in at most 192 MiB for one tokenizer (the environment
-    variable ``FASTEMB_TOKENIZER_CACHE`` has another number of bytes; 0 remembers nothing), shared out among the
-    calls that run at the same time; the ids do not depend on it. Batches are shared out among threads (see
-    `set_num_threads`); ids and their order do not depend on that either. ``FASTEMB_SIMD`` is ``avx512``, ``avx2`` or
-    ``none`` to keep a new tokenizer from using more of the processor than that.
+    of the longest added token. The ids of pieces of text are remembered, in caches of at most 192 MiB for one tokenizer
+    (the environment variable ``FASTEMB_TOKENIZER_CACHE`` sets another number of bytes; 0 remembers nothing), shared out
+    among the calls that run at the same time; the ids do not depend on the caches. Batches are shared out among threads
+    (see `set_num_threads`); the ids and their order do not depend on threads. The environment variable
+    ``FASTEMB_SIMD``, ``avx512``, ``avx2`` or ``none``, keeps a new tokenizer from using wider instructions.
 
     References
     ----------
@@ -73,16 +73,16 @@ class Tokenizer(Decoder):
     """
 
     def __init__(self, core: Core) -> None:
-        super().__init__(core)
-        notes = core.notes
+        metadata = core.metadata
+        self._core = core
+        self._added = metadata.added
         self._fixed_actions = {
             name: bytes(action if token.special else MATCH for token in self._added)
             for name, action in (("none", PLAIN), ("all", MATCH), ("raise", REFUSE))
         }
-        self._splitter: Splitter | None = None
-        if notes.pattern is not None:
-            self._splitter = compile_pattern(notes.pattern, notes.dialect)
-        # Texts for which no added token has to be looked for take the short way.
+        pattern, dialect = metadata.pattern, metadata.dialect
+        self._splitter = None if pattern is None else compile_pattern(pattern, dialect)
+        # With special="none" no added token has to be looked for, so a text may take the short way.
         self._is_plain = self._splitter is None and all(token.special for token in self._added)
 
     @classmethod
@@ -98,23 +98,23 @@ class Tokenizer(Decoder):
         Parameters
         ----------
         path : path-like
-            A file under any name, of one of these kinds, told by content:
+            A file under any name, of one of these kinds, told apart by content:
 
             - a rank file, as ``tiktoken`` and Llama 3 have: lines of a token in base64 and its rank, which is its id;
             - Mistral's ``tekken.json``;
             - a ``tokenizer.json`` of Hugging Face's format with a BPE model, byte level with a pattern that is known
               here, or characters with SentencePiece's mark (with or without byte fallback);
-            - one written by `save`, which is mapped into memory and must not be changed meanwhile;
+            - a file written by `save`, which is mapped into memory and must not change while the tokenizer is in use;
 
             or a folder that holds a ``tokenizer.json``, or GPT-2's ``encoder.json`` and ``vocab.bpe``.
         pattern : str, optional
-            How text is cut into pieces, for rank files, which do not say, and for them alone. A name (``gpt2``,
+            How text is cut into pieces, for rank files alone: they do not say it, all other files do. A name (``gpt2``,
             ``r50k``, ``p50k``, ``cl100k``, ``o200k``, ``llama3``, ``qwen2``, ``deepseek_v3``, ``tekken``, each with or
             without ``_base``) or a regular expression in the syntax that ``tiktoken`` reads, which takes the package
-            ``regex`` (``pip install 'fastemb[regex]'``) and much more time. As in ``tiktoken``, what it does not match
-            is dropped.
+            ``regex`` (``pip install 'fastemb[regex]'``) and much more time. As in ``tiktoken``, text that a pattern
+            does not match is dropped.
         special_tokens : dict of str to int, optional
-            Special tokens and their ids, for rank files, which have none: a pattern's name brings none either.
+            Special tokens and their ids, for rank files, which hold none; a pattern's name brings none either.
 
         Returns
         -------
@@ -123,25 +123,25 @@ class Tokenizer(Decoder):
         Raises
         ------
         FileNotFoundError
-            There is no such file, or the folder holds none of the files above.
+            There is no such file, or the folder holds no tokenizer.
         TypeError
             `pattern` is no ``str`` or `special_tokens` no ``dict``.
         ValueError
-            The file is damaged, or asks for something that is not supported; a rank file comes without a pattern, or
-            another file with one. The message says where and what.
+            The file is damaged, or asks for something that is not supported; or `pattern` is missing for a rank file,
+            or given for another file. The message says where and what.
         ImportError
             The pattern needs the package ``regex``.
         """
         return cls(load(Path(path), pattern, special_tokens))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the tokenizer to one file that `load` opens in milliseconds, whatever it was read from.
+        """Write the tokenizer to one file that `load` opens in milliseconds, whatever files it was read from.
 
         Parameters
         ----------
         path : path-like
-            The file; one that exists is replaced, in one step. It is for processors of the same byte order, and for
-            this version of the format: `load` refuses others by name.
+            The file; a file that exists is replaced, in one step. It is for processors of the same byte order, and for
+            this version of the format: `load` refuses a file of another by name.
         """
         place = Path(path)
         if place.is_dir():
@@ -173,17 +173,18 @@ class Tokenizer(Decoder):
         Parameters
         ----------
         text : str or bytes
-            Any text; the empty one has no ids. Bytes are UTF-8. Where they are not, those up to the first that is none
-            are read as text, its last piece (and white space before it, if it is white space) is taken back, and with
-            all bytes that follow it is one piece, as in ``tiktoken``; a vocabulary of characters reads them as U+FFFD.
+            Any text; the empty text has no ids. Bytes are read as UTF-8. Bytes with an invalid byte are read as in
+            ``tiktoken``: all before it is text, but for the last piece of that text (with the white space before the
+            piece, if the piece begins with white space); this piece and all bytes that follow it become one piece. A
+            vocabulary of characters reads invalid bytes as U+FFFD.
         special : {"none", "all", "raise"} or a set of str, default "none"
-            What special tokens are where they stand in the text: ordinary text, tokens, an error, or tokens
-            for those named and ordinary text for the others. Added tokens that the file does not mark special
-            are always tokens.
+            How special tokens in the text are read: "none" as ordinary text, "all" as tokens, "raise" as an error; a
+            set reads the special tokens it names as tokens and all others as ordinary text. Added tokens that the file
+            does not mark special are always tokens.
         template : bool, default False
             Put the ids around the text that the file's template asks for (BOS, EOS, ...).
         max_tokens : int, optional
-            At most so many ids, those of the template included; what is behind them in the text is hardly looked at.
+            Return at most so many ids, the template's included; text behind the last of them is hardly looked at.
 
         Returns
         -------
@@ -237,16 +238,14 @@ class Tokenizer(Decoder):
         ValueError
             As in `encode`.
         """
-        before, after = (self._core.notes.before, self._core.notes.after) if template else ([], [])
+        metadata = self._core.metadata
+        before, after = (metadata.before, metadata.after) if template else ([], [])
         limit = _limit(max_tokens, len(before) + len(after))
-        rows, broken = _calls.as_str(texts, self._core)
-        # What follows the start of broken bytes takes back some of its ids, so these are cut last.
-        job = _calls.Job(self._core, self._actions(special), NO_LIMIT if broken else limit)
-        ids, offsets = self._guarded(lambda: self._encode(job, rows), rows)
-        if broken:
-            ids, offsets = _calls.cut_rows(*self._with_broken(job, ids, offsets, broken), limit)
+        rows, tails = as_str(texts, self._core)
+        options = Options(self._core, self._actions(special), self._splitter, limit)
+        ids, offsets = encode_texts(options, rows, tails)
         if before or after:
-            ids, offsets = _calls.surround(ids, offsets, before, after)
+            ids, offsets = surround(ids, offsets, before, after)
         return Ragged._trusted(ids, offsets)
 
     def count(self, text: str | bytes, *, special: str | Iterable[str] = "none") -> int:
@@ -281,11 +280,8 @@ class Tokenizer(Decoder):
         -------
         ndarray of int64, shape (S,)
         """
-        rows, broken = _calls.as_str(texts, self._core)
-        if broken or self._splitter is not None:
-            return self.encode_batch(texts, special=special).lengths
-        job = _calls.Job(self._core, self._actions(special))
-        return self._guarded(lambda: _calls.count(job, rows), rows)
+        rows, tails = as_str(texts, self._core)
+        return count_texts(Options(self._core, self._actions(special), self._splitter), rows, tails)
 
     def truncate(self, text: str, n: int, *, special: str | Iterable[str] = "none") -> tuple[str, Ids]:
         """Return the start of a text that has at most n tokens and ends with a whole character, and its ids.
@@ -301,9 +297,10 @@ class Tokenizer(Decoder):
         Returns
         -------
         prefix : str
-            What the ids decode to. Encoding it anew may give others: its end was not the end of the text.
+            The start of the text, to which the ids decode. Encoded by itself it may have other ids, since in the text
+            more follows it.
         ids : ndarray of int32
-            The first n of ``encode(text)``, less those at their end that are part of a character only.
+            The first n ids of ``encode(text)``, without those at the end that stand for part of a character only.
         """
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type(text).__name__}")
@@ -315,6 +312,160 @@ class Tokenizer(Decoder):
                 return self.decode(ids, errors="strict"), ids
             except UnicodeDecodeError:
                 ids = ids[:-1].copy()
+
+    # ---------------------------------------------------------------- decoding
+
+    def decode(self, ids: npt.ArrayLike, *, errors: str = "replace") -> str:
+        """Return the text of token ids.
+
+        Parameters
+        ----------
+        ids : array_like of int, shape (N,)
+            Special tokens decode to their own text.
+        errors : {"replace", "strict", "ignore"} or another error handler's name, default "replace"
+            What to do with bytes that are no UTF-8, as in ``bytes.decode``. (Where byte fallback tokens in a row are
+            not valid UTF-8 together, ``tokenizers`` writes one U+FFFD for each of them, for valid ones too.)
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        TypeError, IndexError
+            `ids` are no integers; or one of them is no id of this vocabulary.
+        UnicodeDecodeError
+            With ``errors="strict"``, the bytes are no UTF-8.
+        """
+        return self.decode_bytes(ids).decode("utf-8", errors)
+
+    def decode_bytes(self, ids: npt.ArrayLike) -> bytes:
+        """Return the bytes of token ids; they need not be whole characters.
+
+        Parameters
+        ----------
+        ids : array_like of int, shape (N,)
+
+        Returns
+        -------
+        bytes
+
+        Raises
+        ------
+        TypeError, IndexError
+            As in `decode`.
+        """
+        return decode_row(self._core, _as_ids(ids))
+
+    def decode_batch(self, rows: Ragged | Sequence[npt.ArrayLike], *, errors: str = "replace") -> list[str]:
+        """Return the texts of rows of token ids.
+
+        Parameters
+        ----------
+        rows : Ragged or sequence of array_like of int, length S
+        errors
+            As in `decode`.
+
+        Returns
+        -------
+        list of str, length S
+
+        Raises
+        ------
+        TypeError, IndexError, UnicodeDecodeError
+            As in `decode`.
+        """
+        if isinstance(rows, Ragged):
+            flat, ends = rows.ids.astype(np.int64), rows.offsets[1:]
+        else:
+            parts = [_as_ids(row) for row in rows]
+            flat = np.concatenate([np.empty(0, np.int64), *parts])
+            ends = np.cumsum(np.array([part.size for part in parts], np.int64))
+        return [text.decode("utf-8", errors) for text in decode_rows(self._core, flat, ends)]
+
+    # ---------------------------------------------------------------- the vocabulary
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """One more than the highest id, added tokens included: the rows that an embedding table needs."""
+        return max([self._core.highest_id(), *(token.id for token in self._added)]) + 1
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """The names of all tokens, as the file writes them, and their ids; added tokens included (a new dict).
+
+        Rank files hold bytes: here they are written as in GPT-2's files, where printable ASCII stands for itself.
+        """
+        return ids_by_name(self._core)
+
+    def id_to_token(self, id: int) -> str:
+        """Return a token as `vocab` writes it.
+
+        Parameters
+        ----------
+        id : int
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        IndexError
+            No token has this id.
+        """
+        at = index(id)
+        name = name_of(self._core, at)
+        if name is None:
+            raise IndexError(f"id {at} is no token of this vocabulary")
+        return name
+
+    def token_to_id(self, token: str | bytes) -> int:
+        """Return the id of a token.
+
+        Parameters
+        ----------
+        token : str or bytes
+            The token as `vocab` writes it, or the bytes it stands for.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        KeyError
+            There is no such token.
+        """
+        if not isinstance(token, str | bytes):
+            raise TypeError(f"token must be a str or bytes, got {type(token).__name__}")
+        id = id_of_bytes(self._core, token) if isinstance(token, bytes) else self._id_of_name(token)
+        if id is None:
+            raise KeyError(f"{token!r} is no token of this vocabulary")
+        return id
+
+    def _id_of_name(self, token: str) -> int | None:
+        for one in self._added:
+            if one.content == token:
+                return one.id
+        if self._core.names is not None:
+            return self._ids_by_name.get(token)
+        return id_of_spelling(self._core, token)
+
+    @cached_property
+    def _ids_by_name(self) -> dict[str, int]:
+        return self.vocab
+
+    @property
+    def unk_id(self) -> int | None:
+        """The id of the unknown token, None where the vocabulary has none."""
+        unk = self._core.contents.unk
+        return None if unk < 0 else int(self._core.contents.token_ids[unk])
+
+    @property
+    def special_tokens(self) -> dict[str, int]:
+        """The special tokens and their ids."""
+        return {token.content: token.id for token in self._added if token.special}
 
     # ---------------------------------------------------------------- the rest
 
@@ -336,7 +487,7 @@ class Tokenizer(Decoder):
         return f"<Tokenizer: BPE, {kind}, {self.vocab_size} ids, {contents.merges} merges>"
 
     def _actions(self, special: str | Iterable[str]) -> bytes:
-        """Return what to do with each added token."""
+        """Return the fe_token_action of each added token."""
         if isinstance(special, str):
             if special not in self._fixed_actions:
                 raise ValueError(f"special must be 'none', 'all', 'raise' or a set of special tokens, got {special!r}")
@@ -352,42 +503,14 @@ class Tokenizer(Decoder):
             raise ValueError(f"special names {unknown!r}, not among the special tokens {sorted(names)!r}")
         return bytes(PLAIN if token.special and token.content not in chosen else MATCH for token in self._added)
 
-    def _encode(self, job: _calls.Job, rows: tuple[str, ...]) -> tuple[Ids, Offsets]:
-        if self._splitter is None:
-            return _calls.encode(job, rows)
-        return _calls.encode_split(job, self._splitter, rows)
-
-    def _with_broken(
-        self, job: _calls.Job, ids: Ids, offsets: Offsets, broken: dict[int, bytes]
-    ) -> tuple[Ids, Offsets]:
-        """Replace the rows of texts that were no UTF-8, of which only the start has been encoded."""
-        rows = list(Ragged._trusted(ids, offsets))
-        for row, rest in broken.items():
-            rows[row] = _calls.with_rest(job, self._splitter, rows[row], rest)
-        merged = Ragged.from_lists(rows)
-        return merged.ids, merged.offsets
-
-    def _guarded(self, call: Callable[[], T], texts: Sequence[str]) -> T:
-        """Call the core; a token that was to be refused becomes a ValueError that says where it stands."""
-        try:
-            return call()
-        except SpecialTokenFound as found:
-            token, at = self._added[found.token].content, found.place
-            near = _calls.repaired(texts[found.text])[max(at - CONTEXT, 0) : at + len(token) + CONTEXT]
-            where = f"text {found.text}, " if len(texts) > 1 else ""
-            raise ValueError(
-                f"special token {token!r} stands in the text ({where}character {at}: {near!r}); pass special='none' "
-                f"to read it as ordinary text, or special='all' to make it a token"
-            ) from None
-
 
 def _unpickle(image: bytes) -> Tokenizer:
-    # An array, since bytes need not begin at a multiple of 8.
+    # Copied to an array: C needs the image at a multiple of 8, where bytes need not begin.
     return Tokenizer(Core(image=np.frombuffer(image, np.uint8).copy()))
 
 
 def _limit(max_tokens: int | None, taken: int) -> int:
-    """Return how many ids a text may have beside those of the template."""
+    """Return how many ids a text may have beside the `taken` ids of the template."""
     if max_tokens is None:
         return NO_LIMIT
     try:
@@ -398,3 +521,9 @@ def _limit(max_tokens: int | None, taken: int) -> int:
         least = f"{taken}, which the template takes" if taken else "0"
         raise ValueError(f"max_tokens must be at least {least}, got {max_tokens}")
     return min(limit - taken, NO_LIMIT)
+
+
+def _as_ids(ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Return the caller's ids as int64."""
+    refuse_masked(ids, "ids")
+    return as_ids(ids)

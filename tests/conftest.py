@@ -32,6 +32,13 @@ def small_grain(monkeypatch):
     monkeypatch.setattr(_threads, "_GRAIN", 1)
 
 
+@pytest.fixture
+def general_road(monkeypatch):
+    """Let no call be small: not even one that has nothing to do takes the small path."""
+    for family in ("lookup", "pooling"):
+        monkeypatch.setattr(f"fastemb._cpu.{family}._SMALL_BYTES", -4)
+
+
 @pytest.fixture(scope="session")
 def llama_file() -> Path:
     return package_folder("wordllama") / "tokenizers/l2_supercat_tokenizer_config.json"

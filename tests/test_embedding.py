@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastemb.reference as reference
-from fastemb import _arrays, _threads
-from fastemb._calls import embedding as _calls
+from fastemb import _memory, _threads
+from fastemb._cpu.kernels import embedding as kernels
 from fastemb.embedding import EmbedGrad, LayerNorm, RMSNorm, embed, embed_backward
 from fastemb.lookup import gather
 from fastemb.quantized import quantize
@@ -66,12 +66,12 @@ def same_bytes(a, b):
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def lane(dtype):
+def acc_dtype(dtype):
     return np.float64 if np.dtype(dtype).itemsize == 8 else np.float32
 
 
 def check(result, table, ids, **given):
-    """Hold a result, in the type of its lanes, against the oracle."""
+    """Hold a result, of the dtype of accumulators, against the oracle."""
     exact = reference.embed(table, ids, **given, exact=True)
     if given.get("norm") is None:
         with np.errstate(all="ignore"):
@@ -110,7 +110,7 @@ def test_equals_reference(data):
             options["segment_ids"] = rng.integers(0, 3, form).astype(id_dtype)
     if draw(st.booleans(), "scale"):
         options["scale"] = 1.7
-    out = np.full((*shape, D), np.nan, lane(dtype))
+    out = np.full((*shape, D), np.nan, acc_dtype(dtype))
     assert embed(table, ids, **options, out=out) is out
     check(out, table, ids, **options)
     with np.errstate(all="ignore"):
@@ -127,7 +127,7 @@ def test_dtypes_of_out(dtype, kind, norm):
     """Rounded once to whatever `out` has; through NumPy's cast where the kernel cannot."""
     table, positions, ids = make((20, 37), dtype), make((9, 37), dtype, seed=1), np.arange(18).reshape(2, 9)
     options = {"positions": positions, "norm": make_norm(norm, 37)}
-    exact = np.full((2, 9, 37), np.nan, lane(dtype))
+    exact = np.full((2, 9, 37), np.nan, acc_dtype(dtype))
     check(embed(table, ids, **options, out=exact), table, ids, **options)
     out = np.zeros((2, 9, 37), kind)
     assert embed(table, ids, **options, out=out) is out
@@ -143,7 +143,7 @@ def test_other_dtypes_do_not_change_the_result(dtype, other):
     norm = make_norm("layer", 37, other)
     kinds = ids % 2
     options = {"positions": positions, "segments": segments, "segment_ids": kinds}
-    out = np.empty((2, 9, 37), lane(dtype))
+    out = np.empty((2, 9, 37), acc_dtype(dtype))
     assert same_bytes(embed(table, ids, **options, out=out), reference.embed(table, ids, **options))
     assert embed(table, ids[:0], **options | {"segment_ids": 0}).dtype == dtype
     check(embed(table, ids, **options, norm=norm, out=out), table, ids, **options, norm=norm)
@@ -158,7 +158,7 @@ def test_quantised_tables(bits, D, norm, monkeypatch):
     options = {"positions": positions, "norm": make_norm(norm, D), "scale": 3.0}
     result = embed(table, ids, **options)
     check(result, table.dequantize(), ids, **options)
-    monkeypatch.setattr(_arrays, "STREAM_BYTES", 0)
+    monkeypatch.setattr(_memory, "STREAM_BYTES", 0)
     assert same_bytes(embed(table, ids, **options, out=np.empty((3, 7, D), np.float32)), result)
 
 
@@ -171,7 +171,7 @@ def test_every_row_size_between_sentinels(dtype, D, monkeypatch):
         options = {"positions": make((7, D), dtype, seed=1), "norm": norm}
         expected = embed(table, ids, **options)
         for limit, shift in ((1 << 60, 61), *((0, shift) for shift in (0, 1, 2, 3, 4, 8, 15, 31))):
-            monkeypatch.setattr(_arrays, "STREAM_BYTES", limit)
+            monkeypatch.setattr(_memory, "STREAM_BYTES", limit)
             room = np.full(35 * D + 192, 7, dtype)
             first = -room.ctypes.data % 64 // room.itemsize + shift + 32
             out = room[first : first + 35 * D].reshape(5, 7, D)
@@ -184,7 +184,7 @@ def test_every_row_size_between_sentinels(dtype, D, monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["f8", "f4", "f2"])
 def test_streaming_into_rows_apart_and_misaligned(dtype, monkeypatch):
-    monkeypatch.setattr(_arrays, "STREAM_BYTES", 0)
+    monkeypatch.setattr(_memory, "STREAM_BYTES", 0)
     table, ids = make((50, 70), dtype), np.arange(40)
     options = {"positions": make((40, 70), dtype, seed=1), "norm": make_norm("rms", 70)}
     expected = embed(table, ids, **options)
@@ -209,13 +209,12 @@ def test_out_of_every_layout(layout, shape):
     assert same_bytes(out.astype("f4"), reference.embed(table, ids, **options))
 
 
-def test_large_results_are_streamed_into_touched_memory(monkeypatch):
+def test_large_results_are_streamed_into_warm_memory(monkeypatch):
     """Into `out` and into memory that was a result before, from the size on."""
     seen = []
-    kernels = _calls._kernels()
     kernel = kernels.embed_rows
     monkeypatch.setattr(kernels, "embed_rows", lambda *given: seen.append(given[7]) or kernel(*given))
-    monkeypatch.setattr(_arrays, "_pool", _arrays.Pool(64 << 20))
+    monkeypatch.setattr(_memory, "_pool", _memory.Pool(64 << 20))
     table = make((100, 96))
     ids = np.random.default_rng(2).integers(0, 100, ((8 << 20) // 384 + 1, 1))
     expected = reference.embed(table, ids)
@@ -254,10 +253,10 @@ def test_shapes():
 
 @pytest.mark.parametrize("form", [(), (1,), (5,), (1, 5), (1, 1, 5), (3, 1), (3, 5), (2, 1, 1), (2, 1, 5), (2, 3, 5)])
 @pytest.mark.parametrize("what", ["position", "segment"])
-def test_ids_of_sides_broadcast(form, what):
-    table, side = make((9, 20)), make((30, 20), seed=1)
+def test_ids_of_addends_broadcast(form, what):
+    table, addend = make((9, 20)), make((30, 20), seed=1)
     ids, chosen = np.arange(30).reshape(2, 3, 5) % 9, np.random.default_rng(1).permutation(30)[: int(np.prod(form))]
-    options = {f"{what}s": side, f"{what}_ids": chosen.reshape(form)}
+    options = {f"{what}s": addend, f"{what}_ids": chosen.reshape(form)}
     assert same_bytes(embed(table, ids, **options), reference.embed(table, ids, **options))
     grad = make((2, 3, 5, 20), seed=5)
     found = getattr(embed_backward(grad, table, ids, **options), f"{what}s")
@@ -361,7 +360,7 @@ def test_threads_give_the_same_bits(dtype, kind, small_grain, monkeypatch):
     results, grads = [], []
     for n in (1, 2, 7):
         for limit in (0, 1 << 60):
-            monkeypatch.setattr(_arrays, "STREAM_BYTES", limit)
+            monkeypatch.setattr(_memory, "STREAM_BYTES", limit)
             with _threads.num_threads(n):
                 results.append(embed(table, ids, **options, out=np.full((23, 61, 100), np.nan, kind)))
                 found = embed_backward(grad, table, ids, **options)
@@ -506,24 +505,46 @@ def test_gradients_equal_reference(data):
             given_bias = getattr(options["norm"], "bias", None) is not None
             assert not given_bias if name == "bias" else name not in options
             continue
-        assert result.dtype == lane(dtype)
+        assert result.dtype == acc_dtype(dtype)
         np.testing.assert_allclose(result, expected[name], rtol=tolerance, atol=tolerance * max(1, ids.size) ** 0.5 * 4)
 
 
 def test_sums_of_gradients_are_cut_every_256_rows():
-    """The law, to the bit: pieces in order, and then the pieces in order."""
+    """The law, to the bit: the rows of a piece in order, then the sums of the pieces in float64, rounded once."""
     D, ids = 21, np.zeros((3, 300), np.int64)
     grad, table = make((3, 300, D), seed=5), make((1, D))
     found = embed_backward(grad, table, ids, norm=LayerNorm(np.ones(D, "f4"), np.zeros(D, "f4")))
     flat = grad.reshape(-1, D)
     pieces = [np.add.accumulate(flat[k : k + 256], axis=0)[-1] for k in range(0, 900, 256)]
-    assert same_bytes(found.norm[1], np.add.accumulate(pieces, axis=0)[-1])
+    total = np.add.accumulate(np.array(pieces, "f8"), axis=0)[-1].astype("f4")
+    assert same_bytes(found.norm[1], total)
     plain = embed_backward(grad, table, ids, positions=make((300, D)), segments=make((2, D)), scale=3)
-    total = np.add.accumulate(pieces, axis=0)[-1]
     assert same_bytes(plain.table.rows, total[None] * np.float32(3))
     assert same_bytes(plain.segments, np.stack([total, np.zeros(D, "f4")]))
     assert same_bytes(plain.positions, grad[0] + grad[1] + grad[2])
     assert plain.norm is None
+
+
+@pytest.mark.parametrize("norm", ["layer", "rms"])
+def test_sums_of_many_gradients_are_right(norm, small_grain):
+    """Of a million equal rows, where float32 sums of the pieces are off by 4e-5; the same bits on all threads."""
+    N, D = 1_000_000, 3
+    table, ids = np.array([[1, 3, 8]], "f4"), np.zeros(N, np.int32)
+    grad = np.tile(np.array([0.1, 0.3, 0.7], "f4"), (N, 1))
+    zeros = np.zeros((1, D), "f4")
+    options = {"positions": zeros, "position_ids": 0, "segments": zeros, "norm": make_norm(norm, D)}
+    expected = reference.embed_backward(grad, table, ids, **options)
+    results = []
+    for n in (1, 2, 7):
+        with _threads.num_threads(n):
+            found = embed_backward(grad, table, ids, **options)
+            plain = embed_backward(grad, table, ids, **options | {"norm": None})
+            results.append([*found.norm[: 1 + (norm == "layer")], plain.table.rows, plain.positions, plain.segments])
+    np.testing.assert_allclose(results[0][0], expected["weight"], rtol=1e-5)
+    for result in results[0][1:]:
+        np.testing.assert_allclose(result.reshape(D), grad.sum(axis=0, dtype="f8"), rtol=1e-5)
+    for other in results[1:]:
+        assert all(same_bytes(a, b) for a, b in zip(other, results[0], strict=True))
 
 
 def test_padding_is_left_out_of_the_table_only():
@@ -698,6 +719,36 @@ def test_refusals_of_overlaps_and_gradients():
     ragged.offsets[1] = 1000
     with pytest.raises(ValueError, match="must not descend"):
         embed(TABLE, ragged)
+
+
+def test_the_first_of_several_faults():
+    """Types and dtypes, the mode, shapes, overlaps, and values last: offsets, then ids."""
+    out = np.full((2, 2), 7, "f4")
+    ragged = Ragged([0, 9], np.array([0, 2]))
+    ragged.offsets[0] = 1
+    faults = [
+        ({"norm": RMSNorm(TABLE.astype(int))}, TypeError, r"norm\.weight must have dtype"),
+        ({"mode": "skip"}, ValueError, "mode must be one of"),
+        ({"positions": TABLE[:1]}, ValueError, "positions must have at least 2 rows for these ids, got 1"),
+        ({"out": TABLE[:2]}, ValueError, "out overlaps table"),
+        ({"ids": ragged}, ValueError, "offsets must start at 0"),
+        ({"ids": [0, 9]}, IndexError, "^id 9 at position 1"),
+        ({"segments": TABLE, "segment_ids": 3}, IndexError, "^segment id 3 is"),
+    ]
+    with pytest.raises(TypeError, match="out must have dtype float64"):
+        embed(TABLE, [0, 9], mode="skip", out=out[:1].astype(int))
+    with pytest.raises(TypeError, match="grad must have dtype float64"):
+        embed_backward(out[:1].astype(int), TABLE, [0, 9], mode="skip")
+    with pytest.raises(ValueError, match="grad must have shape"):
+        embed_backward(out[:1], TABLE, [0, 9])
+    given = {"ids": [0, 1], "out": out}
+    for fault, error, words in reversed(faults):
+        given |= fault
+        if "positions" in fault:
+            given["ids"] = [0, 9]  # the longest row of a Ragged is a value
+        with pytest.raises(error, match=words):
+            embed(TABLE, given["ids"], **{name: value for name, value in given.items() if name != "ids"})
+    assert (out == 7).all()
 
 
 def test_importing_does_not_import_numba():

@@ -1,65 +1,37 @@
 """row_grad and scatter_add against their oracles, to the bit."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-import ml_dtypes
 import numpy as np
 import pytest
+from arrays import BF16, DTYPES, by_eight_callers, lay, on_threads, same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastemb.reference as reference
 from fastemb import _threads
-from fastemb._calls.gradient import Runs
-from fastemb._cpu import gradient as kernels
+from fastemb._cpu.gradient import Runs
+from fastemb._cpu.kernels import gradient as kernels
 from fastemb.gradient import RowGrad, row_grad, scatter_add
 from fastemb.lookup import gather
 from fastemb.ragged import Ragged
 
-BF16 = np.dtype(ml_dtypes.bfloat16)
-FLOATS = [np.dtype(kind) for kind in ("f8", "f4", "f2")] + [BF16]
+FLOATS = [np.dtype(dtype) for dtype in DTYPES]
 INTS = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i4", ">i8"]
 LAYOUTS = ["plain", "read-only", "rows apart", "reversed", "strided", "fortran", "misaligned", "swapped"]
 
 
-def lay(array, layout):
-    """The same values in memory of another layout."""
-    if layout == "read-only":
-        array.flags.writeable = False
-    elif layout == "rows apart":
-        array = np.repeat(array, 2, axis=0)[::2]
-    elif layout == "reversed":
-        array = array[::-1].copy()[::-1]
-    elif layout == "strided":
-        array = np.repeat(array, 2, axis=-1)[..., ::2]
-    elif layout == "fortran":
-        array = np.asfortranarray(array)
-    elif layout == "swapped":
-        array = array.astype(array.dtype.newbyteorder(">"))
-    elif layout == "misaligned":
-        raw = np.zeros(array.nbytes + 1, np.uint8)
-        shifted = raw[1:].view(array.dtype).reshape(array.shape)
-        shifted[...] = array
-        array = shifted
-    return array
-
-
 def make(shape, dtype, layout="plain", seed=0):
     values = np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-    return lay(values, "plain" if layout == "swapped" and dtype == BF16 else layout)
-
-
-def same(a, b):
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return lay(values, "plain" if layout == "swapped" and dtype == BF16 else layout) if values.ndim else values
 
 
 def check_row_grad(ids, grad, **options):
     before = grad.tobytes()
     found, expected = row_grad(ids, grad, **options), reference.row_grad(ids, grad, **options)
     assert isinstance(found, RowGrad)
-    assert same(found.ids, expected[0])
-    assert same(found.rows, expected[1])
+    assert same_bits(found.ids, expected[0])
+    assert same_bits(found.rows, expected[1])
     assert grad.tobytes() == before
     return found
 
@@ -69,7 +41,7 @@ def check_scatter_add(target, ids, rows, **options):
     expected, given_rows = reference.scatter_add(target, ids, rows, **options), rows.tobytes()
     fence = whole.copy()
     assert scatter_add(target, ids, rows, **options) is target
-    assert same(target, expected)
+    assert same_bits(target, expected)
     assert rows.tobytes() == given_rows
     target[...] = 0
     np.ndarray(target.shape, target.dtype, fence, _offset(target, whole), target.strides)[...] = 0
@@ -131,7 +103,7 @@ def test_every_row_size_between_sentinels(dtype, D):
     target[...] = make((8, D), dtype, seed=1)
     expected = reference.scatter_add(target, ids, grad, -0.5)
     scatter_add(target, ids, grad, alpha=-0.5)
-    assert same(target, expected)
+    assert same_bits(target, expected)
     assert (fenced[:61] == 7).all()
     assert (fenced[61 + 8 * D :] == 7).all()
 
@@ -155,25 +127,65 @@ def test_runs_are_cut_at_every_256(dtype, D):
     check_scatter_add(target, ids, grad, alpha=-0.01)
     plain = np.zeros_like(found.rows)
     np.add.at(plain, ids, grad.astype(plain.dtype))
-    assert not same(found.rows, plain)  # the cut can be seen in the bits
+    assert not same_bits(found.rows, plain)  # the cut can be seen in the bits
     np.testing.assert_allclose(found.rows, plain, rtol=1e-3, atol=2e-3)
 
 
-@pytest.mark.parametrize("dtype", ["f8", "f4", BF16], ids=str)
+@pytest.mark.parametrize("dtype", ["f8", "f4", BF16])
 @pytest.mark.parametrize("lengths", [LENGTHS, [20_000], [1] * 3000, [3000, *[1, 2, 0, 300] * 40, 5000], [700] * 9])
 def test_threads_give_the_same_bits(lengths, dtype, small_grain):
     ids = make_runs(lengths)
     grad, target = make((len(ids), 37), dtype), make((len(lengths), 37), dtype, seed=1)
-    results = []
-    for n in (1, 2, 7):
-        with _threads.num_threads(n):
-            found = [*row_grad(ids, grad), *row_grad(ids, grad, padding_idx=2, scale_grad_by_freq=True)]
-            results.append([*found, scatter_add(target.copy(), ids, grad, alpha=-0.3)])
-    for other in results[1:]:
-        assert all(map(same, results[0], other))
+
+    def all_three():
+        found = [*row_grad(ids, grad), *row_grad(ids, grad, padding_idx=2, scale_grad_by_freq=True)]
+        return [*found, scatter_add(target.copy(), ids, grad, alpha=-0.3)]
+
+    first, *others = on_threads(all_three)
+    for other in others:
+        assert all(map(same_bits, first, other))
     if len(ids) < 3001:
-        assert same(results[0][1], reference.row_grad(ids, grad)[1])
-        assert same(results[0][4], reference.scatter_add(target, ids, grad, -0.3))
+        assert same_bits(first[1], reference.row_grad(ids, grad)[1])
+        assert same_bits(first[4], reference.scatter_add(target, ids, grad, -0.3))
+
+
+@pytest.mark.parametrize(("dtype", "D"), [("f8", 5), ("f4", 5), ("f4", 70), ("f2", 17), (BF16, 5)])
+def test_pieces_are_never_cut_again(dtype, D, small_grain):
+    """Runs longer than 65,536 are more than a piece of pieces; threads cut them inside."""
+    ids = make_runs([70_000, 5, 300_000])
+    grad, target = make((len(ids), D), dtype), make((3, D), dtype, seed=1)
+    expected = reference.row_grad(ids, grad)[1], reference.scatter_add(target, ids, grad, -0.3)
+    for rows, added in on_threads(
+        lambda: (row_grad(ids, grad).rows, scatter_add(target.copy(), ids, grad, alpha=-0.3))
+    ):
+        assert same_bits(rows, expected[0])
+        assert same_bits(added, expected[1])
+
+
+@pytest.mark.parametrize("D", [5, 70])
+@pytest.mark.parametrize("dtype", ["f4", "f2", BF16])
+def test_a_mean_of_a_million_equal_gradients(dtype, D, small_grain):
+    row = np.random.default_rng(D).uniform(0.1, 1, D).astype(dtype)
+    grad = np.broadcast_to(row, (10**6 + 300, D))  # which takes the memory of one row
+    ids = np.random.default_rng(1).permutation(np.repeat([7, 2], [10**6, 300]))
+
+    def both():
+        target = scatter_add(np.zeros((8, D), "f4"), ids, grad, alpha=1e-6)
+        return row_grad(ids, grad, scale_grad_by_freq=True).rows, target[[7]]
+
+    for means, target in on_threads(both):
+        np.testing.assert_allclose(means, [row.astype("f8")] * 2, rtol=1e-5)
+        np.testing.assert_allclose(target, [row.astype("f8")], rtol=1e-5)
+
+
+def test_pieces_are_added_in_float64_and_rounded_once(small_grain):
+    """1 + 2**-24 + 2**-24, of which float32 loses both, one a piece."""
+    grad = np.zeros((3 * 256, 70), "f4")
+    grad[[0, 300, 700]] = [[1], [2.0**-24], [2.0**-24]]
+    ids = np.zeros(len(grad), int)
+    for rows, target in on_threads(lambda: (row_grad(ids, grad).rows, scatter_add(np.zeros((1, 70), "f4"), ids, grad))):
+        assert (rows == np.float32(1 + 2.0**-23)).all()
+        assert (target == np.float32(1 + 2.0**-23)).all()
 
 
 RARE = [
@@ -199,10 +211,9 @@ def test_short_rows_of_ids_that_seldom_come_again(name, rare, draw, small_grain)
         assert np.unique(runs.ids).tobytes() == np.sort(runs.ids).tobytes() == np.unique(ids).tobytes()
         rows, target = make((len(ids), D), kind), np.ones((ids.max() + 1, D), kind)
         expected = reference.scatter_add(target, ids, rows, -0.5)
-        for n in (1, 2, 7):
-            with _threads.num_threads(n):
-                assert same(scatter_add(target.copy(), ids, rows, alpha=-0.5), expected)
-        assert same(scatter_add(np.asfortranarray(target), ids, rows, alpha=-0.5), expected)
+        add = partial(scatter_add, ids=ids, rows=rows, alpha=-0.5)
+        assert all(same_bits(result, expected) for result in on_threads(lambda add=add, at=target: add(at.copy())))
+        assert same_bits(scatter_add(np.asfortranarray(target), ids, rows, alpha=-0.5), expected)
 
 
 def test_work_is_shared_out_evenly(small_grain, monkeypatch):
@@ -237,7 +248,7 @@ def test_a_large_result_goes_past_the_caches():
         del first
         for n in (1, 2):
             with _threads.num_threads(n):
-                assert same(row_grad(ids, grad).rows, expected)
+                assert same_bits(row_grad(ids, grad).rows, expected)
 
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3), ()])
@@ -261,14 +272,14 @@ def test_two_gradients_merge():
     a, b = row_grad(ids[:256], grad[:256]), row_grad(ids[256:], grad[256:])
     merged = row_grad(np.concatenate([a.ids, b.ids]), np.concatenate([a.rows, b.rows]))
     whole = row_grad(ids, grad)
-    assert same(merged.ids, whole.ids)
+    assert same_bits(merged.ids, whole.ids)
     np.testing.assert_allclose(merged.rows, whole.rows, rtol=1e-5, atol=1e-5)
-    assert all(map(same, row_grad(*whole), whole))  # of one alone it is itself
+    assert all(map(same_bits, row_grad(*whole), whole))  # of one alone it is itself
     # Whole pieces on either side, each of one run: the same additions, so the same bits.
     ids, grad = np.zeros(512, "i4"), make((512, 20), "f4")
     a, b = row_grad(ids[:256], grad[:256]), row_grad(ids[256:], grad[256:])
     merged = row_grad(np.concatenate([a.ids, b.ids]), np.concatenate([a.rows, b.rows]))
-    assert same(merged.rows, row_grad(ids, grad).rows)
+    assert same_bits(merged.rows, row_grad(ids, grad).rows)
 
 
 def test_row_grad_is_what_torch_coalesces():
@@ -325,27 +336,31 @@ def test_lanes_of_two_types():
 def test_forms_of_ids():
     grad = make((4, 3), "f4")
     found = row_grad([2, 0, 2, 1], grad)
-    assert same(found.ids, np.array([0, 1, 2]))
-    assert all(map(same, row_grad(Ragged([2, 0, 2, 1], [0, 1, 4]), grad), (found.ids.astype("i4"), found.rows)))
-    assert all(map(same, row_grad(np.array([[2, 2], [0, 1]]).T, grad.reshape(2, 2, 3)), found))
+    assert same_bits(found.ids, np.array([0, 1, 2]))
+    assert all(map(same_bits, row_grad(Ragged([2, 0, 2, 1], [0, 1, 4]), grad), (found.ids.astype("i4"), found.rows)))
+    assert all(map(same_bits, row_grad(np.array([[2, 2], [0, 1]]).T, grad.reshape(2, 2, 3)), found))
     assert all(
-        map(same, row_grad(Ragged.from_lists([[9], [2, 0], [2, 1]])[1:], grad), (found.ids.astype("i4"), found.rows))
+        map(
+            same_bits,
+            row_grad(Ragged.from_lists([[9], [2, 0], [2, 1]])[1:], grad),
+            (found.ids.astype("i4"), found.rows),
+        )
     )
     one = row_grad(7, grad[0])
-    assert same(one.ids, np.array([7]))
-    assert same(one.rows, grad[:1])
+    assert same_bits(one.ids, np.array([7]))
+    assert same_bits(one.rows, grad[:1])
     assert row_grad(np.uint8(7), grad[0]).ids.dtype == np.uint8
     target = np.zeros((3, 3), "f4")
     scatter_add(target, Ragged([2, 0, 2, 1], [0, 1, 4]), grad)
-    assert same(target, found.rows)
-    assert same(scatter_add(np.zeros((3, 3), "f4"), 1, grad[0])[1], grad[0])
+    assert same_bits(target, found.rows)
+    assert same_bits(scatter_add(np.zeros((3, 3), "f4"), 1, grad[0])[1], grad[0])
 
 
 def test_targets_of_other_axes():
     rows = make((2, 2, 3, 4), "f4")
     target = scatter_add(np.zeros((5, 3, 4), "f4"), [[4, 0], [4, 4]], rows)
-    assert same(target[4], rows[0, 0] + rows[1, 0] + rows[1, 1])
-    assert same(target[0], rows[0, 1])
+    assert same_bits(target[4], rows[0, 0] + rows[1, 0] + rows[1, 1])
+    assert same_bits(target[0], rows[0, 1])
     assert not target[1:4].any()
     line = np.zeros(10, "f4")[::2]
     assert scatter_add(line, [4, 4, 1], np.array([1, 2, 3], "f4")).tolist() == [0, 3, 0, 0, 3]
@@ -354,9 +369,9 @@ def test_targets_of_other_axes():
 def test_nothing_to_add():
     for shape in ((0,), (3, 0), (0, 2, 5)):
         found = row_grad(np.zeros(shape, "i4"), np.zeros((*shape, 6), BF16))
-        assert same(found.ids, np.zeros(0, "i4"))
-        assert same(found.rows, np.zeros((0, 6), "f4"))
-    assert same(row_grad([], np.zeros((0, 2))).ids, np.zeros(0, "i8"))
+        assert same_bits(found.ids, np.zeros(0, "i4"))
+        assert same_bits(found.rows, np.zeros((0, 6), "f4"))
+    assert same_bits(row_grad([], np.zeros((0, 2))).ids, np.zeros(0, "i8"))
     found = row_grad([3, 3, 1], np.zeros((3, 0), "f4"))
     assert found.ids.tolist() == [1, 3]
     assert found.rows.shape == (2, 0)
@@ -417,19 +432,10 @@ def test_more_rows_than_int32_counts():
 def test_eight_callers_at_once(small_grain):
     jobs = [(make_runs([900, 3, 1, 300, *[2] * 50], k), make((1304, 20), "f2", seed=k)) for k in range(32)]
     expected = [(reference.row_grad(*job), reference.scatter_add(np.ones((54, 20), "f4"), *job)) for job in jobs]
-    barrier = threading.Barrier(8)
-
-    def work(k):
-        barrier.wait()
-        with _threads.num_threads(3):
-            results = [(row_grad(*job), scatter_add(np.ones((54, 20), "f4"), *job)) for job in jobs[k::8]]
-        return [
-            same(a.ids, c[0]) and same(a.rows, c[1]) and same(b, d)
-            for (a, b), (c, d) in zip(results, expected[k::8], strict=True)
-        ]
-
-    with ThreadPoolExecutor(8) as pool:
-        assert all(all(results) for results in pool.map(work, range(8)))
+    both = by_eight_callers(lambda *job: (row_grad(*job), scatter_add(np.ones((54, 20), "f4"), *job)), jobs)
+    for (found, target), (wanted, wanted_target) in zip(both, expected, strict=True):
+        assert all(map(same_bits, found, wanted))
+        assert same_bits(target, wanted_target)
 
 
 def test_bad_ids_leave_the_target_alone(small_grain):

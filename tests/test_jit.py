@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import fastemb._cpu.jit as jit
-from fastemb._cpu.lookup import gather_rows
-from fastemb._cpu.rows import sum_rows
+import fastemb._cpu.kernels.jit as jit
+from fastemb._cpu.kernels.lookup import gather_rows
+from fastemb._cpu.kernels.reduce import sum_rows
 from fastemb.lookup import gather
 from fastemb.pooling import embedding_bag
 
@@ -108,8 +108,8 @@ def test_only_jit_compiles():
 
 ASSEMBLY = """
 import numpy as np
-from fastemb._cpu.lookup import gather_rows
-from fastemb._cpu.rows import sum_rows
+from fastemb._cpu.kernels.lookup import gather_rows
+from fastemb._cpu.kernels.reduce import sum_rows
 from fastemb.lookup import gather
 from fastemb.pooling import embedding_bag
 gather(np.ones((3, 64), "f4"), [0], mode="clip")

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastemb import _arrays, _threads, position, reference
+from fastemb import _memory, _threads, reference
+from fastemb._cpu import position
+from fastemb._cpu.kernels import position as kernels
 from fastemb.position import alibi, rope, sinusoidal
 
 BF16 = ml_dtypes.bfloat16
@@ -99,11 +101,10 @@ def test_every_width_between_sentinels(dtype, interleaved, monkeypatch):
 def test_streaming_gives_the_same_bytes(dtype, interleaved, monkeypatch):
     """Wherever memory lies: an aligned store to an address that is not would end the process."""
     seen = []
-    kernels = position._kernels()
     kernel = kernels.rope_rows
     monkeypatch.setattr(kernels, "rope_rows", lambda *given: seen.append(given[13] != 0) or kernel(*given))
-    monkeypatch.setattr(_arrays, "STREAM_BYTES", 0)
-    monkeypatch.setattr(position, "_SPARE_BYTES", 700)
+    monkeypatch.setattr(_memory, "STREAM_BYTES", 0)
+    monkeypatch.setattr(position, "_SCRATCH_BYTES", 700)
     for D in (2, 16, 30, 64, 80, 86, 88, 174, 176):
         x = draw((2, 3, 11, D), dtype)
         fenced = np.full(2 * x.nbytes + 256, 0x5A, np.uint8)
@@ -111,7 +112,7 @@ def test_streaming_gives_the_same_bytes(dtype, interleaved, monkeypatch):
         for shift in (0, 2, 8, 32, 48, 63):
             out = fenced[aligned + shift :][: x.nbytes].view(dtype).reshape(x.shape)
             rope(x, out=out, interleaved=interleaved)
-            # A new result is small here, so never in touched memory.
+            # A new result is small here, so never in warm memory.
             assert out.tobytes() == rope(x, interleaved=interleaved).tobytes()
             assert seen == [D * x.itemsize <= 700, False]
             seen.clear()
@@ -125,9 +126,8 @@ def test_streaming_gives_the_same_bytes(dtype, interleaved, monkeypatch):
         seen.clear()
 
 
-def test_large_results_are_streamed_into_touched_memory_alone(monkeypatch):
+def test_large_results_are_streamed_into_warm_memory_alone(monkeypatch):
     seen = []
-    kernels = position._kernels()
     kernel = kernels.rope_rows
     monkeypatch.setattr(kernels, "rope_rows", lambda *given: seen.append(given[13] != 0) or kernel(*given))
     x = draw((16, 512, 256))  # 8 MiB
@@ -207,8 +207,8 @@ def test_inverse_turns_back(interleaved, D, dtype):
     pairs = np.hypot(*((whole[..., 0::2], whole[..., 1::2]) if interleaved else np.split(whole, 2, axis=-1)))
     bound = np.repeat(pairs, 2, axis=-1) if interleaved else np.concatenate([pairs, pairs], axis=-1)
     once = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}[x.dtype.name]
-    lane = 2.0**-53 if x.dtype == "f8" else 2.0**-24
-    assert (np.abs(back - whole) <= bound * (2.5 * once + 6 * lane) + 2.0**-24).all()
+    acc = 2.0**-53 if x.dtype == "f8" else 2.0**-24
+    assert (np.abs(back - whole) <= bound * (2.5 * once + 6 * acc) + 2.0**-24).all()
 
 
 @SIDES

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastemb.reference as reference
-from fastemb import _arrays, _threads, quantized
+from fastemb import _checks, _memory, _threads
+from fastemb._cpu.arrays import acc_dtype, code_rows
+from fastemb._cpu.kernels import quantized as kernels
 from fastemb.quantized import QuantizedTable, quantize
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -314,12 +316,11 @@ def test_the_class_refuses(changes, error, words):
         QuantizedTable(**({"codes": codes, "scale": scale, "offset": offset, "shape": (6, 7), "bits": 8} | changes))
 
 
-def test_large_tables_are_streamed_into_touched_memory(monkeypatch):
+def test_large_tables_are_streamed_into_warm_memory(monkeypatch):
     seen = []
-    kernels = quantized._kernels()
     kernel = kernels.widen_rows
     monkeypatch.setattr(kernels, "widen_rows", lambda *given: seen.append(given[4]) or kernel(*given))
-    monkeypatch.setattr(_arrays, "_pool", _arrays.Pool(64 << 20))
+    monkeypatch.setattr(_memory, "_pool", _memory.Pool(64 << 20))
     codes, scale, offset = draw_arrays((8 << 20) // 400 + 1, 100)
     table = QuantizedTable(codes, scale, offset, (len(codes), 100), 8)
     right = expected(codes, scale, offset, 100, 8)
@@ -338,13 +339,15 @@ def test_other_libraries_tensors_are_not_taken_for_one():
         def dequantize(self):
             return self
 
-    assert not _arrays.is_quantized(Tensor())
+    assert not _checks.is_quantized(Tensor())
     with pytest.raises(TypeError, match="only NumPy arrays are taken"):
-        _arrays.Table(Tensor())
+        _checks.as_number_table(Tensor())
     table = quantize(np.ones((4, 9), "f4"), 4)
-    assert _arrays.is_quantized(table)
-    known = _arrays.Table(table)
-    assert (known.V, known.D, known.bits, known.row_bytes, known.dtype, known.lane) == (4, 9, 4, 13, "f4", "f4")
+    assert _checks.is_quantized(table)
+    assert _checks.as_number_table(table) is table
+    assert _checks.result_dtype(table) == acc_dtype(_checks.result_dtype(table)) == "f4"
+    assert (len(table), code_rows(table).D, code_rows(table).bits) == (4, 9, 4)
+    assert sum(part[0].nbytes for part in _checks.parts(table).values()) == 13  # 5 of codes, a scale, an offset
 
 
 OLD_PROCESSOR = """

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastemb.reference as reference
-from fastemb import _threads, search
+from fastemb import _threads
+from fastemb._cpu import search
 from fastemb.search import topk
 
 METRICS = ["cosine", "dot", "l2"]

@@ -162,9 +162,17 @@ def test_equal_to_model2vec(tmp_path, hf, dtype, config):
 
     folder = save_model2vec(tmp_path / "m", hf, dtype, {"max_length": 512, **config})
     theirs = StaticModel.from_pretrained(folder).encode(TEXTS)
-    ours = fastemb.StaticModel.load(folder).encode(TEXTS)
+    model = fastemb.StaticModel.load(folder)
+    ours, rows = model.encode(TEXTS), model._tokenize(TEXTS)
+    # Sums of more than 256 rows are cut here and run on in float32 there: such texts are held against float64.
+    exact = np.stack([model.table[row].astype(np.float64).sum(axis=0) / max(row.size, 1) for row in rows])
+    if config.get("normalize"):
+        exact /= np.maximum(np.linalg.norm(exact, axis=1, keepdims=True), 1e-30)
+    short = rows.lengths <= 256
+    assert short.any()
     # float16 results are rounded to float16 there
-    assert_close_rows(ours, theirs.astype(np.float32), 1e-3 if dtype == np.float16 else 1e-6)
+    assert_close_rows(ours[short], theirs[short].astype(np.float32), 1e-3 if dtype == np.float16 else 1e-6)
+    assert_close_rows(ours, exact.astype(np.float32), 1e-3 if dtype == np.float16 else 1e-6)
     assert not ours[1].any()
 
 

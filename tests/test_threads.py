@@ -1,4 +1,4 @@
-"""The thread pool: counts, where they come from, errors, nesting and fork."""
+"""The thread pool: counts, where they come from, errors, nesting, interrupts."""
 
 import os
 import signal
@@ -163,37 +163,6 @@ def test_where_no_thread_can_start_the_caller_does_it_all(monkeypatch):
     done = []
     _threads.run(lambda start, stop: done.append(start), [0, 1, 2, 3])
     assert done == [0, 1, 2]
-
-
-FORK = """
-import os, warnings
-import numpy as np
-from fastemb import _threads
-from fastemb.lookup import gather
-from fastemb.pooling import embedding_bag
-_threads._GRAIN = 1
-_threads.set_num_threads(3)
-table = np.random.default_rng(0).standard_normal((500, 64)).astype("f4")
-ids = np.random.default_rng(1).integers(0, 500, (300, 7))
-def right():
-    sums = embedding_bag(table, ids)
-    return bool((gather(table, ids) == table[ids]).all() and np.allclose(sums, table[ids].mean(1), atol=1e-5))
-assert right() and _threads._pool._started == 2
-warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of any fork beside threads
-child = os.fork()
-if child == 0:
-    fresh = _threads._pool._started == 0
-    os._exit(0 if fresh and right() and _threads._pool._started == 2 else 1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-assert right()
-print("done")
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_calls_before_and_after_a_fork():
-    child = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, timeout=60, check=False)
-    assert child.stdout == "done\n", child.stderr
 
 
 INTERRUPTED = """

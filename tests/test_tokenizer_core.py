@@ -13,8 +13,7 @@ import tokenizers
 from tokenizers import models
 
 import fastemb
-from fastemb._calls import tokenizer as calls
-from fastemb._text import core
+from fastemb._text import core, encode
 from fastemb._text.tokenizer_json import read_tokenizer_json
 
 MARK = "\u2581"
@@ -95,9 +94,9 @@ def test_blocks_do_not_show(pair, monkeypatch, chars, count, random_strings):
     ours, _ = pair
     strings = random_strings(400, seed=5)
     expected = ours.encode_batch(strings, special="all")
-    monkeypatch.setattr(calls, "BLOCK_CHARS", chars)
-    monkeypatch.setattr(calls, "BLOCK_TEXTS", count)
-    monkeypatch.setattr(calls, "_guess", lambda *_: 3)
+    monkeypatch.setattr(encode, "BLOCK_CHARS", chars)
+    monkeypatch.setattr(encode, "BLOCK_TEXTS", count)
+    monkeypatch.setattr(encode, "_guess", lambda *_: 3)
     rows = ours.encode_batch(strings, special="all")
     assert np.array_equal(rows.ids, expected.ids)
     assert np.array_equal(rows.offsets, expected.offsets)
@@ -129,12 +128,12 @@ def test_caches_are_bounded(llama, monkeypatch):
     parts = len(tokenizer._core._parts)
     words = [" ".join(f"w{i}x{j}" for i in range(300)) for j in range(300)]
     with contextlib.ExitStack() as stack:
-        desks = [stack.enter_context(tokenizer._core.desk()) for _ in range(parts + 2)]
-        assert [desk.kept for desk in desks] == [True] * parts + [False] * 2
+        lent = [stack.enter_context(tokenizer._core.workspace()) for _ in range(parts + 2)]
+        assert [workspace.kept for workspace in lent] == [True] * parts + [False] * 2
     for _ in range(3):
         tokenizer.encode_batch(words)
-    assert len(tokenizer._core._desks) == parts
-    sizes = [core.lib.fe_cache_size(desk.cache) for desk in tokenizer._core._desks]
+    assert len(tokenizer._core._workspaces) == parts
+    sizes = [core.lib.fe_cache_size(workspace.cache) for workspace in tokenizer._core._workspaces]
     assert max(sizes) > 1 << 16
     assert sum(sizes) <= 1 << 20
     monkeypatch.setenv("FASTEMB_TOKENIZER_CACHE", "much")
@@ -145,13 +144,13 @@ def test_caches_are_bounded(llama, monkeypatch):
 def test_errors_lose_no_cache(llama_file):
     tokenizer = fastemb.Tokenizer.load(llama_file)
     tokenizer.encode("a b")
-    desks = list(tokenizer._core._desks)
+    workspaces = list(tokenizer._core._workspaces)
     for _ in range(9):
         with pytest.raises(ValueError, match="special token"):
             tokenizer.encode("<s>", special="raise")
         with pytest.raises(ValueError, match="special token"):
             tokenizer.count("<s>", special="raise")
-    assert tokenizer._core._desks == desks
+    assert tokenizer._core._workspaces == workspaces
     assert tokenizer.encode("a b").size == 2
 
 
@@ -201,8 +200,8 @@ def test_bytes_that_are_no_utf8(gpt2, llama, data):
         text = front + data
         chars = np.array([sum(byte & 0xC0 != 0x80 for byte in text)])
         actions = bytes(len(tokenizer.special_tokens))
-        with tokenizer._core.desk() as desk:
-            done, status = tokenizer._core.encode(desk, core.Joined(text, chars), actions, ends, ids=ids)
+        with tokenizer._core.workspace() as workspace:
+            done, status = tokenizer._core.encode(workspace, core.Packed(text, chars), actions, ends, ids=ids)
         assert status == core.lib.FE_OK
         assert done.bytes == len(text)
         got = ids[: done.ids]

@@ -30,6 +30,16 @@ fastemb.embedding_bag(table, ids); fastemb.pool(x, ids % 3); fastemb.pool(x, mod
 fastemb.row_grad(ids, x); fastemb.scatter_add(table.copy(), ids, x); fastemb.rope(x)
 for few in (1, 40): fastemb.topk(table[:few], table, 5)
 for bits in (8, 4): fastemb.embedding_bag(fastemb.quantize(table, bits), ids)
+for few in (ids[:2], ids[:2].astype("i4")):  # small calls
+    x = fastemb.gather(table, few)
+    fastemb.normalize(x); fastemb.row_grad(few, x); fastemb.scatter_add(table.copy(), few, x)
+    for mode in ("mean", "sum", "mean_sqrt_len", "max"):
+        fastemb.embedding_bag(table, few, mode=mode); fastemb.embedding_bag(table, few, mask=few % 3, mode=mode)
+        fastemb.embedding_bag(table, few[0], np.array([0, 5, 128]), mode=mode)
+        fastemb.pool(x, mode=mode); fastemb.pool(x, few % 3, mode=mode); fastemb.pool(x, few % 3 > 0, mode=mode)
+    for bits in (8, 4):
+        codes = fastemb.quantize(table[:300], bits)
+        for _ in range(2): fastemb.gather(codes, few % 300)
 print(compiled)
 """
 

@@ -1,1 +1,1 @@
-"""Kernels for the CPU, compiled by Numba on first use; importing a module of this folder imports Numba."""
+"""The CPU: one file a family, over the kernels."""

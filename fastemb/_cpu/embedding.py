@@ -1,300 +1,290 @@
-"""Kernels of ``embed``: sums of one row each of up to three tables, normalised, written once.
+"""The CPU's way with ``embed``: the rows that ids mean, ranges of results, streaming, and the sums of the backward."""
 
-A part that is missing is a row that changes nothing: -0.0 to add, 1 to multiply by. So there is one kernel, not one
-for each choice of parts; such rows stay in the first cache, where reading them costs nothing beside the table.
-"""
-
-from math import sqrt
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .intrinsics import as_lane, fence, load_id, prefetch
-from .jit import kernel, part
-from .layout import Rows
-from .rows import read, write
-from .vectors import every, head, load, store, store_head, stream, total
+from .. import _checks, _embeds, _memory, _threads
+from .._embeds import Embeds
+from . import gradient
+from .arrays import (
+    Array,
+    acc_dtype,
+    address,
+    as_row_major,
+    can_store,
+    cast,
+    code_rows,
+    dtype_tag,
+    has_contiguous_rows,
+    ids,
+    is_row_major,
+    round_into,
+    rows,
+    slots_of_rows,
+)
+from .kernels import embedding as kernels
+from .kernels.layout import Ids, Rows
+from .kernels.reduce import PIECE
+from .lookup import first_bad, rows_meant
 
-NO_NORM, LAYER, RMS = 0, 1, 2
-#: Rows in a piece. The sums of gradients over all rows are cut at every so many.
-PIECE = 256
+_FIRST = np.zeros(1, np.int64)  # the ids of an addend that gives each row of the result its first row
+_KINDS = {_embeds.LAYER: kernels.LAYER, _embeds.RMS: kernels.RMS}
 
-_ID = np.int64(0)  # the tag of ids of positions and segments
-# Bytes of rows that are asked for before they are needed; two rows at least, sixteen at most. 1 and 16 KiB are no
-# better.
-_AHEAD_BYTES = 1 << 12
+# Values: all are checked before anything is written --------------------------------------------------------------
 
 
-class Sides(NamedTuple):
-    """What is added to the rows of the table, and which of it.
+class _Addend(NamedTuple):
+    """Positions or segments: row n of the result gets row ``ids[n % ids.size]`` of the table added. ids are int64."""
 
-    Row n gets row ``position_ids[n % period]`` of the positions and ``segment_ids[n * step]`` of the segments. ``step``
-    is 1 or, where all rows share one segment, 0. Both are addresses of int64. (One flat tuple, since each number that
-    Numba takes out of a tuple costs a call 0.2 us, and so does each tuple.)
+    table: Array | None  # None: nothing is added, and ids are one 0
+    ids: Array
+
+    def all_ids(self, N: int) -> Array:
+        """Return one id for each of N rows of the result."""
+        return np.tile(self.ids, N // self.ids.size) if N else self.ids[:0]
+
+
+class _Call(NamedTuple):
+    """A call of which every value has been checked."""
+
+    embeds: Embeds
+    row_ids: Array  # the rows of the table that ids mean: contiguous, int32 or int64, in the shape of the ids
+    position: _Addend
+    segment: _Addend
+
+    @property
+    def N(self) -> int:
+        """The number of rows of the result."""
+        return self.row_ids.size
+
+    @property
+    def D(self) -> int:
+        """The number of columns."""
+        return self.embeds.shape[-1]
+
+    @property
+    def acc(self) -> np.dtype[Any]:
+        """The dtype of accumulators."""
+        return acc_dtype(self.embeds.dtype)
+
+    @property
+    def row_bytes(self) -> int:
+        """The bytes of a row of the table."""
+        table = self.embeds.table
+        return self.D * table.dtype.itemsize if isinstance(table, np.ndarray) else int(table.codes.shape[1]) + 8
+
+
+def _checked(embeds: Embeds) -> _Call:
+    """Check all values: offsets, ids, position ids, segment ids."""
+    offsets, N = embeds.offsets, embeds.ids.size
+    if offsets is not None and not _checks.ascend(offsets, N):
+        _checks.raise_bad_offsets(offsets, N)
+    default = _default_position_ids(embeds)
+    row_ids = rows_meant(embeds.ids, embeds.table.shape[0], embeds.mode)
+    position = _addend("position", embeds.positions, embeds.position_ids, default, embeds.ids.shape)
+    segment = _addend("segment", embeds.segments, embeds.segment_ids, _FIRST, embeds.ids.shape)
+    return _Call(embeds, row_ids, position, segment)
+
+
+def _default_position_ids(embeds: Embeds) -> Array:
+    """Return 0, 1, ... along the last axis of ids; of a Ragged the slots within its rows, and the longest must fit."""
+    if embeds.positions is None or embeds.position_ids is not None:
+        return _FIRST
+    if embeds.offsets is None:
+        return np.arange(embeds.ids.shape[-1])
+    _embeds.require_rows("position", embeds.positions, int(np.diff(embeds.offsets).max(initial=0)))
+    return slots_of_rows(embeds.offsets)
+
+
+def _addend(what: str, table: Array | None, given: Array | None, default: Array, shape: tuple[int, ...]) -> _Addend:
+    """Return an addend for ids of this shape, after checking its own ids; ``default`` counts where none were given."""
+    if table is None or given is None:
+        return _Addend(table, default)
+    index = np.ascontiguousarray(given, np.int64)  # of uint64, what is beyond int64 becomes negative
+    bad = first_bad(index, len(table))
+    if bad >= 0:
+        _embeds.raise_out_of_range(what, given, bad, len(table))
+    repeats = given.size == 1 or given.shape[-1:] == shape[-1:] == (given.size,)  # over all rows of the result
+    if given.shape != shape and not repeats:
+        index = np.ascontiguousarray(np.broadcast_to(given, shape), np.int64)
+    return _Addend(table, index.reshape(-1))
+
+
+# Kernel arguments -------------------------------------------------------------------------------------------------
+
+
+_KernelArgs = tuple[Rows, Ids, kernels.Addends, float, kernels.Norm]
+
+
+def _kernel_args(call: _Call) -> tuple[_KernelArgs, object]:
+    """Return the arguments that the kernels share, and the arrays behind their addresses, to be kept alive."""
+    embeds, D, dtype = call.embeds, call.D, call.embeds.dtype
+    addends = call.position, call.segment
+    if any(addend.table is not None and addend.table.dtype.newbyteorder("=") != dtype for addend in addends):
+        dtype = call.acc
+    source, index = _row_major_table(embeds.table, call.row_ids)
+    (positions, position_ids), (segments, segment_ids) = (_row_major_addend(addend, dtype, D) for addend in addends)
+    if 1 < segment_ids.size < call.N:
+        segment_ids = np.tile(segment_ids, call.N // segment_ids.size)
+    added = kernels.Addends(
+        dtype_tag(dtype),
+        address(positions), positions.strides[0], address(position_ids), position_ids.size,
+        address(segments), segments.strides[0], address(segment_ids), int(segment_ids.size > 1),
+    )  # fmt: skip
+    norm, norm_rows = _norm(embeds.norm, D, call.acc)
+    table = rows(source) if isinstance(source, np.ndarray) else code_rows(source)
+    args = (table, ids(index, source.shape[0]), added, embeds.scale, norm)
+    return args, (source, index, positions, position_ids, segments, segment_ids, norm_rows)
+
+
+def _row_major_table(table: Any, index: Array) -> tuple[Any, Array]:
+    """Return a table that kernels can read, and the ids for it; where rows have to be copied, only those in use."""
+    if not isinstance(table, np.ndarray) or is_row_major(table):
+        return table, index
+    unique, inverse = np.unique(index, return_inverse=True)
+    return as_row_major(table[unique]), np.ascontiguousarray(inverse, np.int64)
+
+
+def _row_major_addend(addend: _Addend, dtype: np.dtype[Any], D: int) -> tuple[Array, Array]:
+    """Return the rows of an addend as kernels read them, of the dtype asked for, and the ids for them."""
+    table, index = addend
+    if table is None:
+        return _nothing(dtype, D), index
+    if table.dtype == dtype and is_row_major(table):
+        return table, index
+    unique, inverse = np.unique(index, return_inverse=True)
+    return np.ascontiguousarray(cast(table[unique], dtype)), np.ascontiguousarray(inverse, np.int64)
+
+
+@lru_cache(maxsize=64)
+def _nothing(dtype: np.dtype[Any], D: int) -> Array:
+    """Return a row to add that changes nothing: x + -0.0 is x for every x."""
+    return np.full((1, D), -0.0, dtype)
+
+
+def _norm(norm: _embeds.Norm | None, D: int, acc: np.dtype[Any]) -> tuple[kernels.Norm, Array | None]:
+    """Return how rows are normalised, and weight and bias: copies, with room for loads of 16 columns."""
+    if norm is None:
+        return kernels.Norm(kernels.NO_NORM, 0, 0, 0.0), None
+    both = np.zeros((2, D + 32), acc)
+    both[0, :D] = cast(norm.weight, acc)
+    both[1] = -0.0  # x + -0.0 is x for every x
+    if norm.bias is not None:
+        both[1, :D] = cast(norm.bias, acc)
+    weight = address(both)
+    return kernels.Norm(_KINDS[norm.kind], weight, weight + both.strides[0], norm.eps), both
+
+
+def _scratch(D: int, acc: np.dtype[Any]) -> tuple[Array, int]:
+    """Return memory for a row of sums, to be kept alive, and the first address in it that begins a cache line."""
+    memory = np.empty(D + 64, acc)
+    start = address(memory)
+    return memory, start + -start % 64
+
+
+# Forward -----------------------------------------------------------------------------------------------------------
+
+
+def embed(embeds: Embeds, out: Array | None) -> Array:
+    """Return the result, in ``out`` where that is given.
+
+    Raises what is wrong with values: offsets, ids. Nothing is written to a given ``out`` then.
     """
-
-    element: Any
-    positions: int
-    positions_stride: int
-    position_ids: int
-    period: int
-    segments: int
-    segments_stride: int
-    segment_ids: int
-    step: int
-
-
-@part
-def positions_of(sides: Any, D: int) -> Rows:
-    """Return the table of positions."""
-    return Rows(sides.element, sides.positions, sides.positions_stride, 0, D, 0, 0)
+    call = _checked(embeds)
+    if out is not None and _can_write(call, out):
+        _write(call, out, warm=True)
+        return out
+    dtype = embeds.dtype if out is None else out.dtype.newbyteorder("=")
+    result, warm = _memory.new_result(embeds.shape, dtype if can_store(dtype, call.acc) else call.acc)
+    _write(call, result, warm)
+    if out is None:
+        return result
+    round_into(out, result)
+    return out
 
 
-@part
-def segments_of(sides: Any, D: int) -> Rows:
-    """Return the table of segments."""
-    return Rows(sides.element, sides.segments, sides.segments_stride, 0, D, 0, 0)
+def _can_write(call: _Call, out: Array) -> bool:
+    """Whether the kernel can write to ``out``: contiguous rows at one distance from each other."""
+    apart = out.flags.c_contiguous or (out.ndim == 2 and has_contiguous_rows(out))
+    return can_store(out.dtype, call.acc) and apart
 
 
-class Norm(NamedTuple):
-    """How rows are normalised; ``weight`` and ``bias`` are addresses of D numbers in the type of sums."""
+def _write(call: _Call, target: Array, warm: bool) -> None:
+    """Write the result; only memory that is warm is streamed to."""
+    if not target.size:
+        return
+    (args, arrays), N, D, size = _kernel_args(call), call.N, call.D, target.dtype.itemsize
+    goal = rows(target.reshape(N, D))
+    nontemporal = warm and target.nbytes >= _memory.STREAM_BYTES and D * size >= 64
+    nontemporal = nontemporal and not (goal.address | goal.stride) % size
 
-    kind: int
-    weight: int
-    bias: int
-    eps: float
+    def write(start: int, stop: int, alive: object = (call, arrays, target)) -> None:
+        _row, scratch = _scratch(D, call.acc)
+        kernels.embed_rows(*args, goal, scratch, nontemporal, start, stop)
 
-
-@part
-def summed(table: Any, one: int, sides: Any, p: int, s: int, scale: float, j: int, count: int) -> Any:
-    """Return ``count`` columns of the sum, from column ``j``."""
-    x = read(table, one, j, count) * scale
-    x = x + read(positions_of(sides, table.D), p, j, count)
-    return x + read(segments_of(sides, table.D), s, j, count)
-
-
-@part
-def fetch_columns(table: Any, one: int, begin: int, end: int) -> None:
-    """Ask for columns [begin, end) of a row."""
-    row = table.address + one * table.stride
-    for line in range(begin * table.bits // 8, end * table.bits // 8, 64):
-        prefetch(row + line)
+    _threads.run(write, _threads.split(N, _threads.parts(N * (call.row_bytes + D * size), N)))
 
 
-@part
-def fill(table: Any, one: int, later: int, sides: Any, p: int, s: int, scale: float, lane: Any, scratch: int) -> Any:
-    """Write the sum to the scratch row, zeros up to a multiple of 16; return the sums of its columns and their squares.
+# Backward ----------------------------------------------------------------------------------------------------------
 
-    Meanwhile the row ``later`` is asked for.
+
+@np.errstate(all="ignore")  # what overflows is infinite, as in kernels
+def embed_backward(embeds: Embeds, grad: Array) -> tuple[Any, Array | None, Array | None, Any]:
+    """Return the gradients of the table, of positions, of segments and of the norm; None for what was not given.
+
+    That of the table is a pair: the rows in use, ascending, and their gradients; that of the norm a pair for weight and
+    bias. Raises what is wrong with values, as `embed`.
     """
-    D = table.D
-    a = b = c = d = every(table.element, 0.0)
-    for j in range(0, D - 31, 32):
-        fetch_columns(table, later, j, j + 32)
-        x = summed(table, one, sides, p, s, scale, j, 16)
-        y = summed(table, one, sides, p, s, scale, j + 16, 16)
-        store(lane, scratch, j, x)
-        store(lane, scratch, j + 16, y)
-        a, b, c, d = a + x, b + y, c + x * x, d + y * y
-    fetch_columns(table, later, D & ~31, D)
-    for j in range(D & ~31, D, 16):
-        count = D - j if D - j < 16 else 16
-        x = head(summed(table, one, sides, p, s, scale, j, count), count)
-        store(lane, scratch, j, x)
-        a, c = a + x, c + x * x
-    return total(a + b), total(c + d)
+    call, of_norm = _checked(embeds), None
+    N, D, acc = call.N, call.D, call.acc
+    flat = grad.reshape(N, D)
+    flat = as_row_major(flat if acc_dtype(grad.dtype) == acc else cast(flat, acc))
+    if embeds.norm is not None:
+        flat, weight, bias = _norm_backward(call, flat)
+        of_norm = weight, None if embeds.norm.bias is None else bias
+    used, sums = gradient.row_grad(_rows_read(call), flat, embeds.padding_idx, False)
+    if embeds.scale != 1:
+        np.multiply(sums, acc.type(embeds.scale), out=sums)
+    return (used, sums), _dense_grad(call.position, flat), _dense_grad(call.segment, flat), of_norm
 
 
-@part
-def spread(lane: Any, scratch: int, D: int, mean: Any) -> Any:
-    """Return the sums over the columns of ``x - mean`` and of its square."""
-    a = b = every(lane, 0.0)
-    for j in range(0, D, 16):
-        x = head(load(lane, scratch, j, np.float32(0), np.float32(0)) - mean, D - j)
-        a, b = a + x, b + x * x
-    return total(a), total(b)
+def _rows_read(call: _Call) -> Array:
+    """Return the rows that ids mean, flat, and of the dtype of the ids where that can hold every row of the table."""
+    given: Array = call.embeds.ids
+    if call.embeds.mode == "raise":
+        return given.reshape(-1)
+    fits = np.iinfo(given.dtype).max >= call.embeds.table.shape[0] - 1
+    return call.row_ids.reshape(-1).astype(given.dtype if fits else np.int64)
 
 
-@part
-def inverse_root(x: float) -> float:
-    """Return ``1 / sqrt(x)``; of 0 infinity, where Numba would raise an error."""
-    return np.inf if x == 0.0 else 1.0 / sqrt(x)
+def _dense_grad(addend: _Addend, grad: Array) -> Array | None:
+    """Return the gradient of positions or segments, with zeros for rows that were not used."""
+    if addend.table is None:
+        return None
+    used, sums = gradient.row_grad(addend.all_ids(len(grad)), grad, None, False)
+    dense = np.zeros(addend.table.shape, sums.dtype)
+    dense[used] = sums
+    return dense
 
 
-@part
-def statistics(lane: Any, scratch: int, D: int, sums: Any, norm: Any) -> Any:
-    """Return what to subtract from the scratch row, twice, and what to multiply it by.
+def _norm_backward(call: _Call, grad: Array) -> tuple[Array, Array, Array]:
+    """Return the gradients of the rows before the norm, (N, D), of the weight and of the bias."""
+    N, D, acc, P = call.N, call.D, call.acc, -(-call.N // PIECE)
+    before, totals = _memory.empty((N, D), acc), np.zeros((2, D), acc)
+    if not before.size:
+        return before, totals[0], totals[1]
+    args, arrays = _kernel_args(call)
+    partials = np.zeros((2, P, -(-D // 16) * 16), acc)  # of weight and bias, a row for each piece
+    given, goal, of_weight, bias = rows(grad), rows(before), rows(partials[0]), partials.strides[0]
 
-    The mean of the squares less the square of the mean is as good as any formula while the mean is small beside the
-    spread. Where it is not, a second pass corrects both. (Chan, Golub, LeVeque 1983: the corrected two-pass algorithm.)
-    """
-    mean, rest, squares = sums[0] / D, 0.0, sums[1] / D
-    if norm.kind == RMS:
-        return as_lane(lane, 0.0), as_lane(lane, 0.0), as_lane(lane, inverse_root(squares + norm.eps))
-    variance = squares - mean * mean
-    if not mean * mean <= variance < np.inf:
-        mean = np.float64(as_lane(lane, mean))
-        pair = spread(lane, scratch, D, as_lane(lane, mean))
-        rest = pair[0] / D
-        variance = pair[1] / D - rest * rest
-        variance = 0.0 if variance < 0.0 else variance
-    return as_lane(lane, mean), as_lane(lane, rest), as_lane(lane, inverse_root(variance + norm.eps))
+    def write(start: int, stop: int, alive: object = (call, arrays, grad, before, partials)) -> None:
+        _row, scratch = _scratch(D, acc)
+        kernels.norm_grads(*args, given, goal, of_weight, bias, scratch, start, stop)
 
-
-@part
-def finished(lane: Any, scratch: int, norm: Any, moments: Any, j: int) -> Any:
-    """Return 16 columns of the result. All rows of the scratch go on to a multiple of 16 columns and 16 more."""
-    zero = np.float32(0)
-    x = load(lane, scratch, j, zero, zero)
-    if norm.kind:
-        x = ((x - moments[0]) - moments[1]) * moments[2] * load(lane, norm.weight, j, zero, zero)
-        x = x + load(lane, norm.bias, j, zero, zero)
-    return x
-
-
-@part
-def emit(lane: Any, scratch: int, norm: Any, moments: Any, out: Any, n: int, past: bool) -> None:
-    """Write row n of the result; if ``past``, whole cache lines past the caches and the rest plainly."""
-    row, D, size = out.address + n * out.stride, out.D, out.bits // 8
-    first = last = 0
-    if past:
-        first = (-row & 63) // size
-        first = first if first < D else D
-        lines = 64 // size if size < 4 else 16
-        last = first + (D - first) // lines * lines
-        for j in range(0, first, 16):
-            count = first - j if first - j < 16 else 16
-            store_head(out.element, row, j, count, finished(lane, scratch, norm, moments, j))
-        for j in range(first, last, 16):
-            stream(out.element, row, j, finished(lane, scratch, norm, moments, j))
-    for j in range(last, D, 16):
-        x = finished(lane, scratch, norm, moments, j)
-        if j + 16 <= D:
-            store(out.element, row, j, x)
-        else:
-            store_head(out.element, row, j, D - j, x)
-
-
-@part
-def fetch_ends(out: Any, n: int) -> None:
-    """Ask for the cache lines that row n shares with what lies around it.
-
-    They get plain stores, which wait for their lines; and all later stores, streamed ones too, wait for them.
-    """
-    begin = out.address + n * out.stride
-    end = begin + out.D * out.bits // 8
-    if begin & 63:
-        prefetch(begin)
-    if end & 63:
-        prefetch(end)
-
-
-@part
-def step(t: int, b: int, repeats: int) -> Any:
-    """Return the next row in the order of `embed_rows`."""
-    b += 1
-    return (t, b) if b < repeats else (t + 1, 0)
-
-
-@kernel
-def embed_rows(
-    table: Any, ids: Any, sides: Any, scale: float, norm: Any, out: Any, scratch: int, past: bool,
-    start: int, stop: int,
-) -> None:  # fmt: skip
-    """Write the rows of places [start, stop).
-
-    Place ``t * repeats + b`` is row ``b * period + t``: all rows that share a position follow one another, and its row
-    stays in the first cache.
-    """
-    period, lane = sides.period, as_lane(table.element, 0)
-    repeats = ids.N // period
-    t, b = start // repeats, start % repeats
-    ahead = max(2, min(16, _AHEAD_BYTES * 8 // (table.bits * table.D)))
-    next_t, next_b = (start + ahead) // repeats, (start + ahead) % repeats
-    factor = as_lane(table.element, scale)
-    for k in range(start, stop):
-        n = b * period + t
-        one = load_id(ids.index, ids.address, n)
-        later = one
-        if k + ahead < stop:
-            later = load_id(ids.index, ids.address, next_b * period + next_t)
-            if past:
-                fetch_ends(out, next_b * period + next_t)
-        p, s = load_id(_ID, sides.position_ids, t), load_id(_ID, sides.segment_ids, n * sides.step)
-        sums = fill(table, one, later, sides, p, s, factor, lane, scratch)
-        moments = (lane, lane, lane)
-        if norm.kind:
-            moments = statistics(lane, scratch, table.D, sums, norm)
-        emit(lane, scratch, norm, moments, out, n, past)
-        t, b = step(t, b, repeats)
-        next_t, next_b = step(next_t, next_b, repeats)
-    if past:
-        fence()
-
-
-@part
-def grad_sums(
-    table: Any, norm: Any, grad: Any, n: int, moments: Any, lane: Any, scratch: int, weight: int, bias: int
-) -> Any:
-    """Turn the scratch row into y, the normalised one; return the sums of ``g`` and ``g * y``, g = grad * weight.
-
-    What the row adds to the gradients of weight and bias is added to the rows at ``weight`` and ``bias``.
-    """
-    zero, a, b = np.float32(0), every(table.element, 0.0), every(table.element, 0.0)
-    for j in range(0, table.D, 16):
-        count = table.D - j if table.D - j < 16 else 16
-        x = load(lane, scratch, j, zero, zero)
-        y = head(((x - moments[0]) - moments[1]) * moments[2], count)
-        store(lane, scratch, j, y)
-        g = read(grad, n, j, count)
-        store(lane, weight, j, load(lane, weight, j, zero, zero) + g * y)
-        store(lane, bias, j, load(lane, bias, j, zero, zero) + g)
-        g = g * load(lane, norm.weight, j, zero, zero)
-        a, b = a + g, b + g * y
-    return total(a), total(b)
-
-
-@part
-def write_grad(norm: Any, grad: Any, n: int, means: Any, factor: Any, lane: Any, scratch: int, out: Any) -> None:
-    """Write row n of the gradient of the sums; the scratch row holds y."""
-    zero = np.float32(0)
-    for j in range(0, out.D, 16):
-        count = out.D - j if out.D - j < 16 else 16
-        y = load(lane, scratch, j, zero, zero)
-        g = read(grad, n, j, count) * load(lane, norm.weight, j, zero, zero)
-        write(out, n, j, count, ((g - means[0]) - y * means[1]) * factor)
-
-
-@kernel
-def norm_grads(
-    table: Any, ids: Any, sides: Any, scale: float, norm: Any, grad: Any, out: Any, pieces: Any, bias: int,
-    scratch: int, start: int, stop: int,
-) -> None:  # fmt: skip
-    """Write the gradients of the sums of the pieces [start, stop), of `PIECE` rows each, in the order of rows.
-
-    Row k of ``pieces`` gets what the rows of piece k add to the gradient of the weight, and the row ``bias`` bytes
-    later to that of the bias. They are zeros before, and go on to a multiple of 16 columns.
-    """
-    lane = as_lane(table.element, 0)
-    factor = as_lane(table.element, scale)
-    for k in range(start, stop):
-        sums = pieces.address + k * pieces.stride
-        for n in range(k * PIECE, min(ids.N, (k + 1) * PIECE)):
-            one, later = load_id(ids.index, ids.address, n), load_id(ids.index, ids.address, min(n + 2, ids.N - 1))
-            p, s = load_id(_ID, sides.position_ids, n % sides.period), load_id(_ID, sides.segment_ids, n * sides.step)
-            row = fill(table, one, later, sides, p, s, factor, lane, scratch)
-            moments = statistics(lane, scratch, table.D, row, norm)
-            g, gy = grad_sums(table, norm, grad, n, moments, lane, scratch, sums, sums + bias)
-            means = as_lane(lane, g / table.D if norm.kind == LAYER else 0.0), as_lane(lane, gy / table.D)
-            write_grad(norm, grad, n, means, moments[2], lane, scratch, out)
-
-
-@kernel
-def add_pieces(pieces: Any, P: int, out: Any) -> None:
-    """Write the sum of P rows, added in order, to row 0; they go on to a multiple of 16 columns."""
-    zero = np.float32(0)
-    for j in range(0, out.D, 16):
-        x = load(pieces.element, pieces.address, j, zero, zero)
-        for k in range(1, P):
-            x = x + load(pieces.element, pieces.address + k * pieces.stride, j, zero, zero)
-        write(out, 0, j, min(16, out.D - j), x)
+    cost = N * (call.row_bytes + 2 * D * acc.itemsize)
+    _threads.run(write, _threads.split(P, _threads.parts(cost, P)))
+    for part, total in zip(partials, totals, strict=True):
+        kernels.add_partials(rows(part), P, rows(total[np.newaxis]))
+    return before, totals[0], totals[1]

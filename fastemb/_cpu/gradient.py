@@ -1,384 +1,229 @@
-"""Kernels of the gradient family: positions grouped by id, and every group cut into pieces.
+"""The CPU's way with row gradients: entries grouped by id, and the sums of the rows that each id was given."""
 
-The gradient of a row is the sum of all rows that its id was given. Positions are sorted by id, stably: so each
-run of equal ids has one writer and one order of sums, whatever the number of threads.
-
-Method: least-significant-digit radix sort of ``id << 32 | position`` (Knuth, TAOCP 3, 5.2.5);
-6 to 10 ns an id in all, where 256 to 100,000 ids are given.
-"""
-
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .intrinsics import as_lane, fence, load_id, prefetch, store_id
-from .jit import kernel, part
-from .rows import read, write
-from .vectors import every, stream
+from .. import _checks, _memory, _threads
+from .arrays import Array, acc_dtype, address, as_index, as_row_major, is_row_major, no_ids, rows
+from .kernels import gradient as kernels
+from .kernels.layout import BY_ONE, Ids, Segments
+from .kernels.reduce import sum_rows
+from .lookup import rows_meant
 
-#: Positions in a piece. The sum of a longer run is cut at every so many, from the run's own start.
-PIECE = 1 << 8
-#: `group_ids` takes fewer ids than this, of which no two are so far apart; `group_order` takes any.
-LIMIT = 1 << 31
-#: Up to so many ids are sorted by insertion, which touches neither ``spare`` nor ``counts``.
-SMALL = 32
-#: Elements (int32) of ``counts``.
-COUNTS = 1 << 11
+# Where rows are as short as this and few ids come again, `scatter_add` takes ids as they come instead of sorting them.
+_SHORT_BYTES = 1 << 10
+# Grouping without a sort is tried for at least so many ids, in a range of at most so many times their number.
+_RARE, _MARKS = 1 << 10, 1 << 6
 
-_FEW = 256  # up to so many keys clearing 2048 counts costs more than another pass
-_WORD, _COUNT = np.int64(0), np.int32(0)  # tags: keys and offsets are int64, counts are int32
-_POSITION = (1 << 32) - 1
+_INT64 = np.int64(0)  # the id tag of the permutation
+_MOST = np.iinfo(np.int64).max
 
 
-@part
-def pack_keys(index: Any, ids: int, N: int, skip: int, low: int, keys: int) -> tuple[int, bool]:
-    """Write ``(id - low) << 32 | position`` for each id but ``skip``; return how many, and whether they ascend.
+class Runs:
+    """Entries grouped by id: what the kernels are told, and the arrays behind their addresses, kept alive.
 
-    Keys stay below 2**63 and are int64: an uint64 turns into a float in Numba beside any signed number. A
-    skipped id is written too, and the next key over it: a branch here would be missed in mixed input.
+    Runs are in the order of their ids. Where that need not be (not ``ascending``; nothing is skipped then) they may be
+    in any order.
+
+    Run u is that of the id ``ids[u]``; its pieces are those from ``run_indptr[u]`` up to ``run_indptr[u+1]``; piece p
+    is the entries ``perm[piece_indptr[p]:piece_indptr[p+1]]``, at most 256.
     """
-    M, last, ascending = 0, 0, True
-    for i in range(N):
-        one = load_id(index, ids, i)
-        key = ((one - low) << 32) | i
-        store_id(_WORD, keys, M, key)
-        kept = one != skip
-        ascending &= (key >= last) | (not kept)
-        last = key if kept else last
-        M += kept
-    return M, ascending
+
+    def __init__(self, index: Array, skip: int, low: int, high: int, ascending: bool = True) -> None:
+        code, N, tag, source = kernels, index.size, index.dtype.type(0), address(index)
+        span = high - low
+        rare = not ascending and _RARE <= N < code.LIMIT and span <= min(_MARKS * N, code.LIMIT - 1)
+        marks = 2 * (span // 64 + 1) if rare else 0
+        # One room for all, as making an array costs as much as grouping a few ids.
+        self._room = room = _memory.empty((5 * N + 2 + code.COUNTS // 2 + marks,), np.int64)
+        piece_indptr = address(room)
+        run_indptr = piece_indptr + 8 * (N + 1)
+        unique = run_indptr + 8 * (N + 1)
+        perm, spare, counts = unique + 8 * N, unique + 16 * N, unique + 24 * N
+        U = -1
+        if rare:
+            rooms = (spare, counts, counts + 4 * code.COUNTS, perm, unique, piece_indptr, run_indptr)
+            U = code.group_rare(tag, index.itemsize, source, N, low, high, *rooms)
+        if U < 0 and N < code.LIMIT and span < code.LIMIT:
+            U = code.group_ids(tag, source, N, skip, low, high, spare, counts, perm, unique, piece_indptr, run_indptr)
+        elif U < 0:
+            places = np.argsort(index, axis=None, kind="stable")
+            if skip >= 0:
+                places = places[index.reshape(-1)[places] != skip]
+            room[3 * N + 2 : 3 * N + 2 + places.size] = places
+            U = code.group_order(tag, source, perm, places.size, unique, piece_indptr, run_indptr)
+        self.N, self.U, self.P = N, U, room.item(N + 1 + U)
+        self.M = room.item(self.P)
+        self._tag, self._at = tag, (piece_indptr, run_indptr)
+        self._perm, self._unique = Ids(_INT64, perm, self.M, N), Ids(tag, unique, U, high + 1)
+
+    @classmethod
+    def of(cls, index: Array) -> "Runs":
+        """Group contiguous ids that are known to be rows of a table."""
+        return cls(index, -1, *kernels.find_range(index.dtype.type(0), address(index), index.size))
+
+    def point_to(self, where: Array) -> None:
+        """Let each entry stand for another row than that of its own number."""
+        perm = self._room[3 * self.N + 2 : 3 * self.N + 2 + self.M]
+        perm[:] = where[perm]
+
+    @property
+    def ids(self) -> Array:
+        """The id of each run; a view."""
+        ids: Array = self._room[2 * self.N + 2 : 3 * self.N + 2].view(type(self._tag))[: self.U]
+        return ids
+
+    @property
+    def piece_indptr(self) -> Array:
+        """Where pieces begin in the permutation, and where the last one ends; a view."""
+        return self._room[: self.P + 1]
+
+    @property
+    def run_indptr(self) -> Array:
+        """The first piece of each run, and the number of pieces; a view."""
+        return self._room[self.N + 1 : self.N + 2 + self.U]
+
+    def sums(self, grad: Array, by_count: bool) -> Array:
+        """Return the sums of all runs, or their means."""
+        acc, D = acc_dtype(grad.dtype), grad.shape[1]
+        out, warm = _memory.new_result((self.U, D), acc)
+        if not out.size:
+            return out
+        nontemporal = warm and out.nbytes >= _memory.STREAM_BYTES and out.strides[0] % 64 == 0
+        source, goal, where, code = rows(grad), rows(out), no_ids(self.U), kernels
+        perm, (piece_indptr, run_indptr), do = self._perm, self._at, code.MEAN if by_count else code.SUM
+
+        def write(start: int, stop: int, alive: object = (self, grad, out)) -> None:
+            code.put_runs(source, perm, piece_indptr, run_indptr, goal, where, do, 1.0, nontemporal, start, stop)
+
+        cuts = self._cuts(D * grad.dtype.itemsize, out.strides[0])
+        if cuts is None:
+            write(0, self.U)
+            return out
+        for u, total in self._run(cuts, write, grad):
+            out[u] = total / acc.type(self._length(u)) if by_count else total
+        return out
+
+    def add(self, given: Array, alpha: float, target: Array) -> None:
+        """Add the sums times ``alpha`` to rows of the target."""
+        if not target.size or not self.U:
+            return
+        acc = acc_dtype(target.dtype)
+        if not is_row_major(target) or acc_dtype(given.dtype) != acc:
+            self._add_sums(self.ids, self.sums(given, False), alpha, target)
+            return
+        source, goal, code = rows(given), rows(target), kernels
+        perm, (piece_indptr, run_indptr), where = self._perm, self._at, self._unique
+
+        def write(start: int, stop: int, alive: object = (self, given, target)) -> None:
+            code.put_runs(source, perm, piece_indptr, run_indptr, goal, where, code.ADD, alpha, False, start, stop)
+
+        D = target.shape[1]
+        cuts = self._cuts(D * given.dtype.itemsize, 2 * D * target.dtype.itemsize)
+        if cuts is None:
+            write(0, self.U)
+            return
+        for u, total in self._run(cuts, write, given):
+            self._add_sums(self.ids[u], total, alpha, target)
+
+    @staticmethod
+    def _add_sums(ids: Any, sums: Array, alpha: float, target: Array) -> None:
+        """Add sums that stand ready, by NumPy: the same operations on each number, so the same bits."""
+        acc = acc_dtype(target.dtype)
+        with np.errstate(all="ignore"):
+            product = sums.astype(acc) * np.float64(alpha).astype(acc)
+            target[ids] = (target[ids].astype(acc) + product).astype(target.dtype)
+
+    def _length(self, u: int) -> int:
+        return int(self.piece_indptr[self.run_indptr[u + 1]] - self.piece_indptr[self.run_indptr[u]])
+
+    def _cuts(self, read: int, written: int) -> list[int] | None:
+        """Return between which pieces to cut the work into ranges; None where one thread does it.
+
+        Long runs are cut inside, others only around.
+        """
+        total = self.M * read + self.U * written
+        ranges = _threads.parts(total, self.P)
+        if ranges == 1:
+            return None
+        piece_indptr, run_indptr, cuts = self.piece_indptr, self.run_indptr, [0]
+        for k in range(1, ranges):
+            goal = total * k // ranges
+            cost = lambda u: int(piece_indptr[run_indptr[u]]) * read + u * written  # noqa: E731
+            u = bisect_right(range(self.U), goal, key=cost) - 1
+            first, last = int(run_indptr[u]), int(run_indptr[u + 1])
+            cut = first
+            if self._length(u) * read * ranges * 16 > total:
+                begin = (goal - u * written) // read
+                cut = bisect_right(piece_indptr, begin, first, last) - 1
+            cuts.append(cut)
+        return [*cuts, self.P]
+
+    def _run(self, cuts: list[int], write: Callable[[int, int], None], grad: Array) -> list[tuple[int, Array]]:
+        """Call ``write`` for ranges of whole runs, on threads; return the runs that were cut, and their sums."""
+        run_indptr, D, acc = self.run_indptr, grad.shape[1], acc_dtype(grad.dtype)
+        split = sorted({u for cut in cuts if run_indptr[u := bisect_right(run_indptr, cut) - 1] != cut})
+        begins = np.zeros(len(split) + 1, np.int64)
+        np.cumsum([run_indptr[u + 1] - run_indptr[u] for u in split], out=begins[1:])
+        partials = _memory.empty((int(begins[-1]), D), acc)
+        source, goal = rows(grad), rows(partials)
+        pieces = Segments(self._at[0], self._at[0] + 8, 0, None, BY_ONE)
+
+        def write_pieces(start: int, stop: int) -> None:
+            if start < stop:
+                r = split.index(bisect_right(run_indptr, start) - 1)
+                away = int(begins[r] - run_indptr[split[r]]) * goal.stride
+                target = goal._replace(address=goal.address + away)
+                sum_rows(source, self._perm, pieces, target, False, start, stop)
+
+        def work(start: int, stop: int, alive: object = (self, grad, partials)) -> None:
+            first, last = bisect_left(run_indptr, start), bisect_right(run_indptr, stop) - 1
+            if last < first:  # a part of one run
+                write_pieces(start, stop)
+                return
+            write_pieces(start, int(run_indptr[first]))
+            write(first, last)
+            write_pieces(int(run_indptr[last]), stop)
+
+        _threads.run(work, cuts)
+        sums, at = np.empty((len(split), D), acc), address(begins)
+        if split:
+            # Not `sum_rows`, which would cut the sum of more than 256 pieces once more.
+            each, R = np.arange(len(partials) + 1), no_ids(len(split))
+            put = (goal, no_ids(len(partials)), address(each), at, rows(sums), R, kernels.SUM, 1.0, False)
+            kernels.put_runs(*put, 0, len(split))
+        return list(zip(split, sums, strict=True))
 
 
-@part
-def insertion_sort(keys: int, M: int) -> None:
-    """Sort a few keys in place."""
-    for i in range(1, M):
-        key = load_id(_WORD, keys, i)
-        j = i
-        while j > 0:
-            other = load_id(_WORD, keys, j - 1)
-            if other < key:
-                break
-            store_id(_WORD, keys, j, other)
-            j -= 1
-        store_id(_WORD, keys, j, key)
+def row_grad(ids: Array, grad: Array, skip: int | None, by_count: bool) -> tuple[Array, Array]:
+    """Return the ids that occur, ascending, in their dtype, and the sums of their rows, or the means.
 
-
-@part
-def sort_by_digit(keys: int, M: int, shift: int, digits: int, counts: int, target: int) -> bool:
-    """Copy M >= 1 keys to ``target`` in the order of one digit; return False, nothing copied, if all share it.
-
-    Each pass counts its own digit. Counts of all digits made in one go were no faster (5.5 against 5.4 ns an
-    id) and took 1.4 ns more where nothing is left to sort.
+    Raises the IndexError for an id that is negative or beyond int64; how many rows the table has nobody said.
     """
-    for d in range(digits):
-        store_id(_COUNT, counts, d, 0)
-    for i in range(M):
-        d = (load_id(_WORD, keys, i) >> shift) & (digits - 1)
-        store_id(_COUNT, counts, d, load_id(_COUNT, counts, d) + 1)
-    d = (load_id(_WORD, keys, 0) >> shift) & (digits - 1)
-    if load_id(_COUNT, counts, d) == M:
-        return False
-    before = 0
-    for d in range(digits):
-        count = load_id(_COUNT, counts, d)
-        store_id(_COUNT, counts, d, before)
-        before += count
-    for i in range(M):
-        key = load_id(_WORD, keys, i)
-        d = (key >> shift) & (digits - 1)
-        place = load_id(_COUNT, counts, d)
-        store_id(_COUNT, counts, d, place + 1)
-        store_id(_WORD, target, place, key)
-    return True
+    index = as_index(ids)
+    low, high = kernels.find_range(index.dtype.type(0), address(index), index.size)
+    if low < 0:
+        slot = int(np.argmax(index.reshape(-1) < 0))
+        if ids.dtype == np.uint64:
+            raise IndexError(f"{_checks.name_id(ids, slot)} is beyond int64; no table has such a row")
+        raise IndexError(f"{_checks.name_id(ids, slot)} is negative; ids count rows of a table from 0")
+    runs = Runs(index, -1 if skip is None or not 0 <= skip <= _MOST else skip, low, high)  # no id is negative
+    flat = as_row_major(grad.reshape(ids.size, grad.shape[-1]))
+    return runs.ids.astype(ids.dtype), runs.sums(flat, by_count)
 
 
-@part
-def radix_sort(keys: int, M: int, span: int, spare: int, counts: int) -> int:
-    """Sort keys whose ids reach from 0 to ``span``; return where they lie then, ``keys`` or ``spare``.
+def scatter_add(target: Array, ids: Array, rows: Array, alpha: float, mode: str) -> None:
+    """Add ``alpha`` times the sums of the rows that each id is given to rows of the target, in place.
 
-    Positions ascend from the start and every pass is stable, so only the bits of the ids are sorted by, in as
-    few passes as digits of 11 (of few keys: 8) bits allow, and in digits no wider than those passes need.
+    Raises the IndexError for the first bad id; nothing is written then.
     """
-    bits, widest = 0, 8 if M <= _FEW else 11
-    while span >> bits:
-        bits += 1
-    passes = (bits + widest - 1) // widest
-    for k in range(passes):
-        begin, end = bits * k // passes, bits * (k + 1) // passes
-        if sort_by_digit(keys, M, 32 + begin, 1 << (end - begin), counts, spare):
-            keys, spare = spare, keys
-    return keys
-
-
-@part
-def find_runs(
-    index: Any, ids: int, keys: int, M: int, packed: bool, low: int, order: int,
-    unique: int, pieces: int, firsts: int,
-) -> int:  # fmt: skip
-    """Find the runs of equal ids in sorted keys (or, not ``packed``, sorted positions) and their pieces.
-
-    Every step writes the run and the piece it is in as if they ended here, and the next step may write them
-    again. So there is no branch: 2 ns an id for any lengths, where branches take 1 to 5. (LLVM makes a branch of
-    ``length == PIECE``; ``length // PIECE``, a shift, stays what it is.)
-    """
-    store_id(_WORD, pieces, 0, 0)
-    store_id(_WORD, firsts, 0, 0)
-    u, p, length, last = 0, 0, 0, -1
-    for i in range(M):
-        key = load_id(_WORD, keys, i)
-        if packed:
-            one = low + (key >> 32)
-            store_id(_WORD, order, i, key & _POSITION)
-        else:
-            one = load_id(index, ids, key)
-        opens = int(one != last)
-        cuts = opens | (length // PIECE)
-        u += opens
-        p += cuts
-        length = (length & (cuts - 1)) + 1
-        last = one
-        store_id(index, unique, u - 1, one)
-        store_id(_WORD, pieces, p, i + 1)
-        store_id(_WORD, firsts, u, p)
-    return u
-
-
-@kernel
-def group_ids(
-    index: Any, ids: int, N: int, skip: int, low: int, high: int, spare: int, counts: int,
-    order: int, unique: int, pieces: int, firsts: int,
-) -> int:  # fmt: skip
-    """Sort the positions of N ids by id, stably; return U, the number of distinct ids.
-
-    Positions of the id ``skip`` are left out (-1: none), which leaves M <= N. All other ids lie in [low, high],
-    0 <= low; ``N`` and ``high - low`` are below `LIMIT`. Written are
-
-    - ``order[:M]``, the positions (int64),
-    - ``unique[:U]``, the ids that occur, ascending, in the type of ``ids``,
-    - ``pieces[:P + 1]``, the offsets in ``order`` where pieces begin, and M (int64); a run of equal ids has a
-      piece for every 256 positions from its own start, the last one shorter,
-    - ``firsts[:U + 1]``, the first piece of each run, and P (int64).
-
-    So run u begins at ``pieces[firsts[u]]``, for u = U too; and where P is U, ``pieces`` is where runs begin.
-    ``order``, ``unique`` and ``spare`` (int64) have room for N elements, ``pieces`` and ``firsts`` for N + 1,
-    ``counts`` for `COUNTS`. Rooms do not overlap; what lies in them behind the results is lost.
-    """
-    M, ascending = pack_keys(index, ids, N, skip, low, order)
-    keys = order
-    if N <= SMALL:
-        insertion_sort(keys, M)
-    elif not ascending:
-        keys = radix_sort(keys, M, high - low, spare, counts)
-    return find_runs(index, ids, keys, M, True, low, order, unique, pieces, firsts)
-
-
-@kernel
-def group_order(index: Any, ids: int, order: int, M: int, unique: int, pieces: int, firsts: int) -> int:
-    """Write ``unique``, ``pieces`` and ``firsts`` as `group_ids` does, from an ``order`` that is sorted; return U.
-
-    ``order`` is int64 and only read: M positions, ascending by id and, where ids are equal, by position. Ids are
-    not negative.
-    """
-    return find_runs(index, ids, order, M, False, 0, order, unique, pieces, firsts)
-
-
-@part
-def few_come_again(index: Any, ids: int, N: int, low: int, words: int, marks: int) -> bool:
-    """Set a bit for each id, and in the ``words`` behind those bits one for each that comes again.
-
-    False where more than an eighth do. That mostly shows early, so other ids lose little time here.
-    """
-    for w in range(2 * words):
-        store_id(_WORD, marks, w, 0)
-    again = 0
-    for i in range(N):
-        one = load_id(index, ids, i) - low
-        w, bit = one >> 6, np.int64(1) << (one & 63)
-        old = load_id(_WORD, marks, w)
-        store_id(_WORD, marks, w, old | bit)
-        store_id(_WORD, marks, words + w, load_id(_WORD, marks, words + w) | (old & bit))
-        again += (old & bit) != 0
-        if i % 1024 == 1023 and again > i // 8:
-            return False
-    return again <= N // 8
-
-
-@kernel
-def group_rare(
-    index: Any, size: int, ids: int, N: int, low: int, high: int, spare: int, counts: int, marks: int,
-    order: int, unique: int, pieces: int, firsts: int,
-) -> int:  # fmt: skip
-    """Do what `group_ids` does, but for the order of runs; return -1 and do nothing where many ids come again.
-
-    Ids that occur once come first, in the order of their positions, which needs no sort and lets rows be read one
-    after the other. ``size`` is that of an id; ``marks`` has room for ``2 * ((high - low) // 64 + 1)`` int64.
-    """
-    words, k, m = (high - low) // 64 + 1, 0, 0
-    if not few_come_again(index, ids, N, low, words, marks):
-        return -1
-    for i in range(N):
-        one = load_id(index, ids, i)
-        again = (load_id(_WORD, marks, words + ((one - low) >> 6)) >> ((one - low) & 63)) & 1
-        store_id(_WORD, order, k, i)
-        store_id(index, unique, k, one)
-        store_id(_WORD, pieces, k, k)
-        store_id(_WORD, firsts, k, k)
-        store_id(_WORD, spare, m, ((one - low) << 32) | i)
-        k += 1 - again
-        m += again
-    order, pieces, firsts = order + 8 * k, pieces + 8 * k, firsts + 8 * k
-    keys = radix_sort(spare, m, high - low, order, counts) if m else spare
-    U = find_runs(index, ids, keys, m, True, low, order, unique + size * k, pieces, firsts)
-    for p in range(load_id(_WORD, firsts, U) + 1):
-        store_id(_WORD, pieces, p, load_id(_WORD, pieces, p) + k)
-    for u in range(U + 1):
-        store_id(_WORD, firsts, u, load_id(_WORD, firsts, u) + k)
-    return k + U
-
-
-# Bytes between the row that is read and the one that is fetched: of long rows few, as they push out each other.
-_AHEAD_BYTES = 6 << 10
-SUM, MEAN, ADD = 0, 1, 2  # what `put_runs` does with sums
-
-
-@kernel
-def find_range(index: Any, ids: int, N: int) -> tuple[int, int]:
-    """Return the smallest and the largest of N ids; of none 0 and -1."""
-    if N == 0:
-        return 0, -1
-    low = high = load_id(index, ids, 0)
-    for i in range(1, N):
-        one = load_id(index, ids, i)
-        low = min(low, one)
-        high = max(high, one)
-    return low, high
-
-
-@part
-def row_later(table: Any, ids: Any, i: int, ahead: int) -> int:
-    """Return the address of the row that comes ``ahead`` positions after ``i``.
-
-    It stands before loops over columns that store: LLVM cannot know that a store leaves the ids alone.
-    """
-    row: int = table.address + load_id(ids.index, ids.address, min(i + ahead, ids.N - 1)) * table.stride
-    return row
-
-
-@part
-def fetch(row: int, bits: int, j: int) -> None:
-    """Ask for 16 columns of the row at an address: a line of float32, half of one of 16-bit floats."""
-    prefetch(row + (j * bits >> 3))
-    if bits == 64:
-        prefetch(row + 8 * j + 64)
-
-
-@part
-def put(out: Any, one: int, j: int, count: int, x: Any, by: Any, do: int, streamed: bool) -> None:
-    """Write ``x`` or ``x / by`` to columns of row ``one``, or add ``x * by`` to them, rounded once."""
-    if do == ADD:
-        x = read(out, one, j, count) + x * by
-    elif do == MEAN:
-        x = x / by
-    if streamed and count == 16:
-        stream(out.element, out.address + one * out.stride, j, x)
-    else:
-        write(out, one, j, count, x)
-
-
-@part
-def put_row(
-    grad: Any, order: Any, i: int, ahead: int, out: Any, where: Any, u: int, by: Any, do: int, streamed: bool
-) -> None:
-    """Put the run that is position ``i`` alone: one loop over the row, whose end is the same every time."""
-    row, one = load_id(order.index, order.address, i), load_id(where.index, where.address, u)
-    later, goal = row_later(grad, order, i, ahead), row_later(out, where, u, ahead)
-    for j in range(0, out.D - 15, 16):
-        fetch(later, grad.bits, j)
-        if do == ADD:
-            fetch(goal, out.bits, j)
-        put(out, one, j, 16, read(grad, row, j, 16), by, do, streamed)
-    rest = out.D % 16
-    if rest:
-        put(out, one, out.D - rest, rest, read(grad, row, out.D - rest, rest), by, do, streamed)
-
-
-@part
-def sum_four(grad: Any, order: Any, pieces: int, first: int, last: int, ahead: int, j: int) -> Any:
-    """Return 64 columns of the sum of a run, from column ``j``: pieces added in order, each summed by itself.
-
-    -0.0 + x is x for every x, -0.0 too: as if a sum were begun as a copy of its first row.
-    """
-    a = b = c = d = every(grad.element, -0.0)
-    for p in range(first, last):
-        e = f = g = h = every(grad.element, -0.0)
-        for i in range(load_id(_WORD, pieces, p), load_id(_WORD, pieces, p + 1)):
-            later = row_later(grad, order, i, ahead)
-            for k in range(j, j + 64, 16):
-                fetch(later, grad.bits, k)
-            one = load_id(order.index, order.address, i)
-            e = e + read(grad, one, j, 16)
-            f = f + read(grad, one, j + 16, 16)
-            g = g + read(grad, one, j + 32, 16)
-            h = h + read(grad, one, j + 48, 16)
-        a, b, c, d = a + e, b + f, c + g, d + h
-    return a, b, c, d
-
-
-@part
-def sum_one(grad: Any, order: Any, pieces: int, first: int, last: int, ahead: int, j: int, count: int) -> Any:
-    """Return up to 16 columns of the sum of a run, as `sum_four` does."""
-    a = every(grad.element, -0.0)
-    for p in range(first, last):
-        e = every(grad.element, -0.0)
-        for i in range(load_id(_WORD, pieces, p), load_id(_WORD, pieces, p + 1)):
-            fetch(row_later(grad, order, i, ahead), grad.bits, j)
-            e = e + read(grad, load_id(order.index, order.address, i), j, count)
-        a = a + e
-    return a
-
-
-@part
-def put_run(
-    grad: Any, order: Any, pieces: int, first: int, last: int, ahead: int, out: Any, where: Any, u: int, by: Any,
-    do: int, streamed: bool,
-) -> None:  # fmt: skip
-    """Put the sum of a run, block of columns by block, with every sum in a register until the last row."""
-    one, goal = load_id(where.index, where.address, u), row_later(out, where, u, ahead)
-    for j in range(0, out.D - 63, 64):
-        if do == ADD:
-            for k in range(j, j + 64, 16):
-                fetch(goal, out.bits, k)
-        a, b, c, d = sum_four(grad, order, pieces, first, last, ahead, j)
-        put(out, one, j, 16, a, by, do, streamed)
-        put(out, one, j + 16, 16, b, by, do, streamed)
-        put(out, one, j + 32, 16, c, by, do, streamed)
-        put(out, one, j + 48, 16, d, by, do, streamed)
-    for j in range(out.D - out.D % 64, out.D, 16):
-        count = min(16, out.D - j)
-        put(out, one, j, count, sum_one(grad, order, pieces, first, last, ahead, j, count), by, do, streamed)
-
-
-@kernel
-def put_runs(
-    grad: Any, order: Any, pieces: int, firsts: int, out: Any, where: Any, do: int, alpha: float, streamed: bool,
-    start: int, stop: int,
-) -> None:  # fmt: skip
-    """Put the sums of the runs [start, stop) into rows of ``out``, that of run u into ``where[u]``.
-
-    ``do`` says how: `SUM` writes them, `MEAN` writes them over the length of their run, `ADD` adds ``alpha`` times
-    them. ``streamed``, past the caches, is for writing alone, to rows at multiples of 64 bytes.
-    """
-    ahead = max(1, min(12, _AHEAD_BYTES * 8 // max(1, grad.D * grad.bits)))
-    by = as_lane(grad.element, alpha)
-    for u in range(start, stop):
-        first, last = load_id(_WORD, firsts, u), load_id(_WORD, firsts, u + 1)
-        begin, end = load_id(_WORD, pieces, first), load_id(_WORD, pieces, last)
-        if do == MEAN:
-            by = as_lane(grad.element, end - begin)
-        if end - begin == 1:
-            put_row(grad, order, begin, ahead, out, where, u, by, do, streamed)
-        else:
-            put_run(grad, order, pieces, first, last, max(4, ahead), out, where, u, by, do, streamed)
-    if streamed:
-        fence()
+    index = rows_meant(ids, target.shape[0], mode)
+    D = math.prod(target.shape[1:])
+    flat = as_row_major(rows.reshape(ids.size, D))
+    span = kernels.find_range(index.dtype.type(0), address(index), index.size)
+    runs = Runs(index, -1, *span, ascending=D * rows.dtype.itemsize > _SHORT_BYTES)
+    runs.add(flat, alpha, target if target.ndim == 2 else target.reshape(-1, D))

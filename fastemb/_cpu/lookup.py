@@ -1,215 +1,166 @@
-"""Kernels of ``gather``: rows copied as bytes.
+"""The CPU's way with ``gather``: rows copied as bytes, in ranges, past the caches where they are many."""
 
-Kernels take addresses, strides in bytes and counts. Arrays would make Numba compile one version for each
-layout and each read-only flag.
-"""
-
+import math
 from typing import Any
 
 import numpy as np
 
-from .intrinsics import (
-    copy_1,
-    copy_4,
-    copy_8,
-    copy_16,
-    copy_32,
-    copy_64,
-    copy_256,
-    fence,
-    load_id,
-    prefetch,
-    stream_64,
-    stream_256,
-)
-from .jit import kernel, part
+from .. import _checks, _memory, _threads
+from . import quantized
+from .arrays import Array, address, as_index, has_contiguous_rows, ids
+from .kernels import lookup as kernels
+from .kernels import quantized as code_kernels
 
-RAISE, CLIP, WRAP = 0, 1, 2
+_MODES = {"raise": kernels.RAISE, "clip": kernels.CLIP, "wrap": kernels.WRAP}
 
-_BLOCK = 4096
-# Rows between the one that is being copied and the one that is asked for, and how many bytes of it.
-AHEAD, LINES = 8, 512
+_INT64_MAX = np.iinfo(np.int64).max
+
+# Ids ---------------------------------------------------------------------------------------------------------------
 
 
-@part
-def first_bad_among(index: Any, ids: int, first: int, last: int, V: int) -> int:
-    """Return the first position in [first, last) whose id is not in [0, V), or -1.
+def index_of(ids: Array, V: int, mode: str) -> Array:
+    """Return ids as `as_index` does, those beyond int64 by the rule of the mode; others are not checked.
 
-    Whole blocks are judged without a branch (that loop becomes vector code); only a bad block is searched.
+    A table without rows has no row for any id, in any mode: IndexError.
     """
-    for start in range(first, last, _BLOCK):
-        stop = min(start + _BLOCK, last)
-        bad = 0
-        for i in range(start, stop):
-            one = load_id(index, ids, i)
-            bad |= (one < 0) | (one >= V)
-        if bad:
-            for i in range(start, stop):
-                one = load_id(index, ids, i)
-                if one < 0 or one >= V:
-                    return i
-    return -1
+    if not V and ids.size:
+        _checks.raise_out_of_range(ids, 0, V)
+    if ids.dtype == np.uint64 and ids.size and ids.max() > _INT64_MAX:
+        if mode == "raise":
+            _checks.raise_out_of_range(ids, int(np.argmax(ids >= np.uint64(V))), V)
+        ids = np.minimum(ids, np.uint64(V - 1)) if mode == "clip" else ids % np.uint64(V)
+    return as_index(ids)
 
 
-@part
-def first_bad_id(index: Any, ids: int, N: int, V: int) -> int:
-    """Return the first position whose id is not in [0, V), or -1."""
-    return first_bad_among(index, ids, 0, N, V)
+def first_bad(index: Array, V: int) -> int:
+    """Return the first place of an id that is not in ``[0, V)``, or -1."""
+    bad: int = kernels.find_bad_id(index.dtype.type(0), address(index), index.size, V)
+    return bad
 
 
-@kernel
-def find_bad_id(index: Any, ids: int, N: int, V: int) -> int:
-    """Return the first position whose id is not in [0, V), or -1."""
-    return first_bad_id(index, ids, N, V)
+def rows_meant(ids: Array, V: int, mode: str) -> Array:
+    """Return the rows that ids mean, checked, contiguous, int32 or int64."""
+    index = index_of(ids, V, mode)
+    bad = first_bad(index, V)
+    if bad < 0:
+        return index
+    if mode == "raise":
+        _checks.raise_out_of_range(ids, bad, V)
+    wide = index.astype(np.int64)  # V need not fit int32
+    return np.asarray(np.clip(wide, 0, V - 1) if mode == "clip" else wide % V)
 
 
-@part
-def row_of(index: Any, ids: int, i: int, V: int, mode: int) -> int:
-    """Return the row that ``ids[i]`` means."""
-    one: int = load_id(index, ids, i)
-    if mode == CLIP:
-        return min(max(one, 0), V - 1)
-    if mode == WRAP:
-        return one % V
-    return one
+# Rows --------------------------------------------------------------------------------------------------------------
+
+# Results up to this size are not worth a second thread. The kernel for them takes arrays, so it is compiled for each
+# type of them: float32 and plain bytes, with int32 and int64 ids.
+_SMALL_BYTES = 1 << 19
+_FLOAT32, _INT32, _INT64 = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.int64)
 
 
-@part
-def copy_row(target: int, source: int, size: int) -> None:
-    """Copy ``size`` bytes; the last step of each width reaches back, so that no row ends in single bytes.
-
-    Of rows of 64 bytes and more the first step is cut so that all stores but the outer two lie in one cache
-    line each: NumPy's arrays begin at 16 mod 64, where every store of 64 bytes would touch two lines.
-    """
-    i = 0
-    if size >= 64:
-        copy_64(target, source)
-        i = 64 - (target & 63)
-        while i + 256 <= size:
-            copy_256(target + i, source + i)
-            i += 256
-        while i + 64 <= size:
-            copy_64(target + i, source + i)
-            i += 64
-        copy_64(target + size - 64, source + size - 64)
-    elif size >= 16:
-        while i + 16 <= size:
-            copy_16(target + i, source + i)
-            i += 16
-        copy_16(target + size - 16, source + size - 16)
-    elif size >= 4:
-        while i + 4 <= size:
-            copy_4(target + i, source + i)
-            i += 4
-        copy_4(target + size - 4, source + size - 4)
+def small_gather(table: Any, ids: Array) -> Array | None:
+    """Return the rows of a small call; None: take the general road, which says what is wrong if anything is."""
+    if not (ids.dtype is _INT64 or ids.dtype is _INT32) or not ids.flags.carray:
+        return None
+    codes = type(table) is not np.ndarray
+    dtype = _FLOAT32 if codes else table.dtype
+    if codes:
+        if table.kernel_args is None:  # the first call on this table
+            return None
+    elif table.ndim != 2 or dtype.hasobject or not table.flags.carray:
+        return None
+    N, (V, D) = ids.size, table.shape
+    if not 0 < N * D * dtype.itemsize <= _SMALL_BYTES:
+        return None
+    flat, out = ids if ids.ndim == 1 else ids.reshape(N), np.empty((N, D), dtype)
+    if codes:
+        bad = code_kernels.widen_small(table.kernel_args, V, flat, out)
+    elif dtype is _FLOAT32:
+        bad = kernels.gather_small(table, flat, out)
     else:
-        for i in range(size):
-            copy_1(target + i, source + i)
-
-
-@part
-def stream_row(target: int, source: int, size: int) -> None:
-    """Copy ``size`` bytes, whole cache lines past the caches: a line that is streamed is not read first.
-
-    No line gets both kinds of store, which would bring it into the cache after all; so the ends of a row are
-    copied in small steps that do not overlap.
-    """
-    end = target + size
-    head = min((target + 63) & ~63, end)
-    while target + 16 <= head:
-        copy_16(target, source)
-        target, source = target + 16, source + 16
-    while target < head:
-        copy_1(target, source)
-        target, source = target + 1, source + 1
-    while target + 256 <= end:
-        stream_256(target, source)
-        target, source = target + 256, source + 256
-    while target + 64 <= end:
-        stream_64(target, source)
-        target, source = target + 64, source + 64
-    while target + 16 <= end:
-        copy_16(target, source)
-        target, source = target + 16, source + 16
-    while target < end:
-        copy_1(target, source)
-        target, source = target + 1, source + 1
-
-
-@part
-def copy_small(
-    index: Any, table: int, stride: int, size: int, V: int, ids: int, mode: int, out: int, out_stride: int,
-    start: int, stop: int,
-) -> None:  # fmt: skip
-    """Copy rows of 4, 8, 16 or 32 bytes, each by one load and one store.
-
-    Nothing is fetched ahead: the loops are so short that the processor has the loads of many rows under way.
-    """
-    if size == 4:
-        for i in range(start, stop):
-            copy_4(out + i * out_stride, table + row_of(index, ids, i, V, mode) * stride)
-    elif size == 8:
-        for i in range(start, stop):
-            copy_8(out + i * out_stride, table + row_of(index, ids, i, V, mode) * stride)
-    elif size == 16:
-        for i in range(start, stop):
-            copy_16(out + i * out_stride, table + row_of(index, ids, i, V, mode) * stride)
-    else:
-        for i in range(start, stop):
-            copy_32(out + i * out_stride, table + row_of(index, ids, i, V, mode) * stride)
-
-
-@part
-def copy_rows(
-    index: Any, table: int, stride: int, size: int, V: int, ids: int, mode: int, out: int, out_stride: int,
-    stream: bool, check: int, start: int, stop: int,
-) -> int:  # fmt: skip
-    """Check the first ``check`` ids, then copy the rows of ``ids[start:stop]``; return the first bad one, or -1.
-
-    The first lines of a row are asked for eight rows ahead: the processor's own prefetcher follows a long row once
-    it has begun.
-    """
-    bad = first_bad_id(index, ids, check, V)
+        bad = kernels.gather_small(table.view(np.uint8), flat, out.view(np.uint8))
     if bad >= 0:
-        return bad
-    if size in (4, 8, 16, 32):
-        copy_small(index, table, stride, size, V, ids, mode, out, out_stride, start, stop)
-        return -1
-    for i in range(start, stop):
-        later = table + row_of(index, ids, min(i + AHEAD, stop - 1), V, mode) * stride
-        for line in range(0, min(size, LINES), 64):
-            prefetch(later + line)
-        row = table + row_of(index, ids, i, V, mode) * stride
-        if stream:
-            stream_row(out + i * out_stride, row, size)
-        else:
-            copy_row(out + i * out_stride, row, size)
-    if stream:
-        fence()
-    return -1
+        return None
+    return out if flat is ids else out.reshape((*ids.shape, D))
 
 
-@kernel
-def gather_rows(
-    index: Any, table: int, stride: int, size: int, V: int, ids: int, mode: int, out: int, out_stride: int,
-    stream: bool, check: int, start: int, stop: int,
-) -> int:  # fmt: skip
-    """Do as `copy_rows` does."""
-    return copy_rows(index, table, stride, size, V, ids, mode, out, out_stride, stream, check, start, stop)
+def gather(table: Any, ids: Array, mode: str, out: Array | None) -> Array:
+    """Return the rows of a table that ids mean, in ``out`` where that is given.
 
-
-@part
-def address(array: Any) -> Any:
-    """Return where an array begins, as a signed number."""
-    return np.int64(array.ctypes.data)
-
-
-@kernel
-def gather_few(table: Any, ids: Any, out: Any) -> int:
-    """Do as `copy_rows` does with arrays that lie in order, for small calls.
-
-    It takes them as they are because looking up one address would cost as much as all else.
+    Raises the IndexError for the first bad id; nothing is written to a given ``out`` then.
     """
-    V, N, size = table.shape[0], ids.size, table.shape[1] * table.itemsize
-    base, start, goal = address(table), address(ids), address(out)
-    return copy_rows(ids.dtype.type(0), base, size, size, V, start, RAISE, goal, size, False, N, 0, N)
+    codes = _checks.is_quantized(table)
+    dtype: np.dtype[Any] = _FLOAT32 if codes else table.dtype
+    V, shape = table.shape[0], ids.shape + table.shape[1:]
+    index = index_of(ids, V, mode)
+    if out is None:
+        target, warm = _new_result(shape, dtype)
+    elif out.flags.c_contiguous or (ids.ndim == 1 and has_contiguous_rows(out)):
+        target, warm = out, True
+    else:
+        target, warm = _new_result(shape, dtype)
+    bad = _read_codes(table, index, mode, target, warm) if codes else _copy_rows(table, index, mode, target, warm)
+    if bad >= 0:
+        _checks.raise_out_of_range(ids, bad, V)
+    if out is None or target is out:
+        return target
+    out[...] = target
+    return out
+
+
+def _new_result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, bool]:
+    """Return a new array, in foreign byte order if the dtype is, and whether its memory is warm."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < _memory.POOLED_BYTES:
+        return np.empty(shape, dtype), False
+    flat, warm = _memory.new_result((size,), np.uint8)
+    return flat.view(dtype).reshape(shape), warm
+
+
+def _read_codes(table: Any, index: Array, mode: str, target: Array, warm: bool) -> int:
+    """Write rows of codes as numbers; return the first bad place, or -1."""
+    flat = target.reshape(index.size, target.shape[-1])
+    return quantized.read(table, ids(index, table.shape[0]), _MODES[mode], flat, warm, alive=index)
+
+
+def _copy_rows(source: Array, index: Array, mode: str, target: Array, warm: bool) -> int:
+    """Check the ids and copy their rows; return the first bad place, or -1.
+
+    Only warm memory is streamed to: the zeros of a fresh page lie in the cache already.
+    """
+    V, N = source.shape[0], index.size
+    size = math.prod(source.shape[1:]) * source.dtype.itemsize
+    if (
+        0 < N * size <= _SMALL_BYTES
+        and mode == "raise"
+        and source.flags.c_contiguous
+        and target.flags.c_contiguous
+        and index.flags.carray
+    ):
+        rows, results = (array.reshape(-1).view(np.uint8).reshape(-1, size) for array in (source, target))
+        return kernels.gather_small(rows, index.reshape(-1), results)
+    row_step = target.strides[0] if index.ndim == 1 and N > 1 else size
+    nontemporal = warm and N * size >= _memory.STREAM_BYTES and size >= 64
+    check = N if mode == "raise" else 0
+    kernel_args = (
+        index.dtype.type(0), address(source), source.strides[0], size, V, address(index), _MODES[mode],
+        address(target), row_step, nontemporal,
+    )  # fmt: skip
+
+    def copy(start: int, stop: int, check: int = 0, alive: object = (source, index, target)) -> int:
+        bad: int = kernels.gather_rows(*kernel_args, check, start, stop)
+        return bad
+
+    if not has_contiguous_rows(source):
+        bad = copy(0, 0, check)
+        if bad < 0:
+            # Not numpy.take, which would first copy the whole table.
+            target[...] = source[np.clip(index, 0, V - 1) if mode == "clip" else index % max(V, 1)]
+        return bad
+    ranges = _threads.parts(2 * N * size, N)
+    if ranges == 1:
+        return copy(0, N, check)
+    bad = copy(0, 0, check) if check else -1
+    if bad < 0:
+        _threads.run(copy, _threads.split(N, ranges))
+    return bad

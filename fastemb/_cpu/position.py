@@ -1,132 +1,175 @@
-"""Kernel of ``rope``: pairs of columns turned by the angles of their row's position.
+"""The CPU's way with positions: tables by NumPy, and ``rope`` over kept cosines and sines, in ranges of rows.
 
-All four dtypes and both layouts of pairs go through the same three lines of arithmetic, 16 pairs at a time. Both
-columns of a pair are read before either is written, so a row may be written where it lies.
+``sinusoidal`` and ``alibi`` need no kernel, so ``rope`` alone imports its own.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
-from .intrinsics import fence, load_id
-from .jit import intrinsic, kernel, part
-from .layout import Rows
-from .lookup import stream_row
-from .rows import moved, read, write
-from .vectors import LANES
+from .. import _checks, _memory, _threads
+from .arrays import Array, acc_dtype, address, as_row_major, can_store, dtype_tag, is_row_major, round_into
 
-_INT64 = np.int64(0)  # the tag of the numbers that describe axes, and of the rows of tables
-_AXIS = 4  # numbers for each axis: its length, and the distances in x, in out and in the positions
+# Rows that go past the caches are made in a scratch of this size, which stays in the first cache: wherever the result
+# lies, whole cache lines go.
+_SCRATCH_BYTES = 1 << 13
+# Cosines and sines are kept in no more than this, of positions from 0 on; those of a Llama's 8192 are 4 MiB.
+_KEPT_BYTES = 32 << 20
+# A call on few rows makes the angles of all positions below this, for the calls that will follow: about 2 ms.
+_SHORT = 4096
+# Integers of less magnitude are exact in float64.
+_EXACT = 1 << 53
 
-
-def _make_shuffle(places: list[int]) -> Any:
-    def shuffle(typingctx: Any, a: Any, b: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-            order = ir.Constant(ir.VectorType(ir.IntType(32), LANES), places)
-            return builder.shuffle_vector(*given, order)
-
-        return a(a, a), codegen
-
-    return intrinsic(shuffle)
+# Tables ----------------------------------------------------------------------------------------------------------
 
 
-#: Of the 32 columns of two vectors: those of even number, those of odd number; and back from there.
-evens, odds = (_make_shuffle([2 * k + first for k in range(LANES)]) for first in (0, 1))
-low_pairs, high_pairs = (
-    _make_shuffle([place for k in range(begin, begin + LANES // 2) for place in (k, LANES + k)])
-    for begin in (0, LANES // 2)
-)
+def sinusoidal(length: int, dim: int) -> Array:
+    """Return sines and cosines of each position, float32 (length, dim), computed in float64."""
+    table = _memory.empty((length, dim), np.float32)
+    if table.size:
+        angles = np.arange(length)[:, np.newaxis] / 10000.0 ** (np.arange(0, dim, 2) / dim)
+        np.sin(angles, out=table[:, 0::2], casting="same_kind")
+        np.cos(angles[:, : dim // 2], out=table[:, 1::2], casting="same_kind")
+    return table
 
 
-@part
-def turn_halves(x: Any, out: Any, table: Any, sign: float, j: int, count: int) -> None:
-    """Turn the pairs (j, D/2 + j) and those that follow."""
-    H = x.D // 2
-    a, b = read(x, 0, j, count), read(x, 0, H + j, count)
-    c, s = read(table, 0, j, count), read(table, 0, H + j, count) * sign
-    write(out, 0, j, count, a * c - b * s)
-    write(out, 0, H + j, count, b * c + a * s)
+def alibi(heads: int, length: int) -> Array:
+    """Return each head's slope times the distance of two positions, negated: float32 (heads, length, length)."""
+    table = _memory.empty((heads, length, length), np.float32)
+    if table.size:
+        # Row i of a head is a window on one line, which ends at distance length - 1 on both sides.
+        line = (_slopes(heads)[:, np.newaxis] * -np.abs(np.arange(1 - length, length))).astype(np.float32)
+        table[...] = np.lib.stride_tricks.sliding_window_view(line, length, axis=1)[:, ::-1]
+    return table
 
 
-@part
-def turn_neighbours(x: Any, out: Any, table: Any, sign: float, j: int, count: int) -> None:
-    """Turn the pairs (2j, 2j + 1) and those that follow."""
-    low, high = min(2 * count, 16), max(2 * count - 16, 0)
-    p, q = read(x, 0, 2 * j, low), read(x, 0, 2 * j + 16, high)
-    a, b = evens(p, q), odds(p, q)
-    c, s = read(table, 0, j, count), read(table, 0, x.D // 2 + j, count) * sign
-    a, b = a * c - b * s, b * c + a * s
-    write(out, 0, 2 * j, low, low_pairs(a, b))
-    write(out, 0, 2 * j + 16, high, high_pairs(a, b))
+def _slopes(heads: int) -> Array:
+    """Return the slopes in float64."""
+    power = 1 << (heads.bit_length() - 1)
+    below = 2.0 ** (np.arange(1, power + 1) * (-8.0 / power))
+    above = 2.0 ** (np.arange(1, 2 * (heads - power), 2) * (-4.0 / power))
+    return np.concatenate([below, above])
 
 
-@part
-def turn_line(
-    x: Any, out: Any, table: Any, positions: int, step: int, rows: int, sign: float, neighbours: bool
-) -> None:  # fmt: skip
-    """Turn rows at equal distances, 16 pairs at a time.
+# Rotation --------------------------------------------------------------------------------------------------------
 
-    The loop over the rows is here, below all that LLVM does not inline: a call takes as long as half a row.
+
+def rope(x: Array, position_ids: Array | None, base: float, interleaved: bool, inverse: bool,
+         out: Array | None) -> Array:  # fmt: skip
+    """Return the rows of ``x``, turned, in ``out`` where that is given; it may be ``x`` itself.
+
+    ``position_ids`` broadcast to ``x.shape[:-1]``; None: 0 to T - 1 along axis -2.
     """
-    H = x.D // 2
-    for i in range(rows):
-        row, goal = moved(x, i * x.stride), moved(out, i * out.stride)
-        angles = moved(table, load_id(_INT64, positions, i * step) * table.stride)
-        j = 0
-        while j + 16 <= H:
-            if neighbours:
-                turn_neighbours(row, goal, angles, sign, j, 16)
-            else:
-                turn_halves(row, goal, angles, sign, j, 16)
-            j += 16
-        if j < H:
-            if neighbours:
-                turn_neighbours(row, goal, angles, sign, j, H - j)
-            else:
-                turn_halves(row, goal, angles, sign, j, H - j)
+    acc = acc_dtype(x.dtype)
+    if out is None:
+        target, warm = _memory.new_result(x.shape, x.dtype)
+    elif is_row_major(out) and can_store(out.dtype, acc):
+        target, warm = out, not _checks.same_memory(x, out)  # in place, the lines are in the caches when written
+    else:
+        native = out.dtype.newbyteorder("=")
+        target, warm = _memory.new_result(x.shape, native if can_store(native, acc) else acc)
+    if target.size:
+        H = x.shape[-1] // 2
+        if position_ids is None:
+            angle_rows = np.arange(x.shape[-2])
+            table = _first_rows(angle_rows.size, base, H, acc)
+        else:
+            table, angle_rows = _table(position_ids, base, H, acc)
+        _turn(as_row_major(x), target, table, angle_rows, interleaved, inverse, warm)
+    if out is None or target is out:
+        return target
+    round_into(out, target)
+    return out
 
 
-@part
-def place(axes: int, count: int, line: int, which: int) -> int:
-    """Return how far line ``line`` of rows lies from the first one."""
-    far = 0
-    for axis in range(count - 2, -1, -1):
-        length = load_id(_INT64, axes, _AXIS * axis)
-        far += line % length * load_id(_INT64, axes, _AXIS * axis + which)
-        line //= length
-    return far
+def _turn(source: Array, target: Array, table: Array, angle_rows: Array, interleaved: bool, inverse: bool,
+          warm: bool) -> None:  # fmt: skip
+    """Write the rows of ``source`` to ``target``, each turned by the row of ``table`` that ``angle_rows`` names."""
+    from .kernels import position as kernels  # and with them Numba
+
+    lead, D = target.shape[:-1], target.shape[-1]
+    count = math.prod(lead)
+    steps = [0] * (len(lead) - angle_rows.ndim)  # of positions that are broadcast
+    steps += [
+        0 if length == 1 else stride // 8 for length, stride in zip(angle_rows.shape, angle_rows.strides, strict=True)
+    ]
+    axes = _axes(lead, source.strides, target.strides, steps)
+    size = D * target.itemsize
+    nontemporal = warm and target.nbytes >= _memory.STREAM_BYTES and int(axes[-1, 2]) == size <= _SCRATCH_BYTES
+    scratch_rows = _SCRATCH_BYTES // size if nontemporal else count
+    tags = [dtype_tag(array.dtype) for array in (source, target, table)]
+    kernel_args = (
+        tags[0], address(source), tags[1], address(target), tags[2], address(table), table.itemsize, D,
+        address(angle_rows), address(axes), len(axes), -1.0 if inverse else 1.0, interleaved,
+    )  # fmt: skip
+
+    # It holds the arrays behind the addresses, so they live as long as any thread's range.
+    def turn(start: int, stop: int, alive: object = (source, target, table, angle_rows, axes)) -> None:
+        scratch = np.empty(_SCRATCH_BYTES, np.uint8) if nontemporal else None
+        kernels.rope_rows(*kernel_args, address(scratch) if scratch is not None else 0, scratch_rows, start, stop)
+
+    ranges = _threads.parts(source.nbytes + target.nbytes, count)
+    _threads.run(turn, _threads.split(count, ranges))
 
 
-@kernel
-def rope_rows(
-    element: Any, x: int, kind: Any, out: int, lane: Any, table: int, size: int, D: int, positions: int,
-    axes: int, count: int, sign: float, neighbours: bool, spare: int, room: int, start: int, stop: int,
-) -> None:  # fmt: skip
-    """Write the rows [start, stop) at ``x``, turned, to those at ``out``, which may be the same memory.
+def _axes(shape: Sequence[int], *strides: Sequence[int]) -> Array:
+    """Return the axes of rows, each a length and its strides; neighbours that can be counted as one are joined."""
+    axes: list[tuple[int, ...]] = []
+    for length, *apart in zip(shape, *strides, strict=False):
+        if length == 1:
+            continue
+        if axes and all(outer == length * inner for outer, inner in zip(axes[-1][1:], apart, strict=True)):
+            axes[-1] = (axes[-1][0] * length, *apart)
+        else:
+            axes.append((length, *apart))
+    return np.array(axes or [(1, 0, 0, 0)], np.int64)
 
-    Rows are counted along ``count`` axes: for each, the last one fastest, four int64 at ``axes`` give its length and
-    the distances from one row to the next in x and out, in bytes, and in ``positions``, in numbers. The int64 there
-    say which row of ``table``, D/2 cosines and D/2 sines of ``size`` bytes each, has the angles of a row. A ``sign``
-    of -1 turns back. With room for some rows at ``spare``, they are made there and then go past the caches; then the
-    last axis of ``out`` has no gaps.
-    """
-    last = axes + 8 * _AXIS * (count - 1)
-    length = load_id(_INT64, last, 0)
-    x_step, out_step, step = load_id(_INT64, last, 1), load_id(_INT64, last, 2), load_id(_INT64, last, 3)
-    angles = Rows(lane, table, D * size, 0, D, 0, 0)
-    s = start
-    while s < stop:
-        line, first = s // length, s % length
-        rows = min(length - first, stop - s, room)
-        goal = out + place(axes, count, line, 2) + first * out_step
-        turn_line(
-            Rows(element, x + place(axes, count, line, 1) + first * x_step, x_step, 0, D, 0, 0),
-            Rows(kind, spare if spare else goal, out_step, 0, D, 0, 0),
-            angles, positions + 8 * (place(axes, count, line, 3) + first * step), step, rows, sign, neighbours,
-        )  # fmt: skip
-        if spare:
-            stream_row(goal, spare, rows * out_step)
-        s += rows
-    if spare:
-        fence()
+
+# Cosines and sines -----------------------------------------------------------------------------------------------
+
+# By base, D/2 and dtype: tables whose row p has the angles of position p. No lock: every step on a dict is one step for
+# other threads too, and the worst that a race can do is to make a table twice.
+_kept: dict[tuple[float, int, str], Array] = {}
+
+
+def _make_table(positions: Array, base: float, H: int, acc: np.dtype[Any]) -> Array:
+    """Return H cosines and then H sines for each position, shape (len(positions), 2, H)."""
+    table = np.empty((len(positions), 2, H), acc)
+    with np.errstate(over="ignore", invalid="ignore"):  # a base near 0 has angles beyond float64
+        angles = positions.astype(np.float64)[:, np.newaxis] * base ** (np.arange(H) / -H)
+        np.cos(angles, out=table[:, 0], casting="same_kind")
+        np.sin(angles, out=table[:, 1], casting="same_kind")
+    return table
+
+
+def _first_rows(length: int, base: float, H: int, acc: np.dtype[Any]) -> Array:
+    """Return a table of the positions from 0 to at least ``length - 1``, kept where it is not too large."""
+    key = (base, H, acc.char)
+    table = _kept.get(key)
+    if table is not None and len(table) >= length:
+        return table
+    more = 1 << max(length - 1, 63).bit_length()  # texts grow: not a new table for every token
+    if more * 2 * H * acc.itemsize > _KEPT_BYTES:
+        return _make_table(np.arange(length), base, H, acc)
+    table = _make_table(np.arange(more), base, H, acc)
+    _kept.pop(key, None)
+    _kept[key] = table
+    for other in list(_kept):  # the oldest first
+        if sum(one.nbytes for one in list(_kept.values())) <= _KEPT_BYTES:
+            break
+        _kept.pop(other, None)
+    return table
+
+
+def _table(position_ids: Array, base: float, H: int, acc: np.dtype[Any]) -> tuple[Array, Array]:
+    """Return a table with the angles of all positions, and for each position its row there."""
+    low, high = int(position_ids.min()), int(position_ids.max())
+    if low >= 0 and high < max(4 * position_ids.size, _SHORT):
+        return _first_rows(high + 1, base, H, acc), np.ascontiguousarray(position_ids, np.int64)
+    if high - low < 4 * position_ids.size and low > -_EXACT and high < _EXACT:
+        table = _make_table(np.arange(low, high + 1), base, H, acc)
+        return table, np.ascontiguousarray(position_ids, np.int64) - low
+    unique, rows = np.unique(position_ids, return_inverse=True)
+    return _make_table(unique, base, H, acc), np.ascontiguousarray(rows.reshape(position_ids.shape), np.int64)

@@ -1,128 +1,105 @@
-"""Kernels of quantised tables: numbers to codes, and codes back to numbers, row by row."""
+"""The CPU's way with tables of codes: rows in ranges, numbers past the caches where they are many."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from .intrinsics import as_lane, fence, prefetch
-from .jit import kernel, part
-from .layout import Ids, Rows
-from .lookup import AHEAD, LINES, RAISE, address, first_bad_id, row_of
-from .rows import read, write
-from .vectors import every, head, highest, larger, load, load_head, lowest, scale_of, smaller, store_head, stream, total
+from .. import _memory, _threads
+from .arrays import Array, address, as_row_major, code_rows, no_ids, rows
+from .kernels import quantized as kernels
+from .kernels.layout import DTYPE_TAGS, Ids, Rows
+from .kernels.lookup import RAISE
 
-_SINGLE = np.float32(0)  # the tag of scales and offsets
-_STEP = np.float32(2.0**-149)  # the least float32 above zero
+# The parts of a table --------------------------------------------------------------------------------------------
 
 
-@part
-def fill(element: Any, x: Any, count: int) -> Any:
-    """Return a vector whose lanes from ``count`` on, which are 0, have become its first lane."""
-    rest = every(element, total(head(x, 1)))
-    return x + (rest - head(rest, count))
+def as_part(array: Array) -> Array:
+    """Return a read-only view of an array that becomes a part of a table, or a copy if kernels cannot read it."""
+    part = as_row_major(array).view()
+    part.flags.writeable = False
+    return part
 
 
-@part
-def bounds(table: Any, i: int) -> Any:
-    """Return the least and the greatest number of row ``i``, and 0, or NaN if a number is not finite."""
-    low, high, faults = every(table.element, np.inf), every(table.element, -np.inf), every(table.element, 0.0)
-    for j in range(0, table.D, 16):
-        count = min(16, table.D - j)
-        x = read(table, i, j, count)
-        if count < 16:
-            x = fill(table.element, x, count)
-        low, high, faults = smaller(low, x), larger(high, x), faults + x * 0.0
-    return lowest(low), highest(high), total(faults)
+def check_finite(scale: Array, offset: Array) -> None:
+    """Raise the ValueError for the first scale, else the first offset, that is not finite."""
+    for name, values in (("scale", scale), ("offset", offset)):
+        bad = ~np.isfinite(values)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise ValueError(f"{name} must be finite, got {name}[{row}] = {values[row]}")
 
 
-@part
-def step_of(element: Any, low: Any, high: Any, bits: int) -> Any:
-    """Return the distance between two codes, float32: 0 only where all numbers are equal."""
-    top = as_lane(element, (1 << bits) - 1)
-    step = np.float32((high - low) / top)
-    return _STEP if step == 0 and low < high else step
+# Numbers to codes ------------------------------------------------------------------------------------------------
 
 
-@part
-def put(values: int, i: int, x: Any) -> None:
-    """Store one float32."""
-    store_head(_SINGLE, values, i, 1, every(_SINGLE, x))
+def quantize(table: Array, bits: int) -> tuple[Array, Array, Array]:
+    """Return the codes of a table (V, D) of floats, and the scale and offset of each row: new, read-only arrays.
 
-
-@kernel
-def quantize_rows(table: Any, codes: Any, start: int, stop: int) -> int:
-    """Write codes, scales and offsets of the rows [start, stop); return the first that has none, or -1.
-
-    Such a row has a number that is not finite, or its largest code would not mean a finite float32.
+    Raises the ValueError for the first row that has no codes.
     """
-    for i in range(start, stop):
-        low, high, faults = bounds(table, i)
-        # Adding 0 makes -0.0 0.0: which of them is found first depends on the machine.
-        step, shift = step_of(table.element, low, high, codes.bits), np.float32(low) + np.float32(0)
-        last = step * np.float32((1 << codes.bits) - 1) + shift
-        if not (faults == 0 and last - last == 0):
-            return i
-        put(codes.scales, i, step)
-        put(codes.shifts, i, shift)
-        by = step if step > 0 else np.float32(np.inf)  # all codes of a constant row are 0
-        for j in range(0, table.D, 16):
-            count = min(16, table.D - j)
-            x = (read(table, i, j, count) - shift) / by
-            write(codes, i, j, count, x if count == 16 else head(x, count))  # zeros pad the last byte
-    return -1
+    V, D = table.shape
+    codes = np.zeros((V, -(-D * bits // 8)), np.uint8)
+    scale, offset = np.zeros(V, np.float32), np.zeros(V, np.float32)
+    if table.size:
+        tag = DTYPE_TAGS[f"int{bits}"]
+        goal = Rows(tag, address(codes), codes.strides[0], bits, D, address(scale), address(offset))
+        _quantize_rows(as_row_major(table), goal)
+    for array in (codes, scale, offset):
+        array.flags.writeable = False
+    return codes, scale, offset
 
 
-@part
-def widen_row(table: Any, one: int, out: Any, i: int, past: bool) -> None:
-    """Write the numbers of row ``one`` to row ``i``; with ``past`` whole cache lines past the caches."""
-    scale, shift = scale_of(table.element, table.scales, one), scale_of(table.element, table.shifts, one)
-    row, goal = table.address + one * table.stride, out.address + i * out.stride
-    j = 0
-    if past:
-        j = min((-goal & 63) >> 2, table.D)
-        store_head(out.element, goal, 0, j, load_head(table.element, row, 0, j, scale, shift))
-        while j + 16 <= table.D:
-            stream(out.element, goal, j, load(table.element, row, j, scale, shift))
-            j += 16
-    while j + 16 <= table.D:
-        write(out, i, j, 16, load(table.element, row, j, scale, shift))
-        j += 16
-    if j < table.D:
-        write(out, i, j, table.D - j, load_head(table.element, row, j, table.D - j, scale, shift))
+def _quantize_rows(source: Array, goal: Rows) -> None:
+    """Write codes, scales and offsets, whose arrays the caller holds; raise for the first row that has none."""
+    given, V = rows(source), len(source)
+    bad: list[int] = []
+
+    def write(start: int, stop: int, alive: object = source) -> None:
+        row = kernels.quantize_rows(given, goal, start, stop)
+        if row >= 0:
+            bad.append(row)
+
+    _threads.run(write, _threads.split(V, _threads.parts(2 * source.nbytes, V)))
+    if bad:
+        _raise_no_codes(source, min(bad))
 
 
-@part
-def widen(table: Any, ids: Any, mode: int, out: Any, past: bool, check: int, start: int, stop: int) -> int:
-    """Check the first ``check`` ids, then write their rows [start, stop) as float32; return the first bad one, or -1.
+def _raise_no_codes(source: Array, row: int) -> NoReturn:
+    if not np.isfinite(source[row].astype(np.float64)).all():
+        raise ValueError(f"row {row} of table has a NaN or an infinity, which no code can stand for")
+    raise ValueError(f"row {row} of table spans more than float32 holds")
 
-    ``past`` the caches only if rows of ``out`` begin at multiples of 8: 4-bit codes are read from even columns.
+
+# Codes to numbers ------------------------------------------------------------------------------------------------
+
+
+def dequantize(table: Any) -> Array:
+    """Return all rows of a QuantizedTable as float32, (V, D)."""
+    out, warm = _memory.new_result(table.shape, np.float32)
+    read(table, no_ids(table.shape[0]), RAISE, out, warm, alive=None)
+    return out
+
+
+def read(table: Any, ids: Ids, mode: int, out: Array, warm: bool, alive: object) -> int:
+    """Write the rows of a QuantizedTable that ids mean to 2-D ``out``; return the first bad place, or -1.
+
+    ``mode`` is the kernel's number, ``warm`` says whether the memory of ``out`` has been used before, and ``alive``
+    owns the ids. Nothing is written if an id is bad.
     """
-    bad = first_bad_id(ids.index, ids.address, check, ids.V)
-    if bad >= 0:
+    source, goal = code_rows(table), rows(out)
+    streamable = source.D >= 16 and not (goal.address | goal.stride) & 7
+    nontemporal = warm and out.nbytes >= _memory.STREAM_BYTES and streamable
+    check = ids.N if mode == RAISE else 0
+
+    # It holds the arrays behind the addresses, so they live as long as any thread's range.
+    def widen(start: int, stop: int, check: int = 0, alive: object = (table, out, alive)) -> int:
+        bad: int = kernels.widen_rows(source, ids, mode, goal, nontemporal, check, start, stop)
         return bad
-    lines = min((table.D * table.bits + 7) // 8, LINES)
-    for i in range(start, stop):
-        later = row_of(ids.index, ids.address, min(i + AHEAD, stop - 1), ids.V, mode)
-        for line in range(0, lines, 64):
-            prefetch(table.address + later * table.stride + line)
-        prefetch(table.scales + 4 * later)
-        prefetch(table.shifts + 4 * later)
-        widen_row(table, row_of(ids.index, ids.address, i, ids.V, mode), out, i, past)
-    if past:
-        fence()
-    return -1
 
-
-@kernel
-def widen_rows(table: Any, ids: Any, mode: int, out: Any, past: bool, check: int, start: int, stop: int) -> int:
-    """Do as `widen` does."""
-    return widen(table, ids, mode, out, past, check, start, stop)
-
-
-@kernel
-def widen_few(table: Any, V: int, ids: Any, out: Any) -> int:
-    """Do as `widen` does with arrays that lie in order, for small calls; see `lookup.gather_few`."""
-    N = ids.size
-    given = Ids(ids.dtype.type(0), address(ids), N, V)
-    goal = Rows(_SINGLE, address(out), 4 * table.D, 32, table.D, 0, 0)
-    return widen(table, given, RAISE, goal, False, N, 0, N)
+    ranges = _threads.parts(out.nbytes + ids.N * ((source.D * source.bits + 7) // 8), ids.N)
+    if ranges == 1:
+        return widen(0, ids.N, check)
+    bad = widen(0, 0, check) if check else -1
+    if bad < 0:
+        _threads.run(widen, _threads.split(ids.N, ranges))
+    return bad

@@ -1,355 +1,230 @@
-"""Kernels of ``topk``: exact scores, a filter that spares most of them, and one heap of the k best per query.
+"""The CPU's way with ``topk``: blocks of vectors, products that rule most of them out, and ranges of threads."""
 
-The products of BLAS only say which scores are worth finding out: each carries an error that depends on the library
-and on its threads, but has a bound. Whatever the bound cannot rule out is scored again here, in float64 and in one
-fixed order, and only those scores are compared and returned.
-
-A heap lies in the query's row of the results, its worst entry first. Keys are float32, higher is better: distances
-are negated. NaN is worse than every number, and of equal keys the higher id is worse. Heaps begin full of the worst
-there can be: NaN and the highest int64.
-"""
-
-from math import sqrt
-from typing import Any, NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 
-from .intrinsics import load_id, prefetch
-from .jit import kernel, part
-from .scoring import (
-    load_number,
-    passing,
-    passing_rows,
-    rough_products,
-    rough_squares,
-    store_id,
-    store_key,
-    sum_products,
-    sum_squared_differences,
-    sum_squares,
-    widen_1,
-    widen_16,
-)
+from .. import _threads
+from .arrays import Array, address, dtype_tag, has_contiguous_rows
+from .kernels import search as kernels
 
-DOT, COSINE, L2 = 0, 1, 2
-#: Rows that `scan_bounded_rows` adds up before it looks at them.
-CHUNK = 128
-
-_ID = np.int64(0)  # tags: the types of ids, of scores, of queries
-_F4, _F8 = np.float32(0), np.float64(0)
-_INF = float("inf")
-_AHEAD = 1024  # bytes between the row that is read and the one that is fetched
+_METRICS = {"dot": kernels.DOT, "cosine": kernels.COSINE, "l2": kernels.L2}
+# Vectors of a block, in bytes of float32: the kernels read them from memory, and then BLAS from the cache. Measured.
+_BLOCK_BYTES = 1 << 20
+# Where vectors are read once, a block only has to be large enough for its fixed cost, some 20 us, not to count.
+_LONG_BLOCK_BYTES = 64 << 20
+_BLOCK_ROWS = 8192
+# Queries that share one pass over the vectors.
+_BLOCK_QUERIES = 256
+# So few queries do without BLAS, in one go at the speed of memory. Measured.
+_FEW_QUERIES = 12
+# Where the k best are more than one vector in so many, finding out which to score costs more than scoring all.
+_SPARSE = 8
+_GROUP = 16  # queries that the filter looks at together
+_LAST = np.iinfo(np.int64).max
 
 
-class Queries(NamedTuple):
-    """Q queries of D columns, and the k best of each so far; all but the numbers are addresses.
+def topk(queries: Array, vectors: Array, k: int, metric: str) -> tuple[Array, Array]:
+    """Return the scores and the ids of the k best vectors of each query, (Q, k), or (k,) of one query (D,).
 
-    ``rows`` (Q, D) and ``norms`` are float64; ``limits``, ``weights`` and ``keys`` (Q, k) float32, ``ids`` (Q, k)
-    int64. A row whose product fails a query's limit is no better than its k-th best; see `passing`.
+    Up to 256 queries share one pass over the vectors.
     """
-
-    metric: int
-    rows: int
-    norms: int
-    limits: int
-    weights: int
-    keys: int
-    ids: int
-    Q: int
-    D: int
-    k: int
+    asked = np.atleast_2d(queries)
+    scores, ids = np.empty((len(asked), k), np.float32), np.empty((len(asked), k), np.int64)
+    for first in range(0, len(asked), _BLOCK_QUERIES):
+        some = slice(first, first + _BLOCK_QUERIES)
+        block = asked[some].astype(np.float64, order="C")
+        scores[some], ids[some] = _search_block(block, vectors, k, _METRICS[metric])
+    return (scores[0], ids[0]) if queries.ndim == 1 else (scores, ids)
 
 
-class Block(NamedTuple):
-    """Vectors from id ``first`` on."""
+def _search_block(queries: Array, vectors: Array, k: int, metric: int) -> tuple[Array, Array]:
+    """Search in ranges of the vectors, one for each thread, and join what was found; with BLAS in one range."""
+    Q, (N, D) = len(queries), vectors.shape
+    score = _score_all if D == 0 or k * _SPARSE > N else _score_few if Q <= _FEW_QUERIES else _score_many
+    ranges = 1 if score is _score_many else _threads.parts(Q * N * D * vectors.dtype.itemsize, N)
+    found: list[_Best] = []
 
-    element: Any
-    address: int
-    stride: int
-    rows: int
-    first: int
+    def work(start: int, stop: int) -> None:
+        best = _Best(queries, k, metric)
+        # Neither NaN nor overflow is an error here. The state is that of this thread alone.
+        with np.errstate(all="ignore"):
+            score(best, vectors, start, stop)
+        best.sort()
+        found.append(best)
 
-
-@kernel
-def widen_rows(source: int, stride: int, target: int, D: int, rows: int) -> None:
-    """Widen rows of float16 to rows of float32 that follow one another."""
-    for r in range(rows):
-        read, write = source + r * stride, target + 4 * r * D
-        j = 0
-        while j + 16 <= D:
-            widen_16(write + 4 * j, read + 2 * j)
-            j += 16
-        while j < D:
-            widen_1(write + 4 * j, read + 2 * j)
-            j += 1
-
-
-# Heaps -----------------------------------------------------------------------------------------------------------
+    _threads.run(work, _threads.split(N, ranges))
+    if len(found) == 1:
+        return found[0].scores, found[0].ids
+    scores = np.concatenate([best.scores for best in found], axis=1)
+    ids = np.concatenate([best.ids for best in found], axis=1)
+    order = np.lexsort((ids, scores if metric == kernels.L2 else -scores))[:, :k]
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(ids, order, axis=1)
 
 
-@part
-def worse(a: float, i: int, b: float, j: int) -> bool:
-    """Whether key ``a`` of id ``i`` ranks behind key ``b`` of id ``j``."""
-    if a != a:
-        return b == b or i > j
-    return a < b or (a == b and i > j)
+class _Best:
+    """A block of queries and the k best of each so far; ``kernel_args`` has the addresses of both."""
+
+    def __init__(self, queries: Array, k: int, metric: int) -> None:
+        Q, D = queries.shape
+        self.metric, self.Q = metric, Q
+        # An empty heap holds entries worse than all there are.
+        self.scores, self.ids = np.full((Q, k), np.nan, np.float32), np.full((Q, k), _LAST)
+        self._queries = _within_range(queries) if metric == kernels.COSINE else queries
+        with np.errstate(all="ignore"):
+            self._norms = np.sqrt(np.einsum("qd,qd->q", self._queries, self._queries))
+        # The filter looks at whole groups: what fills the last one has limits that nothing reaches.
+        self.groups = -(-Q // _GROUP)
+        self._limits = np.full(self.groups * _GROUP, np.inf, np.float32)
+        self._limits[:Q] = -np.inf
+        self._weights = np.zeros(self.groups * _GROUP, np.float32)
+        rows, norms, limits, weights = map(address, (self._queries, self._norms, self._limits, self._weights))
+        keys, ids = address(self.scores), address(self.ids)
+        self.kernel_args = kernels.Queries(metric, rows, norms, limits, weights, keys, ids, Q, D, k)
+
+    def units(self) -> Array:
+        """Return the queries at length one, as float32, with rows of zeros that fill the last group.
+
+        A query for which no bound holds, near the ends of float32, becomes NaN: then all vectors pass.
+        """
+        Q, D = self._queries.shape
+        units = np.zeros((self.groups * _GROUP, D), np.float32)
+        bounded = (self._norms > 1e-30) & (self._norms < 1e30)
+        units[:Q] = self._queries / np.where(bounded, self._norms, np.nan)[:, np.newaxis]
+        if self.metric == kernels.L2:
+            self._weights[:Q] = np.where(bounded, 0.5 / self._norms, 0)
+        return units
+
+    def sort(self) -> None:
+        """Put the entries in order, best first."""
+        kernels.sort_heaps(self.kernel_args, 0, self.kernel_args.Q)
 
 
-@part
-def sift_down(keys: int, ids: int, count: int, key: float, one: int) -> None:
-    """Put an entry in the place of the worst of ``count``, which is the first, and restore the order."""
-    place = 0
-    while True:
-        child = 2 * place + 1
-        if child >= count:
-            break
-        child_key, child_id = load_number(_F4, keys, child), load_id(_ID, ids, child)
-        if child + 1 < count:
-            other_key, other_id = load_number(_F4, keys, child + 1), load_id(_ID, ids, child + 1)
-            if worse(other_key, other_id, child_key, child_id):
-                child, child_key, child_id = child + 1, other_key, other_id
-        if not worse(child_key, child_id, key, one):
-            break
-        store_key(keys, place, child_key)
-        store_id(ids, place, child_id)
-        place = child
-    store_key(keys, place, key)
-    store_id(ids, place, one)
+def _within_range(queries: Array) -> Array:
+    """Scale rows whose squares float64 cannot add by powers of two, which leaves their cosines as they are."""
+    largest = np.abs(queries).max(axis=1, initial=0)
+    _, exponents = np.frexp(largest)
+    far = np.isfinite(largest) & (np.abs(exponents) > 450)
+    return np.ldexp(queries, np.where(far, -exponents, 0)[:, np.newaxis]) if far.any() else queries
 
 
-@kernel
-def sort_heaps(queries: Any, start: int, stop: int) -> None:
-    """Sort heaps best first, and turn keys back into scores."""
-    for q in range(start, stop):
-        keys, ids = queries.keys + 4 * q * queries.k, queries.ids + 8 * q * queries.k
-        for last in range(queries.k - 1, 0, -1):
-            key, one = load_number(_F4, keys, last), load_id(_ID, ids, last)
-            store_key(keys, last, load_number(_F4, keys, 0))
-            store_id(ids, last, load_id(_ID, ids, 0))
-            sift_down(keys, ids, last, key, one)
-        if queries.metric == L2:
-            for i in range(queries.k):
-                store_key(keys, i, 0.0 - load_number(_F4, keys, i))
+def _score_all(best: _Best, vectors: Array, start: int, stop: int) -> None:
+    """Score every vector in [start, stop)."""
+    for first, rows in _blocks(vectors, start, stop, _block_rows(*vectors.shape)):
+        kernels.scan_rows(best.kernel_args, _block(rows, first))
 
 
-# Scores ----------------------------------------------------------------------------------------------------------
+def _score_few(best: _Best, vectors: Array, start: int, stop: int) -> None:
+    """Score the vectors in [start, stop) that rough products of our own cannot rule out; they are read once."""
+    units, sums = best.units(), np.zeros((best.Q + 1, kernels.TILE), np.float32)
+    long = _is_row_major_for_blas(vectors) and vectors.dtype == np.float32
+    height = max(1, _LONG_BLOCK_BYTES // (4 * vectors.shape[1])) if long else _block_rows(*vectors.shape)
+    rounded = _Rounded(min(height, stop - start))
+    for first, rows in _blocks(vectors, start, stop, height):
+        single = rounded(rows)
+        kernels.scan_bounded_rows(
+            best.kernel_args, _block(rows, first), address(units), address(single), single.strides[0], address(sums)
+        )  # fmt: skip
 
 
-@part
-def far_cosine(element: Any, query: int, norm: float, row: int, D: int) -> float:
-    """Return the cosine with a row whose squares float64 cannot add: first divided by its largest magnitude."""
-    largest = 0.0
-    for j in range(D):
-        largest = max(largest, abs(load_number(element, row, j)))
-    if largest == 0.0:  # zeros, which score 0, or NaN with a query that is not finite
-        nothing: float = sum_products(element, query, row, D)
-        return nothing
-    total, squares = 0.0, 0.0
-    for j in range(D):
-        value = load_number(element, row, j) / largest
-        total += load_number(_F8, query, j) * value
-        squares += value * value
-    lengths = norm * sqrt(squares)
-    return total if lengths == 0.0 else total / lengths  # of a zero row or query: 0, or NaN if the other is not finite
+def _score_many(best: _Best, vectors: Array, start: int, stop: int) -> None:
+    """Score the vectors in [start, stop) that products of BLAS cannot rule out."""
+    height = _block_rows(*vectors.shape)
+    bounds = _Bounds(best, min(height, stop - start))
+    for first, rows in _blocks(vectors, start, stop, height):
+        bounds.make(rows)
+        bounds.choose(rows, first)
 
 
-@part
-def key_of(queries: Any, q: int, element: Any, row: int, squares: float) -> float:
-    """Return the key of a row, rounded to float32; ``squares`` is the sum of its squares if cosines need it."""
-    D = queries.D
-    query, norm = queries.rows + 8 * q * D, load_number(_F8, queries.norms, q)
-    if queries.metric == L2:
-        key = -sqrt(sum_squared_differences(element, query, row, D))
-    elif queries.metric == COSINE and not 1e-290 < squares < 1e290:
-        key = far_cosine(element, query, norm, row, D)
-    else:
-        key = sum_products(element, query, row, D)
-        if queries.metric == COSINE and norm != 0.0:
-            key /= norm * sqrt(squares)
-    return float(np.float32(key))
+class _Rounded:
+    """Turns rows of float64 into float32, in the same scratch every time."""
+
+    def __init__(self, height: int) -> None:
+        self._height = height
+        self._scratch: Array | None = None
+
+    def __call__(self, rows: Array) -> Array:
+        if rows.dtype == np.float32:
+            return rows
+        if self._scratch is None:
+            self._scratch = np.empty((self._height, rows.shape[1]), np.float32)
+        single = self._scratch[: len(rows)]
+        single[...] = rows
+        return single
 
 
-@part
-def limit_of(metric: int, key: float, norm: float) -> float:
-    """Return what a bound must reach for a score to beat ``key``; rounded down, so that nothing is missed.
+class _Bounds:
+    """Products of a block of vectors with all queries, and the terms with which they bound the scores."""
 
-    For unit queries u: dot > key says u.v > key / norm, and distance < -key says
-    u.v - v.v / (2 norm) > (norm**2 - key**2) / (2 norm).
+    def __init__(self, best: _Best, height: int) -> None:
+        self._best, self._units, self._rounded = best, best.units(), _Rounded(height)
+        self._products = np.empty((height, len(self._units)), np.float32)
+        self._terms = np.empty((height, 4), np.float32)
+        self._addresses = tuple(map(address, (self._terms, self._products)))
+
+    def make(self, rows: Array) -> None:
+        """Write the products and terms of these rows; each row has one writer."""
+        single, D = self._rounded(rows), rows.shape[1]
+        at, stride, exact, terms = address(single), single.strides[0], single is rows, self._addresses[0]
+
+        def write(start: int, stop: int) -> None:
+            kernels.bound_rows(self._best.metric, D, at, stride, exact, terms, start, stop)
+
+        _threads.run(write, _threads.split(len(rows), _threads.parts(single.nbytes, len(rows))))
+        np.matmul(single, self._units.T, out=self._products[: len(rows)])
+
+    def choose(self, rows: Array, first: int) -> None:
+        """Score the rows that pass; each query has one writer."""
+        best, block, (terms, products) = self._best, _block(rows, first), self._addresses
+
+        def offer(start: int, stop: int) -> None:
+            kernels.filter_rows(best.kernel_args, block, products, self._products.strides[0], terms, start, stop)
+
+        _threads.run(offer, _threads.split(best.groups, _threads.parts(self._products.nbytes, best.groups)))
+
+
+# Vectors ---------------------------------------------------------------------------------------------------------
+
+
+def _block(rows: Array, first: int) -> kernels.Block:
+    """Return what kernels are told about the vectors from id ``first`` on."""
+    return kernels.Block(dtype_tag(rows.dtype), address(rows), rows.strides[0], len(rows), first)
+
+
+def _block_rows(N: int, D: int) -> int:
+    """Return the number of vectors in a block."""
+    return max(1, min(N, _BLOCK_ROWS, _BLOCK_BYTES // (4 * max(D, 1))))
+
+
+def _is_row_major_for_blas(vectors: Array) -> bool:
+    """Whether BLAS and the kernels can read vectors where they lie: aligned, native, contiguous rows in order."""
+    stride, size = vectors.strides[0], vectors.dtype.itemsize
+    return (
+        vectors.dtype in (np.float32, np.float64)  # in native byte order
+        and bool(vectors.flags.aligned)
+        and has_contiguous_rows(vectors)
+        and stride >= vectors.shape[1] * size
+        and stride % size == 0
+    )
+
+
+def _blocks(vectors: Array, start: int, stop: int, height: int) -> Iterator[tuple[int, Array]]:
+    """Yield the vectors [start, stop) block by block: the first id, and rows of float32, of float64 for float64.
+
+    Rows lie as BLAS and the kernels read them; a block is valid until the next. This is the one place that knows
+    how vectors are stored.
     """
-    limit = key
-    if metric != COSINE and norm > 0.0:
-        limit = key / norm if metric == DOT else (norm * norm - key * key) / (2.0 * norm)
-    if not limit > -1e38:
-        return -_INF
-    limit = min(limit, 1e38)
-    return limit - abs(limit) * 2.0**-22 - 1e-44
-
-
-@part
-def offer(queries: Any, q: int, key: float, one: int) -> None:
-    """Let an entry take the place of the worst in a query's heap if it is better; then raise the query's limit."""
-    k = queries.k
-    keys, ids = queries.keys + 4 * q * k, queries.ids + 8 * q * k
-    if worse(load_number(_F4, keys, 0), load_id(_ID, ids, 0), key, one):
-        sift_down(keys, ids, k, key, one)
-        norm = load_number(_F8, queries.norms, q)
-        store_key(queries.limits, q, limit_of(queries.metric, load_number(_F4, keys, 0), norm))
-
-
-@part
-def distance(stride: int, size: int) -> int:
-    """Return how far behind a row lies the one to be fetched; not a multiple of 4096, which slows other loads."""
-    return stride * (1 + _AHEAD // max(size, 64))
-
-
-@part
-def fetch_row(row: int, size: int) -> None:
-    """Ask for a row; any address is harmless."""
-    for line in range(0, size, 64):
-        prefetch(row + line)
-
-
-@kernel
-def scan_rows(queries: Any, block: Any) -> None:
-    """Score every row of a block for every query."""
-    ahead = distance(block.stride, 4 * queries.D)
-    for r in range(block.rows):
-        row, one = block.address + r * block.stride, block.first + r
-        fetch_row(row + ahead, 4 * queries.D)
-        squares = sum_squares(block.element, row, row, queries.D) if queries.metric == COSINE else 0.0
-        for q in range(queries.Q):
-            offer(queries, q, key_of(queries, q, block.element, row, squares), one)
-
-
-@part
-def error_share(D: int) -> float:
-    """Return the most by which a rough product with a unit query may be wrong, as a share of the row's length.
-
-    u = 2**-24 is half a last place. A sum of D products errs by at most D u |q| |v| / (1 - D u), in whatever order it
-    was added, a rough length by half of that; u |v| more come from each of: rounding the unit query, rounding the row
-    from float64, the operations of the bound and what they work with. 64 is for all of them; limits have their own.
-    """
-    share = (2 * D + 64) * 2.0**-24
-    return share / (1.0 - share) if share < 0.5 else _INF
-
-
-@part
-def bound_row(metric: int, D: int, row: int, squares: float, exact: bool) -> tuple[float, float, float]:
-    """Return scale, shift and height of a row, with which `passing` bounds its scores, from its rough squares."""
-    share = error_share(D)
-    if squares < 1e-30:  # float32 may have lost some
-        squares = sum_squares(_F4, row, row, D)
-    length = sqrt(squares)
-    if not length < 1e18:  # near the end of float32, infinite or NaN: no bound
-        return 1.0, _INF, 0.0
-    shift = length * share + (D + 1) * 2.0**-147  # products that underflow
-    if metric == DOT:
-        return 1.0, shift, 0.0
-    if metric == L2:
-        return 1.0, shift, squares * max(0.0, 1.0 - 2.0 * share) if squares > 1e-36 else 0.0
-    if length > 2.0**-100:
-        return 1.0 / length, shift / length, 0.0
-    # The score of zeros is 0; of what was rounded to zeros, or hardly more than that, no bound is known.
-    return 1.0, 0.0 if exact and squares == 0.0 else _INF, 0.0
-
-
-@kernel
-def bound_rows(metric: int, D: int, address: int, stride: int, exact: bool, terms: int, start: int, stop: int) -> None:
-    """Write the terms of the rows [start, stop) of float32, 16 bytes for each.
-
-    ``exact`` says that the rows are what was given, and not rounded from float64.
-    """
-    ahead, r = distance(stride, 4 * D), start
-    while r < stop:
-        row = address + r * stride
-        four = r + 4 <= stop  # the last rows come one by one, each of them four times
-        step, gap, apart = (4, stride, 16) if four else (1, 0, 0)
-        for i in range(step):
-            fetch_row(row + ahead + i * stride, 4 * D)
-        rough_squares(row, row, gap, D, terms + 16 * r, apart)
-        r += step
-    for r in range(start, stop):
-        scale, shift, height = bound_row(metric, D, address + r * stride, load_number(_F4, terms, 4 * r), exact)
-        store_key(terms, 4 * r, scale)
-        store_key(terms, 4 * r + 1, shift)
-        store_key(terms, 4 * r + 2, height)
-
-
-@part
-def offer_passed(queries: Any, block: Any, r: int, group: int, passed: int) -> None:
-    """Score a row for those of 16 queries whose bits are set."""
-    row, one = block.address + r * block.stride, block.first + r
-    squares = sum_squares(block.element, row, row, queries.D) if queries.metric == COSINE else 0.0
-    for lane in range(16):
-        q = 16 * group + lane
-        if passed >> lane & 1 and q < queries.Q:
-            offer(queries, q, key_of(queries, q, block.element, row, squares), one)
-
-
-@kernel
-def filter_rows(queries: Any, block: Any, products: int, apart: int, terms: int, start: int, stop: int) -> None:
-    """Score the rows whose products pass, for the groups of 16 queries [start, stop).
-
-    ``products`` (rows, queries) are those of the float32 rows and the unit queries, ``apart`` bytes from row to row.
-    """
-    for r in range(block.rows):
-        scale, shift = load_number(_F4, terms, 4 * r), load_number(_F4, terms, 4 * r + 1)
-        height = load_number(_F4, terms, 4 * r + 2)
-        for group in range(start, stop):
-            at = 64 * group
-            passed = passing(products + r * apart + at, queries.limits + at, queries.weights + at, scale, shift, height)
-            if passed:
-                offer_passed(queries, block, r, group, passed)
-
-
-@part
-def sum_rough(queries: Any, units: int, row: int, stride: int, count: int, sums: int) -> None:
-    """Write the squares of up to 128 rows, then their products with each query."""
-    D, i = queries.D, 0
-    ahead = distance(stride, 4 * D)
-    while i < count:
-        at, out = row + i * stride, sums + 4 * i
-        four = i + 4 <= count  # as in bound_rows
-        step, gap, apart = (4, stride, 4) if four else (1, 0, 0)
-        for j in range(step):
-            fetch_row(at + ahead + j * stride, 4 * D)
-        rough_squares(at, at, gap, D, out, apart)
-        for q in range(queries.Q):
-            rough_products(units + 4 * q * D, at, gap, D, out + 4 * CHUNK * (q + 1), apart)
-        i += step
-
-
-@part
-def score_passed(queries: Any, q: int, block: Any, r: int, passed: int) -> None:
-    """Score for one query those of 16 rows from ``r`` on whose bits are set."""
-    lane = 0
-    while passed >> lane:
-        if passed >> lane & 1:
-            row = block.address + (r + lane) * block.stride
-            squares = sum_squares(block.element, row, row, queries.D) if queries.metric == COSINE else 0.0
-            offer(queries, q, key_of(queries, q, block.element, row, squares), block.first + r + lane)
-        lane += 1
-
-
-@kernel
-def scan_bounded_rows(queries: Any, block: Any, units: int, single: int, stride: int, sums: int) -> None:
-    """Score the rows whose rough products with the unit queries pass, all in one go: for few queries.
-
-    ``single`` are the rows as float32; ``sums`` has room for CHUNK (Q + 1) of them. So many rows are added up before
-    any is judged, for a vector that was just written in pieces takes its time to be read.
-    """
-    share = error_share(queries.D)
-    for first in range(0, block.rows, CHUNK):
-        count = min(CHUNK, block.rows - first)
-        sum_rough(queries, units, single + first * stride, stride, count, sums)
-        for q in range(queries.Q):
-            weight = load_number(_F4, queries.weights, q) * max(0.0, 1.0 - 2.0 * share)
-            for i in range(0, count, 16):
-                limit = load_number(_F4, queries.limits, q)
-                # A cosine, product / length + share >= limit, is judged by its product: all times the length.
-                level, slope = (0.0, share - limit) if queries.metric == COSINE else (limit, share)
-                at = sums + 4 * i
-                passed = passing_rows(at + 4 * CHUNK * (q + 1), at, level, slope, weight)
-                passed &= (1 << min(16, count - i)) - 1
-                if passed:
-                    score_passed(queries, q, block, first + i, passed)
+    direct, D = _is_row_major_for_blas(vectors), vectors.shape[1]
+    kind = np.float64 if vectors.dtype.itemsize == 8 else np.float32
+    scratch = np.empty((0 if direct else min(height, stop - start), D), kind)
+    for first in range(start, stop, height):
+        given = vectors[first : min(first + height, stop)]
+        if direct:
+            yield first, given
+            continue
+        rows = scratch[: len(given)]
+        if given.dtype == np.float16 and has_contiguous_rows(given):  # NumPy takes 1.3 ns a number
+            kernels.widen_rows(address(given), given.strides[0], address(rows), D, len(rows))
+        else:
+            rows[...] = given
+        yield first, rows

@@ -1,1 +1,1 @@
-"""Reading vocabulary files, and the binding of the C core."""
+"""Text to token ids and back: the readers of vocabulary files, encoding, decoding, and the binding of the C core."""

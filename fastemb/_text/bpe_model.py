@@ -20,7 +20,7 @@ from .vocabulary import (
     AddedToken,
     DamagedVocabularyError,
     Merges,
-    Notes,
+    Metadata,
     Numbers,
     Vocabulary,
 )
@@ -50,7 +50,7 @@ class BpeModel:
     unk_token: str | None = None
     added: list[AddedToken] = field(default_factory=list)
     before: list[int] = field(default_factory=list)  # ids that the template puts before a text
-    after: list[int] = field(default_factory=list)
+    after: list[int] = field(default_factory=list)  # ids that the template puts behind a text
     joined_by: str = ""  # decoding: what stands between two tokens
     byte_chars: bool = False  # decoding: tokens are bytes written as BYTE_CHARS
     byte_tokens: bool = False  # decoding: a token like <0x41> is that byte
@@ -63,7 +63,7 @@ class BpeModel:
         return number_tokens(self.vocab)
 
     def vocabulary(self) -> Vocabulary:
-        """Return it as the C core takes it."""
+        """Return the vocabulary as the C core takes it."""
         names = list(self.vocab)
         extra = [token for token in self.added if token.content not in self.vocab]
         extra = list({token.id: token for token in extra}.values())
@@ -92,7 +92,7 @@ class BpeModel:
             token_ids=ids,
             vocab=len(names),
             byte_tokens=np.array([numbers.get(name, -1) for name in byte_names], np.int32),
-            notes=Notes(
+            metadata=Metadata(
                 self.added,
                 self.before,
                 self.after,
@@ -110,11 +110,11 @@ class BpeModel:
         )
 
     def inner_pairs(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]] | None:
-        """Return the code points that stand side by side inside a token that merging makes.
+        """Return the pairs of code points that stand side by side inside a token that merging makes.
 
-        Between two characters that stand so in no such token a text may be cut before it is merged: no token
+        Between two characters whose pair is in no such token a text may be cut before it is merged: no token
         could reach across (docs/design/tokenizer.md). None where byte tokens or the unknown token merge:
-        their names are not the text they stand for.
+        the names of these tokens are not the text they stand for.
         """
         numbers = self.numbers
         apart = [numbers[token] for token in (*BYTE_TOKENS, self.unk_token) if token in numbers]
@@ -129,8 +129,8 @@ class BpeModel:
         return codes[first], codes[first + 1]
 
     def _token_bytes(self, names: list[str]) -> tuple[bytes, npt.NDArray[np.int64]]:
-        """Return the bytes that each token decodes to, end to end, and where each begins."""
-        # Added tokens decode by the same rules as others do.
+        """Return the bytes that the tokens of these names decode to, end to end, and where each token begins."""
+        # Added tokens decode by the same rules as the others.
         if self.byte_chars:
             return _from_byte_chars(names)
         if self.byte_tokens:
@@ -160,7 +160,10 @@ def _offsets(names: list[str]) -> npt.NDArray[np.int64]:
 
 
 def _from_byte_chars(names: list[str]) -> tuple[bytes, npt.NDArray[np.int64]]:
-    """Read names written as GPT-2 does; one that holds another character is itself."""
+    """Return the bytes of names written as GPT-2's files do, and where each begins.
+
+    A name with a character by which no byte is written stands for its own UTF-8.
+    """
     text = "".join(names)
     codes = np.frombuffer(text.encode("utf-16-le"), np.uint16)
     data = _BYTE_OF_CODE[codes] if codes.size else np.empty(0, np.int16)
@@ -217,7 +220,7 @@ def read_merges(merges: Any, vocab: dict[str, int]) -> Merges:
     found = _read_lines(merges, vocab)
     if found is not None:
         return found
-    # Each step is one pass at C speed, and no list a merge is made: a file has some hundred thousand of them.
+    # Each step is one pass at C speed, and no list is made for each merge: a file has some hundred thousand merges.
     kinds = {*map(type, merges)}
     if kinds == {str}:
         sizes, flat = {*map(methodcaller("count", " "), merges)} - {1}, " ".join(merges).split(" ")
@@ -242,7 +245,7 @@ def read_merges(merges: Any, vocab: dict[str, int]) -> Merges:
 
 
 def _read_lines(merges: list[Any], vocab: dict[str, int]) -> Merges | None:
-    """Return the merges by the C reader; None if it takes the long way: to read others, or to say what is wrong."""
+    """Return merges by the C reader; None where only the long way can read them or say what is wrong."""
     try:
         lines, names = "\n".join(merges), "\n".join(vocab)
     except TypeError:

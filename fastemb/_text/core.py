@@ -13,16 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .vocabulary import Notes, Vocabulary, names_in
+from .vocabulary import Metadata, Vocabulary, names_in
 
 try:
     from ._core import ffi as ffi
     from ._core import lib as lib
 except ImportError as error:
-    from .. import SOURCE_TREE_HINT
-
+    # The name tells the package which error this is: it adds what to do about a source tree that was never built.
     raise ImportError(
-        f"fastemb._text._core, the compiled tokenizer, cannot be loaded: {error}{SOURCE_TREE_HINT}"
+        f"fastemb._text._core, the compiled tokenizer, cannot be loaded: {error}", name="fastemb._text._core"
     ) from None
 
 Ids = npt.NDArray[np.int32]
@@ -30,11 +29,11 @@ Offsets = npt.NDArray[np.int64]
 
 MAGIC = b"fastemb\n"  # how our own files begin
 NO_LIMIT = 2**63 - 1
-# What pieces became is remembered: in so many bytes at most for one tokenizer, shared by the calls that run at the
-# same time, each of which has a part of it for itself.
+# The ids of pieces that were met before are remembered: all caches of one tokenizer together take at most this many
+# bytes. Calls that run at the same time have a cache each.
 CACHE_BYTES = 192 << 20
-SPARE_CACHE_BYTES = 1 << 20  # for a call that finds no part left
-DESK_IDS = 1 << 13  # one text of so many bytes is encoded without an array of its own
+SPARE_CACHE_BYTES = 1 << 20  # the cache of a call that finds no part of CACHE_BYTES left
+WORKSPACE_IDS = 1 << 13  # the ids of one text shorter than this, in bytes, are written into the workspace
 
 _MESSAGES = {
     lib.FE_NO_MEMORY: "out of memory while tokenizing",
@@ -44,7 +43,10 @@ _PATHS = {"": lib.FE_PATH_BEST, "avx512": lib.FE_PATH_AVX512, "avx2": lib.FE_PAT
 
 
 class SpecialTokenFound(Exception):
-    """A token that was to be refused stands in a text: its number, that of the text, and at which character."""
+    """An added token that was to be refused stands in a text.
+
+    `token` is the number of the added token, `text` the number of the text, `place` the character at which it stands.
+    """
 
     def __init__(self, token: int, text: int, place: int) -> None:
         super().__init__(token, text, place)
@@ -54,88 +56,92 @@ class SpecialTokenFound(Exception):
 
 
 class UnknownId(Exception):
-    """An id is no token's: at which position of all ids it stands."""
+    """An id belongs to no token; the argument is the position of that id among all ids of the call."""
 
 
-class Desk:
-    """What one call works with and no other at the same time: a cache, and room for the ids of a short text."""
+class Workspace:
+    """What one call works with, and no other call at the same time: a cache, and room for the ids of a short text.
+
+    `kept` says whether the tokenizer takes the workspace back for later calls.
+    """
 
     __slots__ = ("cache", "kept", "room", "target")
 
     def __init__(self, cache: Any, kept: bool) -> None:
         self.cache = cache
         self.kept = kept
-        self.room = np.empty(DESK_IDS, np.int32)
+        self.room = np.empty(WORKSPACE_IDS, np.int32)
         self.target = ffi.from_buffer("int32_t[]", self.room, require_writable=True)
 
 
-class Joined(NamedTuple):
-    """Texts as UTF-8, one after another, and the number of characters of each."""
+class Packed(NamedTuple):
+    """Texts as UTF-8, one after another, and the number of characters of each text."""
 
     utf8: bytes
     chars: Offsets
 
     def arguments(self) -> tuple[Any, ...]:
-        """Return them as fe_encode takes them."""
+        """Return the texts as fe_encode takes them."""
         return self.utf8, len(self.utf8), ffi.from_buffer("int64_t[]", self.chars), self.chars.size
 
-    def behind(self, done: Any) -> Joined:
+    def behind(self, done: Any) -> Packed:
         """Return the texts that a call did not complete."""
-        return Joined(self.utf8[done.bytes :], self.chars[done.texts :])
+        return Packed(self.utf8[done.bytes :], self.chars[done.texts :])
 
     def character(self, done: Any) -> int:
         """Return at which character of its text a refused token stands."""
         return len(self.utf8[done.bytes : done.place].decode())
 
 
-class Apart(NamedTuple):
-    """Texts where they are, the place and the size in bytes of the UTF-8 of each."""
+class Scattered(NamedTuple):
+    """Texts where Python keeps them: the address and the size in bytes of the UTF-8 of each text."""
 
     texts: Sequence[str]
-    places: Offsets
+    addresses: Offsets
     sizes: Offsets
 
     def arguments(self) -> tuple[Any, ...]:
-        """Return them as fe_encode_each takes them."""
-        places = ffi.cast("uint8_t **", ffi.from_buffer("int64_t[]", self.places))
-        return places, ffi.from_buffer("int64_t[]", self.sizes), self.sizes.size
+        """Return the texts as fe_encode_each takes them."""
+        addresses = ffi.cast("uint8_t **", ffi.from_buffer("int64_t[]", self.addresses))
+        return addresses, ffi.from_buffer("int64_t[]", self.sizes), self.sizes.size
 
-    def behind(self, done: Any) -> Apart:
+    def behind(self, done: Any) -> Scattered:
         """Return the texts that a call did not complete."""
-        return Apart(self.texts[done.texts :], self.places[done.texts :], self.sizes[done.texts :])
+        return Scattered(self.texts[done.texts :], self.addresses[done.texts :], self.sizes[done.texts :])
 
     def character(self, done: Any) -> int:
         """Return at which character of its text a refused token stands."""
         return len(self.texts[done.texts].encode()[: done.place].decode())
 
 
-# The UTF-8 of a str where Python keeps it: at once for ASCII, made and kept with the str for others, as other
-# tokenizers have it done. A call takes longer than copying a short text, so it is for long ones.
+# The address of the UTF-8 that Python keeps of a str. An ASCII str is its own UTF-8; of another str Python makes the
+# UTF-8 now and keeps it with the str, as it does for other tokenizers. Asking takes longer than copying a short text,
+# so only long texts are read this way.
 _utf8_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
     ("PyUnicode_AsUTF8AndSize", ctypes.pythonapi)
 )
 
 
-def apart(texts: Sequence[str]) -> Apart:
-    """Return texts with the places of their UTF-8; UnicodeEncodeError where one has lone surrogates."""
+def scattered(texts: Sequence[str]) -> Scattered:
+    """Return texts with the addresses of their UTF-8; UnicodeEncodeError where a text has lone surrogates."""
     sizes = np.empty(len(texts), np.int64)
     slots = range(sizes.ctypes.data, sizes.ctypes.data + sizes.nbytes, sizes.itemsize)
-    return Apart(texts, np.fromiter(map(_utf8_of, texts, slots), np.int64, len(texts)), sizes)
+    return Scattered(texts, np.fromiter(map(_utf8_of, texts, slots), np.int64, len(texts)), sizes)
 
 
 class Core:
-    """A C tokenizer. It never changes, so any number of threads may use one; a call borrows a desk for itself."""
+    """A C tokenizer. It never changes, so any number of threads may use it; each call borrows a workspace."""
 
     def __init__(self, vocabulary: Vocabulary | None = None, *, image: Any = None) -> None:
-        """Build one from a vocabulary, or open an image of one: any buffer, which must not change."""
+        """Build a C tokenizer from a vocabulary, or open the image of one: any buffer, which must not change."""
         out = ffi.new("fe_tokenizer **")
         if vocabulary is not None:
-            spec, keep = _spec(vocabulary)
+            spec, alive = _spec(vocabulary)
             twice = ffi.new("int64_t *")
             status = lib.fe_tokenizer_new(spec, simd_path(), out, twice)
             if status == lib.FE_TWICE:
                 raise ValueError(_twins(vocabulary, twice[0]))
-            del keep  # C copied what it needs
+            del alive  # C has copied the arrays
         else:
             self._image = ffi.from_buffer("uint8_t[]", image)  # keeps the buffer alive
             status = lib.fe_tokenizer_open(self._image, len(self._image), simd_path(), out)
@@ -146,30 +152,30 @@ class Core:
         self.contents = ffi.new("fe_contents *")
         lib.fe_tokenizer_contents(self.handle, self.contents)
         try:
-            self.notes = Notes.from_bytes(self._notes())
+            self.metadata = Metadata.from_bytes(self._metadata_bytes())
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"damaged: its notes cannot be read: {error}") from None
-        self._desks: list[Desk] = []  # those that no call is using; a list's pop and append are atomic
-        # The parts of the cache that no desk has yet. Taken by pop, which is atomic: a lock could be held in a fork.
+        self._workspaces: list[Workspace] = []  # idle workspaces; a list's pop and append are atomic
+        # The sizes of caches that no workspace has yet. Taken by pop, which is atomic: a lock could be held in a fork.
         self._parts = _parts(cache_budget(), os.cpu_count() or 1)
-        self.ids_per_char = 0.28  # what texts gave last time: how much room to make for the next
+        self.ids_per_char = 0.28  # measured by the last large batch: how much room to make for the ids of the next
 
     # ---------------------------------------------------------------- what it is made of
 
-    def _notes(self) -> bytes:
+    def _metadata_bytes(self) -> bytes:
         return bytes(ffi.buffer(self.contents.notes, self.contents.notes_size))
 
     @cached_property
     def names(self) -> list[str] | None:
         """How the file writes each token, by number; None where bytes are spelled as GPT-2's files do."""
-        return names_in(self._notes())
+        return names_in(self._metadata_bytes())
 
     def _array(self, pointer: Any, count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         kind = np.dtype(dtype)
         return np.frombuffer(ffi.buffer(pointer, count * kind.itemsize), kind)
 
     def image(self) -> memoryview:
-        """Return the whole as one block of bytes, good as long as this object lives."""
+        """Return the whole tokenizer as one block of bytes, good as long as this object lives."""
         return memoryview(ffi.buffer(self.contents.image, self.contents.size))
 
     def ids(self) -> Ids:
@@ -181,66 +187,66 @@ class Core:
         return int(self.contents.sorted_ids[self.contents.tokens - 1])
 
     def number_of(self, id: int) -> int | None:
-        """Return the number of the token with this id."""
+        """Return the number of the token with this id; None where no token has it."""
         ids = self._array(self.contents.sorted_ids, self.contents.tokens, np.int32)
         at = int(np.searchsorted(ids, id))
         return int(self.contents.sorted_tokens[at]) if at < ids.size and ids[at] == id else None
 
     def token_bytes(self, number: int) -> bytes:
-        """Return what a token decodes to."""
+        """Return the bytes that a token, given by its number, decodes to."""
         first, end = self.contents.token_offsets[number], self.contents.token_offsets[number + 1]
         return bytes(ffi.buffer(self.contents.token_bytes + first, end - first))
 
     def find(self, token: bytes) -> int | None:
-        """Return the id of the token of these bytes."""
+        """Return the id of the token of these bytes; None where no text can give such a token."""
         number = lib.fe_find(self.handle, token, len(token))
         return None if number < 0 else int(self.contents.token_ids[number])
 
-    # ---------------------------------------------------------------- desks
+    # ---------------------------------------------------------------- workspaces
 
     @contextmanager
-    def desk(self) -> Iterator[Desk]:
-        """Lend a desk to one call."""
+    def workspace(self) -> Iterator[Workspace]:
+        """Lend a workspace to one call."""
         try:
-            desk = self._desks.pop()
+            workspace = self._workspaces.pop()
         except IndexError:
-            desk = self._new_desk()
+            workspace = self._new_workspace()
         try:
-            yield desk
+            yield workspace
         finally:
-            if desk.kept:
-                self._desks.append(desk)
+            if workspace.kept:
+                self._workspaces.append(workspace)
 
-    def _new_desk(self) -> Desk:
+    def _new_workspace(self) -> Workspace:
         try:
             size, kept = self._parts.pop(), True
         except IndexError:
             size, kept = min(SPARE_CACHE_BYTES, cache_budget()), False
         out = ffi.new("fe_cache **")
         if size == 0 or lib.fe_cache_new(size, out) != lib.FE_OK:
-            return Desk(ffi.NULL, kept)  # slower, and right all the same
-        return Desk(ffi.gc(out[0], lib.fe_cache_free), kept)
+            return Workspace(ffi.NULL, kept)  # without a cache: slower, and right all the same
+        return Workspace(ffi.gc(out[0], lib.fe_cache_free), kept)
 
     # ---------------------------------------------------------------- encoding and decoding
 
     def encode_plain(self, utf8: bytes) -> Ids | None:
-        """Return the ids of one short text in which added tokens are plain text; None where it takes `encode`."""
+        """Return the ids of one short text in which added tokens are plain text; None: `encode` must be called."""
         size = len(utf8)
-        if size > DESK_IDS - 8 or not self._desks:
+        if size > WORKSPACE_IDS - 8 or not self._workspaces:
             return None
         try:
-            desk = self._desks.pop()
+            workspace = self._workspaces.pop()
         except IndexError:  # another thread was quicker
             return None
-        count = lib.fe_encode_plain(self.handle, desk.cache, utf8, size, desk.target, DESK_IDS)
-        ids = desk.room[:count].copy()
-        self._desks.append(desk)
+        count = lib.fe_encode_plain(self.handle, workspace.cache, utf8, size, workspace.target, WORKSPACE_IDS)
+        ids = workspace.room[:count].copy()
+        self._workspaces.append(workspace)
         return ids if count >= 0 else None
 
     def encode(
         self,
-        desk: Desk,
-        texts: Joined | Apart,
+        workspace: Workspace,
+        texts: Packed | Scattered,
         actions: bytes,
         ends: Offsets,
         *,
@@ -249,12 +255,16 @@ class Core:
         limit: int = NO_LIMIT,
         pattern: int = lib.FE_PATTERN_OWN,
     ) -> tuple[Any, int]:
-        """Call fe_encode or fe_encode_each."""
+        """Call fe_encode or fe_encode_each, and return its fe_done and its status.
+
+        `ends` receives where the row of each text ends; `ids`, of which the first `used` are taken, the new ids behind
+        them. Without `ids` they are counted only.
+        """
         done = ffi.new("fe_done *")
-        encode = lib.fe_encode if isinstance(texts, Joined) else lib.fe_encode_each
+        encode = lib.fe_encode if isinstance(texts, Packed) else lib.fe_encode_each
         status = encode(
             self.handle,
-            desk.cache,
+            workspace.cache,
             pattern,
             *texts.arguments(),
             actions,
@@ -269,7 +279,7 @@ class Core:
 
     def decode(self, ids: npt.NDArray[np.int64], row_ends: Offsets) -> tuple[bytes, Offsets]:
         """Return the bytes of rows of ids, end to end, and where each row ends."""
-        separator = self.notes.joined_by.encode()
+        separator = self.metadata.joined_by.encode()
         byte_ends, length = np.empty(row_ends.size, np.int64), ffi.new("int64_t *")
         room = np.empty(8 * ids.size + 64, np.uint8)
         while True:
@@ -299,8 +309,8 @@ class Core:
         return ends[: count[0]]
 
 
-def fail(status: int, done: Any, texts: Joined | Apart, first: int) -> None:
-    """Raise what a status of `Core.encode` stands for; `first` is the number of the first of the texts."""
+def fail(status: int, done: Any, texts: Packed | Scattered, first: int) -> None:
+    """Raise the exception that a status of `Core.encode` stands for; `first` is the number of the first text."""
     if status == lib.FE_SPECIAL:
         raise SpecialTokenFound(done.token, first + done.texts, texts.character(done))
     _check(status)
@@ -314,7 +324,7 @@ def _check(status: int, what: str = "the tokenizer failed") -> None:
 
 
 def cache_budget() -> int:
-    """Return how many bytes one tokenizer may take to remember what pieces became."""
+    """Return how many bytes all caches of one tokenizer may take."""
     text = os.environ.get("FASTEMB_TOKENIZER_CACHE", "").strip()
     if not text:
         return CACHE_BYTES
@@ -324,13 +334,13 @@ def cache_budget() -> int:
 
 
 def _parts(budget: int, processors: int) -> list[int]:
-    """Return the parts of the cache, the first to be given away at the end: two quarters; the others share the rest."""
+    """Return the sizes of caches, the last one given away first: two quarters of the budget, and parts of the rest."""
     others = max(2, processors - 2)
     return [budget // 2 // others] * others + [budget // 4] * 2
 
 
 def simd_path() -> int:
-    """Return by which instructions pieces are found at most."""
+    """Return the fe_path, the widest instructions by which pieces may be found."""
     name = os.environ.get("FASTEMB_SIMD", "").strip().lower()
     if name not in _PATHS:
         raise ValueError(f"environment variable FASTEMB_SIMD must be avx512, avx2 or none, got {name!r}")
@@ -338,27 +348,27 @@ def simd_path() -> int:
 
 
 def _twins(v: Vocabulary, second: int) -> str:
-    """Return what is wrong with a vocabulary in which token number `second` is the same as one before it."""
+    """Return the fault of a vocabulary in which token number `second` has the bytes of an earlier token."""
     tokens = [v.token_bytes[start:end] for start, end in pairwise(v.token_offsets[: second + 2].tolist())]
     first = tokens.index(tokens[second])
     return f"the token {tokens[second]!r} stands twice, with {v.token_ids[first]} and {v.token_ids[second]}"
 
 
 def _spec(v: Vocabulary) -> tuple[Any, list[Any]]:
-    """Return the fe_model of a vocabulary, and the arrays it points into."""
-    keep: list[Any] = []
+    """Return the fe_model of a vocabulary, and the arrays that must stay alive since it points into them."""
+    alive: list[Any] = []
 
     def ints(values: npt.ArrayLike, kind: str = "int32_t") -> Any:
-        keep.append(np.ascontiguousarray(values, kind.removesuffix("_t")))
-        return ffi.from_buffer(f"{kind}[]", keep[-1])
+        alive.append(np.ascontiguousarray(values, kind.removesuffix("_t")))
+        return ffi.from_buffer(f"{kind}[]", alive[-1])
 
     def octets(values: Sequence[bytes]) -> Any:
-        keep.append(b"".join(values))
-        return ffi.from_buffer("uint8_t[]", keep[-1])
+        alive.append(b"".join(values))
+        return ffi.from_buffer("uint8_t[]", alive[-1])
 
-    added = v.notes.added
+    added = v.metadata.added
     contents = [token.content.encode() for token in added]
-    notes = v.notes.to_bytes()
+    metadata = v.metadata.to_bytes()
     spec = ffi.new(
         "fe_model *",
         {
@@ -386,8 +396,8 @@ def _spec(v: Vocabulary) -> tuple[Any, list[Any]]:
             "added_offsets": ints(list(accumulate(map(len, contents), initial=0)), "int64_t"),
             "added_ids": ints([token.id for token in added]),
             "added_late": ints([token.late for token in added], "uint8_t"),
-            "notes": len(notes),
-            "notes_bytes": octets([notes]),
+            "notes": len(metadata),
+            "notes_bytes": octets([metadata]),
         },
     )
-    return spec, keep
+    return spec, alive

@@ -16,7 +16,7 @@ from .rank_file import RankVocabulary, looks_like_rank_file, read_rank_file
 from .regex_split import compile_pattern
 from .tekken import is_tekken, parse_tekken
 from .tokenizer_json import load_json, read_tokenizer_json
-from .vocabulary import AddedToken, DamagedVocabularyError, Notes, Vocabulary
+from .vocabulary import AddedToken, DamagedVocabularyError, Metadata, Vocabulary
 
 HEAD = 1 << 12  # bytes of a file that tell its kind
 LONGEST_TOKEN = 1 << 13  # bytes; real ones have some hundreds
@@ -32,7 +32,7 @@ def load(path: Path, pattern: str | None, special_tokens: dict[str, int] | None)
     Raises
     ------
     FileNotFoundError
-        There is none.
+        There is no such file, or the folder holds no tokenizer.
     TypeError, ValueError
         The file is damaged or of no known kind, or an argument does not fit it.
     """
@@ -116,13 +116,13 @@ def _ranked(ranks: RankVocabulary, pattern: str, special_tokens: dict[str, int])
     if not pattern:
         raise ValueError("pattern is empty: it would cut every text to nothing")
     longest = int(np.diff(ranks.offsets).max())
-    if longest > LONGEST_TOKEN:  # every cut of a token may have to be looked at: the square of its length
+    if longest > LONGEST_TOKEN:  # deriving pairs may look at every cut of a token: time grows with its length squared
         raise ValueError(f"a token has {longest} bytes, more than the {LONGEST_TOKEN} that are read")
     known = pattern_named(pattern) or known_pattern(pattern)
     if known is None:
         if pattern.replace("_", "").replace("-", "").isalnum():
             raise ValueError(f"pattern {pattern!r} is no known name; those are {', '.join(sorted(NAMES))}")
-        compile_pattern(pattern, "fancy")  # its faults show here, not at the first text
+        compile_pattern(pattern, "fancy")  # faults of the pattern show here, not at the first text
     added = _special(ranks, special_tokens)
     contents = [token.content.encode() for token in added]
     offsets, lengths = ranks.offsets, np.diff(ranks.offsets)
@@ -137,7 +137,7 @@ def _ranked(ranks: RankVocabulary, pattern: str, special_tokens: dict[str, int])
         token_ids=np.concatenate([ranks.ids, np.array([token.id for token in added], np.int32)]),
         vocab=len(ranks),
         byte_tokens=byte_tokens,
-        notes=Notes(added, pattern=[pattern] if known is None else None),
+        metadata=Metadata(added, pattern=[pattern] if known is None else None),
         pattern=int(known or lib.FE_PATTERN_NONE),
     )
 

@@ -19,7 +19,10 @@ _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{
 
 @dataclass(frozen=True)
 class RankVocabulary:
-    """Tokens as bytes in ascending order of rank: two neighbours merge if what they give is a token, lowest first."""
+    """Tokens as bytes in ascending order of rank.
+
+    Two neighbours merge if their bytes together are a token, the pair whose token has the lowest rank first.
+    """
 
     tokens: bytes  # all tokens, one after another
     offsets: npt.NDArray[np.int64]  # (n + 1,): token i is tokens[offsets[i]:offsets[i + 1]]
@@ -79,7 +82,7 @@ def read_ranks(
 ) -> tuple[bytes, npt.NDArray[np.int64], npt.NDArray[np.int32], int | None]:
     """Return the tokens of a rank file's text end to end, their offsets, their ranks, and the first bad line.
 
-    With a bad line (counted from 1) the others are what stands above it.
+    With a bad line (counted from 1) the tokens, offsets and ranks are those of the lines above it.
     """
     room = text.count(b"\n") + 1
     tokens = np.empty(len(text), np.uint8)

@@ -10,7 +10,7 @@ from .regex_dialect import translate
 
 
 class Splitter:
-    """Compiled patterns that cut texts into pieces, each what the one before it gave."""
+    """Compiled patterns that cut texts into pieces; each pattern cuts the pieces of the one before it."""
 
     def __init__(self, patterns: Sequence[Any], keep_gaps: bool) -> None:
         self._patterns = patterns
@@ -19,7 +19,7 @@ class Splitter:
     def pieces(self, text: str) -> list[str]:
         """Return the pieces of a text in their order, none of them empty.
 
-        They are the matches and, in the Oniguruma dialect, what lies between them. The text has no surrogates.
+        Pieces are the matches and, in the Oniguruma dialect, the text between them. The text has no surrogates.
         """
         pieces = self._pieces(self._patterns[0], text)
         for pattern in self._patterns[1:]:
@@ -51,7 +51,7 @@ class Splitter:
 def _spans(pattern: Any, text: str) -> Iterator[tuple[int, int]]:
     """Yield the matches as tiktoken and tokenizers find them: after an empty one, from the next character on.
 
-    An empty match where the one before it ends is none.
+    An empty match at the end of the match before it is passed over.
     """
     at, last = 0, -1
     while at <= len(text) and (match := pattern.search(text, at)):
@@ -63,15 +63,15 @@ def _spans(pattern: Any, text: str) -> Iterator[tuple[int, int]]:
 
 
 def compile_pattern(pattern: str | Sequence[str], dialect: Dialect) -> Splitter:
-    """Return what cuts texts by the pattern.
+    """Return a splitter that cuts texts by the pattern.
 
     Parameters
     ----------
     pattern : str or sequence of str
-        A regular expression, or several, each of which cuts what the one before it gave.
+        A regular expression, or several, each of which cuts the pieces of the one before it.
     dialect : {"fancy", "oniguruma"}
-        Whose syntax it is in: "fancy" as tiktoken reads patterns, and drops what they do not match; "oniguruma" as
-        tokenizers reads those in a `tokenizer.json`, and keeps the rest as pieces.
+        The syntax, and what becomes of text that no match covers: "fancy" as tiktoken reads patterns, which drops it;
+        "oniguruma" as tokenizers reads those in a `tokenizer.json`, which keeps it as pieces.
 
     Raises
     ------

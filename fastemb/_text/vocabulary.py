@@ -1,4 +1,4 @@
-"""What every reader returns: a vocabulary as the C core takes it, and notes of what only Python needs."""
+"""What every reader returns: a vocabulary as the C core takes it, and the metadata that only Python needs."""
 
 from __future__ import annotations
 
@@ -59,40 +59,40 @@ class AddedToken:
 
 
 @dataclass(frozen=True)
-class Notes:
-    """What Python has to know of a tokenizer beside what C does; kept, as JSON, in the tokenizer's file."""
+class Metadata:
+    """What Python has to know of a tokenizer and C has not; kept, as JSON, in the notes of the tokenizer's file."""
 
     added: list[AddedToken] = field(default_factory=list)
     before: list[int] = field(default_factory=list)  # ids that the template puts before a text
-    after: list[int] = field(default_factory=list)
+    after: list[int] = field(default_factory=list)  # ids that the template puts behind a text
     joined_by: str = ""  # decoding: what stands between two tokens
     strip_start: bool = False  # decoding: one space at the start is dropped
-    names: list[str] | None = None  # as the file writes the tokens, by number; None: their bytes as BYTE_CHARS
+    names: list[str] | None = None  # of the tokens, by number, as the file writes them; None: bytes as BYTE_CHARS
     pattern: list[str] | None = None  # regular expressions that C does not know
     dialect: Literal["fancy", "oniguruma"] = "fancy"
 
     def to_bytes(self) -> bytes:
-        """Return them as JSON; the names, which may be many, behind a NUL, to be read when they are asked for."""
+        """Return the metadata as JSON; behind a NUL the names, which may be many and are read when asked for."""
         names = b"" if self.names is None else _names_to_bytes(self.names)
         return json.dumps(asdict(replace(self, names=None)), ensure_ascii=False).encode() + b"\0" + names
 
     @classmethod
-    def from_bytes(cls, text: bytes) -> Notes:
-        """Read them, the names aside."""
+    def from_bytes(cls, text: bytes) -> Metadata:
+        """Read what `to_bytes` gave, but for the names."""
         fields: dict[str, Any] = json.loads(text.partition(b"\0")[0])
         return cls(**fields | {"added": [AddedToken(**token) for token in fields["added"]]})
 
 
-def names_in(notes: bytes) -> list[str] | None:
-    """Return the names in what `Notes.to_bytes` gave."""
-    names = notes.partition(b"\0")[2]
+def names_in(metadata: bytes) -> list[str] | None:
+    """Return the names of tokens in what `Metadata.to_bytes` gave."""
+    names = metadata.partition(b"\0")[2]
     if names.startswith(b"\n"):
         return names[1:].decode().split("\n")
     return json.loads(names) if names else None
 
 
 def _names_to_bytes(names: list[str]) -> bytes:
-    """Return names as lines behind an empty one, which is quickly done; as JSON where one holds a line end itself."""
+    """Return names as lines behind an empty line, which is quickly done; as JSON where a name holds a line end."""
     lines = "\n".join(names)
     if lines.count("\n") != len(names) - 1:
         return json.dumps(names, ensure_ascii=False).encode()
@@ -101,15 +101,15 @@ def _names_to_bytes(names: list[str]) -> bytes:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A vocabulary as fe_model describes it. Tokens have numbers from 0 on, with ranks in their order."""
+    """A vocabulary as fe_model describes it. Tokens have numbers from 0 on; with ranks, in the order of their ranks."""
 
     flags: int
-    token_bytes: bytes  # what each decodes to, end to end
+    token_bytes: bytes  # what each token decodes to, end to end
     token_offsets: npt.NDArray[np.int64]  # (n + 1,)
     token_ids: Numbers  # (n,)
-    vocab: int  # the first so many come out of text
+    vocab: int  # how many tokens, the first ones, can come out of text; the others only decode
     byte_tokens: Numbers  # (256,), -1 where a byte is no symbol
-    notes: Notes
+    metadata: Metadata
     pattern: int = 0
     unk: int = -1
     merges: Merges = NO_MERGES

@@ -20,7 +20,7 @@ from fastemb._text import core
 regex = pytest.importorskip("regex", reason="an oracle of the patterns; the extra 'test' has it")
 tiktoken = pytest.importorskip("tiktoken", reason="an oracle of the patterns; the extra 'test' has it")
 
-PATHS = [0]  # the ground truth; test_paths.py holds the others against it
+PATHS = [0]  # the ground truth; test_tokenizer_paths.py holds the others against it
 
 GPT2 = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
 GPT2_OLD = r"""'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}]+| ?[\p{N}]+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""

@@ -31,40 +31,40 @@ def emit_prefetch(builder: Any, address: Any) -> None:
     builder.call(fetch, [pointer, word(0), word(3), word(1)])
 
 
-def _load_id(context: Any, builder: Any, index: Any, ids: Any, i: Any) -> Any:
+def _load_id(context: Any, builder: Any, id_tag: Any, ids: Any, i: Any) -> Any:
     """Load ``ids[i]`` as int64; without ids, which the tag uint8 says, it is ``i``.
 
     One base and an index, so that LLVM sees a plain array and vectorises.
     """
-    if index == types.uint8:
+    if id_tag == types.uint8:
         return i
-    kind = ir.IntType(index.bitwidth)
+    kind = ir.IntType(id_tag.bitwidth)
     value = builder.load(builder.gep(_memory(builder, ids, kind), [i]), align=1)
-    return value if index.bitwidth == 64 else builder.sext(value, _INT64)
+    return value if id_tag.bitwidth == 64 else builder.sext(value, _INT64)
 
 
 @intrinsic
-def load_id(typingctx: Any, index: Any, ids: Any, i: Any) -> Any:
+def load_id(typingctx: Any, id_tag: Any, ids: Any, i: Any) -> Any:
     """Load ``ids[i]``, whose type is the tag's, as int64."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _load_id(context, builder, index, arguments[1], arguments[2])
+        return _load_id(context, builder, id_tag, arguments[1], arguments[2])
 
-    return types.int64(index, types.int64, types.int64), codegen
+    return types.int64(id_tag, types.int64, types.int64), codegen
 
 
 @intrinsic
-def store_id(typingctx: Any, index: Any, ids: Any, i: Any, value: Any) -> Any:
+def store_id(typingctx: Any, id_tag: Any, ids: Any, i: Any, value: Any) -> Any:
     """Store an int64 as ``ids[i]``, cut down to the tag's type."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         ids, i, value = arguments[1:]
-        kind = ir.IntType(index.bitwidth)
-        value = value if index.bitwidth == 64 else builder.trunc(value, kind)
+        kind = ir.IntType(id_tag.bitwidth)
+        value = value if id_tag.bitwidth == 64 else builder.trunc(value, kind)
         builder.store(value, builder.gep(_memory(builder, ids, kind), [i]), align=1)
         return context.get_dummy_value()
 
-    return types.void(index, types.int64, types.int64, types.int64), codegen
+    return types.void(id_tag, types.int64, types.int64, types.int64), codegen
 
 
 @intrinsic
@@ -125,29 +125,29 @@ def fence(typingctx: Any) -> Any:
     return types.void(), codegen
 
 
-def lane_of(element: Any) -> Any:
+def acc_type(dtype_tag: Any) -> Any:
     """Return the type in which elements are added: float64 for float64, else float32."""
-    return types.float64 if element == types.float64 else types.float32
+    return types.float64 if dtype_tag == types.float64 else types.float32
 
 
 @intrinsic
-def load_lane(typingctx: Any, element: Any, values: Any, i: Any) -> Any:
+def load_acc(typingctx: Any, dtype_tag: Any, values: Any, i: Any) -> Any:
     """Load ``values[i]``, a number of the type in which elements are added: float64 for float64, else float32."""
-    lane = lane_of(element)
+    acc = acc_type(dtype_tag)
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.DoubleType() if lane == types.float64 else ir.FloatType()
+        kind = ir.DoubleType() if acc == types.float64 else ir.FloatType()
         return builder.load(builder.gep(_memory(builder, arguments[1], kind), [arguments[2]]), align=1)
 
-    return lane(element, types.int64, types.int64), codegen
+    return acc(dtype_tag, types.int64, types.int64), codegen
 
 
 @intrinsic
-def as_lane(typingctx: Any, element: Any, value: Any) -> Any:
+def as_acc(typingctx: Any, dtype_tag: Any, value: Any) -> Any:
     """Return a number in the type in which elements are added."""
-    lane = lane_of(element)
+    acc = acc_type(dtype_tag)
 
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return context.cast(builder, given[1], value, lane)
+        return context.cast(builder, given[1], value, acc)
 
-    return lane(element, value), codegen
+    return acc(dtype_tag, value), codegen

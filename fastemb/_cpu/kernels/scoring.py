@@ -20,8 +20,8 @@ def _pointer(builder: Any, address: Any, kind: Any) -> Any:
     return builder.inttoptr(address, kind.as_pointer())
 
 
-def _kind(element: Any) -> Any:
-    return _DOUBLE if element == types.float64 else _SINGLE
+def _kind(dtype_tag: Any) -> Any:
+    return _DOUBLE if dtype_tag == types.float64 else _SINGLE
 
 
 def _every(builder: Any, scalar: Any, lanes: int) -> Any:
@@ -32,15 +32,15 @@ def _every(builder: Any, scalar: Any, lanes: int) -> Any:
 
 
 @intrinsic
-def load_number(typingctx: Any, element: Any, base: Any, i: Any) -> Any:
+def load_number(typingctx: Any, dtype_tag: Any, base: Any, i: Any) -> Any:
     """Load element ``i``, float32 or float64, as float64."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = _kind(element)
+        kind = _kind(dtype_tag)
         value = builder.load(builder.gep(_pointer(builder, arguments[1], kind), [arguments[2]]), align=1)
         return value if kind == _DOUBLE else builder.fpext(value, _DOUBLE)
 
-    return types.float64(element, types.int64, types.int64), codegen
+    return types.float64(dtype_tag, types.int64, types.int64), codegen
 
 
 def _make_store(memory: Any, value: Any) -> Callable[..., Any]:
@@ -90,13 +90,13 @@ def _tree(builder: Any, values: list[Any]) -> list[Any]:
 def _make_sum(square: bool, subtract: bool) -> Callable[..., Any]:
     """Make the sum over D columns of ``query * row``, ``row * row`` or ``(query - row) ** 2``, in float64."""
 
-    def sum_columns(typingctx: Any, element: Any, query: Any, row: Any, D: Any) -> Any:
+    def sum_columns(typingctx: Any, dtype_tag: Any, query: Any, row: Any, D: Any) -> Any:
         def term(builder: Any, arguments: Any, column: Any, lanes: int) -> Any:
             def read(base: Any, kind: Any) -> Any:
                 value = _load(builder, base, kind, column, lanes)
                 return value if kind == _DOUBLE else builder.fpext(value, ir.VectorType(_DOUBLE, lanes))
 
-            value = read(arguments[2], _kind(element))
+            value = read(arguments[2], _kind(dtype_tag))
             if subtract:
                 value = builder.fsub(read(arguments[1], _DOUBLE), value)
             return builder.fmul(value, value if square else read(arguments[1], _DOUBLE))
@@ -115,12 +115,12 @@ def _make_sum(square: bool, subtract: bool) -> Callable[..., Any]:
                 result = builder.fadd(result, joined)
             return result
 
-        return types.float64(element, types.int64, types.int64, types.int64), codegen
+        return types.float64(dtype_tag, types.int64, types.int64, types.int64), codegen
 
     return intrinsic(sum_columns)
 
 
-#: ``sum_...(element, query, row, D)``; the query is float64, the row of the element's type.
+#: ``sum_...(dtype_tag, query, row, D)``; the query is float64, the row of the element's type.
 sum_products = _make_sum(square=False, subtract=False)
 sum_squares = _make_sum(square=True, subtract=False)
 sum_squared_differences = _make_sum(square=True, subtract=True)

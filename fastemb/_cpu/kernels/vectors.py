@@ -20,7 +20,7 @@ from numba.extending import lower_builtin, models, register_model
 
 from .codes import alternate, round_codes, split_codes
 from .halves import has_half, narrow_brain, narrow_half, widen_brain, widen_half
-from .intrinsics import emit_prefetch, lane_of
+from .intrinsics import acc_type, emit_prefetch
 from .jit import intrinsic
 
 LANES = 16
@@ -103,18 +103,18 @@ for _symbol, _instruction in (
 
 
 def _make_every(lanes: int) -> Callable[..., Any]:
-    def every(typingctx: Any, element: Any, value: Any) -> Any:
-        vector = Vector(lane_of(element), lanes)
+    def every(typingctx: Any, dtype_tag: Any, value: Any) -> Any:
+        vector = Vector(acc_type(dtype_tag), lanes)
 
         def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             return _every(builder, context.cast(builder, given[1], value, vector.lane), lanes)
 
-        return vector(element, value), codegen
+        return vector(dtype_tag, value), codegen
 
     return intrinsic(every)
 
 
-#: ``every(element, x)``: a vector of the lanes in which elements are added, all of them ``x``. One of 64 or 128 lanes
+#: ``every(dtype_tag, x)``: a vector of the lanes in which elements are added, all of them ``x``. One of 64 or 128 lanes
 #: is several registers at once, so that the sums of many columns stay in registers at little cost to compile.
 every, every_64, every_128 = (_make_every(lanes) for lanes in (LANES, 64, 128))
 
@@ -161,12 +161,27 @@ def head(typingctx: Any, vector: Any, count: Any) -> Any:
 
 @intrinsic
 def wide(typingctx: Any, vector: Any) -> Any:
-    """Return the lanes as float64."""
+    """Return the lanes as float64, which is exact."""
 
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        return given[0] if vector.lane == types.float64 else builder.fpext(given[0], _lanes(ir.DoubleType()))
+        if vector.lane == types.float64:
+            return given[0]
+        return builder.fpext(given[0], _lanes(ir.DoubleType(), vector.lanes))
 
-    return Vector(types.float64)(vector), codegen
+    return Vector(types.float64, vector.lanes)(vector), codegen
+
+
+@intrinsic
+def narrow(typingctx: Any, dtype_tag: Any, vector: Any) -> Any:
+    """Round lanes of float64 to those of the accumulators of a dtype."""
+    acc = acc_type(dtype_tag)
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        if acc == types.float64:
+            return given[1]
+        return builder.fptrunc(given[1], _lanes(ir.FloatType(), vector.lanes))
+
+    return Vector(acc, vector.lanes)(dtype_tag, vector), codegen
 
 
 def _make_fold(join: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
@@ -196,11 +211,11 @@ lowest = _make_fold(lambda builder, a, b: builder.select(builder.fcmp_ordered("<
 # Memory ----------------------------------------------------------------------------------------------------------
 
 
-def _place(builder: Any, element: Any, row: Any, column: Any) -> Any:
+def _place(builder: Any, dtype_tag: Any, row: Any, column: Any) -> Any:
     """Return the address of a column; of 4-bit codes ``column`` must be even."""
-    if element == _CODE_4:
+    if dtype_tag == _CODE_4:
         return builder.add(row, builder.ashr(column, ir.Constant(_INT64, 1)))
-    return builder.add(row, builder.mul(column, ir.Constant(_INT64, element.bitwidth // 8)))
+    return builder.add(row, builder.mul(column, ir.Constant(_INT64, dtype_tag.bitwidth // 8)))
 
 
 def _pointer(builder: Any, address: Any, kind: Any) -> Any:
@@ -230,39 +245,39 @@ def _kept(builder: Any, count: Any, kind: Any) -> Any:
     return alternate(builder, kept, 0) if kind.count < LANES else kept  # two 4-bit codes: as the first of them
 
 
-def _read(context: Any, builder: Any, element: Any, row: Any, column: Any, count: Any, lanes: int = LANES) -> Any:
+def _read(context: Any, builder: Any, dtype_tag: Any, row: Any, column: Any, count: Any, lanes: int = LANES) -> Any:
     """Load columns, or their first ``count``, as lanes; of codes their bare numbers."""
-    address = _place(builder, element, row, column)
+    address = _place(builder, dtype_tag, row, column)
     single = _lanes(ir.FloatType(), lanes)
-    if element in CODES:
-        narrow = element == _CODE_4
+    if dtype_tag in CODES:
+        narrow = dtype_tag == _CODE_4
         codes = _fetch(builder, address, _lanes(ir.IntType(8), lanes // 2 if narrow else lanes), count)
         return builder.uitofp(
             builder.zext(split_codes(builder, codes) if narrow else codes, _lanes(_WORD, lanes)), single
         )
-    loaded = _fetch(builder, address, _lanes(_MEMORY[element], lanes), count)
-    if element == _HALF:
+    loaded = _fetch(builder, address, _lanes(_MEMORY[dtype_tag], lanes), count)
+    if dtype_tag == _HALF:
         if has_half(context):
             return builder.fpext(builder.bitcast(loaded, _lanes(ir.HalfType(), lanes)), single)
         return widen_half(builder, loaded)
-    if element == _BRAIN:
+    if dtype_tag == _BRAIN:
         return widen_brain(builder, loaded)
     return loaded
 
 
-def _round(context: Any, builder: Any, element: Any, vector: Any, value: Any) -> Any:
+def _round(context: Any, builder: Any, dtype_tag: Any, vector: Any, value: Any) -> Any:
     """Turn lanes into what memory of this type holds. float64 goes to float32 at the smallest: rounded once."""
-    if element in CODES:
-        return round_codes(builder, value, 4 if element == _CODE_4 else 8)
-    if element == vector.lane:
+    if dtype_tag in CODES:
+        return round_codes(builder, value, 4 if dtype_tag == _CODE_4 else 8)
+    if dtype_tag == vector.lane:
         return value
-    if element == types.float64:
+    if dtype_tag == types.float64:
         return builder.fpext(value, _lanes(ir.DoubleType(), vector.lanes))
-    if element == types.float32:
+    if dtype_tag == types.float32:
         return builder.fptrunc(value, _lanes(ir.FloatType(), vector.lanes))
     if vector.lane == types.float64:
-        raise TypeError(f"float64 lanes cannot be stored as {element}")
-    if element == _BRAIN:
+        raise TypeError(f"float64 lanes cannot be stored as {dtype_tag}")
+    if dtype_tag == _BRAIN:
         return narrow_brain(builder, value)
     if has_half(context):
         return builder.bitcast(
@@ -271,125 +286,125 @@ def _round(context: Any, builder: Any, element: Any, vector: Any, value: Any) ->
     return narrow_half(builder, value)
 
 
-def _scaled(builder: Any, element: Any, value: Any, scale: Any, offset: Any) -> Any:
-    if element not in CODES:
+def _scaled(builder: Any, dtype_tag: Any, value: Any, scale: Any, offset: Any) -> Any:
+    if dtype_tag not in CODES:
         return value
     lanes = value.type.count
     return builder.fadd(builder.fmul(value, _every(builder, scale, lanes)), _every(builder, offset, lanes))
 
 
 def _make_load(lanes: int) -> Callable[..., Any]:
-    def load(typingctx: Any, element: Any, row: Any, column: Any, scale: Any, offset: Any) -> Any:
+    def load(typingctx: Any, dtype_tag: Any, row: Any, column: Any, scale: Any, offset: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-            value = _read(context, builder, element, given[1], given[2], None, lanes)
-            return _scaled(builder, element, value, given[3], given[4])
+            value = _read(context, builder, dtype_tag, given[1], given[2], None, lanes)
+            return _scaled(builder, dtype_tag, value, given[3], given[4])
 
-        vector = Vector(lane_of(element), lanes)
-        return vector(element, types.int64, types.int64, types.float32, types.float32), codegen
+        vector = Vector(acc_type(dtype_tag), lanes)
+        return vector(dtype_tag, types.int64, types.int64, types.float32, types.float32), codegen
 
     return intrinsic(load)
 
 
-#: ``load(element, row, column, scale, offset)``: 16 columns of a row. Codes become ``code * scale + offset``, two
+#: ``load(dtype_tag, row, column, scale, offset)``: 16 columns of a row. Codes become ``code * scale + offset``, two
 #: roundings; for other elements these are not used. ``load_64``, ``load_128``: so many columns.
 load, load_64, load_128 = (_make_load(lanes) for lanes in (LANES, 64, 128))
 
 
 @intrinsic
-def load_head(typingctx: Any, element: Any, row: Any, column: Any, count: Any, scale: Any, offset: Any) -> Any:
+def load_head(typingctx: Any, dtype_tag: Any, row: Any, column: Any, count: Any, scale: Any, offset: Any) -> Any:
     """Load ``count`` columns of a row, at most 16, as `load` does; memory behind them is not touched.
 
     The lanes behind them are 0, of codes ``offset``.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        value = _read(context, builder, element, given[1], given[2], given[3])
-        return _scaled(builder, element, value, given[4], given[5])
+        value = _read(context, builder, dtype_tag, given[1], given[2], given[3])
+        return _scaled(builder, dtype_tag, value, given[4], given[5])
 
-    kinds = (element, types.int64, types.int64, types.int64, types.float32, types.float32)
-    return Vector(lane_of(element))(*kinds), codegen
+    kinds = (dtype_tag, types.int64, types.int64, types.int64, types.float32, types.float32)
+    return Vector(acc_type(dtype_tag))(*kinds), codegen
 
 
 @intrinsic
-def store(typingctx: Any, element: Any, row: Any, column: Any, vector: Any) -> Any:
+def store(typingctx: Any, dtype_tag: Any, row: Any, column: Any, vector: Any) -> Any:
     """Store 16 columns, rounded to the memory's type. Codes are stored as they are: nothing is scaled."""
 
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        value = _round(context, builder, element, vector, given[3])
-        place = _place(builder, element, given[1], given[2])
+        value = _round(context, builder, dtype_tag, vector, given[3])
+        place = _place(builder, dtype_tag, given[1], given[2])
         builder.store(value, _pointer(builder, place, value.type), align=1)
         return context.get_dummy_value()
 
-    return types.void(element, types.int64, types.int64, vector), codegen
+    return types.void(dtype_tag, types.int64, types.int64, vector), codegen
 
 
 @intrinsic
-def store_head(typingctx: Any, element: Any, row: Any, column: Any, count: Any, vector: Any) -> Any:
+def store_head(typingctx: Any, dtype_tag: Any, row: Any, column: Any, count: Any, vector: Any) -> Any:
     """Store the first ``count`` lanes, at most 16, as `store` does; memory behind them is not touched.
 
     Of 4-bit codes whole bytes are stored: an odd count takes one lane more.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        value = _round(context, builder, element, vector, given[4])
-        pointer = _pointer(builder, _place(builder, element, given[1], given[2]), value.type)
+        value = _round(context, builder, dtype_tag, vector, given[4])
+        pointer = _pointer(builder, _place(builder, dtype_tag, given[1], given[2]), value.type)
         _masked(builder, "store", value.type, [value, pointer, _WORD(1), _kept(builder, given[3], value.type)])
         return context.get_dummy_value()
 
-    return types.void(element, types.int64, types.int64, types.int64, vector), codegen
+    return types.void(dtype_tag, types.int64, types.int64, types.int64, vector), codegen
 
 
 @intrinsic
-def stream(typingctx: Any, element: Any, row: Any, column: Any, vector: Any) -> Any:
+def stream(typingctx: Any, dtype_tag: Any, row: Any, column: Any, vector: Any) -> Any:
     """Store 16 columns past the caches. Their address must be a multiple of 64 (of 32 for 16-bit floats)."""
 
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        value = _round(context, builder, element, vector, given[3])
-        place = _place(builder, element, given[1], given[2])
-        stored = builder.store(value, _pointer(builder, place, value.type), align=min(64, 2 * element.bitwidth))
+        value = _round(context, builder, dtype_tag, vector, given[3])
+        place = _place(builder, dtype_tag, given[1], given[2])
+        stored = builder.store(value, _pointer(builder, place, value.type), align=min(64, 2 * dtype_tag.bitwidth))
         stored.set_metadata("nontemporal", builder.module.add_metadata([_WORD(1)]))
         return context.get_dummy_value()
 
-    return types.void(element, types.int64, types.int64, vector), codegen
+    return types.void(dtype_tag, types.int64, types.int64, vector), codegen
 
 
 def _make_fetch(lanes: int) -> Callable[..., Any]:
-    def fetch(typingctx: Any, element: Any, row: Any, column: Any) -> Any:
+    def fetch(typingctx: Any, dtype_tag: Any, row: Any, column: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-            place = _place(builder, element, given[1], given[2])
-            for line in range(0, lanes * (4 if element == _CODE_4 else element.bitwidth) // 8, 64):
+            place = _place(builder, dtype_tag, given[1], given[2])
+            for line in range(0, lanes * (4 if dtype_tag == _CODE_4 else dtype_tag.bitwidth) // 8, 64):
                 emit_prefetch(builder, builder.add(place, ir.Constant(_INT64, line)))
             return context.get_dummy_value()
 
-        return types.void(element, types.int64, types.int64), codegen
+        return types.void(dtype_tag, types.int64, types.int64), codegen
 
     return intrinsic(fetch)
 
 
-#: ``fetch_N(element, row, column)``: ask for so many columns of a row; any address is harmless.
+#: ``fetch_N(dtype_tag, row, column)``: ask for so many columns of a row; any address is harmless.
 fetch_16, fetch_64, fetch_128 = (_make_fetch(lanes) for lanes in (LANES, 64, 128))
 
 
 @intrinsic
-def fetch_scales(typingctx: Any, element: Any, scales: Any, shifts: Any, row: Any) -> Any:
+def fetch_scales(typingctx: Any, dtype_tag: Any, scale: Any, offset: Any, row: Any) -> Any:
     """Ask for the scale and the offset of a row of codes; other rows have none."""
 
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        if element in CODES:
+        if dtype_tag in CODES:
             for base in given[1:3]:
                 emit_prefetch(builder, builder.add(base, builder.mul(given[3], ir.Constant(_INT64, 4))))
         return context.get_dummy_value()
 
-    return types.void(element, types.int64, types.int64, types.int64), codegen
+    return types.void(dtype_tag, types.int64, types.int64, types.int64), codegen
 
 
 @intrinsic
-def scale_of(typingctx: Any, element: Any, scales: Any, row: Any) -> Any:
-    """Return ``scales[row]`` of rows of codes, float32; of other rows, which have none, 0."""
+def scale_of(typingctx: Any, dtype_tag: Any, scale: Any, row: Any) -> Any:
+    """Return ``scale[row]`` of rows of codes, float32; of other rows, which have none, 0."""
 
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-        if element not in CODES:
+        if dtype_tag not in CODES:
             return ir.Constant(ir.FloatType(), 0.0)
         return builder.load(builder.gep(_pointer(builder, given[1], ir.FloatType()), [given[2]]), align=1)
 
-    return types.float32(element, types.int64, types.int64), codegen
+    return types.float32(dtype_tag, types.int64, types.int64), codegen

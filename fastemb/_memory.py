@@ -1,13 +1,21 @@
-"""Memory of results that are no longer used, kept for the next ones."""
+"""Memory of new results on the CPU: of results that are no longer used, or new."""
 
 import ctypes
 import math
+import os
 import weakref
 from collections import deque
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+# Results of at least this size go past the caches, which they would only empty. A constant, measured, and not the
+# size that a machine reports for its caches: shared ones are never this call's alone.
+STREAM_BYTES = 8 << 20
+POOLED_BYTES = 1 << 20  # smaller results cost less to make anew than to keep
 
 
 class Pool:
@@ -60,3 +68,45 @@ class Pool:
     def clear(self) -> None:
         """Let go of all blocks."""
         self._free.clear()
+
+
+def pool_capacity() -> int:
+    """Return how many bytes of results that are no longer used are kept at most."""
+    text = os.environ.get("FASTEMB_BUFFER_POOL", "").strip()
+    if not text:
+        return 256 << 20
+    if not text.isdecimal():
+        raise ValueError(f"environment variable FASTEMB_BUFFER_POOL must be a number of bytes, got {text!r}")
+    return int(text)
+
+
+_pool: Pool | None = None  # made when first needed: the environment is read then
+
+
+def _forget_pool() -> None:
+    """Begin without blocks in a child: which of them its parent's threads held halfway, nobody knows."""
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def new_result(shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[Array, bool]:
+    """Return a new uninitialised array in native byte order, and whether its memory has been touched before.
+
+    Memory that has not been touched should not be streamed to: the system fills its pages through the caches.
+    """
+    global _pool
+    kind = np.dtype(dtype).newbyteorder("=")
+    if math.prod(shape) * kind.itemsize < POOLED_BYTES:
+        return np.empty(shape, kind), False
+    if _pool is None:
+        _pool = Pool(pool_capacity())
+    return _pool.empty(shape, kind) if _pool.capacity else (np.empty(shape, kind), False)
+
+
+def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """Return a new uninitialised array in native byte order; large ones in memory that has been used before."""
+    return new_result(shape, dtype)[0]

@@ -1,1 +1,0 @@
-"""From checked arguments to kernels, for the families whose public module has no room for it: one file a family."""

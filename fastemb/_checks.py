@@ -1,0 +1,317 @@
+"""The checks of what callers give, and the words of errors. Knows no device and looks at no value.
+
+Where a value is wrong (an id out of range, offsets that descend), the room that looked at it raises by the words here.
+"""
+
+from functools import cache
+from numbers import Real
+from operator import index as as_int
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from ._frameworks import DeviceArray
+
+Array = npt.NDArray[Any]
+
+#: What an id outside ``[0, V)`` means: an error, the nearest row, or the row modulo V.
+ID_MODES = ("raise", "clip", "wrap")
+
+# Types -----------------------------------------------------------------------------------------------------------
+
+
+def type_name(value: Any) -> str:
+    """Return the name of a value's type, with its module where that is not Python's own."""
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_foreign(value: Any) -> bool:
+    """Whether the value is the array of another framework. ``np.asarray`` might copy it from its device."""
+    return any(
+        hasattr(type(value), name) for name in ("__dlpack__", "__cuda_array_interface__", "__cuda_ndarray__")
+    ) and not isinstance(value, (np.ndarray, np.generic))
+
+
+def refuse_masked(value: Any, name: str) -> None:
+    """Refuse a masked array, whose mask would be ignored."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, and the mask would be ignored; give {name}.data or filled()")
+
+
+def as_table(table: Any, name: str = "table") -> Any:
+    """Return the table as a plain NumPy array that holds no Python objects; no copy."""
+    if type(table) is DeviceArray:
+        return table
+    if not isinstance(table, np.ndarray):
+        raise TypeError(f"{name} must be a numpy.ndarray (only NumPy arrays are taken so far), got {type_name(table)}")
+    refuse_masked(table, name)
+    if table.dtype.hasobject:
+        raise TypeError(f"{name} must have a fixed-size dtype without Python objects, got {table.dtype}")
+    return np.asarray(table)
+
+
+def require_axis(array: Any, name: str) -> None:
+    """Refuse an array without axes."""
+    if not len(array.shape):
+        raise ValueError(f"{name} must have at least one axis, got shape ()")
+
+
+def as_numbers(values: Any, name: str) -> Any:
+    """Return a NumPy array or a list as a plain array; an empty list counts as int64."""
+    if type(values) is DeviceArray:
+        return values
+    if isinstance(values, np.ndarray):
+        refuse_masked(values, name)
+        return np.asarray(values)
+    if _is_foreign(values):
+        raise TypeError(f"{name} must be a NumPy array or a list so far, got {type_name(values)}")
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} must be rectangular; rows of different lengths go into a Ragged") from None
+    return array.astype(np.int64) if not array.size and isinstance(values, list | tuple) else array
+
+
+def as_integers(values: Any, name: str) -> Any:
+    """Return ids or offsets as a plain array of an integer dtype."""
+    array = as_numbers(values, name)
+    if array.dtype.kind not in "iu":
+        held = f"dtype {array.dtype}" if array.dtype != object else type_name(values)
+        raise TypeError(f"{name} must have an integer dtype, got {held}")
+    return array
+
+
+def as_padding(padding_idx: Any) -> int | None:
+    """Return the id that is left out, or None. It may be one that no table has."""
+    if padding_idx is None:
+        return None
+    if isinstance(padding_idx, bool | np.bool_):
+        raise TypeError("padding_idx must be an integer or None, got a bool")
+    try:
+        return as_int(padding_idx)
+    except TypeError:
+        raise TypeError(f"padding_idx must be an integer or None, got {type_name(padding_idx)}") from None
+
+
+def as_real(value: Any, name: str) -> float:
+    """Return a real number as a float."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is beyond the range of float64") from None
+
+
+def require_id_mode(mode: Any) -> None:
+    """Refuse what is none of the three words for ids out of range, also what has no hash."""
+    if mode not in ID_MODES:
+        raise ValueError(f"mode must be one of {', '.join(map(repr, ID_MODES))}, got {mode!r}")
+
+
+@cache
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether it is one of the four dtypes that kernels compute with, in either byte order."""
+    return (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)) or dtype.name == "bfloat16"
+
+
+def require_float(array: Any, name: str) -> None:
+    """Refuse what is not float64, float32, float16 or bfloat16."""
+    if not is_float(array.dtype):
+        raise TypeError(f"{name} must have dtype float64, float32, float16 or bfloat16, got {array.dtype}")
+
+
+def is_quantized(table: Any) -> bool:
+    """Whether it is a `fastemb.quantized.QuantizedTable`; other libraries' arrays can be dequantised, too."""
+    if isinstance(table, np.ndarray):
+        return False
+    return hasattr(type(table), "dequantize") and hasattr(type(table), "codes")
+
+
+def as_float_table(x: Any, name: str) -> Any:
+    """Return x as a plain array of one of the four float dtypes."""
+    array = as_table(x, name)
+    require_float(array, name)
+    return array
+
+
+def as_number_table(table: Any) -> Any:
+    """Return a table that is computed with: an array of floats, or a quantised table as it is."""
+    return table if is_quantized(table) else as_float_table(table, "table")  # codes were checked when they were made
+
+
+def result_dtype(rows: Any) -> np.dtype[Any]:
+    """Return the dtype of what is computed from a table or x: its own in native byte order, float32 of codes."""
+    return np.dtype(np.float32) if is_quantized(rows) else rows.dtype.newbyteorder("=")
+
+
+def parts(table: Any, name: str = "table") -> dict[str, Any]:
+    """Return the arrays that a table consists of, by the names that errors use."""
+    if is_quantized(table):
+        return {"codes": table.codes, "scale": table.scale, "offset": table.offset}
+    return {name: table}
+
+
+def as_mask(mask: Any) -> Any:
+    """Return a mask as an array of bool or integers."""
+    array = as_numbers(mask, "mask")
+    return array if array.dtype == np.bool_ else as_integers(array, "mask")
+
+
+def as_weights(weights: Any) -> Any:
+    """Return weights as an array of real numbers."""
+    array = as_numbers(weights, "weights")
+    if array.dtype.kind not in "iu" and not is_float(array.dtype):
+        raise TypeError(f"weights must be real numbers, got dtype {array.dtype}")
+    return array
+
+
+# Shapes and memory -----------------------------------------------------------------------------------------------
+
+
+def require_shape(array: Any, shape: tuple[int, ...], name: str, words: str = "") -> None:
+    """Refuse an array, if there is one, of another shape."""
+    if array is not None and array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}{words}, got {array.shape}")
+
+
+def require_table_shape(table: Any) -> None:
+    """Refuse a table that is not of shape (V, D)."""
+    if len(table.shape) != 2:
+        raise ValueError(f"table must have shape (V, D), got {table.shape}")
+
+
+def require_offsets_shape(offsets: Any) -> None:
+    """Refuse offsets that are not one row of at least one number."""
+    if offsets.ndim != 1:
+        raise ValueError(f"offsets must be 1-D, got shape {offsets.shape}")
+    if not offsets.size:
+        raise ValueError("offsets must have one entry more than there are bags, so at least one, got none")
+
+
+def may_share(a: Any, b: Any) -> bool:
+    """Whether two arrays may have memory in common; those of two devices have none."""
+    if type(a) is not type(b) or type(a) is not DeviceArray:
+        return isinstance(a, np.ndarray) and isinstance(b, np.ndarray) and np.may_share_memory(a, b)
+    (first, last), (begin, end) = a.bounds(), b.bounds()
+    return bool(first < end and begin < last)
+
+
+def is_writeable(array: Any) -> bool:
+    """Whether results may be written to an array."""
+    return bool(array.writeable if type(array) is DeviceArray else array.flags.writeable)
+
+
+def is_contiguous(array: Any) -> bool:
+    """Whether the elements of an array follow one another in the order of C."""
+    if type(array) is not DeviceArray:
+        return bool(array.flags.c_contiguous)
+    apart = array.dtype.itemsize
+    for length, stride in zip(reversed(array.shape), reversed(array.strides), strict=True):
+        if length > 1 and stride != apart:
+            return bool(array.size == 0)
+        apart *= length
+    return True
+
+
+def overlaps_itself(array: Any) -> bool:
+    """Whether two elements may share memory, as those of a window that slides or of a broadcast array do."""
+    if is_contiguous(array):
+        return False
+    reach = array.dtype.itemsize
+    for apart, length in sorted(zip(map(abs, array.strides), array.shape, strict=True)):
+        if length > 1:
+            if apart < reach:
+                return True
+            reach = apart * (length - 1) + reach
+    return False
+
+
+def same_memory(x: Any, out: Any) -> bool:
+    """Whether ``out`` has the same elements as ``x`` at the same places."""
+    return out is x or (
+        (type(out) is DeviceArray) == (type(x) is DeviceArray)  # a memory map is a NumPy array like others
+        and (out.shape, out.strides, out.dtype) == (x.shape, x.strides, x.dtype)
+        and _start(out) == _start(x)
+    )
+
+
+def _start(array: Any) -> int:
+    return array.pointer if type(array) is DeviceArray else array.ctypes.data
+
+
+def require_out(out: Any, dtype: np.dtype[Any] | None = None, words: str = "") -> None:
+    """Refuse an ``out`` of another type or dtype: one of the four float dtypes, or just ``dtype``, by its ``words``."""
+    if type(out) is not DeviceArray and not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a numpy.ndarray, as the table is, got {type_name(out)}")
+    refuse_masked(out, "out")
+    if dtype is None:
+        require_float(out, "out")
+    elif out.dtype != dtype:
+        raise TypeError(f"out must have {words}, got {out.dtype}")
+
+
+def check_out(out: Any, shape: tuple[int, ...], **inputs: Any) -> Any:
+    """Return ``out`` as a plain array after checking that a result may be written there; no copy.
+
+    Its type and dtype have been checked by `require_out`. Of ``inputs``, with which it must not overlap, those that
+    are None do not count, and of a quantised table its arrays do.
+    """
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}, got {out.shape}")
+    if not is_writeable(out):
+        raise ValueError("out is read-only")
+    if overlaps_itself(out):
+        raise ValueError(f"out overlaps itself in memory: shape {out.shape} and strides {out.strides}")
+    for name, given in inputs.items():
+        for part, array in parts(given, name).items():
+            if array is not None and may_share(out, array):
+                raise ValueError(f"out overlaps {part} in memory")
+    return out if type(out) is DeviceArray else np.asarray(out)
+
+
+# Words for values that are wrong ---------------------------------------------------------------------------------
+
+
+def name_id(ids: Array, position: int) -> str:
+    """Return the words for the id at a flat position: ``id 7 at position (1, 0)``."""
+    place = tuple(map(int, np.unravel_index(position, ids.shape)))
+    where = {0: "", 1: f" at position {position}"}.get(ids.ndim, f" at position {place}")
+    return f"id {int(ids[place])}{where}"
+
+
+def raise_out_of_range(ids: Array, position: int, V: int) -> NoReturn:
+    """Raise the IndexError for the id at a flat position."""
+    raise IndexError(f"{name_id(ids, position)} is out of range for a table of {V} rows")
+
+
+def ascend(offsets: Array, N: int) -> bool:
+    """Whether offsets, of which there is at least one, ascend from 0 to N."""
+    falls = offsets[1:] < offsets[:-1]
+    return bool(offsets[0] == 0 and offsets[-1] == N and not falls.any())
+
+
+def raise_bad_offsets(offsets: Array, N: int, what: str = "ids") -> NoReturn:
+    """Raise the ValueError for offsets that do not ascend from 0 to N."""
+    if offsets[0] != 0:
+        raise ValueError(f"offsets must start at 0, got offsets[0] = {offsets[0]}")
+    falls = offsets[1:] < offsets[:-1]
+    if falls.any():
+        s = int(np.argmax(falls))
+        raise ValueError(
+            f"offsets must not descend, got offsets[{s}] = {offsets[s]} and offsets[{s + 1}] = {offsets[s + 1]}"
+        )
+    message = f"offsets must end at {N}, the number of {what}, got offsets[{offsets.size - 1}] = {offsets[-1]}"
+    if offsets[-1] < N:
+        message += (
+            f"; S bags take S+1 offsets, the last of which is the number of {what} "
+            "(the layout of torch's include_last_offset=True)"
+        )
+    raise ValueError(message)
+
+
+def raise_bad_length(lengths: Array, s: int, T: int) -> NoReturn:
+    """Raise the ValueError for the length of row s."""
+    raise ValueError(f"lengths must lie from 0 to {T}, got lengths[{s}] = {lengths[s]}")

@@ -1,0 +1,128 @@
+"""Kernels of quantised tables: numbers to codes, and codes back to numbers, row by row."""
+
+from typing import Any
+
+import numpy as np
+
+from .intrinsics import as_acc, fence, prefetch
+from .jit import kernel, part
+from .layout import Ids, Rows
+from .lookup import AHEAD, LINES, RAISE, address, first_bad_id, row_of
+from .reduce import read, write
+from .vectors import every, head, highest, larger, load, load_head, lowest, scale_of, smaller, store_head, stream, total
+
+_SINGLE = np.float32(0)  # the tag of scales and offsets
+_STEP = np.float32(2.0**-149)  # the least float32 above zero
+
+
+@part
+def fill(dtype_tag: Any, x: Any, count: int) -> Any:
+    """Return a vector whose lanes from ``count`` on, which are 0, have become its first lane."""
+    rest = every(dtype_tag, total(head(x, 1)))
+    return x + (rest - head(rest, count))
+
+
+@part
+def bounds(table: Any, i: int) -> Any:
+    """Return the least and the greatest number of row ``i``, and 0, or NaN if a number is not finite."""
+    low, high, faults = every(table.dtype_tag, np.inf), every(table.dtype_tag, -np.inf), every(table.dtype_tag, 0.0)
+    for j in range(0, table.D, 16):
+        count = min(16, table.D - j)
+        x = read(table, i, j, count)
+        if count < 16:
+            x = fill(table.dtype_tag, x, count)
+        low, high, faults = smaller(low, x), larger(high, x), faults + x * 0.0
+    return lowest(low), highest(high), total(faults)
+
+
+@part
+def step_of(dtype_tag: Any, low: Any, high: Any, bits: int) -> Any:
+    """Return the distance between two codes, float32: 0 only where all numbers are equal."""
+    top = as_acc(dtype_tag, (1 << bits) - 1)
+    step = np.float32((high - low) / top)
+    return _STEP if step == 0 and low < high else step
+
+
+@part
+def put(values: int, i: int, x: Any) -> None:
+    """Store one float32."""
+    store_head(_SINGLE, values, i, 1, every(_SINGLE, x))
+
+
+@kernel
+def quantize_rows(table: Any, codes: Any, start: int, stop: int) -> int:
+    """Write codes, scales and offsets of the rows [start, stop); return the first that has none, or -1.
+
+    Such a row has a number that is not finite, or its largest code would not mean a finite float32.
+    """
+    for i in range(start, stop):
+        low, high, faults = bounds(table, i)
+        # Adding 0 makes -0.0 0.0: which of them is found first depends on the machine.
+        step, offset = step_of(table.dtype_tag, low, high, codes.bits), np.float32(low) + np.float32(0)
+        last = step * np.float32((1 << codes.bits) - 1) + offset
+        if not (faults == 0 and last - last == 0):
+            return i
+        put(codes.scale, i, step)
+        put(codes.offset, i, offset)
+        by = step if step > 0 else np.float32(np.inf)  # all codes of a constant row are 0
+        for j in range(0, table.D, 16):
+            count = min(16, table.D - j)
+            x = (read(table, i, j, count) - offset) / by
+            write(codes, i, j, count, x if count == 16 else head(x, count))  # zeros pad the last byte
+    return -1
+
+
+@part
+def widen_row(table: Any, one: int, out: Any, i: int, nontemporal: bool) -> None:
+    """Write the numbers of row ``one`` to row ``i``; with ``nontemporal`` whole cache lines past the caches."""
+    scale, offset = scale_of(table.dtype_tag, table.scale, one), scale_of(table.dtype_tag, table.offset, one)
+    row, goal = table.address + one * table.stride, out.address + i * out.stride
+    j = 0
+    if nontemporal:
+        j = min((-goal & 63) >> 2, table.D)
+        store_head(out.dtype_tag, goal, 0, j, load_head(table.dtype_tag, row, 0, j, scale, offset))
+        while j + 16 <= table.D:
+            stream(out.dtype_tag, goal, j, load(table.dtype_tag, row, j, scale, offset))
+            j += 16
+    while j + 16 <= table.D:
+        write(out, i, j, 16, load(table.dtype_tag, row, j, scale, offset))
+        j += 16
+    if j < table.D:
+        write(out, i, j, table.D - j, load_head(table.dtype_tag, row, j, table.D - j, scale, offset))
+
+
+@part
+def widen(table: Any, ids: Any, mode: int, out: Any, nontemporal: bool, check: int, start: int, stop: int) -> int:
+    """Check the first ``check`` ids, then write their rows [start, stop) as float32; return the first bad one, or -1.
+
+    ``nontemporal`` only if rows of ``out`` begin at multiples of 8: 4-bit codes are read from even columns.
+    """
+    bad = first_bad_id(ids.id_tag, ids.address, check, ids.V)
+    if bad >= 0:
+        return bad
+    lines = min((table.D * table.bits + 7) // 8, LINES)
+    for i in range(start, stop):
+        later = row_of(ids.id_tag, ids.address, min(i + AHEAD, stop - 1), ids.V, mode)
+        for line in range(0, lines, 64):
+            prefetch(table.address + later * table.stride + line)
+        prefetch(table.scale + 4 * later)
+        prefetch(table.offset + 4 * later)
+        widen_row(table, row_of(ids.id_tag, ids.address, i, ids.V, mode), out, i, nontemporal)
+    if nontemporal:
+        fence()
+    return -1
+
+
+@kernel
+def widen_rows(table: Any, ids: Any, mode: int, out: Any, nontemporal: bool, check: int, start: int, stop: int) -> int:
+    """Do as `widen` does."""
+    return widen(table, ids, mode, out, nontemporal, check, start, stop)
+
+
+@kernel
+def widen_small(table: Any, V: int, ids: Any, out: Any) -> int:
+    """Do as `widen` does with contiguous arrays, for small calls; see `lookup.gather_small`."""
+    N = ids.size
+    given = Ids(ids.dtype.type(0), address(ids), N, V)
+    goal = Rows(_SINGLE, address(out), 4 * table.D, 32, table.D, 0, 0)
+    return widen(table, given, RAISE, goal, False, N, 0, N)

@@ -1,0 +1,365 @@
+"""Texts → blocks → the C core, on as many threads as there are; ids in one array, in the order of the texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import _threads
+from .._memory import empty
+from .core import (
+    NO_LIMIT,
+    Core,
+    Ids,
+    Offsets,
+    Packed,
+    Scattered,
+    SpecialTokenFound,
+    Workspace,
+    fail,
+    lib,
+    scattered,
+)
+from .regex_split import Splitter
+from .texts import repaired
+
+# Texts are joined in blocks: one character above U+00FF widens a whole join to 2 or 4 bytes a character, so
+# joining a large batch at once costs many times its own size (docs/design/tokenizer.md).
+BLOCK_CHARS = 1 << 19
+BLOCK_TEXTS = 2048
+LONG_TEXT = 2048  # texts of so many characters on average, or more, are not copied
+WORK_PER_CHAR = 16  # encoding a character takes about as long as moving so many bytes
+CONTEXT = 20  # characters of text shown on each side of a refused token
+
+
+class Options(NamedTuple):
+    """How texts are encoded, the same for all texts of a call."""
+
+    core: Core
+    actions: bytes  # one fe_token_action for each added token
+    splitter: Splitter | None = None  # cuts texts by a pattern that C does not know
+    limit: int = NO_LIMIT  # ids of a text
+    pattern: int = lib.FE_PATTERN_OWN
+
+
+# ---------------------------------------------------------------- texts of a call
+
+
+def encode_texts(options: Options, texts: tuple[str, ...], tails: dict[int, bytes]) -> tuple[Ids, Offsets]:
+    """Return the ids of all texts, row after row, and the offsets of the rows (one more than texts).
+
+    `texts` and `tails` are as `as_str` returns them. A token that was to be refused is a ValueError that says where it
+    stands.
+    """
+    # A tail takes back some ids of the text before it, so rows with tails are cut when these are in place.
+    uncut = options._replace(limit=NO_LIMIT) if tails else options
+    try:
+        if options.splitter is None:
+            ids, offsets = _encode_blocks(uncut, texts)
+        else:
+            ids, offsets = _encode_pieces(uncut, options.splitter, texts)
+    except SpecialTokenFound as found:
+        raise _refusal(options.core, texts, found) from None
+    return _cut_rows(*_with_tails(options, ids, offsets, tails), options.limit) if tails else (ids, offsets)
+
+
+def count_texts(options: Options, texts: tuple[str, ...], tails: dict[int, bytes]) -> Offsets:
+    """Return the number of ids that `encode_texts` would give for each text, where possible without making them."""
+    if tails or options.splitter is not None:
+        return np.diff(encode_texts(options, texts, tails)[1])
+    try:
+        return _count_blocks(options, texts)
+    except SpecialTokenFound as found:
+        raise _refusal(options.core, texts, found) from None
+
+
+def _refusal(core: Core, texts: Sequence[str], found: SpecialTokenFound) -> ValueError:
+    """Return the error of a token that was to be refused: which token it is, and where it stands."""
+    token, at = core.metadata.added[found.token].content, found.place
+    near = repaired(texts[found.text])[max(at - CONTEXT, 0) : at + len(token) + CONTEXT]
+    where = f"text {found.text}, " if len(texts) > 1 else ""
+    return ValueError(
+        f"special token {token!r} stands in the text ({where}character {at}: {near!r}); pass special='none' "
+        f"to read it as ordinary text, or special='all' to make it a token"
+    )
+
+
+# ---------------------------------------------------------------- blocks and threads
+
+
+def _encode_blocks(options: Options, texts: Sequence[str]) -> tuple[Ids, Offsets]:
+    """Return the ids of texts that C cuts, and the offsets of their rows."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    cuts = _cut(lengths)
+    offsets = np.zeros(len(texts) + 1, np.int64)
+    threads = _threads.parts(WORK_PER_CHAR * int(lengths.sum()), len(cuts) - 1)
+    if threads > 1:
+        return _encode_shared(options, texts, lengths, cuts, offsets, threads), offsets
+    ids, used = empty((_guess(int(lengths.sum()), options, len(texts)),), np.int32), 0
+    with options.core.workspace() as workspace:
+        for first, last in pairwise(cuts):
+            ids, used = _encode_block(options, workspace, texts, lengths, offsets, first, last, ids, used)
+    _learn(options, lengths, used)
+    return (ids[:used] if 4 * used >= 3 * ids.size else ids[:used].copy()), offsets
+
+
+def _encode_shared(
+    options: Options, texts: Sequence[str], lengths: Offsets, cuts: list[int], offsets: Offsets, threads: int
+) -> Ids:
+    """Encode blocks on several threads; fills the offsets and returns the ids of all blocks in order.
+
+    A thread writes the ids of a block behind those of its last block; then all ids are copied into one array.
+    """
+    todo = list(range(len(cuts) - 2, -1, -1))  # taken from the end, by whichever thread is free
+    sizes = np.zeros(len(todo), np.int64)
+    done: list[tuple[list[Ids], int]] = [([], 0)] * len(todo)  # of a block: its thread's array, and the place in it
+    share = _guess(int(lengths.sum()), options, lengths.size) * 5 // (4 * threads)
+
+    def work(start: int, stop: int) -> None:
+        ids, used, held = empty((share,), np.int32), 0, list[Ids]()
+        with options.core.workspace() as workspace:
+            while todo:
+                try:
+                    block = todo.pop()
+                except IndexError:  # another thread was quicker
+                    break
+                first, last, before = cuts[block], cuts[block + 1], used
+                ids, used = _encode_block(options, workspace, texts, lengths, offsets, first, last, ids, used)
+                offsets[first + 1 : last + 1] -= before
+                sizes[block], done[block] = used - before, (held, before)
+        held.append(ids)  # only now: with each block the array may have been replaced by a larger one
+
+    try:
+        _threads.run(work, list(range(threads + 1)))
+    except BaseException:
+        todo.clear()
+        raise
+    places = np.zeros(sizes.size + 1, np.int64)
+    np.cumsum(sizes, out=places[1:])
+    ids = empty((int(places[-1]),), np.int32)
+
+    def gather(start: int, stop: int) -> None:
+        for block in range(start, stop):
+            held, at = done[block]
+            ids[places[block] : places[block + 1]] = held[0][at : at + sizes[block]]
+            offsets[cuts[block] + 1 : cuts[block + 1] + 1] += places[block]
+
+    _threads.run(gather, _threads.split(sizes.size, min(threads, sizes.size)))
+    _learn(options, lengths, ids.size)
+    return ids
+
+
+def _count_blocks(options: Options, texts: Sequence[str]) -> Offsets:
+    """Return the number of ids that `_encode_blocks` would give for each text, without making them."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    cuts = _cut(lengths)
+    counts = np.zeros(len(texts), np.int64)
+    blocks = len(cuts) - 1
+    threads = _threads.parts(WORK_PER_CHAR * int(lengths.sum()), blocks)
+    core, actions, _, limit, pattern = options
+
+    def work(start: int, stop: int) -> None:
+        with core.workspace() as workspace:
+            for block in range(start, stop):
+                first, last = cuts[block], cuts[block + 1]
+                left, ends = _in_utf8(texts[first:last], lengths[first:last]), counts[first:last]
+                done, status = core.encode(workspace, left, actions, ends, limit=limit, pattern=pattern)
+                if status != lib.FE_OK:
+                    fail(status, done, left, first)
+                ends[1:] -= ends[:-1].copy()
+
+    _threads.run(work, _threads.split(blocks, threads) if blocks else [0])
+    return counts
+
+
+def _encode_block(
+    options: Options,
+    workspace: Workspace,
+    texts: Sequence[str],
+    lengths: Offsets,
+    offsets: Offsets,
+    first: int,
+    last: int,
+    ids: Ids,
+    used: int,
+) -> tuple[Ids, int]:
+    """Encode the texts from `first` to `last` behind the first `used` ids, and fill their offsets.
+
+    Returns the array of ids, a larger one where they did not fit, and how many of it are used.
+    """
+    core, actions, _, limit, pattern = options
+    left, ends = _in_utf8(texts[first:last], lengths[first:last]), offsets[first + 1 : last + 1]
+    while True:
+        done, status = core.encode(workspace, left, actions, ends, ids=ids, used=used, limit=limit, pattern=pattern)
+        used = done.ids
+        if status != lib.FE_FULL:
+            break
+        # C stopped before the text that did not fit, and goes on there with more room.
+        left, ends, first = left.behind(done), ends[done.texts :], first + done.texts
+        grown = empty((max(ids.size + ids.size // 4, 2 * (ids.size - used) + used) + 64,), np.int32)
+        grown[:used] = ids[:used]
+        ids = grown
+    if status != lib.FE_OK:
+        fail(status, done, left, first)
+    return ids, used
+
+
+def _guess(chars: int, options: Options, texts: int) -> int:
+    """Return how many ids to make room for, from how many ids a character had last time."""
+    most = min(chars + texts, options.limit * texts)
+    return min(most, int(1.05 * options.core.ids_per_char * chars) + texts) + 64
+
+
+def _learn(options: Options, lengths: Offsets, ids: int) -> None:
+    """Note how many ids a character had, where there were enough of them and none was cut off."""
+    chars = int(lengths.sum())
+    if chars > BLOCK_CHARS // 16 and options.limit == NO_LIMIT:
+        options.core.ids_per_char = ids / chars
+
+
+def _cut(lengths: Offsets) -> list[int]:
+    """Return the texts at which blocks begin, and the end of the last block: some blocks a thread, if not too small."""
+    ends = np.cumsum(lengths)
+    share = int(ends[-1]) // (4 * _threads.get_num_threads()) if lengths.size else 0
+    size = min(BLOCK_CHARS, max(share, BLOCK_CHARS // 8))
+    cuts = [0]
+    while cuts[-1] < lengths.size:
+        first = cuts[-1]
+        before = int(ends[first - 1]) if first else 0
+        last = int(np.searchsorted(ends, before + size))
+        cuts.append(min(max(last, first + 1), first + BLOCK_TEXTS, lengths.size))
+    return cuts
+
+
+def _in_utf8(texts: Sequence[str], lengths: Offsets) -> Packed | Scattered:
+    """Return texts as C reads them: short texts copied one after another, long texts where Python keeps them."""
+    try:
+        if int(lengths.sum()) >= LONG_TEXT * len(texts):
+            return scattered(texts)
+        return Packed("".join(texts).encode(), lengths)
+    except UnicodeEncodeError:  # lone surrogates
+        texts = [repaired(text) for text in texts]
+        return Packed("".join(texts).encode(), np.fromiter(map(len, texts), np.int64, len(texts)))
+
+
+# ---------------------------------------------------------------- patterns that C does not know
+
+
+def _encode_pieces(options: Options, splitter: Splitter, texts: Sequence[str]) -> tuple[Ids, Offsets]:
+    """Return the ids of texts that `splitter` cuts, and the offsets of their rows: to C each piece is a text."""
+    added, actions = options.core.metadata.added, options.actions
+    wanted = {token.content: number for number, token in enumerate(added) if actions[number]}
+    # The leftmost added token, and of several there the longest: what C does. Only text between them is cut.
+    finder = re.compile("|".join(map(re.escape, sorted(wanted, key=len, reverse=True)))) if wanted else None
+    pieces: list[str] = []
+    ends = [0]
+    for number, text in enumerate(map(repaired, texts)):
+        at = 0
+        for match in finder.finditer(text) if finder else ():
+            token = wanted[match[0]]
+            if actions[token] == lib.FE_TOKEN_REFUSE:
+                raise SpecialTokenFound(token, number, match.start())
+            pieces += splitter.pieces(text[at : match.start()])
+            pieces.append(match[0])
+            at = match.end()
+        pieces += splitter.pieces(text[at:])
+        ends.append(len(pieces))
+    uncut = options._replace(pattern=lib.FE_PATTERN_NONE, limit=NO_LIMIT)
+    ids, offsets = _encode_blocks(uncut, tuple(pieces))
+    return _cut_rows(ids, offsets[ends], options.limit)
+
+
+# ---------------------------------------------------------------- bytes that are no UTF-8
+
+
+def _with_tails(options: Options, ids: Ids, offsets: Offsets, tails: dict[int, bytes]) -> tuple[Ids, Offsets]:
+    """Return the rows with those replaced whose text goes on with a tail."""
+    parts, at, lengths = list[Ids](), 0, np.diff(offsets)
+    for number, tail in tails.items():
+        first, end = int(offsets[number]), int(offsets[number + 1])
+        row = _with_tail(options, ids[first:end], tail)
+        parts += [ids[at:first], row]
+        at, lengths[number] = end, row.size
+    moved = np.zeros(offsets.size, np.int64)
+    np.cumsum(lengths, out=moved[1:])
+    return np.concatenate([*parts, ids[at:]]), moved
+
+
+def _with_tail(options: Options, ids: Ids, tail: bytes) -> Ids:
+    """Return the ids of bytes whose valid start has the ids `ids` and that go on with `tail`.
+
+    By tiktoken's rule: the last piece of the start is taken back, and if it begins with white space, the white space
+    before it too; what was taken back and the tail are one piece.
+    """
+    core, splitter = options.core, options.splitter
+    special = {token.id for token in core.metadata.added}
+    first = next((i + 1 for i in range(ids.size - 1, -1, -1) if int(ids[i]) in special), 0)
+    text = _bytes_of(core, ids[first:])
+    taken = 0
+    if text:
+        pieces = [text] if splitter is None else [piece.encode() for piece in splitter.pieces(text.decode())]
+        if splitter is None and core.contents.pattern:
+            ends = core.pieces(core.contents.pattern, text)
+            pieces = [text[ends[-2] if ends.size > 1 else 0 :]]
+        taken = _encode_piece(options, pieces[-1]).size if pieces else 0
+
+    def is_white(place: int) -> bool:
+        return not _bytes_of(core, ids[place : place + 1]).strip(b" \n\t")
+
+    at = ids.size - taken
+    if taken and is_white(at):
+        while at > first and is_white(at - 1):
+            at -= 1
+    return np.concatenate([ids[:at], _encode_piece(options, _bytes_of(core, ids[at:]) + tail)])
+
+
+def _bytes_of(core: Core, ids: Ids) -> bytes:
+    return core.decode(ids.astype(np.int64), np.array([ids.size]))[0]
+
+
+def _encode_piece(options: Options, piece: bytes) -> Ids:
+    """Return the ids of bytes of any kind that are one piece, in which added tokens are plain text."""
+    # C is told that there are as many characters as bytes: then it counts none, and takes the bytes as they are.
+    sizes, ends = np.array([len(piece)]), np.empty(1, np.int64)
+    room, actions = np.empty(len(piece) + 8, np.int32), bytes(len(options.actions))
+    whole = Packed(piece, sizes)
+    with options.core.workspace() as workspace:
+        done, status = options.core.encode(workspace, whole, actions, ends, ids=room, pattern=lib.FE_PATTERN_NONE)
+    if status != lib.FE_OK:
+        fail(status, done, whole, 0)
+    return room[: done.ids]
+
+
+# ---------------------------------------------------------------- rows of ids
+
+
+def _cut_rows(ids: Ids, offsets: Offsets, limit: int) -> tuple[Ids, Offsets]:
+    """Return the first `limit` ids of each row."""
+    lengths = np.diff(offsets)
+    if limit == NO_LIMIT or not (lengths > limit).any():
+        return ids, offsets
+    kept = np.zeros(offsets.size, np.int64)
+    np.cumsum(np.minimum(lengths, limit), out=kept[1:])
+    places = np.arange(kept[-1]) + np.repeat(offsets[:-1] - kept[:-1], np.diff(kept))
+    return ids[places], kept
+
+
+def surround(ids: Ids, offsets: Offsets, before: list[int], after: list[int]) -> tuple[Ids, Offsets]:
+    """Return every row with the ids `before` in front of it and the ids `after` behind it."""
+    rows = offsets.size - 1
+    extra = len(before) + len(after)
+    wide = offsets + extra * np.arange(rows + 1)
+    out = empty((ids.size + rows * extra,), np.int32)
+    inner = np.ones(out.size, bool)
+    for i, id in enumerate(before):
+        out[wide[:-1] + i] = id
+        inner[wide[:-1] + i] = False
+    for i, id in enumerate(after):
+        out[wide[1:] - len(after) + i] = id
+        inner[wide[1:] - len(after) + i] = False
+    out[inner] = ids
+    return out, wide

@@ -1,0 +1,62 @@
+"""The texts that callers give, str or bytes, as the str that are encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .core import Core, lib
+
+
+def _as_texts(texts: Iterable[str | bytes]) -> tuple[str | bytes, ...]:
+    """Return the texts as a tuple: the caller's list may change while its texts are encoded."""
+    if isinstance(texts, str | bytes):
+        raise TypeError(
+            f"texts must be a sequence of str, got one {type(texts).__name__}; for a single text call encode"
+        )
+    try:
+        return tuple(texts)
+    except TypeError:
+        raise TypeError(f"texts must be a sequence of str, got {type(texts).__name__}") from None
+
+
+def only_str(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the texts as a tuple; TypeError where one of them is no str."""
+    rows = _as_texts(texts)
+    for i, text in enumerate(rows):
+        if not isinstance(text, str):
+            raise TypeError(f"texts must be str, got {type(text).__name__} at position {i}")
+    return tuple(map(str.__str__, rows))  # a subclass may answer for its length as it likes
+
+
+def as_str(texts: Iterable[str | bytes], core: Core) -> tuple[tuple[str, ...], dict[int, bytes]]:
+    """Return the texts as str, and the tails: by the number of its text, all bytes from the first invalid one on.
+
+    Of bytes that are no UTF-8 the text is the valid start. A vocabulary of characters has no ids for a tail, and one
+    that puts a space before a text cannot encode a tail by itself: for both the invalid bytes are U+FFFD, and there is
+    no tail.
+    """
+    rows = _as_texts(texts)
+    if {*map(type, rows)} <= {str}:  # one look at all types, at C speed
+        return rows, {}  # type: ignore[return-value]
+    tails: dict[int, bytes] = {}
+    read: list[str] = []
+    for i, text in enumerate(rows):
+        if isinstance(text, bytes):
+            try:
+                read.append(text.decode())
+            except UnicodeDecodeError as error:
+                if core.contents.flags & (lib.FE_BYTE_LEVEL | lib.FE_ADD_SPACE) != lib.FE_BYTE_LEVEL:
+                    read.append(text.decode(errors="replace"))
+                    continue
+                read.append(text[: error.start].decode())
+                tails[i] = text[error.start :]
+        elif isinstance(text, str):
+            read.append(str.__str__(text))  # a subclass may answer for its length as it likes
+        else:
+            raise TypeError(f"texts must be str or bytes, got {type(text).__name__} at position {i}")
+    return tuple(read), tails
+
+
+def repaired(text: str) -> str:
+    """Return the text with pairs of surrogates joined, and lone surrogates replaced by U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

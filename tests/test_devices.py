@@ -1,0 +1,296 @@
+"""The seam: one room a device with the same names in each, no value looked at above it, no climbing back."""
+
+import ast
+import inspect
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastemb
+from fastemb import _checks, _devices, _frameworks
+
+PACKAGE = Path(fastemb.__file__).parent
+#: The twins of each family: in every room the same names with the same parameters.
+TWINS = {
+    "embedding": {"embed": ["embeds", "out"], "embed_backward": ["embeds", "grad"]},
+    "gradient": {
+        "row_grad": ["ids", "grad", "skip", "by_count"],
+        "scatter_add": ["target", "ids", "rows", "alpha", "mode"],
+    },
+    "lookup": {"gather": ["table", "ids", "mode", "out"]},
+    "pooling": {"reduce": ["bags", "out"], "reduce_backward": ["bags", "grad"], "normalize": ["x", "out"]},
+    "position": {
+        "rope": ["x", "position_ids", "base", "interleaved", "inverse", "out"],
+        "sinusoidal": ["length", "dim"],
+        "alibi": ["heads", "length"],
+    },
+    "quantized": {
+        "quantize": ["table", "bits"],
+        "dequantize": ["table"],
+        "as_part": ["array"],
+        "check_finite": ["scale", "offset"],
+    },
+    "search": {"topk": ["queries", "vectors", "k", "metric"]},
+}
+
+
+@pytest.mark.parametrize("family", TWINS)
+@pytest.mark.parametrize(
+    "device", [name for name, room in _devices.ROOMS.items() if (PACKAGE / room.package[8:]).exists()]
+)
+def test_twins_have_the_same_names_and_parameters(device, family):
+    room = _devices.ROOMS[device][family]
+    for name, parameters in TWINS[family].items():
+        found = inspect.signature(getattr(room, name)).parameters.values()
+        assert [one.name for one in found] == parameters
+        assert all(one.default is one.empty for one in found)
+
+
+def test_public_files_ask_rooms_for_twins_and_small_calls_alone():
+    """What a public file calls on a room is a twin or a small path: so a second device needs nothing else."""
+    for family, twins in TWINS.items():
+        tree = ast.parse((PACKAGE / f"{family}.py").read_text(encoding="utf-8"))
+        asked = {
+            (node.value.func.attr, node.attr)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Call)
+            and isinstance(node.value.func, ast.Attribute)
+            and ast.unparse(node.value.func.value) == "_devices"
+        }
+        assert asked
+        assert {room for room, _ in asked} == {family}
+        assert {name for _, name in asked if not name.startswith("small_")} <= set(twins)
+
+
+# A device that is not there ---------------------------------------------------------------------------------------
+
+
+def on_device(*shape, dtype="f4", pointer=64):
+    """Return an array of a device that is not there: whoever looks at a value fails."""
+    strides = [int(np.prod(shape[k + 1 :])) * np.dtype(dtype).itemsize for k in range(len(shape))]
+    return _frameworks.DeviceArray("stub", pointer, shape, tuple(strides), np.dtype(dtype), 7, None)
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """A room whose twins keep what they are asked and answer by their name; returns what they were asked."""
+    seen = []
+    room = _devices.Room("a package that is not there")
+    monkeypatch.setitem(_devices.ROOMS, "stub", room)
+    for family, twins in TWINS.items():
+        room[family] = types.SimpleNamespace()
+        for name in twins:
+            answer = lambda *given, name=name: seen.append((name, given)) or ANSWERS.get(name, name)  # noqa: E731
+            setattr(room[family], name, answer)
+    return seen
+
+
+ANSWERS = {
+    "reduce_backward": (("ids", "rows"), None),
+    "row_grad": ("ids", "rows"),
+    "embed_backward": (("ids", "rows"), "positions", None, None),
+    "topk": ("scores", "ids"),
+    "quantize": (on_device(50, 24, dtype="u1"), on_device(50), on_device(50)),
+}
+
+
+def test_pools_and_bags_of_a_second_device(stub):
+    table, ids, offsets = on_device(50, 24), on_device(15, dtype="i4"), on_device(4, dtype="i8")
+    assert fastemb.embedding_bag(table, ids, offsets, mode="mean_max", padding_idx=3) == "reduce"
+    bags, out = stub[0][1]
+    assert (bags.shape, bags.dtype, bags.padding_idx, out) == ((3, 48), np.float32, 3, None)
+    x, mask, out = on_device(3, 5, 24, dtype="f2"), on_device(3, 5, dtype="?"), on_device(3, 24, pointer=1 << 20)
+    assert fastemb.pool(x, mask, weights=on_device(3, 5), normalize=True, out=out) is out
+    assert stub[1][1][1] is out
+    assert fastemb.pool(x, lengths=on_device(3, dtype="i8")) == "reduce"
+    assert fastemb.pool(x) == "reduce"
+    assert fastemb.pool_backward(out, x).x == ("ids", "rows")
+    assert fastemb.normalize(x) == "normalize"
+    assert fastemb.normalize(x, out=x) is x
+    assert fastemb.embedding_bag_backward(out, table, ids, offsets).table.rows == "rows"
+    with pytest.raises(ValueError, match="out overlaps x in memory"):
+        fastemb.pool(x, out=on_device(3, 24, pointer=100))
+    with pytest.raises(ValueError, match=r"out must have shape \(3, 24\), got \(2, 24\)"):
+        fastemb.pool(x, out=on_device(2, 24))
+    with pytest.raises(TypeError, match="ids must have an integer dtype"):
+        fastemb.embedding_bag(table, on_device(15), offsets)
+    with pytest.raises(TypeError, match="x must have dtype float64"):
+        fastemb.pool(on_device(3, 5, 24, dtype="i4"))
+
+
+def test_lookups_and_gradients_of_a_second_device(stub):
+    table, ids = on_device(50, 24), on_device(3, 5, dtype="i8", pointer=1 << 16)
+    assert fastemb.gather(table, ids) == "gather"
+    assert fastemb.gather(table, np.array([1, 2]), mode="clip", out=(out := on_device(2, 24, pointer=1 << 20))) is out
+    with pytest.raises(ValueError, match="out overlaps ids in memory"):
+        fastemb.gather(table, ids, out=on_device(3, 5, 24, pointer=1 << 16))
+    with pytest.raises(TypeError, match="out must have the table's dtype"):
+        fastemb.gather(table, ids, out=on_device(3, 5, 24, dtype="f8"))
+    grad = on_device(3, 5, 24, pointer=1 << 20)
+    assert fastemb.row_grad(ids, grad, padding_idx=7) == ("ids", "rows")
+    assert stub[-1][1][2:] == (7, False)
+    assert fastemb.scatter_add(table, ids, grad, alpha=-1) is table
+    with pytest.raises(ValueError, match="target overlaps rows in memory"):
+        fastemb.scatter_add(table, ids, on_device(3, 5, 24, pointer=128))
+    with pytest.raises(ValueError, match="grad must have shape"):
+        fastemb.row_grad(ids, table)
+
+
+def test_embeds_of_a_second_device(stub):
+    table, ids = on_device(50, 24, dtype="f2"), on_device(3, 5, dtype="i8", pointer=1 << 16)
+    positions, weight, out = on_device(9, 24), on_device(24), on_device(3, 5, 24, pointer=1 << 20)
+    norm = fastemb.LayerNorm(weight, on_device(24, dtype="f8"), 1e-6)
+    given = {
+        "positions": positions,
+        "segments": on_device(2, 24),
+        "segment_ids": on_device(5, dtype="u1"),
+        "norm": norm,
+    }
+    assert fastemb.embed(table, ids, **given, scale=3) == "embed"
+    embeds, target = stub[0][1]
+    assert (embeds.shape, embeds.dtype, embeds.scale, target) == ((3, 5, 24), np.float16, 3.0, None)
+    assert embeds.norm == ("layer", weight, norm.bias, 1e-6)
+    assert fastemb.embed(table, ids, norm=fastemb.RMSNorm(weight), out=out) is out
+    assert stub[1][1][0].norm == ("rms", weight, None, 1e-6)
+    assert stub[1][1][1] is out
+    found = fastemb.embed_backward(out, table, ids, **given, padding_idx=3)
+    assert found == (("ids", "rows"), "positions", None, None)
+    assert stub[2][1][0].padding_idx == 3
+    assert stub[2][1][1] is out
+    with pytest.raises(ValueError, match="positions must have at least 5 rows for these ids, got 4"):
+        fastemb.embed(table, ids, positions=on_device(4, 24))
+    with pytest.raises(ValueError, match=r"segment_ids must broadcast to the shape of ids, \(3, 5\), got \(4,\)"):
+        fastemb.embed(table, ids, segments=positions, segment_ids=on_device(4, dtype="i8"))
+    with pytest.raises(TypeError, match=r"norm\.weight must have dtype float64"):
+        fastemb.embed(table, ids, norm=fastemb.RMSNorm(on_device(24, dtype="i4")))
+    with pytest.raises(ValueError, match=r"out overlaps norm\.weight in memory"):
+        fastemb.embed(table, ids, norm=fastemb.RMSNorm(on_device(24, pointer=(1 << 20) + 8)), out=out)
+    with pytest.raises(ValueError, match=r"grad must have shape \(3, 5, 24\) as the result of embed has"):
+        fastemb.embed_backward(table, table, ids)
+
+
+def test_positions_and_searches_of_a_second_device(stub):
+    x, ids, out = on_device(2, 5, 8, dtype="f2"), on_device(5, dtype="i8"), on_device(2, 5, 8, pointer=1 << 20)
+    assert fastemb.rope(x) == "rope"
+    assert fastemb.rope(x, ids, base=500, interleaved=1, inverse=1, out=out) is out
+    assert [given for _, given in stub] == [(x, None, 1e4, False, False, None), (x, ids, 500.0, True, True, out)]
+    with pytest.raises(ValueError, match="out overlaps x in memory"):
+        fastemb.rope(x, out=on_device(2, 5, 8, pointer=100))
+    queries, vectors = on_device(3, 24, dtype="f2"), on_device(50, 24)
+    assert fastemb.topk(queries, vectors, 7, metric="l2") == ("scores", "ids")
+    assert stub[-1][1] == (queries, vectors, 7, "l2")
+    with pytest.raises(ValueError, match="number of vectors, 50, got 51"):
+        fastemb.topk(queries, vectors, 51)
+
+
+def test_codes_of_a_second_device(stub):
+    _devices.ROOMS["stub"]["quantized"].as_part = lambda array: array
+    table = fastemb.quantize(on_device(50, 24, dtype="f2"))
+    assert (table.shape, table.nbytes, table.kernel_args) == ((50, 24), 1600, None)
+    assert table.dequantize() == "dequantize"
+    assert fastemb.gather(table, np.array([1, 2])) == "gather"
+    assert fastemb.embedding_bag(table, on_device(3, 5, dtype="i8")) == "reduce"
+    fastemb.QuantizedTable(table.codes, table.scale, table.offset, (50, 24))
+    assert stub[-1] == ("check_finite", (table.scale, table.offset))
+    with pytest.raises(TypeError, match="lie on one device"):
+        fastemb.QuantizedTable(table.codes, np.ones(50, "f4"), table.offset, (50, 24))
+
+
+def test_a_device_has_read_only_and_strided_arrays():
+    array = on_device(3, 4)
+    assert _checks.is_contiguous(array)
+    assert _checks.is_writeable(array)
+    assert not _checks.is_writeable(array._replace(writeable=False))
+    assert not _checks.is_contiguous(array._replace(strides=(32, 4)))
+    assert not _checks.overlaps_itself(array._replace(strides=(32, 4)))
+    assert _checks.overlaps_itself(array._replace(strides=(0, 4)))
+    assert on_device(3, 4)._replace(strides=(-16, 4)).bounds() == (32, 80)
+
+
+def test_numpy_pays_for_no_framework():
+    assert _frameworks.of(np.zeros(3)) is None
+
+
+# Floors -----------------------------------------------------------------------------------------------------------
+
+TOOLBOXES = {"_checks", "_cpu/arrays", "_memory", "_threads", "_frameworks"}
+T, IDS = np.random.default_rng(0).standard_normal((50, 24), np.float32), np.arange(16).reshape(2, 8)
+X, MASK, OFFSETS = T[:16].reshape(2, 8, 24), np.ones((2, 8), bool), np.array([0, 4, 16])
+NORM, CODES = fastemb.LayerNorm(np.ones(24, np.float32)), fastemb.quantize(T)
+SMALL = {
+    "gather": lambda: fastemb.gather(T, IDS),
+    "gather of codes": lambda: fastemb.gather(CODES, IDS),
+    "embedding_bag": lambda: fastemb.embedding_bag(T, IDS.reshape(-1), OFFSETS),
+    "embedding_bag, 2-D": lambda: fastemb.embedding_bag(T, IDS, mode="max"),
+    "pool": lambda: fastemb.pool(X),
+    "pool, mask": lambda: fastemb.pool(X, MASK),
+    "normalize": lambda: fastemb.normalize(T),
+}
+GENERAL = {
+    "gather": lambda: fastemb.gather(T, IDS, mode="clip"),
+    "embedding_bag": lambda: fastemb.embedding_bag(T, IDS, mask=MASK, mode="mean_max", normalize=True),
+    "embedding_bag_backward": lambda: fastemb.embedding_bag_backward(T[:2], T, IDS, mode="max"),
+    "pool": lambda: fastemb.pool(X, MASK, weights=np.ones((2, 8))),
+    "pool_backward": lambda: fastemb.pool_backward(T[:2], X, MASK, mode="max", normalize=True),
+    "normalize": lambda: fastemb.normalize(T, out=np.empty_like(T)),
+    "embed": lambda: fastemb.embed(T, IDS, positions=T, norm=NORM),
+    "embed_backward": lambda: fastemb.embed_backward(X, T, IDS, positions=T, norm=NORM),
+    "row_grad": lambda: fastemb.row_grad(IDS, X),
+    "scatter_add": lambda: fastemb.scatter_add(T.copy(), IDS, X),
+    "rope": lambda: fastemb.rope(X),
+    "topk": lambda: fastemb.topk(T[:2], T, 3),
+    "quantize": lambda: fastemb.quantize(T),
+}
+
+
+def place(frame):
+    """Return the file of a frame below the package, without suffix; this test's own name for all others."""
+    name = frame.f_code.co_filename if frame else ""
+    return name.removeprefix(f"{PACKAGE}/").removesuffix(".py") if name.startswith(str(PACKAGE)) else __name__
+
+
+def walk(call):
+    """Call, and return the pairs of files between which calls went: (caller, callee).
+
+    Numba tells a profiler of kernels as well: they count as their files.
+    """
+    call(), call()  # imports, compiles, and makes notes
+    seen = []
+
+    def note(frame, event, argument):
+        if event == "call" and place(frame) != __name__:
+            seen.append((place(frame.f_back), place(frame)))
+
+    sys.setprofile(note)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return seen
+
+
+def floor(file):
+    if file.startswith("_cpu"):
+        return 4 if "kernels" in file else 3
+    return {"_bags": 1, "_embeds": 1, "_devices": 2}.get(file, 0)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_call_enters_four_files_at_most(name):
+    files = {there for _, there in walk(SMALL[name])}
+    assert len(files) <= 4, files
+
+
+@pytest.mark.parametrize("name", GENERAL)
+def test_the_general_road_enters_eight_files_and_climbs_to_no_floor_above(name):
+    """Files of Python, that is: kernels, machine code at the end of the road, count for the floors alone."""
+    steps = walk(GENERAL[name])
+    files = {there for _, there in steps if "kernels" not in there} - TOOLBOXES
+    assert len(files) <= 8, files
+    for here, there in steps:
+        if not TOOLBOXES & {here, there} and here != __name__:
+            assert floor(here) <= floor(there), f"{here} calls {there}, which stands above it"

@@ -1,0 +1,293 @@
+"""Small calls, which have kernels of their own: the bits and the words of the general road."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from arrays import lay, same_bits, same_but_nan
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastemb.reference as reference
+from fastemb._bags import MODES
+from fastemb._cpu import pooling as room
+from fastemb.pooling import embedding_bag, normalize, pool
+from fastemb.ragged import Ragged
+
+SMALL_MODES = ["sum", "mean", "mean_sqrt_len", "max"]
+
+
+@contextmanager
+def general_calls(most=None):
+    """Give a list that grows with each call that takes the general road; ``most`` bytes are small, if that is given."""
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("reduce", "normalize"):
+            way = getattr(room, name)
+            patch.setattr(room, name, lambda *given, way=way: seen.append(way) or way(*given))
+        if most is not None:
+            patch.setattr(room, "_SMALL_BYTES", most)
+        yield seen
+
+
+def both_ways(function, *given, **options):
+    """Return what the small path gives, and what the general road gives."""
+    with general_calls() as seen:
+        small = function(*given, **options)
+    assert not seen
+    with general_calls(-4) as seen:
+        general = function(*given, **options)
+    assert len(seen) == 1
+    return small, general
+
+
+def draw_rows(rng, N, D):
+    """Return rows of which some hold what is no finite number."""
+    rows = rng.standard_normal((N, D)).astype("f4")
+    rows[rng.random((N, D)) < 0.02] = rng.choice(np.array([np.nan, np.inf, -np.inf, -0.0, 1e-42], "f4"))
+    return rows
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(SMALL_MODES), st.sampled_from(["i4", "i8"]), st.integers(1, 300), st.integers(0, 200),
+    st.sampled_from(["offsets", "rows", "?", "i4", "i8"]), st.lists(st.integers(0, 20), max_size=8),
+    st.integers(0, 2**32),
+)  # fmt: skip
+def test_bags_equal_the_general_road(mode, id_dtype, V, D, form, lengths, seed):
+    rng = np.random.default_rng(seed)
+    table, options = draw_rows(rng, V, D), {"mode": mode}
+    shape = (sum(lengths),) if form == "offsets" else (len(lengths), max(lengths, default=0))
+    ids = rng.integers(0, V, shape).astype(id_dtype)
+    if form == "offsets":
+        options["offsets"] = np.concatenate([[0], np.cumsum(lengths, dtype=int)])
+    elif form != "rows":
+        options["mask"] = (rng.integers(-5, 6, shape) * (rng.random(shape) < 0.6)).astype(form)
+        ids[options["mask"] == 0] = rng.choice([-100, V, 2**31 - 1])
+    before = table.tobytes(), ids.tobytes()
+    small, general = both_ways(embedding_bag, table, ids, **options)
+    assert same_but_nan(small, general)
+    assert same_but_nan(small, reference.embedding_bag(table, ids, **options))
+    assert type(small) is np.ndarray
+    assert small.flags.writeable
+    assert small.flags.c_contiguous
+    assert (table.tobytes(), ids.tobytes()) == before
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(SMALL_MODES), st.integers(1, 6), st.integers(1, 20), st.integers(1, 200),
+    st.sampled_from([None, "?", "i4", "i8"]), st.integers(0, 2**32),
+)  # fmt: skip
+def test_pools_equal_the_general_road(mode, B, T, D, mask_dtype, seed):
+    rng = np.random.default_rng(seed)
+    x, mask = draw_rows(rng, B * T, D).reshape(B, T, D), None
+    if mask_dtype:
+        mask = (rng.integers(-5, 6, (B, T)) * (rng.random((B, 1)) < 0.8)).astype(mask_dtype)
+        x[mask == 0] = np.nan
+    small, general = both_ways(pool, x, mask, mode=mode)
+    assert same_but_nan(small, general)
+    assert same_but_nan(small, reference.pool(x, mask, mode=mode))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 9), max_size=2), st.integers(1, 200), st.integers(0, 2**32))
+def test_normalized_rows_equal_the_general_road(shape, D, seed):
+    x = draw_rows(np.random.default_rng(seed), int(np.prod(shape)), D).reshape(*shape, D)
+    small, general = both_ways(normalize, x)
+    assert small.shape == x.shape
+    assert same_but_nan(small, general)
+
+
+def test_strange_bools_keep_their_rows():
+    mask = np.array([[2, 0, 255], [0, 0, 0]], "u1").view(bool)
+    x, ids = np.random.default_rng(0).standard_normal((2, 3, 20)).astype("f4"), np.array([[0, 9, 2], [9, 9, 9]])
+    for mode in SMALL_MODES:
+        for function, rows in ((pool, (x,)), (embedding_bag, (x[0], ids))):
+            small, general = both_ways(function, *rows, mask=mask, mode=mode)
+            assert same_bits(small, general)
+            assert small[0].any()
+            assert not small[1].any()
+
+
+@pytest.mark.parametrize("mode", SMALL_MODES)
+@pytest.mark.parametrize("D", [1, 16, 70])
+def test_long_bags_are_cut_as_others_are(mode, D):
+    """Small calls of few columns may hold bags of many pieces."""
+    N = (room._SMALL_BYTES >> 2) // D
+    rng = np.random.default_rng(D)
+    table, ids, offsets = draw_rows(rng, 50, D), rng.integers(0, 50, N), np.array([0, 3, N - 1, N])
+    small, general = both_ways(embedding_bag, table, ids, offsets, mode=mode)
+    assert same_but_nan(small, general)
+    small, general = both_ways(pool, table[ids][np.newaxis], rng.random((1, N)) < 0.9, mode=mode)
+    assert same_but_nan(small, general)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_size_at_which_calls_are_no_longer_small(more):
+    D, most = 64, room._SMALL_BYTES >> 2
+    x, ids = np.ones((most // D + more, D), "f4"), np.zeros((1, most // D + more), int)
+    for call in (lambda: embedding_bag(x, ids), lambda: pool(x[np.newaxis]), lambda: normalize(x)):
+        with general_calls() as seen:
+            call()
+        assert len(seen) == more
+
+
+# What takes the general road --------------------------------------------------------------------------------------
+
+TABLE = np.random.default_rng(0).standard_normal((9, 20)).astype("f4")
+IDS, OFFSETS = np.array([8, 0, 3, 3, 1, 7]), np.array([0, 2, 2, 6])
+X, MASK = TABLE[:8].reshape(2, 4, 20), np.array([[True, False, True, True], [False, True, False, False]])
+
+
+def on_disk(array, tmp_path):
+    there = np.memmap(tmp_path / f"{array.dtype}", array.dtype, "w+", shape=array.shape)
+    there[...] = array
+    return there
+
+
+def stranger(array):
+    """Return the values in every layout and type that the small kernels are not compiled for."""
+    kinds = {layout: lay(array, layout) for layout in ("read-only", "rows apart", "reversed", "misaligned", "swapped")}
+    if array.ndim > 1:
+        kinds |= {layout: lay(array, layout) for layout in ("strided", "fortran")}
+    if array.dtype.kind == "i":
+        kinds |= {dtype: array.astype(dtype) for dtype in ("i1", "u2", "u8", np.longlong)} | {"list": array.tolist()}
+    kinds["subclass"] = array.view(np.recarray) if array.dtype.kind == "i" else array.view(np.memmap)
+    return kinds
+
+
+STRANGERS = {
+    "table": lambda table: embedding_bag(table, IDS, OFFSETS),
+    "ids": lambda ids: embedding_bag(TABLE, ids, OFFSETS),
+    "2-D ids": lambda ids: embedding_bag(TABLE, ids),
+    "offsets": lambda offsets: embedding_bag(TABLE, IDS, offsets),
+    "x": lambda x: pool(x, MASK),
+    "rows": normalize,
+}
+GIVEN = {"table": TABLE, "ids": IDS, "2-D ids": IDS.reshape(2, 3), "offsets": OFFSETS, "x": X, "rows": TABLE}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_strange_arrays_give_equal_results(name):
+    call, array = STRANGERS[name], GIVEN[name]
+    with general_calls() as seen:
+        expected = call(array)
+        assert not seen
+        for kind, other in stranger(array).items():
+            assert same_bits(call(other), expected), kind
+            assert seen, kind
+            seen.clear()
+
+
+def test_strange_masks_give_equal_results():
+    for mode in SMALL_MODES:
+        with general_calls() as seen:
+            expected = pool(X, MASK, mode=mode), embedding_bag(TABLE, IDS[[[0, 1, 2, 3]] * 2], mask=MASK, mode=mode)
+            assert not seen
+            for mask in (*(lay(MASK, layout) for layout in ("strided", "fortran", "rows apart")), MASK.tolist()):
+                assert same_bits(pool(X, mask, mode=mode), expected[0])
+                assert same_bits(embedding_bag(TABLE, IDS[[[0, 1, 2, 3]] * 2], mask=mask, mode=mode), expected[1])
+                assert len(seen) == 2
+                seen.clear()
+            for dtype in ("i1", "u8", ">i4"):
+                assert same_bits(pool(X, MASK.astype(dtype), mode=mode), expected[0])
+
+
+@pytest.mark.parametrize("mode", sorted({*MODES} - {*SMALL_MODES}))
+def test_modes_that_are_not_small(mode):
+    with general_calls() as seen:
+        assert same_bits(
+            embedding_bag(TABLE, IDS, OFFSETS, mode=mode), reference.embedding_bag(TABLE, IDS, OFFSETS, mode)
+        )
+        assert same_bits(pool(X, MASK, mode=mode), reference.pool(X, MASK, mode=mode))
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("options", [{"normalize": True}, {"padding_idx": 3}, {"weights": np.ones(6)}, {"out": None}])
+def test_options_that_are_not_small(options):
+    if "out" in options:
+        options = {"out": np.full((3, 20), np.nan, "f4")}
+    expected = reference.embedding_bag(TABLE, IDS, OFFSETS, **{k: v for k, v in options.items() if k != "out"})
+    with general_calls() as seen:
+        np.testing.assert_allclose(embedding_bag(TABLE, IDS, OFFSETS, **options), expected, rtol=1e-6)
+        assert len(seen) == 1
+
+
+def test_a_ragged_is_its_ids_and_offsets():
+    assert same_bits(embedding_bag(TABLE, Ragged(IDS, OFFSETS)), embedding_bag(TABLE, IDS, OFFSETS))
+
+
+# Words ------------------------------------------------------------------------------------------------------------
+
+ids = np.array
+BAD = [
+    ((ids([0, 9]), ids([0, 2])), IndexError, "id 9 at position 1 is out of range for a table of 9 rows"),
+    ((ids([0, -1], "i4"), ids([0, 2])), IndexError, "id -1 at position 1 is out of range for a table of 9 rows"),
+    ((ids([[0, 1], [2**40, -1]]),), IndexError, f"id {2**40} at position (1, 0) is out of range for a table of 9 rows"),
+    ((ids([1, 2]), ids([1, 2])), ValueError, "offsets must start at 0, got offsets[0] = 1"),
+    ((ids([1, 2]), ids([0, 2, 1, 2])), ValueError, "offsets must not descend, got offsets[1] = 2 and offsets[2] = 1"),
+    ((ids([1, 2]), ids([0, 3])), ValueError, "offsets must end at 2, the number of ids, got offsets[1] = 3"),
+    (
+        (ids([1, 2, 3]), ids([0, 2])),
+        ValueError,
+        "offsets must end at 3, the number of ids, got offsets[1] = 2; S bags take S+1 offsets, the last of which is"
+        " the number of ids (the layout of torch's include_last_offset=True)",
+    ),
+    (
+        (ids([1]), ids([], int)),
+        ValueError,
+        "offsets must have one entry more than there are bags, so at least one, got none",
+    ),
+    ((ids([1]), ids([[0, 1]])), ValueError, "offsets must be 1-D, got shape (1, 2)"),
+    ((ids([1]),), ValueError, "1-D ids need offsets to say where bags begin, got ids of shape (1,) alone"),
+    (
+        (ids([[1]]), ids([0, 1])),
+        ValueError,
+        "offsets go with 1-D ids, got ids of shape (1, 1), whose rows are the bags",
+    ),
+    ((ids(1),), ValueError, "ids must be 1-D with offsets, or 2-D, got shape ()"),
+]
+
+
+@pytest.mark.parametrize(("given", "error", "words"), BAD)
+@pytest.mark.parametrize("most", [None, -4])
+@pytest.mark.parametrize("mode", ["mean", "max"])
+def test_bad_values_say_the_same_words(given, error, words, most, mode):
+    with general_calls(most), pytest.raises(error) as caught:
+        embedding_bag(TABLE, *given, mode=mode)
+    assert str(caught.value) == words
+
+
+@pytest.mark.parametrize("most", [None, -4])
+@pytest.mark.parametrize("mode", SMALL_MODES)
+def test_bad_ids_beside_a_mask_say_the_same_words(mode, most):
+    given, mask = np.array([[0, -100, 2], [9, 3, -7]]), np.array([[1, 0, 1], [0, 1, 0]])
+    with general_calls(most):
+        assert embedding_bag(TABLE, given, mask=mask, mode=mode).shape == (2, 20)
+        mask[1, 2] = 1
+        with pytest.raises(IndexError, match=r"^id -7 at position \(1, 2\) is out of range for a table of 9 rows$"):
+            embedding_bag(TABLE, given, mask=mask, mode=mode)
+        with pytest.raises(ValueError, match=r"^mask must have shape \(2, 3\), got \(3, 2\)$"):
+            embedding_bag(TABLE, given, mask=mask.T.copy(), mode=mode)
+        with pytest.raises(ValueError, match=r"^mask must have shape \(2, 4\), got \(2, 3\)$"):
+            pool(X, mask, mode=mode)
+        with pytest.raises(TypeError, match=r"^mask must have an integer dtype, got dtype float64$"):
+            pool(X, MASK.astype("f8"), mode=mode)
+
+
+@pytest.mark.parametrize("most", [None, -4])
+@pytest.mark.parametrize("mode", [[], {}, ["mean"], None, "median", b"mean", 0])
+def test_what_is_no_mode(mode, most):
+    with general_calls(most):
+        for call in (
+            lambda: embedding_bag(TABLE, IDS, OFFSETS, mode=mode),
+            lambda: embedding_bag(TABLE, IDS.reshape(2, 3), mask=MASK[:, :3], mode=mode),
+            lambda: pool(X, mode=mode),
+            lambda: pool(X, MASK, mode=mode),
+        ):
+            with pytest.raises(
+                ValueError, match=r"^mode must be one of 'sum', 'mean', 'max', 'cls', .* got "
+            ) as caught:
+                call()
+            assert str(caught.value).endswith(f", got {mode!r}")
