@@ -26,7 +26,7 @@ from .arrays import (
 )
 from .kernels import embedding as kernels
 from .kernels.layout import Ids, Rows
-from .kernels.reduce import PIECE
+from .kernels.rows import PIECE
 from .lookup import first_bad, rows_meant
 
 _FIRST = np.zeros(1, np.int64)  # the ids of an addend that gives each row of the result its first row

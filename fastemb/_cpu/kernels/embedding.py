@@ -12,7 +12,7 @@ import numpy as np
 from .intrinsics import as_acc, fence, load_id, prefetch
 from .jit import kernel, part
 from .layout import Rows
-from .reduce import PIECE, read, write
+from .rows import PIECE, read, write
 from .vectors import every, head, load, narrow, store, store_head, stream, total, wide
 
 NO_NORM, LAYER, RMS = 0, 1, 2

@@ -13,7 +13,7 @@ import numpy as np
 
 from .intrinsics import as_acc, fence, load_id, prefetch, store_id
 from .jit import kernel, part
-from .reduce import PIECE, read, write
+from .rows import PIECE, read, write
 from .vectors import every, narrow, stream, wide
 
 #: `group_ids` takes fewer ids than this, of which no two are so far apart; `group_order` takes any.

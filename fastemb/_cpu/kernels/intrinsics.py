@@ -12,7 +12,7 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils, types
 
-from .jit import intrinsic
+from .jit import TUNING, intrinsic
 
 _INT64 = ir.IntType(64)
 
@@ -21,14 +21,15 @@ def _memory(builder: Any, address: Any, kind: Any) -> Any:
     return builder.inttoptr(address, kind.as_pointer())
 
 
-def emit_prefetch(builder: Any, address: Any) -> None:
-    """Write the instruction that asks for a cache line."""
-    pointer = _memory(builder, address, ir.IntType(8))
+NEAR = 3  # LLVM's locality of a prefetch: into every level of the cache
+
+
+def emit_prefetch(builder: Any, pointer: Any, locality: int = NEAR) -> None:
+    """Write the instruction that asks for the cache line at a pointer to bytes."""
     word = ir.IntType(32)
     kind = ir.FunctionType(ir.VoidType(), [pointer.type, word, word, word])
     fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    # read, keep in every level of the cache, data
-    builder.call(fetch, [pointer, word(0), word(3), word(1)])
+    builder.call(fetch, [pointer, word(0), word(locality), word(1)])  # to read, data
 
 
 def _load_id(context: Any, builder: Any, id_tag: Any, ids: Any, i: Any) -> Any:
@@ -67,15 +68,37 @@ def store_id(typingctx: Any, id_tag: Any, ids: Any, i: Any, value: Any) -> Any:
     return types.void(id_tag, types.int64, types.int64, types.int64), codegen
 
 
+def _make_prefetch(locality: int) -> Callable[..., Any]:
+    def prefetch(typingctx: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            emit_prefetch(builder, _memory(builder, arguments[0], ir.IntType(8)), locality)
+            return context.get_dummy_value()
+
+        return types.void(types.int64), codegen
+
+    return intrinsic(prefetch)
+
+
+#: ``prefetch(address)``: ask for the cache line at an address; any address is harmless. ``prefetch_row``: for rows that
+#: lie in memory, which some processors had better leave in the second cache.
+prefetch, prefetch_row = _make_prefetch(NEAR), _make_prefetch(TUNING.row_locality)
+
+
+#: Accumulators in a `scratch`: float32's are 4 KiB, which stay in the first cache beside the rows.
+SCRATCH = 1024
+
+
 @intrinsic
-def prefetch(typingctx: Any, address: Any) -> Any:
-    """Ask for the cache line at an address; any address is harmless."""
+def scratch(typingctx: Any, dtype_tag: Any) -> Any:
+    """Return the address of `SCRATCH` accumulators on the stack, at a multiple of 64."""
+    lane = ir.DoubleType() if acc_type(dtype_tag) == types.float64 else ir.FloatType()
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        emit_prefetch(builder, arguments[0])
-        return context.get_dummy_value()
+        room = cgutils.alloca_once(builder, ir.ArrayType(lane, SCRATCH))
+        room.align = 64
+        return builder.ptrtoint(room, _INT64)
 
-    return types.void(types.int64), codegen
+    return types.int64(dtype_tag), codegen
 
 
 def _make_copy(width: int) -> Callable[..., Any]:

@@ -16,6 +16,8 @@ import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import intrinsic as _numba_intrinsic
 
+from .tuning import TUNINGS, choose
+
 if numba.config.DISABLE_JIT:
     raise ImportError("fastemb's kernels exist as machine code alone: unset NUMBA_DISABLE_JIT")
 
@@ -23,12 +25,12 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _stamp() -> str:
-    """Digest of every source file of this folder: all that may change the machine code of a kernel.
+    """Digest of every source file of this folder: with the tuning all that may change the machine code of a kernel.
 
     Numba's own stamp covers the file of the kernel alone, so it would go on serving the old machine code
     after an edit of ``intrinsics.py``.
     """
-    digest = hashlib.sha256(llvmlite.__version__.encode())
+    digest = hashlib.sha256(f"{llvmlite.__version__} {TUNING_NAME}".encode())
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -67,12 +69,6 @@ def _cache_wanted() -> bool:
     return os.environ.get("FASTEMB_CACHE", "1") != "0"
 
 
-try:
-    _STAMP = _stamp() if _cache_wanted() else ""
-except OSError:  # sources not readable as files (a zip archive): nothing to stamp, so nothing is cached
-    _STAMP = ""
-
-
 def _machine() -> Any:
     """Return LLVM's words for the processor that kernels are compiled for: triple, name, features."""
     from numba.core.registry import cpu_target
@@ -88,6 +84,16 @@ def machine_has(feature: str) -> bool:
 def processor() -> str:
     """Return the name of that processor."""
     return str(_machine()[1])
+
+
+#: The row of the table of tunings that kernels are compiled by, and its name.
+TUNING_NAME = choose(processor())
+TUNING = TUNINGS[TUNING_NAME]
+
+try:
+    _STAMP = _stamp() if _cache_wanted() else ""
+except OSError:  # sources not readable as files (a zip archive): nothing to stamp, so nothing is cached
+    _STAMP = ""
 
 
 def cache_folder() -> str | None:

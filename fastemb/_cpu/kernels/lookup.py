@@ -19,10 +19,11 @@ from .intrinsics import (
     fence,
     load_id,
     prefetch,
+    prefetch_row,
     stream_64,
     stream_256,
 )
-from .jit import kernel, part
+from .jit import TUNING, kernel, part
 
 RAISE, CLIP, WRAP = 0, 1, 2
 
@@ -108,32 +109,50 @@ def copy_row(target: int, source: int, size: int) -> None:
 
 
 @part
-def stream_row(target: int, source: int, size: int) -> None:
-    """Copy ``size`` bytes, whole cache lines past the caches: a line that is streamed is not read first.
+def prefetch_four(address: int) -> None:
+    """Ask for the cache line at an address and the three behind it."""
+    for line in (0, 64, 128, 192):
+        prefetch_row(address + line)
 
-    No line gets both kinds of store, which would bring it into the cache after all; so the ends of a row are
-    copied in small steps that do not overlap.
-    """
-    end = target + size
-    head = min((target + 63) & ~63, end)
-    while target + 16 <= head:
-        copy_16(target, source)
-        target, source = target + 16, source + 16
-    while target < head:
-        copy_1(target, source)
-        target, source = target + 1, source + 1
-    while target + 256 <= end:
-        stream_256(target, source)
-        target, source = target + 256, source + 256
-    while target + 64 <= end:
-        stream_64(target, source)
-        target, source = target + 64, source + 64
-    while target + 16 <= end:
-        copy_16(target, source)
-        target, source = target + 16, source + 16
-    while target < end:
-        copy_1(target, source)
-        target, source = target + 1, source + 1
+
+def _make_stream_row(ask: bool) -> Any:
+    @part
+    def stream_row(target: int, source: int, size: int, later: int) -> None:
+        """Copy ``size`` bytes, whole cache lines past the caches: a line that is streamed is not read first.
+
+        No line gets both kinds of store, which would bring it into the cache after all; so the ends of a row are
+        copied in small steps that do not overlap.
+        """
+        end, apart = target + size, later - source
+        head = min((target + 63) & ~63, end)
+        while target + 16 <= head:
+            copy_16(target, source)
+            target, source = target + 16, source + 16
+        while target < head:
+            copy_1(target, source)
+            target, source = target + 1, source + 1
+        while target + 256 <= end:
+            if ask:
+                prefetch_four(source + apart)
+            stream_256(target, source)
+            target, source = target + 256, source + 256
+        if ask:  # up to four lines that the loop did not ask for
+            prefetch_four(source + apart)
+        while target + 64 <= end:
+            stream_64(target, source)
+            target, source = target + 64, source + 64
+        while target + 16 <= end:
+            copy_16(target, source)
+            target, source = target + 16, source + 16
+        while target < end:
+            copy_1(target, source)
+            target, source = target + 1, source + 1
+
+    return stream_row
+
+
+#: Stream one row; and ask meanwhile, line by line, for the row of the same size at ``later``.
+stream_row, stream_row_asking = _make_stream_row(False), _make_stream_row(True)
 
 
 @part
@@ -167,7 +186,7 @@ def copy_rows(
     """Check the first ``check`` ids, then copy the rows of ``ids[start:stop]``; return the first bad one, or -1.
 
     The first lines of a row are asked for eight rows ahead: the processor's own prefetcher follows a long row once
-    it has begun.
+    it has begun. Where it does not (``gather_whole``), all lines of long rows are.
     """
     bad = first_bad_id(id_tag, ids, check, V)
     if bad >= 0:
@@ -175,13 +194,20 @@ def copy_rows(
     if size in (4, 8, 16, 32):
         copy_narrow(id_tag, table, stride, size, V, ids, mode, out, out_stride, start, stop)
         return -1
+    if nontemporal and TUNING.gather_whole and size > LINES:
+        for i in range(start, stop):
+            later = table + row_of(id_tag, ids, min(i + TUNING.gather_ahead, stop - 1), V, mode) * stride
+            row = table + row_of(id_tag, ids, i, V, mode) * stride
+            stream_row_asking(out + i * out_stride, row, size, later)
+        fence()
+        return -1
     for i in range(start, stop):
         later = table + row_of(id_tag, ids, min(i + AHEAD, stop - 1), V, mode) * stride
         for line in range(0, min(size, LINES), 64):
             prefetch(later + line)
         row = table + row_of(id_tag, ids, i, V, mode) * stride
         if nontemporal:
-            stream_row(out + i * out_stride, row, size)
+            stream_row(out + i * out_stride, row, size, later)
         else:
             copy_row(out + i * out_stride, row, size)
     if nontemporal:

@@ -15,18 +15,8 @@ from .intrinsics import load_id, store_id
 from .jit import inlined, intrinsic, kernel, part
 from .layout import Ids, Rows, Segments
 from .lookup import address, first_bad_among
-from .reduce import (
-    OFFSET,
-    divisor,
-    max_segment,
-    moved,
-    read,
-    read_entry,
-    sum_segment,
-    weighed,
-    write,
-    zero_row,
-)
+from .reduce import divisor, max_segment, sum_segment, zero_row
+from .rows import OFFSET, moved, read, read_entry, times, weight_of, write
 from .vectors import Vector, every, highest, larger, narrow, pick_equal, total, wide
 
 _BYTE = np.int8(0)
@@ -77,7 +67,7 @@ def reduce_small(
             zero_row(rows, goal, s)
         else:
             by = divisor(rows.dtype_tag, segments, begin, end)
-            reduce_segment(rows, given, segments, goal, s, begin, end, by)
+            reduce_segment(rows, given, segments, goal, s, begin, end, by, 0)
     return 0
 
 
@@ -99,7 +89,8 @@ def reduce_small_kept(
             return 1
         if n:
             entries = Ids(OFFSET, here, n, given.V)
-            reduce_segment(rows, entries, segments, goal, s, 0, n, divisor(rows.dtype_tag, segments, 0, n))
+            by = divisor(rows.dtype_tag, segments, 0, n)
+            reduce_segment(rows, entries, segments, goal, s, 0, n, by, 0)
         else:
             zero_row(rows, goal, s)
     return 0
@@ -140,7 +131,8 @@ def spread_sums(grad: Any, ids: Any, segments: Any, out: Any, start: int, stop: 
             slot = load_id(ids.id_tag, ids.address, i)
             for j in range(0, grad.D, 16):
                 count = min(16, grad.D - j)
-                write(out, slot, j, count, weighed(read(grad, s, j, count), grad.dtype_tag, segments.weights, i))
+                weight = weight_of(grad.dtype_tag, segments.weights, i)
+                write(out, slot, j, count, times(read(grad, s, j, count), weight))
 
 
 @kernel

@@ -13,7 +13,7 @@ from .intrinsics import fence, load_id
 from .jit import intrinsic, kernel, part
 from .layout import Rows
 from .lookup import stream_row
-from .reduce import moved, read, write
+from .rows import moved, read, write
 from .vectors import LANES
 
 _INT64 = np.int64(0)  # the tag of the numbers that describe axes, and of the rows of tables
@@ -126,7 +126,7 @@ def rope_rows(
             angles, angle_rows + 8 * (line_start(axes, count, line, 3) + first * step), step, rows, sign, interleaved,
         )  # fmt: skip
         if scratch:
-            stream_row(goal, scratch, rows * out_step)
+            stream_row(goal, scratch, rows * out_step, scratch)
         s += rows
     if scratch:
         fence()

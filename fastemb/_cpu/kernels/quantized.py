@@ -8,8 +8,21 @@ from .intrinsics import as_acc, fence, prefetch
 from .jit import kernel, part
 from .layout import Ids, Rows
 from .lookup import AHEAD, LINES, RAISE, address, first_bad_id, row_of
-from .reduce import read, write
-from .vectors import every, head, highest, larger, load, load_head, lowest, scale_of, smaller, store_head, stream, total
+from .rows import read, write
+from .vectors import (
+    above,
+    below,
+    every,
+    head,
+    highest,
+    load,
+    load_head,
+    lowest,
+    scale_of,
+    store_head,
+    stream,
+    total,
+)
 
 _SINGLE = np.float32(0)  # the tag of scales and offsets
 _STEP = np.float32(2.0**-149)  # the least float32 above zero
@@ -24,15 +37,25 @@ def fill(dtype_tag: Any, x: Any, count: int) -> Any:
 
 @part
 def bounds(table: Any, i: int) -> Any:
-    """Return the least and the greatest number of row ``i``, and 0, or NaN if a number is not finite."""
+    """Return the least and the greatest number of row ``i``, and 0, or NaN if a number is not finite.
+
+    Two chains of each: one number after the other would take as long as its four cycles. NaN is for ``faults`` to see.
+    """
     low, high, faults = every(table.dtype_tag, np.inf), every(table.dtype_tag, -np.inf), every(table.dtype_tag, 0.0)
-    for j in range(0, table.D, 16):
+    low_2, high_2, faults_2, j = low, high, faults, 0
+    while j + 32 <= table.D:
+        x, y = read(table, i, j, 16), read(table, i, j + 16, 16)
+        low, high, faults = below(low, x), above(high, x), faults + x * 0.0
+        low_2, high_2, faults_2 = below(low_2, y), above(high_2, y), faults_2 + y * 0.0
+        j += 32
+    while j < table.D:
         count = min(16, table.D - j)
         x = read(table, i, j, count)
         if count < 16:
             x = fill(table.dtype_tag, x, count)
-        low, high, faults = smaller(low, x), larger(high, x), faults + x * 0.0
-    return lowest(low), highest(high), total(faults)
+        low, high, faults = below(low, x), above(high, x), faults + x * 0.0
+        j += 16
+    return lowest(below(low, low_2)), highest(above(high, high_2)), total(faults + faults_2)
 
 
 @part

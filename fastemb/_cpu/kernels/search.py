@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .intrinsics import load_id, prefetch
-from .jit import kernel, part
+from .intrinsics import load_id, prefetch, prefetch_row
+from .jit import TUNING, kernel, part
 from .scoring import (
     load_number,
     passing,
@@ -38,7 +38,7 @@ TILE = 128
 _ID = np.int64(0)  # tags: the types of ids, of scores, of queries
 _F4, _F8 = np.float32(0), np.float64(0)
 _INF = float("inf")
-_AHEAD = 1024  # bytes between the row that is read and the one that is fetched
+_AHEAD = 1024  # bytes between the row that is read and the one that is fetched, where BLAS reads the rows as well
 
 
 class Queries(NamedTuple):
@@ -197,9 +197,9 @@ def offer(queries: Any, q: int, key: float, one: int) -> None:
 
 
 @part
-def distance(stride: int, size: int) -> int:
+def distance(stride: int, size: int, ahead: int) -> int:
     """Return how far behind a row lies the one to be fetched; not a multiple of 4096, which slows other loads."""
-    return stride * (1 + _AHEAD // max(size, 64))
+    return stride * (1 + ahead // max(size, 64))
 
 
 @part
@@ -209,10 +209,17 @@ def fetch_row(row: int, size: int) -> None:
         prefetch(row + line)
 
 
+@part
+def fetch_scanned(row: int, size: int) -> None:
+    """Ask for a row that is read from memory once, by us alone."""
+    for line in range(0, size, 64):
+        prefetch_row(row + line)
+
+
 @kernel
 def scan_rows(queries: Any, block: Any) -> None:
     """Score every row of a block for every query."""
-    ahead = distance(block.stride, 4 * queries.D)
+    ahead = distance(block.stride, 4 * queries.D, _AHEAD)
     for r in range(block.rows):
         row, one = block.address + r * block.stride, block.first + r
         fetch_row(row + ahead, 4 * queries.D)
@@ -259,7 +266,7 @@ def bound_rows(metric: int, D: int, address: int, stride: int, exact: bool, term
 
     ``exact`` says that the rows are what was given, and not rounded from float64.
     """
-    ahead, r = distance(stride, 4 * D), start
+    ahead, r = distance(stride, 4 * D, _AHEAD), start
     while r < stop:
         row = address + r * stride
         four = r + 4 <= stop  # the last rows come one by one, each of them four times
@@ -306,13 +313,13 @@ def filter_rows(queries: Any, block: Any, products: int, apart: int, terms: int,
 def sum_rough(queries: Any, units: int, row: int, stride: int, count: int, sums: int) -> None:
     """Write the squares of up to 128 rows, then their products with each query."""
     D, i = queries.D, 0
-    ahead = distance(stride, 4 * D)
+    ahead = distance(stride, 4 * D, TUNING.scan_ahead)
     while i < count:
         at, out = row + i * stride, sums + 4 * i
         four = i + 4 <= count  # as in bound_rows
         step, gap, apart = (4, stride, 4) if four else (1, 0, 0)
         for j in range(step):
-            fetch_row(at + ahead + j * stride, 4 * D)
+            fetch_scanned(at + ahead + j * stride, 4 * D)
         rough_squares(at, at, gap, D, out, apart)
         for q in range(queries.Q):
             rough_products(units + 4 * q * D, at, gap, D, out + 4 * TILE * (q + 1), apart)

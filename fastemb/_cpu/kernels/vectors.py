@@ -21,7 +21,7 @@ from numba.extending import lower_builtin, models, register_model
 from .codes import alternate, round_codes, split_codes
 from .halves import has_half, narrow_brain, narrow_half, widen_brain, widen_half
 from .intrinsics import acc_type, emit_prefetch
-from .jit import intrinsic
+from .jit import TUNING, intrinsic
 
 LANES = 16
 _WORD, _INT64 = ir.IntType(32), ir.IntType(64)
@@ -119,21 +119,23 @@ def _make_every(lanes: int) -> Callable[..., Any]:
 every, every_64, every_128 = (_make_every(lanes) for lanes in (LANES, 64, 128))
 
 
-def _make_choice(better: str) -> Callable[..., Any]:
+def _make_choice(better: str, care: bool) -> Callable[..., Any]:
     def choose(typingctx: Any, a: Any, b: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             a, b = given
-            # Unordered: b is chosen where it is NaN. Where a is NaN it stays, so NaN wins in any order.
-            chosen = builder.select(builder.fcmp_unordered(better, b, a), b, a)
-            return builder.select(builder.fcmp_unordered("uno", a, a), a, chosen)
+            # Three instructions: maxps, which leaves a where they are equal or one is NaN; whether b is NaN, which need
+            # not wait for a; and b where it is. So NaN wins in any order, and of equal values the first stays.
+            chosen = builder.select(builder.fcmp_ordered(better, b, a), b, a)
+            return builder.select(builder.fcmp_unordered("uno", b, b), b, chosen) if care else chosen
 
         return a(a, b), codegen
 
     return intrinsic(choose)
 
 
-#: ``larger(a, b)``, ``smaller(a, b)``: lane by lane; NaN where either is NaN.
-larger, smaller = _make_choice(">"), _make_choice("<")
+#: ``larger(a, b)``: lane by lane; NaN where either is NaN. ``above``, ``below``: larger and smaller, where a NaN that b
+#: holds is not seen.
+larger, above, below = _make_choice(">", True), _make_choice(">", False), _make_choice("<", False)
 
 
 @intrinsic
@@ -212,14 +214,19 @@ lowest = _make_fold(lambda builder, a, b: builder.select(builder.fcmp_ordered("<
 
 
 def _place(builder: Any, dtype_tag: Any, row: Any, column: Any) -> Any:
-    """Return the address of a column; of 4-bit codes ``column`` must be even."""
-    if dtype_tag == _CODE_4:
-        return builder.add(row, builder.ashr(column, ir.Constant(_INT64, 1)))
-    return builder.add(row, builder.mul(column, ir.Constant(_INT64, dtype_tag.bitwidth // 8)))
+    """Return the pointer to a column; of 4-bit codes ``column`` must be even.
+
+    A pointer and an index, never a sum of integers: LLVM takes such a sum apart, (row + 2 j) + id * stride, and then
+    adds up the bases again in every iteration.
+    """
+    kind = ir.IntType(8 if dtype_tag == _CODE_4 else dtype_tag.bitwidth)
+    column = builder.ashr(column, ir.Constant(_INT64, 1)) if dtype_tag == _CODE_4 else column
+    return builder.gep(builder.inttoptr(row, kind.as_pointer()), [column])
 
 
-def _pointer(builder: Any, address: Any, kind: Any) -> Any:
-    return builder.inttoptr(address, kind.as_pointer())
+def _pointer(builder: Any, place: Any, kind: Any) -> Any:
+    """Return a pointer to another type."""
+    return builder.bitcast(place, kind.as_pointer())
 
 
 def _masked(builder: Any, name: str, kind: Any, arguments: list[Any]) -> Any:
@@ -372,8 +379,9 @@ def _make_fetch(lanes: int) -> Callable[..., Any]:
     def fetch(typingctx: Any, dtype_tag: Any, row: Any, column: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
             place = _place(builder, dtype_tag, given[1], given[2])
+            first = _pointer(builder, place, ir.IntType(8))
             for line in range(0, lanes * (4 if dtype_tag == _CODE_4 else dtype_tag.bitwidth) // 8, 64):
-                emit_prefetch(builder, builder.add(place, ir.Constant(_INT64, line)))
+                emit_prefetch(builder, builder.gep(first, [ir.Constant(_INT64, line)]), TUNING.row_locality)
             return context.get_dummy_value()
 
         return types.void(dtype_tag, types.int64, types.int64), codegen
@@ -392,7 +400,8 @@ def fetch_scales(typingctx: Any, dtype_tag: Any, scale: Any, offset: Any, row: A
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         if dtype_tag in CODES:
             for base in given[1:3]:
-                emit_prefetch(builder, builder.add(base, builder.mul(given[3], ir.Constant(_INT64, 4))))
+                place = builder.gep(builder.inttoptr(base, ir.FloatType().as_pointer()), [given[3]])
+                emit_prefetch(builder, _pointer(builder, place, ir.IntType(8)), TUNING.row_locality)
         return context.get_dummy_value()
 
     return types.void(dtype_tag, types.int64, types.int64, types.int64), codegen
@@ -405,6 +414,6 @@ def scale_of(typingctx: Any, dtype_tag: Any, scale: Any, row: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
         if dtype_tag not in CODES:
             return ir.Constant(ir.FloatType(), 0.0)
-        return builder.load(builder.gep(_pointer(builder, given[1], ir.FloatType()), [given[2]]), align=1)
+        return builder.load(builder.gep(builder.inttoptr(given[1], ir.FloatType().as_pointer()), [given[2]]), align=1)
 
     return types.float32(dtype_tag, types.int64, types.int64), codegen

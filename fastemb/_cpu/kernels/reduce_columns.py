@@ -1,0 +1,118 @@
+"""A segment reduced block of columns by block: accumulators stay in registers while the segment's rows go by.
+
+The form for processors whose first cache has many misses in flight. `make_reduction` is that of ``reduce_rows.py`` as
+well, and gives the same bits: each column is added in ascending order of entries, cut every `PIECE` of them.
+"""
+
+from typing import Any
+
+from .intrinsics import load_id
+from .jit import inlined, machine_has, part
+from .rows import PIECE, read_entry, row_ahead, times, weight_of, write
+from .vectors import (
+    every,
+    every_64,
+    every_128,
+    fetch_16,
+    fetch_64,
+    fetch_128,
+    fetch_scales,
+    load_64,
+    load_128,
+    narrow,
+    scale_of,
+    store,
+    wide,
+)
+
+# Whether there are registers for the sums of 128 columns: then a row is read in longer pieces.
+WIDE = machine_has("avx512f")
+
+
+def _make_blocks(combine: Any, start: float) -> Any:
+    """Make the part that adds up a block of columns of one segment by ``combine``, beginning with ``start``."""
+
+    def make(load_block: Any, every_block: Any, fetch_block: Any) -> Any:
+        @inlined
+        def add_row(table: Any, ids: Any, segments: Any, i: int, end: int, gap: int, j: int, sums: Any) -> Any:
+            """Return the accumulators of a block of columns with the row of entry ``i``; ask for a later row."""
+            later = row_ahead(ids, i, end, gap)
+            fetch_block(table.dtype_tag, table.address + later * table.stride, j)
+            fetch_scales(table.dtype_tag, table.scale, table.offset, later)
+            one = load_id(ids.id_tag, ids.address, i)
+            scale, offset = scale_of(table.dtype_tag, table.scale, one), scale_of(table.dtype_tag, table.offset, one)
+            x = load_block(table.dtype_tag, table.address + one * table.stride, j, scale, offset)
+            return combine(sums, times(x, weight_of(table.dtype_tag, segments.weights, i)))
+
+        @part
+        def reduce_long(
+            table: Any, ids: Any, segments: Any, out: Any, s: int, begin: int, end: int, by: Any, gap: int,
+            j: int,
+        ) -> None:  # fmt: skip
+            """Reduce a block of columns piece by piece, the pieces in float64."""
+            total = wide(every_block(table.dtype_tag, start))
+            for cut in range(begin, end, PIECE):
+                sums = every_block(table.dtype_tag, start)
+                for i in range(cut, min(cut + PIECE, end)):
+                    sums = add_row(table, ids, segments, i, end, gap, j, sums)
+                total = combine(total, wide(sums))
+            store(out.dtype_tag, out.address + s * out.stride, j, narrow(table.dtype_tag, total) / by)
+
+        @inlined
+        def reduce_block(
+            table: Any, ids: Any, segments: Any, out: Any, s: int, begin: int, end: int, by: Any, gap: int,
+            j: int,
+        ) -> None:  # fmt: skip
+            """Reduce a block of columns, with every accumulator in a register until the last row."""
+            if end - begin > PIECE:  # apart: total and sums together cost short segments up to 40 %
+                reduce_long(table, ids, segments, out, s, begin, end, by, gap, j)
+                return
+            sums = every_block(table.dtype_tag, start)
+            for i in range(begin, end):
+                sums = add_row(table, ids, segments, i, end, gap, j, sums)
+            store(out.dtype_tag, out.address + s * out.stride, j, sums / by)
+
+        return reduce_block
+
+    return make
+
+
+def make_reduction(combine: Any, start: float) -> Any:
+    """Make the part that reduces the rows of one segment by ``combine``, beginning with ``start``."""
+    make_block = _make_blocks(combine, start)
+    reduce_64 = make_block(load_64, every_64, fetch_64)
+    reduce_wide = make_block(load_128, every_128, fetch_128) if WIDE else reduce_64
+
+    @part
+    def reduce_some(
+        table: Any, ids: Any, segments: Any, out: Any, s: int, begin: int, end: int, by: Any, gap: int,
+        j: int, count: int,
+    ) -> None:  # fmt: skip
+        """Reduce at most 16 columns."""
+        total = wide(every(table.dtype_tag, start))
+        for cut in range(begin, end, PIECE):
+            sums = every(table.dtype_tag, start)
+            for i in range(cut, min(cut + PIECE, end)):
+                fetch_16(table.dtype_tag, table.address + row_ahead(ids, i, end, gap) * table.stride, j)
+                sums = combine(sums, read_entry(table, ids, segments, i, j, count))
+            total = combine(total, wide(sums))
+        write(out, s, j, count, narrow(table.dtype_tag, total) / by)
+
+    @inlined
+    def reduce_row(
+        table: Any, ids: Any, segments: Any, out: Any, s: int, begin: int, end: int, by: Any, gap: int
+    ) -> None:
+        """Block of columns by block."""
+        D, j = table.D, 0
+        while j + 128 <= D:
+            reduce_wide(table, ids, segments, out, s, begin, end, by, gap, j)
+            j += 128 if WIDE else 64
+        while j < D and D >= 64 and D * table.bits % 8 == 0:
+            # The last block may go back over columns that are done: they get the same bits again.
+            reduce_64(table, ids, segments, out, s, begin, end, by, gap, min(j, D - 64))
+            j += 64
+        while j < D:
+            reduce_some(table, ids, segments, out, s, begin, end, by, gap, j, min(16, D - j))
+            j += 16
+
+    return reduce_row

@@ -1,0 +1,85 @@
+"""Every row of the table of tunings: the same bits on any machine, and the instructions that each row asks for."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fastemb._cpu.kernels import jit
+from fastemb._cpu.kernels.tuning import TUNINGS, choose
+
+DIGEST = """
+import hashlib
+import numpy as np
+import fastemb
+from fastemb import _memory, _threads
+digest, rng = hashlib.sha256(), np.random.default_rng(5)
+_memory.STREAM_BYTES = 1 << 16
+def take(result):
+    for part in result if isinstance(result, tuple) else (result,):
+        if part is not None:
+            take(part) if isinstance(part, tuple) else digest.update(np.ascontiguousarray(part).tobytes())
+offsets = np.array([0, 1, 3, 8, 8, 20, 275, 532, 1100])
+ids, weights = rng.integers(0, 300, 1100), rng.standard_normal(1100)
+for dtype in ("f4", "f2"):
+    for D in (1, 15, 64, 100, 384, 1100):
+        table = rng.standard_normal((300, D)).astype(dtype)
+        table[7], table[8, 0], table[9] = -0.0, np.inf, 0.0
+        for mode in ("sum", "mean", "max"):
+            take(fastemb.embedding_bag(table, ids, offsets, mode=mode, padding_idx=-1))
+        take(fastemb.embedding_bag(table, ids, offsets, mode="mean", weights=weights))
+        x = table[ids[:900]].reshape(3, 300, D)
+        take(fastemb.pool(x, lengths=[300, 5, 0], mode="max"))
+        take(fastemb.pool(x, rng.random((3, 300)) < 0.5))
+        take(fastemb.gather(table, ids, out=np.empty((1100, D), dtype)))
+take(fastemb.row_grad(ids % 7, table[ids]))
+take(fastemb.topk(table[:3], table[10:], 5, metric="dot"))
+codes = fastemb.quantize(rng.standard_normal((300, 384)).astype("f4"))
+take((codes.codes, codes.scale, codes.offset, fastemb.embedding_bag(codes, ids, offsets, mode="sum")))
+print(digest.hexdigest())
+"""
+
+
+def run(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**os.environ, **environment}, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+
+def test_every_tuning_gives_the_same_bits():
+    digests = {name: run(DIGEST, FASTEMB_TUNING=name) for name in TUNINGS}
+    assert len(set(digests.values())) == 1, digests
+
+
+ASSEMBLY = """
+import numpy as np
+import fastemb
+from fastemb._cpu.kernels.lookup import gather_rows
+from fastemb._cpu.kernels.reduce import sum_rows
+table = np.ones((100, 64), "f4")
+fastemb.embedding_bag(table, [[1, 2]], out=np.empty((1, 64), "f4"))
+fastemb.gather(table, [1], mode="clip")
+print("\\n".join([*sum_rows.inspect_asm().values(), *gather_rows.inspect_asm().values()]))
+"""
+
+
+@pytest.mark.skipif("x86" not in os.uname().machine, reason="reads x86 assembly")
+@pytest.mark.parametrize("name", TUNINGS)
+def test_rows_are_asked_for_as_the_tuning_says(name):
+    assembly = run(ASSEMBLY, FASTEMB_TUNING=name)
+    assert ("prefetcht1" in assembly) == (TUNINGS[name].row_locality == 2)
+    assert ("prefetcht0" in assembly) or name == "amd"
+
+
+def test_the_processor_decides_unless_asked(monkeypatch):
+    monkeypatch.delenv("FASTEMB_TUNING", raising=False)
+    assert choose("znver4") == choose("znver3") == "amd"
+    assert choose("sapphirerapids") == choose("generic") == "intel"
+    monkeypatch.setenv("FASTEMB_TUNING", "intel")
+    assert choose("znver4") == "intel"
+    monkeypatch.setenv("FASTEMB_TUNING", "fastest")
+    with pytest.raises(ValueError, match="FASTEMB_TUNING must be one of 'amd', 'intel', got 'fastest'"):
+        choose("znver4")
+    assert jit.TUNING is TUNINGS[jit.TUNING_NAME]
