@@ -31,11 +31,11 @@ def device(array: Any) -> str:
 
 
 def _chooser(family: str) -> Callable[[Any], Any]:
-    here = ROOMS["cpu"]
+    here, ndarray = ROOMS["cpu"], np.ndarray  # at hand: a small call has no time to look them up
 
     def choose(array: Any) -> Any:
         """Return the module of this family in the room of an array."""
-        return here[family] if type(array) is np.ndarray else ROOMS[device(array)][family]
+        return here[family] if type(array) is ndarray else ROOMS[device(array)][family]
 
     return choose
 

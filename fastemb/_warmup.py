@@ -206,6 +206,7 @@ def show_config(mode: str = "stdout") -> dict[str, dict[str, str]] | None:
         "processor": {
             "machine": platform.machine(),
             "compiled for": jit.processor(),
+            "tuning": jit.TUNING_NAME,
             "features used": ", ".join(name for name in ("avx512f", "avx2", "f16c") if jit.machine_has(name)) or "none",
         },
         "threads": {"a call may use": str(_threads.get_num_threads()), "processors": str(os.cpu_count())},

@@ -74,9 +74,15 @@ def gather(
     Traceback (most recent call last):
     IndexError: id -1 at position 1 is out of range for a table of 3 rows
     """
-    if type(table) is np.ndarray or (type(table) is QuantizedTable and type(table.codes) is np.ndarray):
+    rows: npt.NDArray[Any] | None
+    if type(table) is np.ndarray:
         if out is None and mode == "raise" and type(ids) is np.ndarray:
-            rows: npt.NDArray[Any] | None = _devices.lookup(table).small_gather(table, ids)
+            rows = _devices.lookup(table).small_gather(table, ids)
+            if rows is not None:
+                return rows
+    elif type(table) is QuantizedTable:
+        if out is None and mode == "raise" and type(ids) is np.ndarray and type(table.codes) is np.ndarray:
+            rows = _devices.lookup(table).small_gather_codes(table, ids)
             if rows is not None:
                 return rows
     elif framework := _frameworks.of(table):

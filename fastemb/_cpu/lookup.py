@@ -58,28 +58,36 @@ _SMALL_BYTES = 1 << 19
 _FLOAT32, _INT32, _INT64 = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.int64)
 
 
-def small_gather(table: Any, ids: Array) -> Array | None:
+def small_gather(table: Array, ids: Array) -> Array | None:
     """Return the rows of a small call; None: take the general road, which says what is wrong if anything is."""
     if not (ids.dtype is _INT64 or ids.dtype is _INT32) or not ids.flags.carray:
         return None
-    codes = type(table) is not np.ndarray
-    dtype = _FLOAT32 if codes else table.dtype
-    if codes:
-        if table.kernel_args is None:  # the first call on this table
-            return None
-    elif table.ndim != 2 or dtype.hasobject or not table.flags.carray:
+    dtype = table.dtype
+    if table.ndim != 2 or dtype.hasobject or not table.flags.carray:
         return None
-    N, (V, D) = ids.size, table.shape
+    N, D = ids.size, table.shape[1]
     if not 0 < N * D * dtype.itemsize <= _SMALL_BYTES:
         return None
     flat, out = ids if ids.ndim == 1 else ids.reshape(N), np.empty((N, D), dtype)
-    if codes:
-        bad = code_kernels.widen_small(table.kernel_args, V, flat, out)
-    elif dtype is _FLOAT32:
+    if dtype is _FLOAT32:
         bad = kernels.gather_small(table, flat, out)
     else:
         bad = kernels.gather_small(table.view(np.uint8), flat, out.view(np.uint8))
     if bad >= 0:
+        return None
+    return out if flat is ids else out.reshape((*ids.shape, D))
+
+
+def small_gather_codes(table: Any, ids: Array) -> Array | None:
+    """Return the rows of a small call on a quantised table, which has been read before, as `small_gather` does."""
+    kernel_args = table.kernel_args
+    if kernel_args is None or not (ids.dtype is _INT64 or ids.dtype is _INT32) or not ids.flags.carray:
+        return None
+    N, (V, D) = ids.size, table.shape
+    if not 0 < N * D <= _SMALL_BYTES >> 2:
+        return None
+    flat, out = ids if ids.ndim == 1 else ids.reshape(N), np.empty((N, D), _FLOAT32)
+    if code_kernels.widen_small(kernel_args, V, flat, out) >= 0:
         return None
     return out if flat is ids else out.reshape((*ids.shape, D))
 
