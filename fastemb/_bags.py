@@ -92,9 +92,9 @@ def _types(out: Any, grad: Any) -> Any:
     return grad if grad is _FORWARD else _checks.as_float_table(grad, "grad")
 
 
-def _require_mode(mode: str, weights: Any) -> None:
+def _require_mode(mode: Any, weights: Any) -> None:
     """Refuse an unknown mode, and weights where the mode has no use for them."""
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
     if weights is not None and mode not in ("sum", "mean"):
         raise ValueError(f"weights go with mode 'sum' or 'mean', got mode {mode!r}")

@@ -107,7 +107,7 @@ def as_real(value: Any, name: str) -> float:
 
 def require_id_mode(mode: Any) -> None:
     """Refuse what is none of the three words for ids out of range, also what has no hash."""
-    if mode not in ID_MODES:
+    if not isinstance(mode, str) or mode not in ID_MODES:
         raise ValueError(f"mode must be one of {', '.join(map(repr, ID_MODES))}, got {mode!r}")
 
 
@@ -144,7 +144,10 @@ def as_number_table(table: Any) -> Any:
 
 def result_dtype(rows: Any) -> np.dtype[Any]:
     """Return the dtype of what is computed from a table or x: its own in native byte order, float32 of codes."""
-    return np.dtype(np.float32) if is_quantized(rows) else rows.dtype.newbyteorder("=")
+    if is_quantized(rows):
+        return np.dtype(np.float32)
+    dtype: np.dtype[Any] = rows.dtype
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
 def parts(table: Any, name: str = "table") -> dict[str, Any]:

@@ -99,7 +99,9 @@ def new_result(shape: tuple[int, ...], dtype: npt.DTypeLike) -> tuple[Array, boo
     Memory that has not been touched should not be streamed to: the system fills its pages through the caches.
     """
     global _pool
-    kind = np.dtype(dtype).newbyteorder("=")
+    kind = np.dtype(dtype)
+    if not kind.isnative:  # else the dtype itself: a new object of it would not be known at a glance
+        kind = kind.newbyteorder("=")
     if math.prod(shape) * kind.itemsize < POOLED_BYTES:
         return np.empty(shape, kind), False
     if _pool is None:

@@ -64,6 +64,11 @@ def _pool_backward(table: _Array, ids: _Array) -> None:
     pooling.pool_backward(grad, x, mode="mean", weights=np.ones(x.shape[:2], np.float32))
 
 
+def _normalize(table: _Array, ids: _Array) -> None:
+    pooling.normalize(table)
+    pooling.normalize(table, out=table.copy())  # not the small path
+
+
 def _quantize(table: _Array, ids: _Array) -> None:
     for bits in (8, 4):
         codes = quantized.quantize(table, bits)
@@ -91,7 +96,7 @@ _CALLS: dict[str, Callable[[_Array, _Array], object]] = {
     "embedding_bag": _bags,
     "embedding_bag_backward": _bags_backward,
     "gather": _gather,
-    "normalize": lambda table, ids: pooling.normalize(table),
+    "normalize": _normalize,
     "pool": _pool,
     "pool_backward": _pool_backward,
     "quantize": _quantize,

@@ -1,5 +1,6 @@
 """Small calls, which have kernels of their own: the bits and the words of the general road."""
 
+import pickle
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 import fastemb.reference as reference
 from fastemb._bags import MODES
 from fastemb._cpu import pooling as room
+from fastemb.embedding import embed
 from fastemb.pooling import embedding_bag, normalize, pool
 from fastemb.ragged import Ragged
 
@@ -152,7 +154,7 @@ def stranger(array):
     if array.ndim > 1:
         kinds |= {layout: lay(array, layout) for layout in ("strided", "fortran")}
     if array.dtype.kind == "i":
-        kinds |= {dtype: array.astype(dtype) for dtype in ("i1", "u2", "u8", np.longlong)} | {"list": array.tolist()}
+        kinds |= {dtype: array.astype(dtype) for dtype in ("i1", "u2", "u8")} | {"list": array.tolist()}
     kinds["subclass"] = array.view(np.recarray) if array.dtype.kind == "i" else array.view(np.memmap)
     return kinds
 
@@ -266,8 +268,12 @@ def test_bad_ids_beside_a_mask_say_the_same_words(mode, most):
     with general_calls(most):
         assert embedding_bag(TABLE, given, mask=mask, mode=mode).shape == (2, 20)
         mask[1, 2] = 1
-        with pytest.raises(IndexError, match=r"^id -7 at position \(1, 2\) is out of range for a table of 9 rows$"):
-            embedding_bag(TABLE, given, mask=mask, mode=mode)
+        for bad in (-7, 9, 2**40):
+            given[1, 2] = bad
+            words = rf"^id {bad} at position \(1, 2\) is out of range for a table of 9 rows$"
+            for kept in (mask, mask != 0):
+                with pytest.raises(IndexError, match=words):
+                    embedding_bag(TABLE, given, mask=kept, mode=mode)
         with pytest.raises(ValueError, match=r"^mask must have shape \(2, 3\), got \(3, 2\)$"):
             embedding_bag(TABLE, given, mask=mask.T.copy(), mode=mode)
         with pytest.raises(ValueError, match=r"^mask must have shape \(2, 4\), got \(2, 3\)$"):
@@ -291,3 +297,25 @@ def test_what_is_no_mode(mode, most):
             ) as caught:
                 call()
             assert str(caught.value).endswith(f", got {mode!r}")
+
+
+def test_results_and_unpickled_arrays_are_small_calls_too():
+    """Their dtypes are equal to NumPy's own objects, but may be others."""
+    table, ids, offsets, mask = pickle.loads(pickle.dumps((TABLE, IDS, OFFSETS, np.ones((1, IDS.size), bool))))
+    hidden = embed(TABLE, IDS.reshape(1, -1), positions=np.ones((IDS.size, TABLE.shape[1]), np.float32))
+    with general_calls() as seen:
+        assert same_bits(embedding_bag(table, ids, offsets), embedding_bag(TABLE, IDS, OFFSETS))
+        longs = IDS.astype(np.longlong), OFFSETS.astype(np.longlong)  # int64 under C's other name
+        assert same_bits(embedding_bag(table, *longs), embedding_bag(TABLE, IDS, OFFSETS))
+        pool(hidden, mask)
+        normalize(hidden)
+        normalize(embedding_bag(table, ids, offsets, mode="mean"))
+    assert not seen
+
+
+def test_many_empty_bags_are_no_small_call():
+    result = embedding_bag(np.ones((9, 64), np.float32), np.zeros(0, int), np.zeros(200_001, int))
+    assert result.shape == (200_000, 64)
+    assert not result.any()
+    assert result.ctypes.data % 64 == 0  # of the pool of results
+    assert embedding_bag(TABLE, np.zeros((0, 2**34), int), mask=np.zeros((0, 2**34), bool)).shape == (0, TABLE.shape[1])

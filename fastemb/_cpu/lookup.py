@@ -55,12 +55,12 @@ def rows_meant(ids: Array, V: int, mode: str) -> Array:
 # Results up to this size are not worth a second thread. The kernel for them takes arrays, so it is compiled for each
 # type of them: float32 and plain bytes, with int32 and int64 ids.
 _SMALL_BYTES = 1 << 19
-_FLOAT32, _INT32, _INT64 = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.int64)
+_FLOAT32, _ID_DTYPES = np.dtype(np.float32), (np.dtype(np.int64), np.dtype(np.int32))
 
 
 def small_gather(table: Array, ids: Array) -> Array | None:
     """Return the rows of a small call; None: take the general road, which says what is wrong if anything is."""
-    if not (ids.dtype is _INT64 or ids.dtype is _INT32) or not ids.flags.carray:
+    if ids.dtype not in _ID_DTYPES or not ids.flags.carray:
         return None
     dtype = table.dtype
     if table.ndim != 2 or dtype.hasobject or not table.flags.carray:
@@ -69,7 +69,7 @@ def small_gather(table: Array, ids: Array) -> Array | None:
     if not 0 < N * D * dtype.itemsize <= _SMALL_BYTES:
         return None
     flat, out = ids if ids.ndim == 1 else ids.reshape(N), np.empty((N, D), dtype)
-    if dtype is _FLOAT32:
+    if dtype == _FLOAT32:
         bad = kernels.gather_small(table, flat, out)
     else:
         bad = kernels.gather_small(table.view(np.uint8), flat, out.view(np.uint8))
@@ -81,7 +81,7 @@ def small_gather(table: Array, ids: Array) -> Array | None:
 def small_gather_codes(table: Any, ids: Array) -> Array | None:
     """Return the rows of a small call on a quantised table, which has been read before, as `small_gather` does."""
     kernel_args = table.kernel_args
-    if kernel_args is None or not (ids.dtype is _INT64 or ids.dtype is _INT32) or not ids.flags.carray:
+    if kernel_args is None or ids.dtype not in _ID_DTYPES or not ids.flags.carray:
         return None
     N, (V, D) = ids.size, table.shape
     if not 0 < N * D <= _SMALL_BYTES >> 2:

@@ -35,7 +35,8 @@ _DIVIDE_BY = {"mean": BY_COUNT, "mean_max": BY_COUNT, "weighted_mean": BY_COUNT,
 # The small path: calls that are not worth a second thread ----------------------------------------------------------
 
 _SMALL_BYTES = 1 << 19
-_FLOAT32, _INT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.bool_)
+_FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)
+_ID_DTYPES = _INT64, np.dtype(np.int32)
 _NO_IDS, _NO_OFFSETS = np.zeros(1, np.uint8), np.zeros(1, np.int64)
 _SUMS, _MAXIMA = (kernels.sum_small, kernels.sum_small_kept), (kernels.max_small, kernels.max_small_kept)
 #: The kernels of a mode for all slots and for those a mask keeps, and what a sum is divided by.
@@ -46,10 +47,10 @@ _SMALL: dict[str, tuple[tuple[Callable[..., int], Callable[..., int]], int]] = {
 
 def small_bags(table: Array, ids: Any, offsets: Any, mask: Any, mode: str) -> Array | None:
     """Return the bags of a small call; None: take the general road, which says what is wrong if anything is."""
-    if table.dtype is not _FLOAT32 or type(ids) is not np.ndarray or type(mode) is not str:
+    if table.dtype != _FLOAT32 or type(ids) is not np.ndarray or type(mode) is not str:
         return None
     dtype, N = ids.dtype, ids.size
-    if not (dtype is _INT64 or dtype is _INT32) or not ids.flags.carray or not table.flags.carray or table.ndim != 2:
+    if dtype not in _ID_DTYPES or not ids.flags.carray or not table.flags.carray or table.ndim != 2:
         return None
     D = table.shape[1]
     if N * D > _SMALL_BYTES >> 2 or mode not in _SMALL:
@@ -60,10 +61,10 @@ def small_bags(table: Array, ids: Any, offsets: Any, mask: Any, mode: str) -> Ar
         if mask is not None:
             return _small_kept(masked, table, ids, mask, S, T, divide_by)
         ids, offsets = ids.reshape(N), _NO_OFFSETS
-    elif ids.ndim == 1 and mask is None and type(offsets) is np.ndarray and offsets.dtype is _INT64:
-        if offsets.ndim != 1 or not offsets.flags.carray or not offsets.size:
-            return None
+    elif ids.ndim == 1 and mask is None and type(offsets) is np.ndarray and offsets.dtype == _INT64:
         S, T = offsets.size - 1, -1
+        if offsets.ndim != 1 or not offsets.flags.carray or S < 0 or S * D > _SMALL_BYTES >> 2:  # many may be empty
+            return None
     else:
         return None
     out = np.empty((S, D), _FLOAT32)
@@ -72,7 +73,7 @@ def small_bags(table: Array, ids: Any, offsets: Any, mask: Any, mode: str) -> Ar
 
 def small_pool(x: Array, mask: Any, mode: str) -> Array | None:
     """Return the pool of a small call of shape (B, T, D); None: take the general road."""
-    if x.dtype is not _FLOAT32 or not 0 < x.size <= _SMALL_BYTES >> 2 or not x.flags.carray or x.ndim != 3:
+    if x.dtype != _FLOAT32 or not 0 < x.size <= _SMALL_BYTES >> 2 or not x.flags.carray or x.ndim != 3:
         return None
     if type(mode) is not str or mode not in _SMALL:
         return None
@@ -91,19 +92,19 @@ def _small_kept(
     """Return one row for each of S times T slots, of which a mask keeps some; None: take the general road."""
     if type(mask) is not np.ndarray or mask.shape != (S, T):
         return None
-    if mask.dtype is not _BOOL:
-        if not (mask.dtype is _INT64 or mask.dtype is _INT32):
+    if mask.dtype != _BOOL:
+        if mask.dtype not in _ID_DTYPES:
             return None
         mask = mask != 0
     if not mask.flags.carray:
         return None
     out = np.empty((S, rows.shape[1]), _FLOAT32)
-    return None if kernel(rows, ids, mask, np.empty(T + 1, _INT64), T, out, divide_by) else out
+    return None if kernel(rows, ids, mask, np.empty(T + 1 if S else 1, _INT64), T, out, divide_by) else out
 
 
 def small_normalize(x: Array) -> Array | None:
     """Return rows at length one of a small call; None: take the general road."""
-    if x.dtype is not _FLOAT32 or not 0 < x.size <= _SMALL_BYTES >> 2 or not x.flags.carray or not x.ndim:
+    if x.dtype != _FLOAT32 or not 0 < x.size <= _SMALL_BYTES >> 2 or not x.flags.carray or not x.ndim:
         return None
     out = np.empty(x.shape, _FLOAT32)
     if x.ndim == 2:

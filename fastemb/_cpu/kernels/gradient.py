@@ -303,38 +303,61 @@ def put_row(
 
 
 @part
-def sum_four(grad: Any, perm: Any, piece_indptr: int, first: int, last: int, ahead: int, j: int) -> Any:
-    """Return 64 columns of the sum of a run, from column ``j``: each piece summed by itself, the pieces in float64.
+def sum_piece_four(grad: Any, perm: Any, begin: int, end: int, ahead: int, j: int) -> Any:
+    """Return 64 columns of the sum of one piece, the entries [begin, end), from column ``j``.
 
     -0.0 + x is x for every x, -0.0 too: as if a sum were begun as a copy of its first row.
     """
-    a = b = c = d = wide(every(grad.dtype_tag, -0.0))
-    for p in range(first, last):
-        e = f = g = h = every(grad.dtype_tag, -0.0)
-        for i in range(load_id(_WORD, piece_indptr, p), load_id(_WORD, piece_indptr, p + 1)):
-            later = row_later(grad, perm, i, ahead)
-            for k in range(j, j + 64, 16):
-                fetch(later, grad.bits, k)
-            one = load_id(perm.id_tag, perm.address, i)
-            e = e + read(grad, one, j, 16)
-            f = f + read(grad, one, j + 16, 16)
-            g = g + read(grad, one, j + 32, 16)
-            h = h + read(grad, one, j + 48, 16)
-        a, b, c, d = a + wide(e), b + wide(f), c + wide(g), d + wide(h)
+    a = b = c = d = every(grad.dtype_tag, -0.0)
+    for i in range(begin, end):
+        later = row_later(grad, perm, i, ahead)
+        for k in range(j, j + 64, 16):
+            fetch(later, grad.bits, k)
+        one = load_id(perm.id_tag, perm.address, i)
+        a = a + read(grad, one, j, 16)
+        b = b + read(grad, one, j + 16, 16)
+        c = c + read(grad, one, j + 32, 16)
+        d = d + read(grad, one, j + 48, 16)
+    return a, b, c, d
+
+
+@part
+def sum_four(grad: Any, perm: Any, piece_indptr: int, first: int, last: int, ahead: int, j: int) -> Any:
+    """Return 64 columns of the sum of a run, from column ``j``: each piece summed by itself, several in float64."""
+    end = load_id(_WORD, piece_indptr, first + 1)
+    sums = sum_piece_four(grad, perm, load_id(_WORD, piece_indptr, first), end, ahead, j)
+    if last - first == 1:  # the commonest: to float64 and back would take as long as a row or two
+        return sums
+    a, b, c, d = wide(sums[0]), wide(sums[1]), wide(sums[2]), wide(sums[3])
+    for p in range(first + 1, last):
+        begin, end = end, load_id(_WORD, piece_indptr, p + 1)
+        sums = sum_piece_four(grad, perm, begin, end, ahead, j)
+        a, b, c, d = a + wide(sums[0]), b + wide(sums[1]), c + wide(sums[2]), d + wide(sums[3])
     tag = grad.dtype_tag
     return narrow(tag, a), narrow(tag, b), narrow(tag, c), narrow(tag, d)
 
 
 @part
+def sum_piece_one(grad: Any, perm: Any, begin: int, end: int, ahead: int, j: int, count: int) -> Any:
+    """Return up to 16 columns of the sum of one piece, as `sum_piece_four` does."""
+    a = every(grad.dtype_tag, -0.0)
+    for i in range(begin, end):
+        fetch(row_later(grad, perm, i, ahead), grad.bits, j)
+        a = a + read(grad, load_id(perm.id_tag, perm.address, i), j, count)
+    return a
+
+
+@part
 def sum_one(grad: Any, perm: Any, piece_indptr: int, first: int, last: int, ahead: int, j: int, count: int) -> Any:
     """Return up to 16 columns of the sum of a run, as `sum_four` does."""
-    a = wide(every(grad.dtype_tag, -0.0))
-    for p in range(first, last):
-        e = every(grad.dtype_tag, -0.0)
-        for i in range(load_id(_WORD, piece_indptr, p), load_id(_WORD, piece_indptr, p + 1)):
-            fetch(row_later(grad, perm, i, ahead), grad.bits, j)
-            e = e + read(grad, load_id(perm.id_tag, perm.address, i), j, count)
-        a = a + wide(e)
+    end = load_id(_WORD, piece_indptr, first + 1)
+    x = sum_piece_one(grad, perm, load_id(_WORD, piece_indptr, first), end, ahead, j, count)
+    if last - first == 1:
+        return x
+    a = wide(x)
+    for p in range(first + 1, last):
+        begin, end = end, load_id(_WORD, piece_indptr, p + 1)
+        a = a + wide(sum_piece_one(grad, perm, begin, end, ahead, j, count))
     return narrow(grad.dtype_tag, a)
 
 
