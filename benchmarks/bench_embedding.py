@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 
 import fastemb
-from fastemb.embedding import LayerNorm, embed, embed_backward
+from fastemb import reference
+from fastemb.embedding import LayerNorm, RMSNorm, embed, embed_backward
 
 from .measure import Measure
 
@@ -60,6 +61,23 @@ def without_gradients(torch: Any, call: Callable[[], Any]) -> Callable[[], npt.N
             return call().numpy()  # type: ignore[no-any-return]
 
     return run
+
+
+SMALL = {"positions": None, "positions, LayerNorm": "layer", "positions, RMSNorm": "rms"}
+
+
+@pytest.mark.parametrize("name", ["np.take", "fastemb"])
+@pytest.mark.parametrize("parts", SMALL, ids=lambda parts: parts.replace(", ", "_"))
+def test_small_calls(measure: Measure, parts: str, name: str) -> None:
+    """The yardstick is NumPy's plain look-up of the same 16 rows, which does less."""
+    table, positions, (weight, bias) = rows(1000, 64, 1), rows(512, 64, 2), rows(2, 64, 3)
+    ids = np.random.default_rng(4).integers(0, 1000, (2, 8))
+    norms = {None: None, "layer": LayerNorm(weight, bias, 1e-12), "rms": RMSNorm(weight)}
+    norm = norms[SMALL[parts]]
+    ours = functools.partial(embed, table, ids, positions=positions, norm=norm)
+    close(ours(), reference.embed(table, ids, positions=positions, norm=norm))
+    calls = {"fastemb": ours, "np.take": lambda: np.take(table, ids, axis=0)}
+    measure("small calls", f"embed, {parts}: 16 rows of 64 float32", calls, name, agree=None)
 
 
 @pytest.mark.parametrize("name", ["torch", "NumPy", FLOOR, "fastemb"])

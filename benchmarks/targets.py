@@ -55,6 +55,8 @@ TARGETS = [
     Target("small calls", "^embedding_bag, offsets", "np.take", 1 / 2),
     Target("small calls", "^embedding_bag, 2-D|^pool, (sum|mean|max)", "np.take", 1 / 2.5),
     Target("small calls", "mask", "np.take", 1 / 3.5),
+    Target("small calls", "^embed, positions:", "np.take", 1 / 3),
+    Target("small calls", "^embed, positions, ", "np.take", 1 / 4),
     Target("small calls", "^normalize", "np.take", 1 / 2),
     Target("rope", "float32", "Hugging Face's formula in torch", 2),
     Target("topk, dot", "^64 of", "NumPy", 1.3),

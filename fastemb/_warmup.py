@@ -25,7 +25,8 @@ def _gather(table: _Array, ids: _Array) -> None:
 def _embed(table: _Array, ids: _Array) -> None:
     ones = np.ones(table.shape[1], np.float32)
     for norm in (None, embedding.LayerNorm(ones, ones), embedding.RMSNorm(ones)):
-        embedding.embed(table, ids, positions=table, norm=norm)
+        embedding.embed(table, ids, positions=table, norm=norm)  # small calls have a kernel of their own
+        embedding.embed(table, ids, positions=table, norm=norm, scale=2.0)
     embedding.embed(table, ids, positions=table, segments=table, norm=embedding.LayerNorm(ones, ones))
 
 

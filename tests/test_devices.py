@@ -229,6 +229,8 @@ SMALL = {
     "pool": lambda: fastemb.pool(X),
     "pool, mask": lambda: fastemb.pool(X, MASK),
     "normalize": lambda: fastemb.normalize(T),
+    "embed": lambda: fastemb.embed(T, IDS, positions=T),
+    "embed, norm": lambda: fastemb.embed(T, IDS, positions=T, norm=NORM),
 }
 GENERAL = {
     "gather": lambda: fastemb.gather(T, IDS, mode="clip"),
@@ -237,7 +239,7 @@ GENERAL = {
     "pool": lambda: fastemb.pool(X, MASK, weights=np.ones((2, 8))),
     "pool_backward": lambda: fastemb.pool_backward(T[:2], X, MASK, mode="max", normalize=True),
     "normalize": lambda: fastemb.normalize(T, out=np.empty_like(T)),
-    "embed": lambda: fastemb.embed(T, IDS, positions=T, norm=NORM),
+    "embed": lambda: fastemb.embed(T, IDS, positions=T, segments=T, norm=NORM),
     "embed_backward": lambda: fastemb.embed_backward(X, T, IDS, positions=T, norm=NORM),
     "row_grad": lambda: fastemb.row_grad(IDS, X),
     "scatter_add": lambda: fastemb.scatter_add(T.copy(), IDS, X),

@@ -352,7 +352,7 @@ def test_eps_is_inside_the_root():
 
 
 @pytest.mark.parametrize(("dtype", "kind"), [("f8", "f4"), ("f4", "f4"), ("f2", "f2")])
-def test_threads_give_the_same_bits(dtype, kind, small_grain, monkeypatch):
+def test_threads_give_the_same_bits(dtype, kind, small_grain, general_road, monkeypatch):
     table, ids = make((200, 100), dtype), np.random.default_rng(2).integers(0, 200, (23, 61))
     options = {"positions": make((61, 100), dtype, seed=1), "segments": make((3, 100), dtype, seed=2)}
     options |= {"segment_ids": ids % 3, "norm": make_norm("layer", 100), "scale": 3.0}
@@ -387,7 +387,7 @@ def test_bits_do_not_depend_on_order_or_place():
         assert same_bytes(embed(moved, ids, positions=positions, norm=norm), expected)
 
 
-def test_eight_callers_at_once(small_grain):
+def test_eight_callers_at_once(small_grain, general_road):
     table, positions, norm = make((500, 64)), make((9, 64), seed=1), make_norm("layer", 64)
     jobs = [np.random.default_rng(k).integers(0, 500, (11, 9)) for k in range(48)]
     expected = [embed(table, ids, positions=positions, norm=norm) for ids in jobs]
@@ -526,7 +526,7 @@ def test_sums_of_gradients_are_cut_every_256_rows():
 
 
 @pytest.mark.parametrize("norm", ["layer", "rms"])
-def test_sums_of_many_gradients_are_right(norm, small_grain):
+def test_sums_of_many_gradients_are_right(norm, small_grain, general_road):
     """Of a million equal rows, where float32 sums of the pieces are off by 4e-5; the same bits on all threads."""
     N, D = 1_000_000, 3
     table, ids = np.array([[1, 3, 8]], "f4"), np.zeros(N, np.int32)
@@ -615,7 +615,7 @@ def test_one_odd_row_does_not_spoil_the_others():
 
 
 @pytest.mark.parametrize("layout", ["plain", "fortran"])
-def test_bad_ids_leave_out_alone(layout, small_grain):
+def test_bad_ids_leave_out_alone(layout, small_grain, general_road):
     table, out = lay_out(make((3, 4)), layout), np.full((500, 4), 7, "f4")
     positions, zeros = make((9, 4), seed=1), np.zeros(500, int)
     for n in (1, 2):

@@ -175,16 +175,18 @@ finished = []
 
 def work(start, stop):
     if threading.current_thread() is threading.main_thread():
+        entered.set()
         while len(started) < 1:  # until the helper is at work
             time.sleep(0.001)
         _thread.interrupt_main()
         time.sleep(0.01)
     else:
         started.append(start)
+        entered.wait()  # or, on a busy machine, a helper might take all ranges before the caller has taken one
         time.sleep(0.5)
         finished.append(start)
 
-started = []
+started, entered = [], threading.Event()
 try:
     _threads.run(work, [0, 1, 2, 3, 4, 5])
 except KeyboardInterrupt:

@@ -32,6 +32,43 @@ from .lookup import first_bad, rows_meant
 _FIRST = np.zeros(1, np.int64)  # the ids of an addend that gives each row of the result its first row
 _KINDS = {_embeds.LAYER: kernels.LAYER, _embeds.RMS: kernels.RMS}
 
+# The small path: calls that are not worth a second thread ----------------------------------------------------------
+
+_SMALL_BYTES = 1 << 18
+_FLOAT32, _ID_DTYPES = np.dtype(np.float32), (np.dtype(np.int64), np.dtype(np.int32))
+_NO_POSITIONS, _NO_WEIGHT = np.zeros((0, 0), _FLOAT32), np.zeros(0, _FLOAT32)
+
+
+def small_embed(table: Array, ids: Array, positions: Any, norm: _embeds.Norm | None) -> Array | None:
+    """Return the result of a small call; None: take the general road, which says what is wrong if anything is."""
+    if table.dtype != _FLOAT32 or ids.dtype not in _ID_DTYPES or table.ndim != 2 or not ids.ndim:
+        return None
+    N, D, T = ids.size, table.shape[1], ids.shape[-1]
+    if not 0 < N * D <= _SMALL_BYTES >> 2 or not ids.flags.carray or not table.flags.carray:
+        return None
+    if positions is None:
+        positions = _NO_POSITIONS
+    elif not _is_small(positions) or positions.ndim != 2 or positions.shape[1] != D or positions.shape[0] < T:
+        return None
+    kind, weight, bias, eps = kernels.NO_NORM, _NO_WEIGHT, _NO_WEIGHT, 0.0
+    if norm is not None:
+        kind, weight, eps = _KINDS[norm.kind], norm.weight, norm.eps
+        bias = _NO_WEIGHT if norm.bias is None else norm.bias
+        if not _is_small(weight) or weight.shape != (D,) or type(eps) is not float or not eps >= 0:
+            return None
+        if not _is_small(bias) or (norm.bias is not None and bias.shape != (D,)):
+            return None
+    out = np.empty((N, D), _FLOAT32)
+    if kernels.embed_small(table, ids.reshape(N), T, positions, weight, bias, kind, eps, out):
+        return None
+    return out.reshape(*ids.shape, D)
+
+
+def _is_small(array: Any) -> bool:
+    """Whether the small kernel is compiled for such an array."""
+    return type(array) is np.ndarray and array.dtype == _FLOAT32 and bool(array.flags.carray)
+
+
 # Values: all are checked before anything is written --------------------------------------------------------------
 
 
