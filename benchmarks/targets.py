@@ -59,6 +59,7 @@ TARGETS = [
     Target("small calls", "^embed, positions, ", "np.take", 1 / 4),
     Target("small calls", "^normalize", "np.take", 1 / 2),
     Target("rope", "float32", "Hugging Face's formula in torch", 2),
+    Target("rope, one token", "float32", "Hugging Face's formula in torch", 1 / 0.7),
     Target("topk, dot", "^64 of", "NumPy", 1.3),
     Target("topk, dot", "^1 of", "NumPy", 1.0),
     Target(SECOND, DOCUMENTS, "gigatoken", 1.15),

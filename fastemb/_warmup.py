@@ -91,6 +91,11 @@ def _topk(table: _Array, ids: _Array) -> None:
             search.topk(vectors[:few], vectors, 2, metric=metric)
 
 
+def _rope(table: _Array, ids: _Array) -> None:
+    position.rope(table, out=table.copy())  # not the small path
+    position.rope(table)
+
+
 _CALLS: dict[str, Callable[[_Array, _Array], object]] = {
     "embed": _embed,
     "embed_backward": _embed_backward,
@@ -101,7 +106,7 @@ _CALLS: dict[str, Callable[[_Array, _Array], object]] = {
     "pool": _pool,
     "pool_backward": _pool_backward,
     "quantize": _quantize,
-    "rope": lambda table, ids: position.rope(table),
+    "rope": _rope,
     "row_grad": lambda table, ids: gradient.row_grad(ids, np.ones((*ids.shape, table.shape[1]), table.dtype)),
     "scatter_add": _scatter_add,
     "topk": _topk,

@@ -175,10 +175,14 @@ def rope(
     >>> np.allclose(rope(rope(x, [7, 8, 9]), [7, 8, 9], inverse=True), x)
     True
     """
-    if type(x) is not np.ndarray and (framework := _frameworks.of(x)):
-        turned: _Array = framework.call(
-            rope, x, position_ids, base=base, interleaved=interleaved, inverse=inverse, out=out
-        )
+    turned: _Array | None
+    if type(x) is np.ndarray:
+        if out is None:
+            turned = _devices.position(x).small_rope(x, position_ids, base, interleaved, inverse)
+            if turned is not None:
+                return turned
+    elif framework := _frameworks.of(x):
+        turned = framework.call(rope, x, position_ids, base=base, interleaved=interleaved, inverse=inverse, out=out)
         return turned
     source = _checks.as_float_table(x, "x")
     ids = None if position_ids is None else _checks.as_integers(position_ids, "position_ids")

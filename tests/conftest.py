@@ -35,7 +35,7 @@ def small_grain(monkeypatch):
 @pytest.fixture
 def general_road(monkeypatch):
     """Let no call be small: not even one that has nothing to do takes the small path."""
-    for family in ("lookup", "pooling", "embedding"):
+    for family in ("lookup", "pooling", "embedding", "position"):
         monkeypatch.setattr(f"fastemb._cpu.{family}._SMALL_BYTES", -4)
 
 

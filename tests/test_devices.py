@@ -230,6 +230,7 @@ SMALL = {
     "pool, mask": lambda: fastemb.pool(X, MASK),
     "normalize": lambda: fastemb.normalize(T),
     "embed": lambda: fastemb.embed(T, IDS, positions=T),
+    "rope": lambda: fastemb.rope(X),
     "embed, norm": lambda: fastemb.embed(T, IDS, positions=T, norm=NORM),
 }
 GENERAL = {
@@ -243,7 +244,7 @@ GENERAL = {
     "embed_backward": lambda: fastemb.embed_backward(X, T, IDS, positions=T, norm=NORM),
     "row_grad": lambda: fastemb.row_grad(IDS, X),
     "scatter_add": lambda: fastemb.scatter_add(T.copy(), IDS, X),
-    "rope": lambda: fastemb.rope(X),
+    "rope": lambda: fastemb.rope(X, out=X.copy()),
     "topk": lambda: fastemb.topk(T[:2], T, 3),
     "quantize": lambda: fastemb.quantize(T),
 }

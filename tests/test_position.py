@@ -98,7 +98,7 @@ def test_every_width_between_sentinels(dtype, interleaved, monkeypatch):
 
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_streaming_gives_the_same_bytes(dtype, interleaved, monkeypatch):
+def test_streaming_gives_the_same_bytes(dtype, interleaved, monkeypatch, general_road):
     """Wherever memory lies: an aligned store to an address that is not would end the process."""
     seen = []
     kernel = kernels.rope_rows
@@ -331,7 +331,7 @@ def test_kept_tables_are_few(monkeypatch):
     assert all(len(table) <= 256 for table in position._kept.values())
 
 
-def test_eight_callers_at_once(monkeypatch, small_grain):
+def test_eight_callers_at_once(monkeypatch, small_grain, general_road):
     monkeypatch.setattr(position, "_kept", {})
     monkeypatch.setattr(position, "_KEPT_BYTES", 1 << 17)
     x = draw((3, 150, 64))
@@ -347,7 +347,7 @@ def test_eight_callers_at_once(monkeypatch, small_grain):
 
 @pytest.mark.parametrize("dtype", ["f4", BF16])
 @pytest.mark.parametrize("layout", ["plain", "heads first"])
-def test_threads_give_the_same_bytes(dtype, layout, small_grain):
+def test_threads_give_the_same_bytes(dtype, layout, small_grain, general_road):
     x = draw((3, 5, 37, 50), dtype, layout)
     ids = np.random.default_rng(8).integers(-50, 50, (3, 1, 37))
     wanted = expected(x, ids)

@@ -55,6 +55,56 @@ def _slopes(heads: int) -> Array:
 
 # Rotation --------------------------------------------------------------------------------------------------------
 
+_SMALL_BYTES = 1 << 18
+_FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
+_COUNT = np.arange(_SHORT)
+
+
+def small_rope(x: Array, position_ids: Any, base: Any, interleaved: Any, inverse: Any) -> Array | None:
+    """Return the rows of a small call, turned, whose cosines and sines are kept; None: take the general road.
+
+    One position for each row of a text, or one for all rows of each part of the batch, as in a step of decoding.
+    """
+    if x.dtype != _FLOAT32 or not 0 < x.size <= _SMALL_BYTES >> 2 or not x.flags.carray or x.ndim < 2:
+        return None
+    if type(interleaved) is not bool or type(inverse) is not bool:
+        return None
+    shape = x.shape
+    D = shape[-1]
+    table = _kept.get((base, D >> 1, "f")) if type(base) is float and not D & 1 else None
+    if table is None:
+        return None
+    N = x.size // D
+    if position_ids is None:
+        position_ids, count = _COUNT, shape[-2]
+        if count > _SHORT:
+            return None
+        lines, line_step, step = N // count, 0, 1
+    elif type(position_ids) is np.ndarray and position_ids.dtype == _INT64 and position_ids.flags.carray:
+        lines = count = position_ids.size
+        wanted, axes = position_ids.shape, len(shape) - 1
+        if len(wanted) != axes or not count or wanted != shape[: (kept := _leading(wanted))] + (1,) * (axes - kept):
+            return None
+        line_step, step = 1, 0
+        position_ids = position_ids.reshape(count)
+    else:
+        return None
+    from .kernels import position as kernels  # and with them Numba
+
+    out, sign = np.empty((N, D), _FLOAT32), -1.0 if inverse else 1.0
+    rows = x.reshape(N, D)
+    if kernels.rope_small(rows, position_ids, count, table, lines, line_step, step, sign, interleaved, out):
+        return None
+    return out.reshape(shape)
+
+
+def _leading(shape: tuple[int, ...]) -> int:
+    """Return the number of axes without those of length 1 at the end."""
+    n = len(shape)
+    while n and shape[n - 1] == 1:
+        n -= 1
+    return n
+
 
 def rope(x: Array, position_ids: Array | None, base: float, interleaved: bool, inverse: bool,
          out: Array | None) -> Array:  # fmt: skip

@@ -12,7 +12,7 @@ from llvmlite import ir
 from .intrinsics import fence, load_id
 from .jit import intrinsic, kernel, part
 from .layout import Rows
-from .lookup import stream_row
+from .lookup import address, first_bad_id, stream_row
 from .rows import moved, read, write
 from .vectors import LANES
 
@@ -130,3 +130,24 @@ def rope_rows(
         s += rows
     if scratch:
         fence()
+
+
+@kernel
+def rope_small(
+    x: Any, angle_rows: Any, count: int, table: Any, lines: int, line_step: int, step: int, sign: float,
+    interleaved: bool, out: Any,
+) -> int:  # fmt: skip
+    """Write the rows of a small call of float32, turned; nonzero: a position is not in the table, nothing is written.
+
+    Arrays are taken as they are. Of the first ``count`` numbers of ``angle_rows`` row i of line k has that at
+    ``k * line_step + i * step``.
+    """
+    tag, (N, D), first = np.float32(0), x.shape, address(angle_rows)
+    if first_bad_id(_INT64, first, count, table.shape[0]) >= 0:
+        return 1
+    rows, size, angles = N // lines, 4 * D, Rows(tag, address(table), 4 * D, 0, D, 0, 0)
+    for k in range(lines):
+        far = k * rows * size
+        line, goal = Rows(tag, address(x) + far, size, 0, D, 0, 0), Rows(tag, address(out) + far, size, 0, D, 0, 0)
+        turn_line(line, goal, angles, first + 8 * k * line_step, step, rows, sign, interleaved)
+    return 0
