@@ -63,17 +63,20 @@ def without_gradients(torch: Any, call: Callable[[], Any]) -> Callable[[], npt.N
     return run
 
 
-SMALL = {"positions": None, "positions, LayerNorm": "layer", "positions, RMSNorm": "rms"}
+WEIGHT, BIAS = rows(2, 64, 3)
+SMALL = {
+    "positions": None,
+    "positions, LayerNorm": LayerNorm(WEIGHT, BIAS, 1e-12),
+    "positions, RMSNorm": RMSNorm(WEIGHT),
+}
 
 
 @pytest.mark.parametrize("name", ["np.take", "fastemb"])
 @pytest.mark.parametrize("parts", SMALL, ids=lambda parts: parts.replace(", ", "_"))
 def test_small_calls(measure: Measure, parts: str, name: str) -> None:
     """The yardstick is NumPy's plain look-up of the same 16 rows, which does less."""
-    table, positions, (weight, bias) = rows(1000, 64, 1), rows(512, 64, 2), rows(2, 64, 3)
+    table, positions, norm = rows(1000, 64, 1), rows(512, 64, 2), SMALL[parts]
     ids = np.random.default_rng(4).integers(0, 1000, (2, 8))
-    norms = {None: None, "layer": LayerNorm(weight, bias, 1e-12), "rms": RMSNorm(weight)}
-    norm = norms[SMALL[parts]]
     ours = functools.partial(embed, table, ids, positions=positions, norm=norm)
     close(ours(), reference.embed(table, ids, positions=positions, norm=norm))
     calls = {"fastemb": ours, "np.take": lambda: np.take(table, ids, axis=0)}

@@ -146,13 +146,11 @@ def embed(
             [-1.,  1.]]], dtype=float32)
     """
     if type(table) is np.ndarray:
-        # What is compared by value may be anything yet: types come first.
-        if segments is position_ids is segment_ids is out is None and type(scale) is float and scale == 1.0:
-            plain = type(ids) is np.ndarray and type(mode) is str and mode == "raise"
-            if plain and (norm is None or isinstance(norm, LayerNorm | RMSNorm)):
-                rows: Array | None = _devices.embedding(table).small_embed(table, ids, positions, _norm_of(norm))
-                if rows is not None:
-                    return rows
+        if position_ids is None and segments is None and segment_ids is None and out is None:
+            room = _devices.embedding(table)
+            rows: Array | None = room.small_embed(table, ids, positions, scale, _norm_of(norm), mode)
+            if rows is not None:
+                return rows
     elif framework := _frameworks.of(table):
         return framework.call(
             embed, table, ids, positions=positions, position_ids=position_ids, segments=segments,

@@ -2,9 +2,11 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import ml_dtypes
 import numpy as np
+import pytest
 
 from fastemb import _threads
 
@@ -108,3 +110,27 @@ def by_eight_callers(call, jobs):
     with ThreadPoolExecutor(8) as callers:
         results = list(callers.map(work, range(8)))
     return [results[k % 8][k // 8] for k in range(len(jobs))]
+
+
+@contextmanager
+def general_calls(room, *twins, most=None):
+    """Give a list that grows with each call of a room's twins; ``most`` bytes are a small call, if that is given."""
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        for name in twins:
+            way = getattr(room, name)
+            patch.setattr(room, name, lambda *given, way=way: seen.append(way) or way(*given))
+        if most is not None:
+            patch.setattr(room, "_SMALL_BYTES", most)
+        yield seen
+
+
+def both_ways(room, twin, call):
+    """Return what a call gives by its small path, and what by the general road."""
+    with general_calls(room, twin) as seen:
+        small = call()
+    assert not seen
+    with general_calls(room, twin, most=-4) as seen:
+        general = call()
+    assert len(seen) == 1
+    return small, general

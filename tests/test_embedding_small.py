@@ -1,10 +1,11 @@
 """Small calls of ``embed``, which have a kernel of their own: the bits and the words of the general road."""
 
-from contextlib import contextmanager
+import functools
 
+import arrays
 import numpy as np
 import pytest
-from arrays import lay, same_bits, same_but_nan
+from arrays import both_ways, lay, same_bits, same_but_nan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,28 +14,7 @@ from fastemb._cpu import embedding as room
 from fastemb.embedding import LayerNorm, RMSNorm, embed
 from fastemb.ragged import Ragged
 
-
-@contextmanager
-def general_calls(most=None):
-    """Give a list that grows with each call that takes the general road; ``most`` bytes are small, if that is given."""
-    seen = []
-    with pytest.MonkeyPatch.context() as patch:
-        way = room.embed
-        patch.setattr(room, "embed", lambda *given: seen.append(way) or way(*given))
-        if most is not None:
-            patch.setattr(room, "_SMALL_BYTES", most)
-        yield seen
-
-
-def both_ways(*given, **options):
-    """Return what the small path gives, and what the general road gives."""
-    with general_calls() as seen:
-        small = embed(*given, **options)
-    assert not seen
-    with general_calls(-4) as seen:
-        general = embed(*given, **options)
-    assert len(seen) == 1
-    return small, general
+general_calls = functools.partial(arrays.general_calls, room, "embed")
 
 
 def draw_norm(rng, kind, D):
@@ -58,7 +38,7 @@ def test_the_general_roads_bits(kind, positioned, id_dtype, shape, D, V, offset,
     positions = rng.standard_normal((shape[-1] + rng.integers(3), D), np.float32) if positioned else None
     ids = rng.integers(0, V, shape).astype(id_dtype)
     before = table.tobytes(), ids.tobytes()
-    small, general = both_ways(table, ids, positions=positions, norm=norm)
+    small, general = both_ways(room, "embed", lambda: embed(table, ids, positions=positions, norm=norm))
     assert same_but_nan(small, general)
     assert type(small) is np.ndarray
     assert small.flags.writeable

@@ -1,8 +1,9 @@
 """Small calls, which have kernels of their own: the bits and the words of the general road."""
 
+import functools
 import pickle
-from contextlib import contextmanager
 
+import arrays
 import numpy as np
 import pytest
 from arrays import lay, same_bits, same_but_nan
@@ -19,28 +20,13 @@ from fastemb.ragged import Ragged
 SMALL_MODES = ["sum", "mean", "mean_sqrt_len", "max"]
 
 
-@contextmanager
-def general_calls(most=None):
-    """Give a list that grows with each call that takes the general road; ``most`` bytes are small, if that is given."""
-    seen = []
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("reduce", "normalize"):
-            way = getattr(room, name)
-            patch.setattr(room, name, lambda *given, way=way: seen.append(way) or way(*given))
-        if most is not None:
-            patch.setattr(room, "_SMALL_BYTES", most)
-        yield seen
+general_calls = functools.partial(arrays.general_calls, room, "reduce", "normalize")
 
 
 def both_ways(function, *given, **options):
     """Return what the small path gives, and what the general road gives."""
-    with general_calls() as seen:
-        small = function(*given, **options)
-    assert not seen
-    with general_calls(-4) as seen:
-        general = function(*given, **options)
-    assert len(seen) == 1
-    return small, general
+    twin = "normalize" if function is normalize else "reduce"
+    return arrays.both_ways(room, twin, lambda: function(*given, **options))
 
 
 def draw_rows(rng, N, D):
@@ -256,7 +242,7 @@ BAD = [
 @pytest.mark.parametrize("most", [None, -4])
 @pytest.mark.parametrize("mode", ["mean", "max"])
 def test_bad_values_say_the_same_words(given, error, words, most, mode):
-    with general_calls(most), pytest.raises(error) as caught:
+    with general_calls(most=most), pytest.raises(error) as caught:
         embedding_bag(TABLE, *given, mode=mode)
     assert str(caught.value) == words
 
@@ -265,7 +251,7 @@ def test_bad_values_say_the_same_words(given, error, words, most, mode):
 @pytest.mark.parametrize("mode", SMALL_MODES)
 def test_bad_ids_beside_a_mask_say_the_same_words(mode, most):
     given, mask = np.array([[0, -100, 2], [9, 3, -7]]), np.array([[1, 0, 1], [0, 1, 0]])
-    with general_calls(most):
+    with general_calls(most=most):
         assert embedding_bag(TABLE, given, mask=mask, mode=mode).shape == (2, 20)
         mask[1, 2] = 1
         for bad in (-7, 9, 2**40):
@@ -285,7 +271,7 @@ def test_bad_ids_beside_a_mask_say_the_same_words(mode, most):
 @pytest.mark.parametrize("most", [None, -4])
 @pytest.mark.parametrize("mode", [[], {}, ["mean"], None, "median", b"mean", 0])
 def test_what_is_no_mode(mode, most):
-    with general_calls(most):
+    with general_calls(most=most):
         for call in (
             lambda: embedding_bag(TABLE, IDS, OFFSETS, mode=mode),
             lambda: embedding_bag(TABLE, IDS.reshape(2, 3), mask=MASK[:, :3], mode=mode),

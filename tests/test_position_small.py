@@ -1,7 +1,8 @@
 """Small calls of ``rope``, which have a kernel of their own: the bits and the words of the general road."""
 
-from contextlib import contextmanager
+import functools
 
+import arrays
 import numpy as np
 import pytest
 from arrays import lay, same_bits, same_but_nan
@@ -11,17 +12,7 @@ from hypothesis import strategies as st
 from fastemb._cpu import position as room
 from fastemb.position import rope
 
-
-@contextmanager
-def general_calls(most=None):
-    """Give a list that grows with each call that takes the general road; ``most`` bytes are small, if that is given."""
-    seen = []
-    with pytest.MonkeyPatch.context() as patch:
-        way = room.rope
-        patch.setattr(room, "rope", lambda *given: seen.append(way) or way(*given))
-        if most is not None:
-            patch.setattr(room, "_SMALL_BYTES", most)
-        yield seen
+general_calls = functools.partial(arrays.general_calls, room, "rope")
 
 
 @settings(max_examples=300, deadline=None)
@@ -38,7 +29,7 @@ def test_the_general_roads_bits(lead, H, axes, interleaved, inverse, seed):
     if axes < 4:
         kept = min(axes, len(lead))
         ids = rng.integers(0, 4096, lead[:kept] + [1] * (len(lead) - kept))
-    with general_calls(-4) as seen:
+    with general_calls(most=-4) as seen:
         general = rope(x, ids, **options)  # makes the angles, too
     assert len(seen) == 1
     before = x.tobytes()

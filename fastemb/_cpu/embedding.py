@@ -39,9 +39,16 @@ _FLOAT32, _ID_DTYPES = np.dtype(np.float32), (np.dtype(np.int64), np.dtype(np.in
 _NO_POSITIONS, _NO_WEIGHT = np.zeros((0, 0), _FLOAT32), np.zeros(0, _FLOAT32)
 
 
-def small_embed(table: Array, ids: Array, positions: Any, norm: _embeds.Norm | None) -> Array | None:
+def small_embed(
+    table: Array, ids: Any, positions: Any, scale: Any, norm: _embeds.Norm | None, mode: Any
+) -> Array | None:  # fmt: skip
     """Return the result of a small call; None: take the general road, which says what is wrong if anything is."""
-    if table.dtype != _FLOAT32 or ids.dtype not in _ID_DTYPES or table.ndim != 2 or not ids.ndim:
+    # What is compared by value may be anything yet: types come first.
+    if type(ids) is not np.ndarray or type(scale) is not float or type(mode) is not str:
+        return None
+    if scale != 1.0 or mode != "raise" or table.dtype != _FLOAT32 or ids.dtype not in _ID_DTYPES:
+        return None
+    if table.ndim != 2 or not ids.ndim:
         return None
     N, D, T = ids.size, table.shape[1], ids.shape[-1]
     if not 0 < N * D <= _SMALL_BYTES >> 2 or not ids.flags.carray or not table.flags.carray:

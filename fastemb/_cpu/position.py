@@ -81,12 +81,12 @@ def small_rope(x: Array, position_ids: Any, base: Any, interleaved: Any, inverse
             return None
         lines, line_step, step = N // count, 0, 1
     elif type(position_ids) is np.ndarray and position_ids.dtype == _INT64 and position_ids.flags.carray:
-        lines = count = position_ids.size
-        wanted, axes = position_ids.shape, len(shape) - 1
-        if len(wanted) != axes or not count or wanted != shape[: (kept := _leading(wanted))] + (1,) * (axes - kept):
+        given = position_ids.shape
+        parts = _leading(given)
+        if len(given) != len(shape) - 1 or given[:parts] != shape[:parts]:
             return None
-        line_step, step = 1, 0
-        position_ids = position_ids.reshape(count)
+        lines = count = position_ids.size
+        line_step, step, position_ids = 1, 0, position_ids.reshape(count)
     else:
         return None
     from .kernels import position as kernels  # and with them Numba

@@ -234,7 +234,10 @@ def embed_rows(
 
 @part
 def lay_row(row: int, values: int, count: int, D: int, rest: Any) -> None:
-    """Write ``count`` numbers, none or D of them, to a row, and ``rest`` behind them up to D and 17 more or so."""
+    """Write ``count`` numbers, none or D of them, to a row of the scratch, and ``rest`` behind them to its end.
+
+    The end is that of `finished`: a multiple of 16 columns and 16 more, within D + 32.
+    """
     tag = np.float32(0)
     source, goal = Rows(tag, values, 0, 32, D, 0, 0), Rows(tag, row, 0, 32, D, 0, 0)
     for j in range(count & ~15, D + 17, 16):
