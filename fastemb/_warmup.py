@@ -70,25 +70,43 @@ def _normalize(table: _Array, ids: _Array) -> None:
     pooling.normalize(table, out=table.copy())  # not the small path
 
 
+def _read_only(array: _Array) -> _Array:
+    """Return a view that the small paths do not take."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def _quantize(table: _Array, ids: _Array) -> None:
     for bits in (8, 4):
-        codes = quantized.quantize(table, bits)
+        codes = quantized.quantize(table, bits)  # small tables have a kernel of their own
+        quantized.quantize(_read_only(table), bits)
         lookup.gather(codes, ids, mode="clip")
         lookup.gather(codes, ids)  # from the second call on a table on there is a small kernel
         pooling.embedding_bag(codes, ids)
 
 
+def _row_grad(table: _Array, ids: _Array) -> None:
+    grad = np.ones((*ids.shape, table.shape[1]), table.dtype)
+    gradient.row_grad(ids, grad)  # small calls have a kernel of their own
+    gradient.row_grad(ids, _read_only(grad))
+
+
 def _scatter_add(table: _Array, ids: _Array) -> None:
-    gradient.scatter_add(table.copy(), ids[0], table[: ids.shape[1]])
+    rows = table[: ids.shape[1]]
+    gradient.scatter_add(table.copy(), ids[0], rows)  # small calls have a kernel of their own
+    gradient.scatter_add(table.copy(), ids[0], _read_only(rows))
     many = np.arange(1 << 12, dtype=ids.dtype)  # many ids that hardly repeat are grouped without a sort
-    gradient.scatter_add(np.zeros((many.size, 4), table.dtype), many, np.zeros((many.size, 4), table.dtype))
+    rows = _read_only(np.zeros((many.size, 4), table.dtype))
+    gradient.scatter_add(np.zeros((many.size, 4), table.dtype), many, rows)
 
 
 def _topk(table: _Array, ids: _Array) -> None:
     vectors = np.arange(256 * 64).reshape(256, 64).astype(table.dtype)
     for few in (1, 20):  # few queries and many go different ways
         for metric in ("cosine", "dot"):
-            search.topk(vectors[:few], vectors, 2, metric=metric)
+            search.topk(vectors[:few], vectors, 2, metric=metric)  # small calls have a kernel of their own
+            search.topk(vectors[:few], _read_only(vectors), 2, metric=metric)
 
 
 def _rope(table: _Array, ids: _Array) -> None:
@@ -107,7 +125,7 @@ _CALLS: dict[str, Callable[[_Array, _Array], object]] = {
     "pool_backward": _pool_backward,
     "quantize": _quantize,
     "rope": _rope,
-    "row_grad": lambda table, ids: gradient.row_grad(ids, np.ones((*ids.shape, table.shape[1]), table.dtype)),
+    "row_grad": _row_grad,
     "scatter_add": _scatter_add,
     "topk": _topk,
 }

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import _checks, _devices, _frameworks
 from ._checks import Array
 from .ragged import Ragged
@@ -88,7 +90,11 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
     >>> row_grad([7, 2, 7], grad, padding_idx=2, scale_grad_by_freq=True).rows
     array([[3., 4.]], dtype=float32)
     """
-    if framework := _frameworks.of(grad):
+    if type(grad) is np.ndarray:
+        small = _devices.gradient(grad).small_row_grad(ids, grad, padding_idx, scale_grad_by_freq)
+        if small is not None:
+            return RowGrad(*small)
+    elif framework := _frameworks.of(grad):
         return framework.call(row_grad, ids, grad, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq)
     given = ids.ids if isinstance(ids, Ragged) else _checks.as_integers(ids, "ids")
     source = _checks.as_float_table(grad, "grad")
@@ -159,7 +165,10 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
            [0. , 0. ],
            [3. , 4. ]], dtype=float32)
     """
-    if framework := _frameworks.of(target):
+    if type(target) is np.ndarray:
+        if _devices.gradient(target).small_scatter_add(target, ids, rows, alpha, mode):
+            return target
+    elif framework := _frameworks.of(target):
         return framework.call(scatter_add, target, ids, rows, alpha=alpha, mode=mode)
     if _checks.is_quantized(target):
         raise TypeError("target is a quantised table, which cannot be added to; give target.dequantize()")

@@ -217,7 +217,11 @@ def quantize(table: npt.NDArray[Any], bits: int = 8) -> QuantizedTable:
     Traceback (most recent call last):
     ValueError: row 0 of table has a NaN or an infinity, which no code can stand for
     """
-    if type(table) is not np.ndarray and (framework := _frameworks.of(table)):
+    if type(table) is np.ndarray:
+        parts: tuple[Any, Any, Any] | None = _devices.quantized(table).small_quantize(table, bits)
+        if parts is not None:
+            return QuantizedTable._trusted(*parts, table.shape, bits)
+    elif framework := _frameworks.of(table):
         made: QuantizedTable = framework.call(quantize, table, bits)
         return made
     source = _checks.as_float_table(table, "table")

@@ -76,7 +76,12 @@ def topk(
            [2.]], dtype=float32), array([[1],
            [0]]))
     """
-    if type(vectors) is not np.ndarray and (framework := _frameworks.of(vectors)):
+    if type(vectors) is np.ndarray:
+        small: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None
+        small = _devices.search(vectors).small_topk(queries, vectors, k, metric)
+        if small is not None:
+            return small
+    elif framework := _frameworks.of(vectors):
         found: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] = framework.call(
             topk, queries, vectors, k, metric=metric
         )

@@ -27,16 +27,16 @@ def package_folder(name: str) -> Path:
 
 
 @pytest.fixture
-def small_grain(monkeypatch):
-    """Let every call be worth threads."""
-    monkeypatch.setattr(_threads, "_GRAIN", 1)
+def general_road(monkeypatch):
+    """Let no call be small: not even one that has nothing to do takes the small path."""
+    for family in ("lookup", "pooling", "embedding", "position", "gradient", "search", "quantized"):
+        monkeypatch.setattr(f"fastemb._cpu.{family}._SMALL_BYTES", -4)
 
 
 @pytest.fixture
-def general_road(monkeypatch):
-    """Let no call be small: not even one that has nothing to do takes the small path."""
-    for family in ("lookup", "pooling", "embedding", "position"):
-        monkeypatch.setattr(f"fastemb._cpu.{family}._SMALL_BYTES", -4)
+def small_grain(monkeypatch, general_road):
+    """Let every call be worth threads; so none is small."""
+    monkeypatch.setattr(_threads, "_GRAIN", 1)
 
 
 @pytest.fixture(scope="session")

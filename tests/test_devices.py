@@ -232,6 +232,10 @@ SMALL = {
     "embed": lambda: fastemb.embed(T, IDS, positions=T),
     "rope": lambda: fastemb.rope(X),
     "embed, norm": lambda: fastemb.embed(T, IDS, positions=T, norm=NORM),
+    "row_grad": lambda: fastemb.row_grad(IDS, X),
+    "scatter_add": lambda: fastemb.scatter_add(T.copy(), IDS, X),
+    "topk": lambda: fastemb.topk(T[0], T, 3),
+    "quantize": lambda: fastemb.quantize(T),
 }
 GENERAL = {
     "gather": lambda: fastemb.gather(T, IDS, mode="clip"),
@@ -242,11 +246,11 @@ GENERAL = {
     "normalize": lambda: fastemb.normalize(T, out=np.empty_like(T)),
     "embed": lambda: fastemb.embed(T, IDS, positions=T, segments=T, norm=NORM),
     "embed_backward": lambda: fastemb.embed_backward(X, T, IDS, positions=T, norm=NORM),
-    "row_grad": lambda: fastemb.row_grad(IDS, X),
-    "scatter_add": lambda: fastemb.scatter_add(T.copy(), IDS, X),
+    "row_grad": lambda: fastemb.row_grad(IDS.astype("u1"), X),
+    "scatter_add": lambda: fastemb.scatter_add(T.copy(), IDS, X, mode="clip"),
     "rope": lambda: fastemb.rope(X, out=X.copy()),
-    "topk": lambda: fastemb.topk(T[:2], T, 3),
-    "quantize": lambda: fastemb.quantize(T),
+    "topk": lambda: fastemb.topk(T[:2], T.astype("f2"), 3),
+    "quantize": lambda: fastemb.quantize(T.astype("f8")),
 }
 
 

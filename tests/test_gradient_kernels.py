@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fastemb._cpu.kernels.gradient import COUNTS, LIMIT, PIECE, SMALL, group_ids, group_order
+from fastemb._cpu.kernels.grouping import COUNTS, LIMIT, PIECE, SMALL, group_ids, group_order
 
 FENCE = 24
 DTYPES = [np.int32, np.int64]

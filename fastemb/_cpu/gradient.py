@@ -10,6 +10,7 @@ import numpy as np
 from .. import _checks, _memory, _threads
 from .arrays import Array, acc_dtype, address, as_index, as_row_major, is_row_major, no_ids, rows
 from .kernels import gradient as kernels
+from .kernels import grouping
 from .kernels.layout import BY_ONE, Ids, Segments
 from .kernels.reduce import sum_rows
 from .lookup import rows_meant
@@ -21,6 +22,55 @@ _RARE, _MARKS = 1 << 10, 1 << 6
 
 _INT64 = np.int64(0)  # the id tag of the permutation
 _MOST = np.iinfo(np.int64).max
+
+# The small path: calls that are not worth a second thread ----------------------------------------------------------
+
+_SMALL_BYTES = 1 << 18
+_FLOAT32, _ID_DTYPES = np.dtype(np.float32), (np.dtype(np.int64), np.dtype(np.int32))
+
+
+def small_row_grad(ids: Any, grad: Array, padding_idx: Any, by_count: Any) -> tuple[Array, Array] | None:
+    """Return the ids and sums of a small call; None: take the general road, which says what is wrong if anything is."""
+    if type(by_count) is not bool or not (padding_idx is None or type(padding_idx) is int):
+        return None
+    if not _is_small(ids, grad):
+        return None
+    N, D, index = ids.size, grad.shape[-1], ids if ids.dtype is _ID_DTYPES[0] else ids.astype(np.int64)
+    skip = -1 if padding_idx is None or not 0 <= padding_idx <= _MOST else padding_idx
+    unique, sums = np.empty(N, np.int64), np.empty((N, D), _FLOAT32)
+    do = kernels.MEAN if by_count else kernels.SUM
+    U = kernels.put_runs_small(index.reshape(N), grad.reshape(N, D), skip, _MOST, do, 1.0, unique, sums)
+    if U < 0:
+        return None
+    if U < N:
+        unique, sums = unique[:U].copy(), sums[:U].copy()
+    return unique if index is ids else unique.astype(ids.dtype), sums
+
+
+def small_scatter_add(target: Array, ids: Any, given: Any, alpha: Any, mode: Any) -> bool:
+    """Do a small call and return True; False: take the general road, which says what is wrong if anything is."""
+    if type(alpha) is not float or type(mode) is not str or mode != "raise" or type(given) is not np.ndarray:
+        return False
+    if target.dtype != _FLOAT32 or target.ndim != 2 or not target.flags.carray or not _is_small(ids, given):
+        return False
+    N, (V, D), index = ids.size, target.shape, ids if ids.dtype is _ID_DTYPES[0] else ids.astype(np.int64)
+    if given.shape[-1] != D:
+        return False
+    unique = np.empty(N, np.int64)
+    source = given.reshape(N, D)
+    return bool(kernels.put_runs_small(index.reshape(N), source, -1, V, kernels.ADD, alpha, unique, target) >= 0)
+
+
+def _is_small(ids: Any, given: Array) -> bool:
+    """Whether the small kernel can take ids, which may be anything, and an array of a row for each."""
+    if type(ids) is not np.ndarray or ids.dtype not in _ID_DTYPES or not ids.flags.carray:
+        return False
+    if given.dtype != _FLOAT32 or not 0 < given.size <= _SMALL_BYTES >> 2 or not given.flags.carray:
+        return False
+    return given.ndim == ids.ndim + 1 and given.shape[:-1] == ids.shape
+
+
+# Entries grouped by id ----------------------------------------------------------------------------------------------
 
 
 class Runs:
@@ -34,7 +84,7 @@ class Runs:
     """
 
     def __init__(self, index: Array, skip: int, low: int, high: int, ascending: bool = True) -> None:
-        code, N, tag, source = kernels, index.size, index.dtype.type(0), address(index)
+        code, N, tag, source = grouping, index.size, index.dtype.type(0), address(index)
         span = high - low
         rare = not ascending and _RARE <= N < code.LIMIT and span <= min(_MARKS * N, code.LIMIT - 1)
         marks = 2 * (span // 64 + 1) if rare else 0
@@ -64,7 +114,7 @@ class Runs:
     @classmethod
     def of(cls, index: Array) -> "Runs":
         """Group contiguous ids that are known to be rows of a table."""
-        return cls(index, -1, *kernels.find_range(index.dtype.type(0), address(index), index.size))
+        return cls(index, -1, *grouping.find_range(index.dtype.type(0), address(index), index.size))
 
     def point_to(self, where: Array) -> None:
         """Let each entry stand for another row than that of its own number."""
@@ -205,7 +255,7 @@ def row_grad(ids: Array, grad: Array, skip: int | None, by_count: bool) -> tuple
     Raises the IndexError for an id that is negative or beyond int64; how many rows the table has nobody said.
     """
     index = as_index(ids)
-    low, high = kernels.find_range(index.dtype.type(0), address(index), index.size)
+    low, high = grouping.find_range(index.dtype.type(0), address(index), index.size)
     if low < 0:
         slot = int(np.argmax(index.reshape(-1) < 0))
         if ids.dtype == np.uint64:
@@ -224,6 +274,6 @@ def scatter_add(target: Array, ids: Array, rows: Array, alpha: float, mode: str)
     index = rows_meant(ids, target.shape[0], mode)
     D = math.prod(target.shape[1:])
     flat = as_row_major(rows.reshape(ids.size, D))
-    span = kernels.find_range(index.dtype.type(0), address(index), index.size)
+    span = grouping.find_range(index.dtype.type(0), address(index), index.size)
     runs = Runs(index, -1, *span, ascending=D * rows.dtype.itemsize > _SHORT_BYTES)
     runs.add(flat, alpha, target if target.ndim == 2 else target.reshape(-1, D))

@@ -10,6 +10,26 @@ from .kernels import quantized as kernels
 from .kernels.layout import DTYPE_TAGS, Ids, Rows
 from .kernels.lookup import RAISE
 
+# The small path: calls that are not worth a second thread ----------------------------------------------------------
+
+_SMALL_BYTES = 1 << 18
+_FLOAT32 = np.dtype(np.float32)
+
+
+def small_quantize(table: Array, bits: Any) -> tuple[Array, Array, Array] | None:
+    """Return the parts of a small table; None: take the general road, which says what is wrong if anything is."""
+    if type(bits) is not int or bits not in (8, 4) or table.dtype != _FLOAT32 or table.ndim != 2:
+        return None
+    if not 0 < table.nbytes <= _SMALL_BYTES or not table.flags.carray:
+        return None
+    V, D = table.shape
+    codes, scale, offset = np.empty((V, -(-D * bits // 8)), np.uint8), np.empty(V, _FLOAT32), np.empty(V, _FLOAT32)
+    if kernels.quantize_small(table, bits, codes, scale, offset) >= 0:
+        return None
+    codes.flags.writeable = scale.flags.writeable = offset.flags.writeable = False
+    return codes, scale, offset
+
+
 # The parts of a table --------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """The CPU's way with ``topk``: blocks of vectors, products that rule most of them out, and ranges of threads."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,34 @@ _FEW_QUERIES = 12
 _SPARSE = 8
 _GROUP = 16  # queries that the filter looks at together
 _LAST = np.iinfo(np.int64).max
+
+# The small path: calls that are not worth a second thread ----------------------------------------------------------
+
+_SMALL_BYTES = 1 << 20
+_FLOAT32 = np.dtype(np.float32)
+
+
+def small_topk(queries: Any, vectors: Array, k: Any, metric: Any) -> tuple[Array, Array] | None:
+    """Return the result of a small call; None: take the general road, which says what is wrong if anything is."""
+    # What is compared by value may be anything yet: types come first.
+    if type(queries) is not np.ndarray or type(k) is not int or type(metric) is not str:
+        return None
+    if metric not in _METRICS or vectors.dtype != _FLOAT32 or queries.dtype != _FLOAT32 or vectors.ndim != 2:
+        return None
+    N, D = vectors.shape
+    if queries.ndim not in (1, 2) or queries.shape[-1] != D or not 1 <= k <= N:
+        return None
+    Q = queries.size // D if D else 0
+    if not 0 < Q <= _FEW_QUERIES or Q * vectors.nbytes > _SMALL_BYTES:
+        return None
+    if not queries.flags.carray or not vectors.flags.carray:
+        return None
+    scores, ids = np.empty((Q, k), _FLOAT32), np.empty((Q, k), np.int64)
+    kernels.topk_small(queries.reshape(Q, D), vectors, k, _METRICS[metric], scores, ids)
+    return (scores[0], ids[0]) if queries.ndim == 1 else (scores, ids)
+
+
+# Blocks and ranges ---------------------------------------------------------------------------------------------------
 
 
 def topk(queries: Array, vectors: Array, k: int, metric: str) -> tuple[Array, Array]:
@@ -71,8 +100,8 @@ class _Best:
         # An empty heap holds entries worse than all there are.
         self.scores, self.ids = np.full((Q, k), np.nan, np.float32), np.full((Q, k), _LAST)
         self._queries = _within_range(queries) if metric == kernels.COSINE else queries
-        with np.errstate(all="ignore"):
-            self._norms = np.sqrt(np.einsum("qd,qd->q", self._queries, self._queries))
+        self._norms = np.empty(Q)
+        kernels.find_norms(address(self._queries), Q, D, address(self._norms))
         # The filter looks at whole groups: what fills the last one has limits that nothing reaches.
         self.groups = -(-Q // _GROUP)
         self._limits = np.full(self.groups * _GROUP, np.inf, np.float32)

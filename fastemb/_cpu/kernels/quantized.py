@@ -6,7 +6,7 @@ import numpy as np
 
 from .intrinsics import as_acc, fence, prefetch
 from .jit import kernel, part
-from .layout import Ids, Rows
+from .layout import DTYPE_TAGS, Ids, Rows
 from .lookup import AHEAD, LINES, RAISE, address, first_bad_id, row_of
 from .rows import read, write
 from .vectors import (
@@ -25,6 +25,7 @@ from .vectors import (
 )
 
 _SINGLE = np.float32(0)  # the tag of scales and offsets
+_BYTES, _NIBBLES = DTYPE_TAGS["int8"], DTYPE_TAGS["int4"]
 _STEP = np.float32(2.0**-149)  # the least float32 above zero
 
 
@@ -72,8 +73,8 @@ def put(values: int, i: int, x: Any) -> None:
     store_head(_SINGLE, values, i, 1, every(_SINGLE, x))
 
 
-@kernel
-def quantize_rows(table: Any, codes: Any, start: int, stop: int) -> int:
+@part
+def encode_rows(table: Any, codes: Any, start: int, stop: int) -> int:
     """Write codes, scales and offsets of the rows [start, stop); return the first that has none, or -1.
 
     Such a row has a number that is not finite, or its largest code would not mean a finite float32.
@@ -93,6 +94,22 @@ def quantize_rows(table: Any, codes: Any, start: int, stop: int) -> int:
             x = (read(table, i, j, count) - offset) / by
             write(codes, i, j, count, x if count == 16 else head(x, count))  # zeros pad the last byte
     return -1
+
+
+@kernel
+def quantize_rows(table: Any, codes: Any, start: int, stop: int) -> int:
+    """Do as `encode_rows` does."""
+    return encode_rows(table, codes, start, stop)
+
+
+@kernel
+def quantize_small(table: Any, bits: int, codes: Any, scale: Any, offset: Any) -> int:
+    """Do as `encode_rows` does with all rows of a small table of float32; arrays are taken as they are."""
+    (V, D), width, steps, bases = table.shape, codes.shape[1], address(scale), address(offset)
+    given = Rows(_SINGLE, address(table), 4 * D, 32, D, 0, 0)
+    if bits == 8:
+        return encode_rows(given, Rows(_BYTES, address(codes), width, 8, D, steps, bases), 0, V)
+    return encode_rows(given, Rows(_NIBBLES, address(codes), width, 4, D, steps, bases), 0, V)
 
 
 @part

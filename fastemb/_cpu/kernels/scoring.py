@@ -56,8 +56,9 @@ def _make_store(memory: Any, value: Any) -> Callable[..., Any]:
     return intrinsic(store)
 
 
-#: ``store_...(base, i, value)`` stores element ``i``: a float64 rounded to float32, or an int64.
-store_key, store_id = _make_store(_SINGLE, types.float64), _make_store(_INT64, types.int64)
+#: ``store_...(base, i, value)`` stores element ``i``: a float64 rounded to float32, a float64, or an int64.
+store_key, store_number = _make_store(_SINGLE, types.float64), _make_store(_DOUBLE, types.float64)
+store_id = _make_store(_INT64, types.int64)
 
 
 def _load(builder: Any, base: Any, kind: Any, column: Any, lanes: int) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 
 from .intrinsics import load_id, prefetch, prefetch_row
 from .jit import TUNING, kernel, part
+from .lookup import address
 from .scoring import (
     load_number,
     passing,
@@ -24,6 +25,7 @@ from .scoring import (
     rough_squares,
     store_id,
     store_key,
+    store_number,
     sum_products,
     sum_squared_differences,
     sum_squares,
@@ -37,7 +39,8 @@ TILE = 128
 
 _ID = np.int64(0)  # tags: the types of ids, of scores, of queries
 _F4, _F8 = np.float32(0), np.float64(0)
-_INF = float("inf")
+_INF, _NAN = float("inf"), float("nan")
+_LAST = np.iinfo(np.int64).max  # with a NaN the worst entry there can be
 _AHEAD = 1024  # bytes between the row that is read and the one that is fetched, where BLAS reads the rows as well
 
 
@@ -133,6 +136,14 @@ def sort_heaps(queries: Any, start: int, stop: int) -> None:
 
 
 # Scores ----------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def find_norms(rows: int, Q: int, D: int, norms: int) -> None:
+    """Write the lengths of Q queries, all float64."""
+    for q in range(Q):
+        row = rows + 8 * q * D
+        store_number(norms, q, sqrt(sum_squares(_F8, row, row, D)))
 
 
 @part
@@ -360,3 +371,45 @@ def scan_bounded_rows(queries: Any, block: Any, units: int, single: int, stride:
                 passed &= (1 << min(16, count - i)) - 1
                 if passed:
                     score_passed(queries, q, block, first + i, passed)
+
+
+@part
+def lay_query(query: int, queries: Any, q: int, units: int) -> None:
+    """Lay down one query of float32 as `Queries` and the bound want it: in float64, and as float32 of length one.
+
+    A query for which no bound holds, near the ends of float32, becomes NaN: then all vectors pass.
+    """
+    D, row, norm = queries.D, queries.rows + 8 * q * queries.D, 0.0
+    for j in range(D):
+        store_number(row, j, load_number(_F4, query, j))
+    find_norms(row, 1, D, queries.norms + 8 * q)
+    norm = load_number(_F8, queries.norms, q)
+    bounded = 1e-30 < norm < 1e30
+    by = norm if bounded else _NAN
+    for j in range(D):
+        store_key(units, q * D + j, load_number(_F8, row, j) / by)
+    store_key(queries.limits, q, -_INF)
+    store_key(queries.weights, q, 0.5 / norm if bounded and queries.metric == L2 else 0.0)
+
+
+@kernel
+def topk_small(queries: Any, vectors: Any, k: int, metric: int, keys: Any, ids: Any) -> int:
+    """Find the k best vectors of each query in a small call of float32: `scan_bounded_rows` over one block.
+
+    Arrays are taken as they are; ``keys`` and ``ids`` (Q, k) are the results.
+    """
+    (Q, D), N = queries.shape, vectors.shape[0]
+    keys[:], ids[:] = np.float32(_NAN), _LAST
+    # Made here: in Python it would take a microsecond.
+    doubles, singles = np.empty(Q * (D + 1), np.float64), np.empty(Q * (D + 2) + TILE * (Q + 1), np.float32)
+    rows, units = address(doubles), address(singles)
+    limits = units + 4 * Q * D
+    given = Queries(
+        metric, rows, rows + 8 * Q * D, limits, limits + 4 * Q, address(keys), address(ids), Q, D, k
+    )  # fmt: skip
+    for q in range(Q):
+        lay_query(address(queries) + 4 * q * D, given, q, units)
+    source = address(vectors)
+    scan_bounded_rows(given, Block(_F4, source, 4 * D, N, 0), units, source, 4 * D, limits + 8 * Q)
+    sort_heaps(given, 0, Q)
+    return min(doubles.size + singles.size, 0)  # Numba frees an array behind its last use, and addresses are none
