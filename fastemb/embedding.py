@@ -147,7 +147,7 @@ def embed(
     """
     if type(table) is np.ndarray:
         if position_ids is None and segments is None and segment_ids is None and out is None:
-            room = _devices.embedding(table)
+            room = _devices.HERE["embedding"]
             rows: Array | None = room.small_embed(table, ids, positions, scale, _norm_of(norm), mode)
             if rows is not None:
                 return rows

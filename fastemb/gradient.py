@@ -91,7 +91,7 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
     array([[3., 4.]], dtype=float32)
     """
     if type(grad) is np.ndarray:
-        small = _devices.gradient(grad).small_row_grad(ids, grad, padding_idx, scale_grad_by_freq)
+        small = _devices.HERE["gradient"].small_row_grad(ids, grad, padding_idx, scale_grad_by_freq)
         if small is not None:
             return RowGrad(*small)
     elif framework := _frameworks.of(grad):
@@ -166,7 +166,7 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
            [3. , 4. ]], dtype=float32)
     """
     if type(target) is np.ndarray:
-        if _devices.gradient(target).small_scatter_add(target, ids, rows, alpha, mode):
+        if _devices.HERE["gradient"].small_scatter_add(target, ids, rows, alpha, mode):
             return target
     elif framework := _frameworks.of(target):
         return framework.call(scatter_add, target, ids, rows, alpha=alpha, mode=mode)

@@ -77,12 +77,12 @@ def gather(
     rows: npt.NDArray[Any] | None
     if type(table) is np.ndarray:
         if out is None and mode == "raise" and type(ids) is np.ndarray:
-            rows = _devices.lookup(table).small_gather(table, ids)
+            rows = _devices.HERE["lookup"].small_gather(table, ids)
             if rows is not None:
                 return rows
     elif type(table) is QuantizedTable:
         if out is None and mode == "raise" and type(ids) is np.ndarray and type(table.codes) is np.ndarray:
-            rows = _devices.lookup(table).small_gather_codes(table, ids)
+            rows = _devices.HERE["lookup"].small_gather_codes(table, ids)
             if rows is not None:
                 return rows
     elif framework := _frameworks.of(table):

@@ -104,7 +104,7 @@ def embedding_bag(
     """
     if type(table) is np.ndarray:
         if weights is None and padding_idx is None and not normalize and out is None:
-            rows: _Array | None = _devices.pooling(table).small_bags(table, ids, offsets, mask, mode)
+            rows: _Array | None = _devices.HERE["pooling"].small_bags(table, ids, offsets, mask, mode)
             if rows is not None:
                 return rows
     elif framework := _frameworks.of(table):
@@ -170,7 +170,7 @@ def pool(
     """
     if type(x) is np.ndarray:
         if lengths is None and offsets is None and weights is None and not normalize and out is None:
-            rows: _Array | None = _devices.pooling(x).small_pool(x, mask, mode)
+            rows: _Array | None = _devices.HERE["pooling"].small_pool(x, mask, mode)
             if rows is not None:
                 return rows
     elif framework := _frameworks.of(x):
@@ -220,7 +220,7 @@ def normalize(x: _Array, *, out: _Array | None = None) -> _Array:
     """
     if type(x) is np.ndarray:
         if out is None:
-            rows: _Array | None = _devices.pooling(x).small_normalize(x)
+            rows: _Array | None = _devices.HERE["pooling"].small_normalize(x)
             if rows is not None:
                 return rows
     elif framework := _frameworks.of(x):

@@ -178,7 +178,7 @@ def rope(
     turned: _Array | None
     if type(x) is np.ndarray:
         if out is None:
-            turned = _devices.position(x).small_rope(x, position_ids, base, interleaved, inverse)
+            turned = _devices.HERE["position"].small_rope(x, position_ids, base, interleaved, inverse)
             if turned is not None:
                 return turned
     elif framework := _frameworks.of(x):

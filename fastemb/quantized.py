@@ -218,7 +218,7 @@ def quantize(table: npt.NDArray[Any], bits: int = 8) -> QuantizedTable:
     ValueError: row 0 of table has a NaN or an infinity, which no code can stand for
     """
     if type(table) is np.ndarray:
-        parts: tuple[Any, Any, Any] | None = _devices.quantized(table).small_quantize(table, bits)
+        parts: tuple[Any, Any, Any] | None = _devices.HERE["quantized"].small_quantize(table, bits)
         if parts is not None:
             return QuantizedTable._trusted(*parts, table.shape, bits)
     elif framework := _frameworks.of(table):

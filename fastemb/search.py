@@ -78,7 +78,7 @@ def topk(
     """
     if type(vectors) is np.ndarray:
         small: tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]] | None
-        small = _devices.search(vectors).small_topk(queries, vectors, k, metric)
+        small = _devices.HERE["search"].small_topk(queries, vectors, k, metric)
         if small is not None:
             return small
     elif framework := _frameworks.of(vectors):

@@ -60,18 +60,19 @@ _FLOAT32, _ID_DTYPES = np.dtype(np.float32), (np.dtype(np.int64), np.dtype(np.in
 
 def small_gather(table: Array, ids: Array) -> Array | None:
     """Return the rows of a small call; None: take the general road, which says what is wrong if anything is."""
-    if ids.dtype not in _ID_DTYPES or not ids.flags.carray:
+    if ids.dtype not in _ID_DTYPES or not ids.flags.carray or table.ndim != 2 or not table.flags.carray:
         return None
-    dtype = table.dtype
-    if table.ndim != 2 or dtype.hasobject or not table.flags.carray:
-        return None
-    N, D = ids.size, table.shape[1]
+    N, D, dtype = ids.size, table.shape[1], table.dtype
     if not 0 < N * D * dtype.itemsize <= _SMALL_BYTES:
         return None
-    flat, out = ids if ids.ndim == 1 else ids.reshape(N), np.empty((N, D), dtype)
-    if dtype == _FLOAT32:
+    flat = ids if ids.ndim == 1 else ids.reshape(N)
+    if dtype is _FLOAT32:
+        out = np.empty((N, D), _FLOAT32)
         bad = kernels.gather_small(table, flat, out)
+    elif dtype.hasobject:
+        return None
     else:
+        out = np.empty((N, D), dtype)
         bad = kernels.gather_small(table.view(np.uint8), flat, out.view(np.uint8))
     if bad >= 0:
         return None
