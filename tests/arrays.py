@@ -1,8 +1,10 @@
-"""The kit of tests that take arrays: dtypes, layouts, equality to the bit, numbers of threads, many callers at once."""
+"""The kit of tests that take arrays: frameworks, dtypes, layouts, fenced outputs, equal bits, threads, many callers."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -13,15 +15,69 @@ from fastemb import _threads
 BF16 = ml_dtypes.bfloat16
 #: The dtypes that kernels compute with.
 DTYPES = ["f8", "f4", "f2", BF16]
+#: Dtypes of ids. Those of i4 and i8 have kernels of their own; the others are copied.
+ID_DTYPES = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", ">i4", ">i8"]
+
+
+# Frameworks --------------------------------------------------------------------------------------------------------
+
+
+class Framework(NamedTuple):
+    """How arrays of NumPy become a framework's, and its results NumPy's."""
+
+    name: str
+    from_numpy: Callable[[np.ndarray], Any]
+    to_numpy: Callable[[Any], Any]
+
+    def make(self, given):
+        """Return arrays, those in tuples and dicts too, as the framework's; all else as it is."""
+        return _each(lambda one: self.from_numpy(one) if isinstance(one, np.ndarray) else one, given)
+
+    def back(self, result):
+        """Return a result, or a tuple of them, as NumPy's."""
+        return _each(self.to_numpy, result)
+
+
+def _each(change, value):
+    if isinstance(value, dict):
+        return {name: _each(change, one) for name, one in value.items()}
+    if isinstance(value, tuple):
+        parts = [_each(change, one) for one in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+    return change(value)
+
+
+#: What the law of each family is tested with, by the fixture `framework`: one more, or a device, is one more entry.
+FRAMEWORKS = [Framework("numpy", lambda array: array, lambda result: result)]
+
+
+# Layouts -----------------------------------------------------------------------------------------------------------
+
+
+def _within(array, shape, place):
+    """Return the array as a part of a larger one, all around which is NaN, or ones in every bit."""
+    whole = np.full((*shape, array.dtype.itemsize), 0xFF, np.uint8).view(array.dtype)[..., 0]
+    whole[place] = array
+    return whole[place]
 
 
 def _apart(array, axis):
     """Return the array with as much memory again between its parts along an axis."""
     shape, every_other = list(array.shape), [slice(None)] * array.ndim
     shape[axis], every_other[axis] = 2 * shape[axis], slice(None, None, 2)
-    wide = np.zeros(shape, array.dtype)
-    wide[tuple(every_other)] = array
-    return wide[tuple(every_other)]
+    return _within(array, shape, tuple(every_other))
+
+
+def _cut(array, *borders):
+    """Return the array without the borders of a larger one: how much before and behind each of the last axes."""
+    borders = [(0, 0)] * (array.ndim - len(borders)) + list(borders)
+    shape = [length + before + behind for length, (before, behind) in zip(array.shape, borders, strict=True)]
+    places = [slice(before, before + n) for n, (before, _) in zip(array.shape, borders, strict=True)]
+    return _within(array, shape, tuple(places))
+
+
+def _backwards(array, *axes):
+    return np.flip(np.flip(array, axes).copy(), axes)
 
 
 def _read_only(array):
@@ -37,31 +93,77 @@ def _misaligned(array):
     return shifted
 
 
-_LAYOUTS = {
+_WAYS = {
     "plain": lambda array: array,
     "read-only": _read_only,
     "rows apart": lambda array: _apart(array, 0),
-    "reversed": lambda array: array[::-1].copy()[::-1],
+    "reversed": lambda array: _backwards(array, 0),
     "strided": lambda array: _apart(array, -1),
     "fortran": np.asfortranarray,
     "misaligned": _misaligned,
     "swapped": lambda array: array.astype(array.dtype.newbyteorder(">")),
-    "cut": lambda array: np.pad(array, [(1, 1)] * array.ndim)[(slice(1, -1),) * array.ndim],
-    "axes swapped": lambda array: array.swapaxes(0, -2).copy().swapaxes(0, -2) if array.ndim > 2 else array,
-    # Of three axes alone: texts, rows, columns.
-    "every other row": lambda array: _apart(array, 1),
-    "rows cut": lambda array: np.concatenate([array[:, :1], array], axis=1)[:, 1:],
-    "columns cut": lambda array: np.pad(array, [(0, 0), (0, 0), (1, 2)])[..., 1:-2],
-    "texts first": lambda array: array.swapaxes(0, 1).copy().swapaxes(0, 1),
-    "both reversed": lambda array: array[::-1, ::-1].copy()[::-1, ::-1],
-    "one row": lambda array: np.broadcast_to(array[:, :1] if array.shape[1] else array, array.shape),
-    "one text": lambda array: np.broadcast_to(array[:1] if array.shape[0] else array, array.shape),
+    "cut": lambda array: _cut(array, *[(1, 1)] * array.ndim),
+    "repeated": lambda array: np.broadcast_to(array[:1] if array.shape[0] else array, array.shape),
+    # Of two axes and more, rows and columns last.
+    "every other row": lambda array: _apart(array, -2),
+    "rows cut": lambda array: _cut(array, (1, 0), (0, 0)),
+    "columns cut": lambda array: _cut(array, (1, 2)),
+    "rows reversed": lambda array: _backwards(array, -2),
+    "both reversed": lambda array: _backwards(array, *{0, array.ndim - 2}),
+    "rows first": lambda array: np.moveaxis(np.ascontiguousarray(np.moveaxis(array, -2, 0)), 0, -2),
+    "rows repeated": lambda array: np.broadcast_to(array[..., :1, :] if array.shape[-2] else array, array.shape),
 }
+#: Of arrays of any number of axes: all that hold the values given; those of outputs; those of inputs.
+LAYOUTS = list(_WAYS)[:9]
+OUT_LAYOUTS = [layout for layout in LAYOUTS if layout != "read-only"]
+IN_LAYOUTS = [*LAYOUTS, "repeated"]
+#: Of arrays of two axes and more: those of outputs, those of inputs.
+ROWS_OUT_LAYOUTS = [*OUT_LAYOUTS, *list(_WAYS)[10:-1]]
+ROWS_IN_LAYOUTS = list(_WAYS)
 
 
 def lay(array, layout):
-    """Return the values in memory of another layout; of "one row" and "one text" the first of them again and again."""
-    return _LAYOUTS[layout](array)
+    """Return an array's values in memory of another layout; where they are repeated, the first of them alone.
+
+    Of one axis, layouts of rows are plain.
+    """
+    return array if array.ndim < 2 and layout not in IN_LAYOUTS else _WAYS[layout](array)
+
+
+# Outputs between sentinels -----------------------------------------------------------------------------------------
+
+_SENTINEL = 0xA5
+
+
+def _bytes_in(array, memory):
+    """Return the bytes of a view of some memory, or of a copy of it."""
+    first = array.ctypes.data - array.base.ctypes.data
+    return np.ndarray((*array.shape, array.itemsize), np.uint8, memory, first, (*array.strides, 1))
+
+
+def fenced(shape, dtype, layout="plain", *, shift=0, apart=0):
+    """Return an output of NaN (ones in every bit) between sentinels, ``shift`` bytes behind a multiple of 64.
+
+    Between its rows are sentinels too: where the layout has gaps, and for ``apart`` columns.
+    """
+    *lead, D = shape
+    model = lay(np.zeros((*lead, D + apart), dtype), layout)[..., :D]
+    low, high = np.lib.array_utils.byte_bounds(model) if model.size else [model.ctypes.data] * 2
+    memory = np.full(high - low + shift + 256, _SENTINEL, np.uint8)
+    first = 64 - memory.ctypes.data % 64 + shift + (not model.flags.aligned) + model.ctypes.data - low
+    out = np.ndarray(model.shape, model.dtype, memory, first, model.strides)
+    _bytes_in(out, memory)[...] = 0xFF
+    return out
+
+
+def fence_stands(out):
+    """Whether all the memory around an output of `fenced` is as it was."""
+    around = out.base.copy()
+    _bytes_in(out, around)[...] = _SENTINEL
+    return bool((around == _SENTINEL).all())
+
+
+# Equality ----------------------------------------------------------------------------------------------------------
 
 
 def same_bits(a, b):
@@ -84,9 +186,17 @@ def rounded(expected, dtype):
         return expected.astype(dtype)
 
 
+def native(array):
+    """Return an array's values in this machine's byte order."""
+    return array.astype(array.dtype.newbyteorder("="))
+
+
 def copies(arguments):
     """Return copies of those arguments that are arrays, to compare them with later."""
     return {name: np.array(value) for name, value in arguments.items() if isinstance(value, np.ndarray)}
+
+
+# Threads and callers -----------------------------------------------------------------------------------------------
 
 
 def on_threads(call, counts=(1, 2, 7)):
@@ -96,6 +206,18 @@ def on_threads(call, counts=(1, 2, 7)):
         with _threads.num_threads(n):
             results.append(call())
     return results
+
+
+def same_on_threads(call, counts=(1, 2, 7), same=same_bits):
+    """Return what a call gives, an array or several, once it has given the same bits on each number of threads."""
+    first, *others = on_threads(call, counts)
+    for other in others:
+        assert all(a is b is None or same(a, b) for a, b in zip(_leaves(first), _leaves(other), strict=True))
+    return first
+
+
+def _leaves(value):
+    return [leaf for one in value for leaf in _leaves(one)] if isinstance(value, tuple | list) else [value]
 
 
 def by_eight_callers(call, jobs):
@@ -110,6 +232,9 @@ def by_eight_callers(call, jobs):
     with ThreadPoolExecutor(8) as callers:
         results = list(callers.map(work, range(8)))
     return [results[k % 8][k // 8] for k in range(len(jobs))]
+
+
+# Small paths -------------------------------------------------------------------------------------------------------
 
 
 @contextmanager

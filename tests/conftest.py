@@ -13,6 +13,9 @@ import tokenizers
 import fastemb
 from fastemb import _threads
 
+pytest.register_assert_rewrite("arrays")
+from arrays import FRAMEWORKS  # noqa: E402
+
 MARK = "\u2581"
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork
@@ -24,6 +27,12 @@ def package_folder(name: str) -> Path:
     assert spec is not None, f"the package {name} belongs to the extra 'test'"
     assert spec.submodule_search_locations
     return Path(spec.submodule_search_locations[0])
+
+
+@pytest.fixture(scope="module", params=FRAMEWORKS, ids=lambda framework: framework.name)
+def framework(request):
+    """What arrays are made by: NumPy, and all other frameworks that are known to the kit."""
+    return request.param
 
 
 @pytest.fixture

@@ -1,17 +1,12 @@
 """What is drawn in tests of pools and bags: numbers, tables, and arguments of every form."""
 
 import numpy as np
-from arrays import BF16, DTYPES, lay
+from arrays import BF16, DTYPES, IN_LAYOUTS, ROWS_IN_LAYOUTS, lay
 from hypothesis import strategies as st
 
 from fastemb._bags import MODES
 
 WEIGHED = ["sum", "mean"]
-LAYOUTS = [
-    "plain", "read-only", "every other row", "rows cut", "columns cut", "texts first", "both reversed", "one row",
-    "one text", "strided", "fortran", "misaligned", "swapped",
-]  # fmt: skip
-TABLE_LAYOUTS = ["plain", "read-only", "rows apart", "reversed", "strided", "fortran", "misaligned", "swapped"]
 # Tables, and the types of results that each is asked for: every way to read and to write, but not every pair, as
 # each of them is one more kernel to compile.
 PAIRS = [*(("f8", kind) for kind in DTYPES), *(("f4", kind) for kind in DTYPES)]
@@ -43,7 +38,7 @@ def pool_calls(draw, dtypes=DTYPES):
     seed = draw(st.integers(0, 2**32))
     rng = np.random.default_rng(seed)
     x, mode = make_x((B, T, D), dtype, seed), draw(st.sampled_from(MODES))
-    layout = draw(st.sampled_from(LAYOUTS))
+    layout = draw(st.sampled_from(ROWS_IN_LAYOUTS))
     options = {}
     if form == "mask":
         kind = draw(st.sampled_from(["?", "i1", "u2", "i4", "i8", "u8", ">i4"]))
@@ -56,7 +51,7 @@ def pool_calls(draw, dtypes=DTYPES):
     if mode in WEIGHED and (form == "mask" or dtype in ("f8", "f4")) and draw(st.booleans()):
         shape = (B * T,) if form == "offsets" else (B, T)
         options["weights"] = rng.integers(-2, 5, shape).astype(draw(st.sampled_from(["f8", "f4", "f2", "i8"])))
-    if layout not in ("one row", "one text", "read-only"):
+    if layout not in ("repeated", "rows repeated", "read-only"):
         kept = options.get("mask", np.ones((B, T)))
         if form == "lengths":
             kept = np.arange(T) < options["lengths"][:, np.newaxis]
@@ -68,7 +63,7 @@ def pool_calls(draw, dtypes=DTYPES):
 @st.composite
 def bag_calls(draw):
     """Draw a table and the arguments of embedding_bag; ids that are not kept are no rows of the table."""
-    dtype, layout = draw(st.sampled_from(DTYPES)), draw(st.sampled_from(TABLE_LAYOUTS))
+    dtype, layout = draw(st.sampled_from(DTYPES)), draw(st.sampled_from(IN_LAYOUTS))
     table, mode = make_table(40, draw(st.integers(0, 150)), dtype, layout), draw(st.sampled_from(MODES))
     form, padding = draw(st.sampled_from(["offsets", "rows", "mask"])), draw(st.sampled_from([None, 0, 7, 100]))
     kinds = ["i1", "u2", "i8", "u8", ">i8"] + (["i4", ">i4"] if dtype == "f4" else [])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from arrays import lay
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,8 +14,7 @@ from fastemb.quantized import quantize
 from fastemb.ragged import Ragged
 
 TABLE, X, OUT = np.ones((5, 4), "f4"), np.ones((2, 3, 4), "f4"), np.full((1, 4), 7, "f4")
-READ_ONLY = OUT.copy()
-READ_ONLY.flags.writeable = False
+READ_ONLY = lay(OUT, "read-only")
 BAD_ID, BAD_IDS, RAGGED = np.array([9]), np.array([[9, -1]]), Ragged([9], [0, 1])
 
 # Of each call the faults stand in the order in which they must be said: each row takes away the first one.

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from arrays import DTYPES, copies, lay, on_threads, rounded, same_but_nan
+from arrays import DTYPES, ROWS_IN_LAYOUTS, copies, lay, rounded, same_but_nan, same_on_threads
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pooling_cases import WEIGHED, make_x, pool_calls
@@ -107,7 +107,7 @@ def test_embedding_bag_backward_is_the_slope(mode, weighted, normal, form):
 
 @settings(max_examples=150, deadline=None)
 @given(pool_calls(["f8", "f4"]), st.booleans(), st.sampled_from(DTYPES))
-def test_gradients_equal_reference(call, normal, kind):
+def test_gradients_equal_reference(framework, call, normal, kind):
     x, options = call
     y = pool(x, **options)
     if normal:  # slopes of rows of nearly no length are all rounding
@@ -115,7 +115,8 @@ def test_gradients_equal_reference(call, normal, kind):
         assume(((exact > 0.01) | ((exact == 0) & (y == 0).all(axis=1))).all())
     grad = make_x(y.shape, kind, 5)
     before = grad.tobytes(), x.tobytes(), copies(options)
-    result = pool_backward(grad, x, **options, normalize=normal)
+    made = framework.make((grad, x, options))
+    result = framework.back(pool_backward(*made[:2], **made[2], normalize=normal))
     native = x.dtype.newbyteorder("=")
     assert result.x.dtype == native
     assert result.x.shape == x.shape
@@ -182,7 +183,7 @@ def test_the_gradient_of_a_maximum_goes_to_the_first(dtype):
     x = np.tile(np.array(columns, dtype).T, (2, 1, 7))
     grad = np.arange(1.0, 141).reshape(2, 70)
     expected = np.where(np.arange(3)[:, np.newaxis] == np.tile(first, 7), grad[:, np.newaxis], 0)
-    for layout in ("plain", "texts first"):
+    for layout in ("plain", "rows first"):
         there = lay(x, layout)
         assert same_but_nan(pool_backward(grad, there, mode="max").x, expected.astype(dtype))
         both = pool_backward(np.concatenate([3 * grad, grad], axis=1), there, mode="mean_max").x
@@ -254,7 +255,7 @@ def test_the_ids_of_gradients_keep_their_type(kind):
     assert result.table.rows[:, 0].tolist() == [1, 3]
 
 
-@pytest.mark.parametrize("layout", ["read-only", "strided", "fortran", "swapped", "columns cut"])
+@pytest.mark.parametrize("layout", [layout for layout in ROWS_IN_LAYOUTS if "repeated" not in layout])
 @pytest.mark.parametrize("mode", ["mean", "max"])
 def test_gradients_of_tables_of_every_layout(layout, mode):
     table = make_x((1, 9, 20), "f4")
@@ -275,11 +276,7 @@ def test_bag_gradients_have_the_same_bits_on_any_threads(mode, small_grain):
     w = rng.random((90, 12)) if mode == "mean" else None
     grad = make_x((90, 40), "f4", 7)
     options = {"mask": mask, "mode": mode, "weights": w, "normalize": True}
-    first, *others = on_threads(lambda: embedding_bag_backward(grad, table, ids, **options))
-    for other in others:
-        assert same_but_nan(first.table.ids, other.table.ids)
-        assert same_but_nan(first.table.rows, other.table.rows)
-        assert w is None or same_but_nan(first.weights, other.weights)
+    assert np.isfinite(same_on_threads(lambda: embedding_bag_backward(grad, table, ids, **options)).table.rows).all()
 
 
 def test_huge_gradients_overflow_in_silence():

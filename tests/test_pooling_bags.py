@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from arrays import BF16, by_eight_callers, on_threads, rounded, same_bits
+from arrays import BF16, OUT_LAYOUTS, by_eight_callers, fence_stands, fenced, rounded, same_bits, same_on_threads
 from hypothesis import given, settings
 from pooling_cases import PAIRS, bag_calls, make_bags, make_table
 
@@ -15,18 +15,19 @@ from fastemb.ragged import Ragged
 
 @settings(max_examples=300, deadline=None)
 @given(bag_calls())
-def test_equals_reference(call):
+def test_equals_reference(framework, call):
     table, options = call
     given_bytes = {name: value.tobytes() for name, value in options.items() if isinstance(value, np.ndarray)}
     before, dtype = table.tobytes(), table.dtype.newbyteorder("=")
     expected = reference.embedding_bag(table, **options)
-    assert same_bits(embedding_bag(table, **options), rounded(expected, dtype))
+    there, given_options = framework.make((table, options))
+    assert same_bits(framework.back(embedding_bag(there, **given_options)), rounded(expected, dtype))
     if dtype != BF16:
-        wide = np.full(expected.shape, np.nan, expected.dtype)
-        assert embedding_bag(table, **options, out=wide) is wide
-        assert same_bits(wide, expected)
-        unit = embedding_bag(table, **options, normalize=True, out=np.full_like(expected, np.nan))
-        assert same_bits(unit, normalize(expected))
+        wide, unit = framework.make((np.full_like(expected, np.nan), np.full_like(expected, np.nan)))
+        assert embedding_bag(there, **given_options, out=wide) is wide
+        assert same_bits(framework.back(wide), expected)
+        embedding_bag(there, **given_options, normalize=True, out=unit)
+        assert same_bits(framework.back(unit), normalize(expected))
     exact = reference.embedding_bag(table, **options, exact=True)
     if "weights" not in options:  # whose sums may be next to nothing
         np.testing.assert_allclose(expected, exact, rtol=1e-5, atol=1e-13 if dtype == "f8" else 1e-4)
@@ -40,13 +41,10 @@ def test_every_row_size_between_sentinels(dtype, kind, D):
     table = make_table(50, D, dtype)
     ids, offsets = make_bags(50, [3, 0, 20, 1, 13])
     expected = reference.embedding_bag(table, ids, offsets)
-    fenced = np.full(5 * D + 128, 7, kind)
-    out = fenced[61 : 61 + 5 * D].reshape(5, D)
-    out[...] = np.nan
+    out = fenced((5, D), kind, shift=61 * np.dtype(kind).itemsize)
     embedding_bag(table, ids, offsets, out=out)
     assert same_bits(out, expected.astype(kind))
-    assert (fenced[:61] == 7).all()
-    assert (fenced[61 + 5 * D :] == 7).all()
+    assert fence_stands(out)
 
 
 def test_the_bits_are_those_of_numpy():
@@ -57,12 +55,13 @@ def test_the_bits_are_those_of_numpy():
         assert same_bits(row, rows.sum(axis=0) / np.float32(len(rows)))
 
 
-@pytest.mark.parametrize("layout", ["rows apart", "strided", "fortran", "misaligned", "swapped"])
+@pytest.mark.parametrize("layout", OUT_LAYOUTS)
 @pytest.mark.parametrize(("dtype", "kind"), PAIRS)
 def test_out_of_every_layout(layout, dtype, kind):
-    table, out = make_table(30, 37, dtype), make_table(4, 37, kind, layout)
+    table, out = make_table(30, 37, dtype), fenced((4, 37), kind, layout)
     ids, offsets = make_bags(30, [3, 0, 9, 1])
     assert embedding_bag(table, ids, offsets, out=out) is out
+    assert fence_stands(out)
     assert same_bits(out.astype(kind), reference.embedding_bag(table, ids, offsets).astype(kind))
 
 
@@ -137,9 +136,7 @@ def test_threads_give_the_same_bits(dtype, kind, small_grain):
     def into():
         return embedding_bag(table, ids, offsets, normalize=True, out=np.full((len(lengths), 100), np.nan, kind))
 
-    first, *others = on_threads(into)
-    assert not np.isnan(first).any()
-    assert all(same_bits(first, other) for other in others)
+    assert not np.isnan(same_on_threads(into)).any()
 
 
 def test_bits_do_not_depend_on_where_the_table_lies():

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from arrays import BF16, DTYPES, lay, on_threads, same_bits
+from arrays import BF16, DTYPES, OUT_LAYOUTS, fence_stands, fenced, lay, on_threads, same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pooling_cases import PAIRS
@@ -21,16 +21,17 @@ HALF = {"float64": 2.0**-50, "float32": 2.0**-24 * 1.00001, "float16": 2.0**-11 
 LEAST = {"float64": 5e-324, "float32": 2.0**-149, "float16": 2.0**-24, "bfloat16": 2.0**-133}
 
 
-@pytest.mark.parametrize("layout", ["plain", "axes swapped", "swapped", "fortran", "strided", "cut", "reversed"])
+@pytest.mark.parametrize("layout", [*OUT_LAYOUTS, "rows first"])
 @pytest.mark.parametrize("shape", [(7,), (5, 37), (2, 3, 70), (2, 1, 3, 16), (0, 4), (3, 0), (2, 0, 4), (0,)])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_normalize(dtype, shape, layout):
+def test_normalize(framework, dtype, shape, layout):
     x = np.random.default_rng(1).standard_normal(shape).astype(dtype)
     if x.size and x.ndim > 1:
         x[-1] = 0
     x = lay(x, layout)
     before, exact = x.tobytes(), reference.normalize(x.astype("f8"))
-    result = normalize(x)
+    given = framework.make(x)
+    result = framework.back(normalize(given))
     assert result.dtype == np.dtype(dtype)
     assert result.shape == shape
     assert not np.may_share_memory(result, x)
@@ -39,18 +40,19 @@ def test_normalize(dtype, shape, layout):
     assert (np.abs(result.astype("f8") - exact) <= np.abs(exact) * HALF[name] + LEAST[name]).all()
     if x.size and x.ndim > 1:
         assert not result[-1].any()
-    assert normalize(x, out=x) is x
-    assert same_bits(x.astype(dtype), result)
+    assert normalize(given, out=given) is given
+    assert same_bits(framework.back(given).astype(dtype), result)
 
 
-@pytest.mark.parametrize("layout", ["plain", "axes swapped", "swapped", "fortran", "strided", "cut", "reversed"])
+@pytest.mark.parametrize("layout", [*OUT_LAYOUTS, "rows first"])
 @pytest.mark.parametrize(("dtype", "kind"), PAIRS)
 def test_normalize_into_other_types(dtype, kind, layout):
     x = np.random.default_rng(2).standard_normal((4, 3, 37)).astype(dtype)
     lane = normalize(x, out=np.empty(x.shape, "f8" if dtype == "f8" else "f4"))
     for rows in (x, x[:, 0], x[0, 0]):
-        out = lay(np.full(rows.shape, np.nan, kind), layout)
+        out = fenced(rows.shape, kind, layout)
         assert normalize(rows, out=out) is out
+        assert fence_stands(out)
         wanted = lane if rows is x else lane[:, 0] if rows.ndim == 2 else lane[0, 0]
         assert same_bits(out.astype(kind), wanted.astype(kind))
 
@@ -110,8 +112,7 @@ def test_refusals_of_normalize(x, out, error, words):
 
 
 def test_normalize_refuses_to_write_what_is_read_only():
-    frozen = TABLE.copy()
-    frozen.flags.writeable = False
+    frozen = lay(TABLE, "read-only")
     assert normalize(frozen)[0, 0] == np.float32(0.5**0.5)
     for x in (frozen, TABLE):
         with pytest.raises(ValueError, match="out is read-only"):
@@ -124,21 +125,14 @@ def test_normalize_refuses_to_write_what_is_read_only():
 HALF_ULP = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 KERNEL_LEAST = {"float64": 0.0, "float32": 2.0**-149, "float16": 2.0**-24, "bfloat16": 2.0**-133}
 WIDTHS = [*range(36), 63, 64, 65, 79, 80, 81, 127, 128, 129, 256, 300, 384]
-FENCE = 0x55
 
 
 def run_kernel(x, dtype=None, apart=0):
     """Run the kernel into an array between sentinels, with a distance between its rows."""
-    N, D = x.shape
-    dtype = np.dtype(dtype or x.dtype)
-    whole = np.full((N + 2) * (D + apart) * dtype.itemsize, FENCE, np.uint8)
-    rows = whole.view(dtype).reshape(N + 2, D + apart)
-    out = rows[1:-1, :D]
-    normalize_rows(told(x), told(out), 0, N)
-    result = out.copy()
-    out.view(np.uint8)[...] = FENCE
-    assert (whole == FENCE).all()
-    return result
+    out = fenced(x.shape, dtype or x.dtype, apart=apart)
+    normalize_rows(told(x), told(out), 0, len(x))
+    assert fence_stands(out)
+    return out.copy()
 
 
 def lengths(x):

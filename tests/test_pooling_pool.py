@@ -4,7 +4,19 @@ from itertools import product
 
 import numpy as np
 import pytest
-from arrays import BF16, DTYPES, by_eight_callers, copies, on_threads, rounded, same_but_nan
+from arrays import (
+    BF16,
+    DTYPES,
+    OUT_LAYOUTS,
+    by_eight_callers,
+    copies,
+    fence_stands,
+    fenced,
+    lay,
+    rounded,
+    same_but_nan,
+    same_on_threads,
+)
 from hypothesis import given, settings
 from pooling_cases import WEIGHED, make_x, pool_calls
 
@@ -17,15 +29,16 @@ from fastemb.ragged import Ragged
 
 @settings(max_examples=400, deadline=None)
 @given(pool_calls())
-def test_equals_reference(call):
+def test_equals_reference(framework, call):
     x, options = call
     before = x.tobytes(), copies(options)
-    result = pool(x, **options)
+    given_x, given_options = framework.make((x, options))
+    result = framework.back(pool(given_x, **given_options))
     expected = reference.pool(np.array(x), **options)
     assert same_but_nan(result, rounded(expected, x.dtype.newbyteorder("=")))
-    out = np.full(expected.shape, np.nan, result.dtype)
-    assert pool(x, **options, out=out) is out
-    assert same_but_nan(out, result)
+    out = framework.make(np.full(expected.shape, np.nan, result.dtype))
+    assert pool(given_x, **given_options, out=out) is out
+    assert same_but_nan(framework.back(out), result)
     assert x.tobytes() == before[0]
     assert all((options[name] == old).all() for name, old in before[1].items())
 
@@ -144,26 +157,7 @@ def test_weighted_mean_counts_kept_rows_wherever_the_padding_is(mode):
         assert same_but_nan(pool(x, [[int(t in places) for t in range(6)]], mode=mode), expected)
 
 
-FENCED = {
-    "plain": lambda B, D, kind: np.full(B * D + 99, 7, kind)[33 : 33 + B * D].reshape(B, D),
-    "rows apart": lambda B, D, kind: np.full((B + 2, D + 5), 7, kind)[1:-1, 2:-3],
-    "reversed": lambda B, D, kind: np.full((B + 2, D + 5), 7, kind)[-2:0:-1, 2:-3],
-    "strided": lambda B, D, kind: np.full((B + 2, 2 * D + 4), 7, kind)[1:-1, 2:-2:2],
-    "fortran": lambda B, D, kind: np.full((B + 2, D + 5), 7, kind, order="F")[1:-1, 2:-3],
-    "byte-swapped": lambda B, D, kind: np.full((B + 2, D + 5), 7, np.dtype(kind).newbyteorder(">"))[1:-1, 2:-3],
-}
-
-
-def check_fence(out):
-    """Assert that all around ``out``, which is a view made by `FENCED`, is as it was."""
-    whole = out
-    while whole.base is not None:
-        whole = whole.base
-    out[...] = np.array(7.0, "f4")  # an array: ml_dtypes forgets the byte order of a bare number
-    assert (whole.astype("f8") == 7).all()
-
-
-@pytest.mark.parametrize("layout", FENCED)
+@pytest.mark.parametrize("layout", OUT_LAYOUTS)
 @pytest.mark.parametrize("kind", DTYPES)
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 @pytest.mark.parametrize("mode", ["mean", "mean_max"])
@@ -171,15 +165,14 @@ def test_out_of_every_type_and_layout(layout, kind, dtype, mode):
     mask = np.array([[1, 1, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0]])
     for D in (1, 16, 37, 90):
         x = make_x((3, 4, D), dtype, D)
-        out = FENCED[layout](3, D * (2 if mode == "mean_max" else 1), kind)
-        out[...] = np.nan
+        out = fenced((3, D * (2 if mode == "mean_max" else 1)), kind, layout, apart=5)
         assert pool(x, mask, mode=mode, out=out) is out
         assert same_but_nan(out.astype(kind), rounded(reference.pool(x, mask, mode=mode), kind))
         out[...] = np.nan
         pool(x, mask, mode=mode, normalize=True, out=out)
         lengths = np.linalg.norm(out.astype("f8"), axis=1)
         np.testing.assert_allclose(lengths, [1, 0, 1], atol=1e-6 if out.dtype.itemsize > 2 else 0.02)
-        check_fence(out)
+        assert fence_stands(out)
 
 
 @pytest.mark.parametrize(("dtype", "mode"), [*product(["f8", "f4", "f2"], MODES), (BF16, "mean"), (BF16, "mean_max")])
@@ -216,10 +209,7 @@ def test_threads_give_the_same_bits(mode, dtype, small_grain):
             back = pool_backward(grad, x, mask, mode=mode, **option)
             return [pool(x, mask, mode=mode, **option), *(one for one in back if one is not None)]
 
-        first, *others = on_threads(both)
-        assert not np.isnan(first[0]).any()
-        for other in others:
-            assert all(map(same_but_nan, first, other))
+        assert not np.isnan(same_on_threads(both, same=same_but_nan)[0]).any()
 
 
 def test_x_beyond_2_31_elements(tmp_path):
@@ -239,8 +229,7 @@ def test_eight_callers_at_once(small_grain, general_road):
 
 
 X = np.ones((2, 3, 4), np.float32)
-FROZEN = np.zeros((2, 4), np.float32)
-FROZEN.flags.writeable = False
+FROZEN = lay(np.zeros((2, 4), np.float32), "read-only")
 
 
 @pytest.mark.parametrize(

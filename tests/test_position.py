@@ -2,11 +2,20 @@
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
-import ml_dtypes
 import numpy as np
 import pytest
+from arrays import (
+    BF16,
+    DTYPES,
+    ROWS_IN_LAYOUTS,
+    ROWS_OUT_LAYOUTS,
+    by_eight_callers,
+    fence_stands,
+    fenced,
+    lay,
+    same_on_threads,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,32 +24,10 @@ from fastemb._cpu import position
 from fastemb._cpu.kernels import position as kernels
 from fastemb.position import alibi, rope, sinusoidal
 
-BF16 = ml_dtypes.bfloat16
-DTYPES = ["f8", "f4", "f2", BF16]
-LAYOUTS = ["plain", "heads first", "strided", "swapped", "reversed", "frozen", "misaligned"]
-
 
 def draw(shape, dtype="f4", layout="plain", seed=1):
     """Return numbers around zero in a layout."""
-    x = np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-    if layout == "heads first":  # (B, T, heads, D) in memory
-        return np.ascontiguousarray(np.moveaxis(x, -2, 0)).transpose(*range(1, x.ndim - 1), 0, -1)
-    if layout == "strided":
-        wide = np.zeros((*shape[:-1], 2 * shape[-1]), dtype)
-        wide[..., ::2] = x
-        return wide[..., ::2]
-    if layout == "swapped" and x.dtype != BF16:
-        return x.astype(x.dtype.newbyteorder(">"))
-    if layout == "reversed":
-        return x[..., ::-1, :].copy()[..., ::-1, :]
-    if layout == "frozen":
-        x.flags.writeable = False
-    if layout == "misaligned":
-        raw = np.zeros(x.nbytes + 1, np.uint8)
-        shifted = raw[1:].view(dtype).reshape(shape)
-        shifted[...] = x
-        return shifted
-    return x
+    return lay(np.random.default_rng(seed).standard_normal(shape).astype(dtype), layout)
 
 
 def expected(x, *given, dtype=None, **options):
@@ -57,8 +44,8 @@ def same(a, b):
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_equals_the_formula(data):
-    dtype, layout = data.draw(st.sampled_from(DTYPES)), data.draw(st.sampled_from(LAYOUTS))
+def test_equals_the_formula(framework, data):
+    dtype, layout = data.draw(st.sampled_from(DTYPES)), data.draw(st.sampled_from(ROWS_IN_LAYOUTS))
     lead = tuple(data.draw(st.lists(st.integers(0, 5), min_size=1, max_size=4)))
     x = draw((*lead, 2 * data.draw(st.integers(0, 70))), dtype, layout)
     before = x.copy()
@@ -70,30 +57,26 @@ def test_equals_the_formula(data):
         low, high = data.draw(st.sampled_from([(0, 9), (-9, 9), (4000, 4200), (-(2**31), 2**31 - 1), (0, 10**6)]))
         kind = data.draw(st.sampled_from(["i4", "i8", ">i8"]))
         ids = np.random.default_rng(2).integers(low, high, shape, endpoint=True).astype(kind)
-    assert same(rope(x, ids, **options), expected(x, ids, **options))
+    result = framework.back(rope(*framework.make((x, ids)), **options))
+    assert same(result, expected(x, ids, **options))
     assert x.tobytes() == before.tobytes()
 
 
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_width_between_sentinels(dtype, interleaved, monkeypatch):
+def test_every_width_between_sentinels(dtype, interleaved):
     """Into fenced memory with a distance between rows, and in place there."""
     for D in [*range(0, 70, 2), 80, 94, 96, 98, 128, 160, 192, 256]:
         x = draw((3, 5, D), dtype)
-        size = x.dtype.itemsize
         for apart, shift in ((0, 0), (2, 1), (64, 64)):
-            fenced = np.full(3 * 5 * (D + apart) * size + 192, 0x5A, np.uint8)
-            start = -fenced.ctypes.data % 64 + shift
-            rows = fenced[start : start + 15 * (D + apart) * size].view(dtype).reshape(3, 5, D + apart)
-            goal = rows[..., :D]
+            goal = fenced((3, 5, D), dtype, shift=shift, apart=apart)
             assert rope(x, out=goal, interleaved=interleaved) is goal
             first = goal.copy()
             assert same(first, expected(x, interleaved=interleaved))
             goal[...] = x
             rope(goal, out=goal, interleaved=interleaved)
             assert goal.tobytes() == first.tobytes()
-            goal.view(np.uint8)[...] = 0x5A
-            assert (fenced == 0x5A).all()
+            assert fence_stands(goal)
 
 
 @pytest.mark.parametrize("interleaved", [False, True])
@@ -107,18 +90,15 @@ def test_streaming_gives_the_same_bytes(dtype, interleaved, monkeypatch, general
     monkeypatch.setattr(position, "_SCRATCH_BYTES", 700)
     for D in (2, 16, 30, 64, 80, 86, 88, 174, 176):
         x = draw((2, 3, 11, D), dtype)
-        fenced = np.full(2 * x.nbytes + 256, 0x5A, np.uint8)
-        aligned = 64 - fenced.ctypes.data % 64
         for shift in (0, 2, 8, 32, 48, 63):
-            out = fenced[aligned + shift :][: x.nbytes].view(dtype).reshape(x.shape)
+            out = fenced(x.shape, dtype, shift=shift)
             rope(x, out=out, interleaved=interleaved)
             # A new result is small here, so never in warm memory.
             assert out.tobytes() == rope(x, interleaved=interleaved).tobytes()
             assert seen == [D * x.itemsize <= 700, False]
             seen.clear()
-            out.view(np.uint8)[...] = 0x5A
-            assert (fenced == 0x5A).all()
-        every_other = fenced[aligned : aligned + 2 * x.nbytes].view(dtype).reshape(2, 3, 22, D)[:, :, ::2]
+            assert fence_stands(out)
+        every_other = fenced(x.shape, dtype, "every other row")
         rope(x, out=every_other, interleaved=interleaved)
         assert same(every_other.copy(), expected(x, interleaved=interleaved))
         rope(every_other, out=every_other)
@@ -149,13 +129,14 @@ def test_results_of_other_types(dtype, into):
     out = np.full(x.shape, np.nan, into)
     assert rope(x, out=out) is out
     assert same(out, expected(x, dtype=into))
-    for layout in ("strided", "swapped", "heads first"):
-        goal = draw((2, 7, 30), into, layout)
+    for layout in ROWS_OUT_LAYOUTS:
+        goal = fenced((2, 7, 30), into, layout)
         assert rope(x, out=goal) is goal
+        assert fence_stands(goal)
         assert same(goal.astype(into), out)
 
 
-@pytest.mark.parametrize("layout", [one for one in LAYOUTS if one != "frozen"])
+@pytest.mark.parametrize("layout", ROWS_OUT_LAYOUTS)
 def test_in_place(layout):
     x = draw((2, 4, 6, 34), "f4", layout)
     wanted = rope(x)
@@ -337,27 +318,24 @@ def test_eight_callers_at_once(monkeypatch, small_grain, general_road):
     x = draw((3, 150, 64))
     wanted = {base: expected(x, base=float(base)).tobytes() for base in range(2, 10)}
 
-    def work(k):
-        with _threads.num_threads(3):
-            return [rope(x, base=2 + (k + n) % 8).tobytes() == wanted[2 + (k + n) % 8] for n in range(30)]
-
-    with ThreadPoolExecutor(8) as pool:
-        assert all(all(results) for results in pool.map(work, range(8)))
+    bases = [2 + (k % 8 + k // 8) % 8 for k in range(240)]
+    results = by_eight_callers(lambda base: rope(x, base=base), [(base,) for base in bases])
+    assert all(result.tobytes() == wanted[base] for result, base in zip(results, bases, strict=True))
 
 
 @pytest.mark.parametrize("dtype", ["f4", BF16])
-@pytest.mark.parametrize("layout", ["plain", "heads first"])
+@pytest.mark.parametrize("layout", ["plain", "rows first"])
 def test_threads_give_the_same_bytes(dtype, layout, small_grain, general_road):
     x = draw((3, 5, 37, 50), dtype, layout)
     ids = np.random.default_rng(8).integers(-50, 50, (3, 1, 37))
     wanted = expected(x, ids)
-    for threads in (1, 2, 7):
-        with _threads.num_threads(threads):
-            out = np.full(x.shape, np.nan, dtype)
-            assert same(rope(x, ids, out=out), wanted)
-            assert same(rope(x, ids), wanted)
-            out[...] = x
-            assert same(rope(out, ids, out=out), wanted)
+
+    def all_three():
+        here = x.copy()
+        return rope(x, ids, out=np.full(x.shape, np.nan, dtype)), rope(x, ids), rope(here, ids, out=here)
+
+    for result in same_on_threads(all_three):
+        assert same(result, wanted)
 
 
 def test_nan_and_infinity_stay_in_their_pairs():
@@ -425,7 +403,7 @@ def test_refusals_of_memory_leave_it_alone():
     with pytest.raises(ValueError, match="out overlaps position_ids in memory"):
         rope(np.ones((5, 2)), ids[:5], out=ids.view("f8").reshape(5, 2))
     assert not ids.any()
-    frozen = draw((10, 4), "f8", "frozen")
+    frozen = draw((10, 4), "f8", "read-only")
     with pytest.raises(ValueError, match="out is read-only"):
         rope(frozen, out=frozen)
     for ids, base in (([1, 2], 10000), (range(10), 0)):

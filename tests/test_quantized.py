@@ -6,9 +6,9 @@ import pickle
 import subprocess
 import sys
 
-import ml_dtypes
 import numpy as np
 import pytest
+from arrays import BF16, FRAMEWORKS, IN_LAYOUTS, LAYOUTS, lay, native, on_threads, same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,66 +18,38 @@ from fastemb._cpu.arrays import acc_dtype, code_rows
 from fastemb._cpu.kernels import quantized as kernels
 from fastemb.quantized import QuantizedTable, quantize
 
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-DTYPES = [np.dtype("f8"), np.dtype("f4"), np.dtype("f2"), BFLOAT16, np.dtype(">f4"), np.dtype(">f8")]
-LAYOUTS = ["plain", "read-only", "rows apart", "reversed", "strided", "fortran", "misaligned"]
+DTYPES = [np.dtype("f8"), np.dtype("f4"), np.dtype("f2"), np.dtype(BF16), np.dtype(">f4"), np.dtype(">f8")]
 
 
-def lay_out(table, layout):
-    """Return the same table, laid out as asked."""
-    V, D = table.shape
-    if layout == "rows apart":
-        other = np.full((2 * V, D), np.nan, table.dtype)[::2]
-    elif layout == "reversed":
-        other = np.empty_like(table)[::-1]
-    elif layout == "strided":
-        other = np.full((V, 2 * D), np.nan, table.dtype)[:, ::2]
-    elif layout == "fortran":
-        other = np.empty((V, D), table.dtype, "F")
-    elif layout == "misaligned":
-        other = np.empty(table.nbytes + 1, np.uint8)[1:].view(table.dtype).reshape(V, D)
-    else:
-        other = np.empty_like(table)
-    other[...] = table
-    other.flags.writeable = layout != "read-only"
-    return other
-
-
-def unpack(table):
-    """The codes of a table, one to a byte, and what pads the last byte."""
-    if table.bits == 8:
-        return table.codes, np.zeros((len(table), 0), np.uint8)
-    V, D = table.shape
-    codes = np.stack([table.codes & 15, table.codes >> 4], axis=-1).reshape(V, 2 * table.codes.shape[1])
+def unpack(codes, D, bits):
+    """Return codes of D columns, one to a byte, and what pads the last byte of each row."""
+    if bits == 4:
+        codes = np.stack([codes & 15, codes >> 4], axis=-1).reshape(len(codes), 2 * codes.shape[1])
     return codes[:, :D], codes[:, D:]
 
 
-def same_bits(a, b):
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
-
-
-def assert_is_the_law(table, given_table, bits):
+def assert_is_the_law(table, given_table, bits, framework=FRAMEWORKS[0]):
     codes, scale, offset = reference.quantize(given_table, bits)
-    found, padding = unpack(table)
+    found, padding = unpack(framework.back(table.codes), table.shape[1], table.bits)
     assert same_bits(np.ascontiguousarray(found), codes)
     assert not padding.any()
-    assert same_bits(table.scale, scale)
-    assert same_bits(table.offset, offset)
-    assert same_bits(table.dequantize(), reference.dequantize(codes, scale, offset))
+    assert same_bits(framework.back(table.scale), scale)
+    assert same_bits(framework.back(table.offset), offset)
+    assert same_bits(framework.back(table.dequantize()), reference.dequantize(codes, scale, offset))
 
 
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(DTYPES),
     st.sampled_from([8, 4]),
-    st.sampled_from(LAYOUTS),
+    st.sampled_from(IN_LAYOUTS),
     st.integers(0, 20),
     st.integers(0, 70),
     st.sampled_from([1e-45, 1e-38, 1e-7, 1.0, 100.0]),
     st.sampled_from(["normal", "steps", "far", "constant"]),
     st.integers(0, 2**32 - 1),
 )
-def test_equals_the_law_to_the_bit(dtype, bits, layout, V, D, size, spread, seed):
+def test_equals_the_law_to_the_bit(framework, dtype, bits, layout, V, D, size, spread, seed):
     rng = np.random.default_rng(seed)
     numbers = rng.standard_normal((V, D))
     if spread == "steps":  # halves between codes, and ends that are reached
@@ -86,9 +58,9 @@ def test_equals_the_law_to_the_bit(dtype, bits, layout, V, D, size, spread, seed
         numbers = 100 + numbers
     elif spread == "constant":
         numbers = np.broadcast_to(numbers[:, :1], (V, D))
-    given_table = lay_out((numbers * size).astype(dtype), layout)
+    given_table = lay((numbers * size).astype(dtype), layout)
     before = given_table.tobytes()
-    assert_is_the_law(quantize(given_table, bits), given_table.astype(dtype.newbyteorder("=")), bits)
+    assert_is_the_law(quantize(framework.make(given_table), bits), native(given_table), bits, framework)
     assert given_table.tobytes() == before
 
 
@@ -104,9 +76,8 @@ def test_every_number_of_columns(dtype, bits):
 def test_threads_give_the_same_bits(small_grain):
     table = np.random.default_rng(1).standard_normal((997, 33)).astype("f4")
     for bits in (8, 4):
-        for n in (1, 2, 7):
-            with _threads.num_threads(n):
-                assert_is_the_law(quantize(table, bits), table, bits)
+        for made in on_threads(lambda bits=bits: quantize(table, bits)):
+            assert_is_the_law(made, table, bits)
 
 
 @pytest.mark.parametrize("bits", [8, 4])
@@ -121,7 +92,7 @@ def test_numbers_come_back_within_half_a_scale(bits, dtype):
     assert (np.abs(values - table) <= made.scale[:, None] * (0.5 + 2**bits * 2.0**-23) + slack).all()
     if dtype == "f4":
         assert (values.min(axis=1) == table.min(axis=1)).all()
-    codes, _ = unpack(made)
+    codes, _ = unpack(made.codes, 50, bits)
     assert (codes.min(axis=1) == 0).all()
     assert (codes.max(axis=1) == 2**bits - 1).all()
 
@@ -130,7 +101,8 @@ def test_ties_go_to_the_even_code():
     table = np.array([[0, 0.5, 1.5, 2.5, 3.5, 253.5, 254.5, 255]], "f4")
     assert quantize(table).codes.tolist() == [[0, 0, 2, 2, 4, 254, 254, 255]]
     assert quantize(table.astype("f8")).codes.tolist() == [[0, 0, 2, 2, 4, 254, 254, 255]]
-    assert unpack(quantize(np.array([[0, 0.5, 1.5, 13.5, 14.5, 15]], "f2"), 4))[0].tolist() == [[0, 0, 2, 14, 14, 15]]
+    codes = quantize(np.array([[0, 0.5, 1.5, 13.5, 14.5, 15]], "f2"), 4).codes
+    assert unpack(codes, 6, 4)[0].tolist() == [[0, 0, 2, 14, 14, 15]]
 
 
 def test_two_codes_share_a_byte_the_even_column_in_the_low_half():
@@ -216,8 +188,7 @@ def draw_arrays(V=6, D=7, bits=8):
 
 
 def expected(codes, scale, offset, D, bits):
-    wide = codes if bits == 8 else np.stack([codes & 15, codes >> 4], axis=-1).reshape(len(codes), -1)[:, :D]
-    return reference.dequantize(wide, scale, offset)
+    return reference.dequantize(unpack(codes, D, bits)[0], scale, offset)
 
 
 @pytest.mark.parametrize("bits", [8, 4])
@@ -245,26 +216,16 @@ def test_arrays_are_kept_and_shown_read_only():
 
 
 def test_arrays_of_other_layouts():
-    codes, scale, offset = draw_arrays()
+    codes, scale, offset = given_arrays = draw_arrays()
     right = expected(codes, scale, offset, 7, 8)
-    wide = np.zeros((12, 20), np.uint8)
-    wide[::2, 3:10] = codes
-    apart = QuantizedTable(wide[::2, 3:10], scale, offset, (6, 7), 8)
-    assert np.shares_memory(apart.codes, wide)
-    assert same_bits(apart.dequantize(), right)
-    backwards = QuantizedTable(codes[::-1].copy()[::-1], scale[::-1].copy()[::-1], offset, (6, 7), 8)
-    assert same_bits(backwards.dequantize(), right)
-    strided = QuantizedTable(np.repeat(codes, 2, 1)[:, ::2], np.repeat(scale, 2)[::2], offset, (6, 7), 8)
-    assert same_bits(strided.dequantize(), right)
-    swapped = QuantizedTable(np.asfortranarray(codes), scale.astype(">f4"), offset.astype(">f4"), (6, 7), 8)
-    assert same_bits(swapped.dequantize(), right)
-    assert swapped.scale.dtype == np.float32
-    shifted = np.empty(25, np.uint8)[1:].view("f4")
-    shifted[...] = scale
-    assert same_bits(QuantizedTable(codes, shifted, offset, (6, 7), 8).dequantize(), right)
-    for array in (codes, scale, offset):
-        array.flags.writeable = False
-    assert same_bits(QuantizedTable(codes, scale, offset, (6, 7), 8).dequantize(), right)
+    for layout in LAYOUTS:
+        for other in range(3):
+            parts = [lay(array, layout) if k == other else array for k, array in enumerate(given_arrays)]
+            table = QuantizedTable(*parts, (6, 7), 8)
+            assert same_bits(table.dequantize(), right)
+            assert table.scale.dtype == table.offset.dtype == np.float32
+    apart = lay(codes, "cut")
+    assert np.shares_memory(QuantizedTable(apart, scale, offset, (6, 7), 8).codes, apart)
 
 
 def test_a_memory_map_is_read_in_place(tmp_path):

@@ -1,23 +1,19 @@
 """topk against its oracle, to the bit: scores are computed in float64 and rounded once, so ties are real ties."""
 
-import threading
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
 
 import ml_dtypes
 import numpy as np
 import pytest
+from arrays import DTYPES, FRAMEWORKS, IN_LAYOUTS, by_eight_callers, lay, same_on_threads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastemb.reference as reference
-from fastemb import _threads
 from fastemb._cpu import search
 from fastemb.search import topk
 
 METRICS = ["cosine", "dot", "l2"]
-DTYPES = ["f8", "f4", "f2", ml_dtypes.bfloat16]
-LAYOUTS = ["plain", "read-only", "rows apart", "reversed", "strided", "fortran", "misaligned", "swapped", "one row"]
 
 metrics = pytest.mark.parametrize("metric", METRICS)
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: np.dtype(dtype).name)
@@ -25,30 +21,6 @@ dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: np.dtype(dty
 
 def random_rows(count, D, dtype="f4", seed=0):
     return np.random.default_rng(seed).standard_normal((count, D)).astype(dtype)
-
-
-def laid_out(rows, layout):
-    if layout == "read-only":
-        rows = rows.copy()
-        rows.flags.writeable = False
-    elif layout == "rows apart":
-        rows = np.repeat(rows, 2, axis=0)[::2]
-    elif layout == "reversed":
-        rows = rows[::-1].copy()[::-1]
-    elif layout == "strided":
-        rows = np.repeat(rows, 2, axis=1)[:, ::2]
-    elif layout == "fortran":
-        rows = np.asfortranarray(rows)
-    elif layout == "misaligned":
-        raw = np.zeros(rows.nbytes + 1, np.uint8)
-        shifted = raw[1:].view(rows.dtype).reshape(rows.shape)
-        shifted[...] = rows
-        rows = shifted
-    elif layout == "swapped" and rows.dtype.kind == "f":
-        rows = rows.astype(rows.dtype.newbyteorder(">"))
-    elif layout == "one row":
-        rows = np.broadcast_to(rows[:1], rows.shape)
-    return rows
 
 
 def assert_same(result, expected):
@@ -59,8 +31,9 @@ def assert_same(result, expected):
     np.testing.assert_array_equal(scores, right_scores)  # NaN equals NaN here
 
 
-def check(queries, vectors, k, metric):
-    assert_same(topk(queries, vectors, k, metric=metric), reference.topk(queries, vectors, k, metric))
+def check(queries, vectors, k, metric, framework=FRAMEWORKS[0]):
+    found = framework.back(topk(*framework.make((queries, vectors)), k, metric=metric))
+    assert_same(found, reference.topk(queries, vectors, k, metric))
 
 
 @pytest.fixture
@@ -75,7 +48,7 @@ def small_blocks(monkeypatch):
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_equals_reference(data):
+def test_equals_reference(framework, data):
     """Small integers, in which everything is exact and ties abound, and a little of what is not finite."""
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     D, N, Q = data.draw(st.integers(0, 40)), data.draw(st.integers(1, 200)), data.draw(st.integers(0, 40))
@@ -86,7 +59,7 @@ def test_equals_reference(data):
         x = rng.integers(-span, span + 1, (count, D)).astype("f8")
         if odd:
             x[rng.random((count, D)) < 0.02] = rng.choice([np.nan, np.inf, -np.inf, -0.0])
-        return laid_out(x.astype(data.draw(st.sampled_from(DTYPES))), data.draw(st.sampled_from(LAYOUTS)))
+        return lay(x.astype(data.draw(st.sampled_from(DTYPES))), data.draw(st.sampled_from(IN_LAYOUTS)))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "_BLOCK_ROWS", data.draw(st.sampled_from([1, 13, 64, 8192])))
@@ -95,7 +68,7 @@ def test_equals_reference(data):
         patch.setattr(search, "_SPARSE", data.draw(st.sampled_from([1, 8])))
         queries, vectors = rows(Q), rows(N)
         for metric in METRICS:
-            check(queries, vectors, k, metric)
+            check(queries, vectors, k, metric, framework)
 
 
 @metrics
@@ -110,11 +83,11 @@ def test_random_rows(metric, dtype, Q, N, D):
 
 
 @metrics
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", IN_LAYOUTS)
 @dtypes
 def test_layouts(metric, layout, dtype):
-    queries, vectors = random_rows(20, 19, dtype, 1), laid_out(random_rows(400, 19, dtype), layout)
-    check(laid_out(queries, layout), vectors, 5, metric)
+    queries, vectors = random_rows(20, 19, dtype, 1), lay(random_rows(400, 19, dtype), layout)
+    check(lay(queries, layout), vectors, 5, metric)
     check(queries[:2], vectors, 5, metric)
 
 
@@ -269,13 +242,8 @@ def test_few_vectors_are_scored_twice(metric, Q):
 def test_threads_give_the_same_bits(metric, dtype, Q, k, small_grain):
     queries, vectors = random_rows(Q, 40, dtype, 1), random_rows(2000, 40, dtype)
     vectors[1000:] = vectors[:1000]  # ties across any cut
-    results = []
-    for n in (1, 2, 7):
-        with _threads.num_threads(n):
-            results.append(topk(queries, vectors, k, metric=metric))
-    assert_same(results[1], results[0])
-    assert_same(results[2], results[0])
-    assert_same(results[0], reference.topk(queries, vectors, k, metric))
+    found = same_on_threads(lambda: topk(queries, vectors, k, metric=metric))
+    assert_same(found, reference.topk(queries, vectors, k, metric))
 
 
 def test_blocks_change_nothing(monkeypatch):
@@ -291,18 +259,9 @@ def test_blocks_change_nothing(monkeypatch):
 def test_eight_callers_at_once(small_grain):
     vectors = random_rows(3000, 32)
     jobs = [random_rows(Q, 32, "f4", seed) for seed, Q in enumerate([1, 2, 20, 40] * 4)]
-    expected = [reference.topk(queries, vectors, 5, "dot") for queries in jobs]
-    barrier = threading.Barrier(8)
-
-    def work(n):
-        barrier.wait()
-        with _threads.num_threads(3):
-            return [topk(queries, vectors, 5, metric="dot") for queries in jobs[n::8]]
-
-    with ThreadPoolExecutor(8) as pool:
-        for n, results in enumerate(pool.map(work, range(8))):
-            for result, right in zip(results, expected[n::8], strict=True):
-                assert_same(result, right)
+    found = by_eight_callers(lambda queries: topk(queries, vectors, 5, metric="dot"), [(queries,) for queries in jobs])
+    for queries, result in zip(jobs, found, strict=True):
+        assert_same(result, reference.topk(queries, vectors, 5, "dot"))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: np.dtype(dtype).name)
@@ -310,7 +269,7 @@ def test_eight_callers_at_once(small_grain):
 @pytest.mark.parametrize("Q", [1, 64])
 def test_memory(dtype, layout, Q):
     """A few MiB whatever N is: 100,000 x 64 scores alone would be 25."""
-    vectors = laid_out(np.tile(random_rows(1000, 64, dtype), (100, 1)), layout)
+    vectors = lay(np.tile(random_rows(1000, 64, dtype), (100, 1)), layout)
     queries = random_rows(Q, 64, "f4", 1)
     topk(queries, vectors[:1000], 10)  # compiles
     tracemalloc.start()

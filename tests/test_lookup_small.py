@@ -1,0 +1,90 @@
+"""Small calls of gather, which have a kernel of their own: the bits and the words of the general road."""
+
+import numpy as np
+import pytest
+from arrays import BF16, LAYOUTS, lay, native, same_bits
+from lookup_cases import make_quantized, make_table, spy
+
+from fastemb._cpu import lookup
+from fastemb.lookup import gather
+
+
+@pytest.mark.parametrize("id_dtype", ["i4", "i8"])
+@pytest.mark.parametrize("dtype", ["f4", "f2", BF16, "f8", "U5"])
+def test_small_calls(dtype, id_dtype, monkeypatch):
+    general = spy(monkeypatch, "gather_rows", 0)
+    for D in (*range(36), 63, 64, 65, 300):
+        table = make_table((9, D), dtype)
+        for id_shape in ((), (0,), (1,), (4,), (2, 3), (2, 0), (1, 2, 3)):
+            ids = np.random.default_rng(3).integers(0, 9, id_shape).astype(id_dtype)
+            result = gather(table, ids)
+            assert same_bits(result, np.asarray(table[ids], dtype))
+            assert type(result) is np.ndarray
+            assert result.flags.writeable
+            assert not np.shares_memory(result, table)
+            if D and ids.size:
+                out = make_table(result.shape, dtype, seed=7)
+                assert same_bits(gather(table, ids, out=out), result)
+                assert not general
+            general.clear()
+
+
+@pytest.mark.parametrize("id_dtype", ["i4", "i8"])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_small_calls_of_quantized_tables(bits, id_dtype, monkeypatch):
+    general = spy(monkeypatch, "widen_rows", 0)
+    for D in (*range(36), 63, 64, 65, 300, 1030):
+        table, numbers = make_quantized(9, D, bits)
+        first = True  # a table's first call finds out what later ones tell the kernel
+        for id_shape in ((), (0,), (1,), (4,), (2, 3), (2, 0), (1, 2, 3)):
+            ids = np.random.default_rng(3).integers(0, 9, id_shape).astype(id_dtype)
+            assert same_bits(gather(table, ids), np.asarray(numbers[ids]))
+            assert bool(general) == (first or not D or not ids.size)
+            general.clear()
+            first = False
+        for bad in (-1, 9):
+            with pytest.raises(IndexError, match=f"id {bad} at position 1 is out of range for a table of 9 rows"):
+                gather(table, np.array([0, bad], id_dtype))
+        general.clear()
+
+
+@pytest.mark.parametrize("bad", [np.array([0, 3]), np.array([[0], [-1]], "i4"), np.array(2**40)])
+def test_small_calls_say_the_words_of_the_general_road(bad, monkeypatch):
+    words = []
+    for most in (lookup._SMALL_BYTES, -4):
+        monkeypatch.setattr(lookup, "_SMALL_BYTES", most)
+        for ids in (bad, bad.tolist()):
+            with pytest.raises(IndexError) as caught:
+                gather(make_table((3, 4), "f4"), ids)
+            words.append(str(caught.value))
+    assert len(set(words)) == 1
+    assert words[0].endswith("is out of range for a table of 3 rows")
+
+
+def test_small_calls_that_take_the_general_road():
+    """What the small kernel is not compiled for gives the same result."""
+    table, ids = make_table((9, 5), "f4"), np.array([3, 0, 8, 3])
+    right = table[ids]
+    for layout in LAYOUTS:
+        for wanted in (*(lay(ids, other) for other in LAYOUTS), ids.astype("u1"), ids.tolist()):
+            assert same_bits(native(gather(make_table((9, 5), "f4", layout), wanted)), right)
+    assert same_bits(gather(table, ids.view(np.recarray)), right)
+    assert same_bits(gather(table, ids, mode="wrap"), right)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f2"])
+def test_the_size_at_which_calls_are_no_longer_small(dtype, monkeypatch):
+    general = spy(monkeypatch, "gather_rows", 0)
+    table = make_table((100, 64), dtype)
+    most = lookup._SMALL_BYTES // table.strides[0]
+    for N in (most, most + 1):
+        ids = np.random.default_rng(4).integers(0, 100, N)
+        assert same_bits(gather(table, ids), table[ids])
+        assert bool(general) == (most < N)
+
+
+def test_small_calls_write_nothing_when_an_id_is_bad():
+    table, out = make_table((3, 4), "f4"), np.full((4, 4), 7, "f4")
+    with pytest.raises(IndexError, match="id 3 at position 3"):
+        gather(table, np.array([0, 1, 2, 3]), out=out)
+    assert (out == 7).all()
