@@ -1,5 +1,6 @@
 """The C core on its own: strict warnings, sanitizers and a short fuzz."""
 
+import functools
 import shutil
 import subprocess
 import sys
@@ -14,16 +15,25 @@ SOURCES = sorted(path.name for path in CSRC.glob("*.c"))
 FUZZ = sorted(f"fuzz/{path.name}" for path in CSRC.glob("fuzz/*.c"))
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """Give a call that compiles a source, once, and returns what the compiler said and the object file."""
+    folder = tmp_path_factory.mktemp("objects")
+
+    @functools.cache
+    def compile_once(compiler, source):
+        out = folder / f"{compiler}-{Path(source).stem}.o"
+        command = [compiler, *STRICT, "-I", str(CSRC), "-c", str(CSRC / source), "-o", str(out)]
+        return subprocess.run(command, capture_output=True, text=True, check=False), out
+
+    return compile_once
+
+
 @pytest.mark.skipif(not COMPILERS, reason="neither gcc nor clang is installed")
 @pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("source", [*SOURCES, *FUZZ])
-def test_no_warnings(compiler, source, tmp_path):
-    done = subprocess.run(
-        [compiler, *STRICT, "-I", str(CSRC), "-c", str(CSRC / source), "-o", str(tmp_path / "out.o")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_no_warnings(compiler, source, compiled):
+    done, _ = compiled(compiler, source)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -60,10 +70,9 @@ def test_no_python_and_no_stdio():
 
 @pytest.mark.skipif(not (COMPILERS and shutil.which("nm")), reason="a compiler or nm is not installed")
 @pytest.mark.parametrize("source", SOURCES)
-def test_no_globals(source, tmp_path):
+def test_no_globals(source, compiled):
     """No symbol of the object file lies in memory that can be written to."""
-    out = tmp_path / "out.o"
-    subprocess.run([COMPILERS[0], *STRICT, "-c", str(CSRC / source), "-o", str(out)], check=True)
+    _, out = compiled(COMPILERS[0], source)
     symbols = subprocess.run(["nm", str(out)], capture_output=True, text=True, check=True).stdout.splitlines()
     assert symbols
     assert not [line for line in symbols if line.split()[-2] in "BbCDdGgSs"]

@@ -316,7 +316,8 @@ def test_usage(capsys):
 
 
 def copy_package(to, built):
-    ignore = shutil.ignore_patterns("__pycache__", *([] if built else ["_core.*.so", "_core.*.pyd"]))
+    """Copy the package; one that was built keeps its compiled kernels, which would take seconds again."""
+    ignore = None if built else shutil.ignore_patterns("__pycache__", "_core.*.so", "_core.*.pyd")
     shutil.copytree(PACKAGE, to / "fastemb", ignore=ignore)
     return to
 

@@ -210,6 +210,8 @@ def test_no_byte_beyond_the_arrays_is_touched(family):
 # Old processors ---------------------------------------------------------------------------------------------------
 
 HALVES = """
+import os
+from fastemb._cpu.kernels.reduce import sum_rows
 bits = np.arange(65536, dtype=np.uint16).reshape(-1, 64)
 halves = bits.view(np.float16)
 one = np.arange(1024)[:, None]
@@ -230,16 +232,15 @@ assert (gather(table, ids) == table[ids]).all()
 assert (row_grad(ids % 7, table[:49]).rows == reference.row_grad(ids % 7, table[:49])[1]).all()
 wanted = reference.scatter_add(table, ids % 7, table[:49], -0.3)
 assert (scatter_add(table.copy(), ids % 7, table[:49], alpha=-0.3) == wanted).all()
-from fastemb._cpu.kernels.reduce import sum_rows
-print("vcvtph2ps" in "".join(sum_rows.inspect_asm().values()))
+if os.environ.get("NUMBA_CPU_NAME"):  # a kernel from the cache does not tell its instructions
+    print("vcvtph2ps" in "".join(sum_rows.inspect_asm().values()))
 """
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the names of the CPUs are x86's")
-@pytest.mark.parametrize("features", [{"NUMBA_CPU_NAME": "x86-64-v2", "NUMBA_CPU_FEATURES": ""}, {}])
+@pytest.mark.parametrize(
+    "features", [{"NUMBA_CPU_NAME": "x86-64-v2", "NUMBA_CPU_FEATURES": "", "FASTEMB_CACHE": "0"}, {}]
+)
 def test_halves_with_and_without_instructions_for_them(features):
-    from llvmlite.binding import get_host_cpu_features
-
-    here = bool(get_host_cpu_features().get("f16c"))
-    printed = run_child(HALVES, "-W", "error", FASTEMB_CACHE="0", **features)
-    assert printed.strip() == str(here and not features)
+    """On an old processor none; that there are some here is what test_jit.py reads."""
+    assert run_child(HALVES, "-W", "error", **features) == "False\n" * bool(features)

@@ -55,13 +55,13 @@ def test_max_tokens_is_the_beginning(case, documents):
 
 def test_max_tokens_stops_early(case):
     text = "Hello, world. " * 400_000
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(20):
         assert case.ours.encode(text, max_tokens=3).size == 3
-    early = time.perf_counter() - start
-    start = time.perf_counter()
+    early = time.process_time() - start
+    start = time.process_time()
     case.ours.count(text)
-    assert early < 20 * max(time.perf_counter() - start, 0.001)  # one pass over all of it is no early stop
+    assert early < 20 * max(time.process_time() - start, 0.001)  # one pass over all of it is no early stop
 
 
 def check_truncate(case: Case, text: str, limit: int, special: str = "none") -> None:

@@ -310,9 +310,9 @@ def test_linear_time(number, path):
     for run in RUNS:
         data = run.encode() * (300_000 // len(run.encode()))
         for text in (data, data + b"x\n", data + b"1", "中".encode() + data + "中".encode()):
-            start = time.perf_counter()
+            start = time.process_time()
             ends = ends_of(number, path, text)
-            assert time.perf_counter() - start < 1, run
+            assert time.process_time() - start < 1, run
             assert ends[-1] == len(text)
 
 
