@@ -2,27 +2,13 @@
 
 import numpy as np
 import pytest
+from arrays import fence_stands, fenced
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fastemb._cpu.kernels.grouping import COUNTS, LIMIT, PIECE, SMALL, group_ids, group_order
 
-FENCE = 24
 DTYPES = [np.int32, np.int64]
-
-
-def fenced(length, dtype):
-    """An array between sentinels, itself full of another one; and what it lies in."""
-    whole = np.full(length + 2 * FENCE, 0x55, dtype)
-    inner = whole[FENCE : FENCE + length]
-    inner[...] = 0x3B
-    return inner, whole
-
-
-def check_fences(wholes):
-    for name, whole in wholes.items():
-        assert (whole[:FENCE] == 0x55).all(), name
-        assert (whole[-FENCE:] == 0x55).all(), name
 
 
 def expected_groups(ids, skip):
@@ -39,25 +25,25 @@ def expected_groups(ids, skip):
 
 
 def rooms(N, dtype):
+    """Return the buffers of the kernels, each between sentinels."""
     room = {
         "order": (N, np.int64), "unique": (N, dtype), "pieces": (N + 1, np.int64), "firsts": (N + 1, np.int64),
         "spare": (N, np.int64), "counts": (COUNTS, np.int32),
     }  # fmt: skip
-    made = {name: fenced(*what) for name, what in room.items()}
-    return {name: pair[0] for name, pair in made.items()}, {name: pair[1] for name, pair in made.items()}
+    return {name: fenced((length,), kind) for name, (length, kind) in room.items()}
 
 
 def at(array):
     return array.ctypes.data
 
 
-def check_group_ids(ids, skip=-1, low=None, high=None, stale=0x3B, unsorted=True):
+def check_group_ids(ids, skip=-1, low=None, high=None, stale=7, unsorted=True):
     N = len(ids)
     low = (int(ids.min()) if N else 0) if low is None else low
     high = (int(ids.max()) if N else 0) if high is None else high
     order, unique, pieces, firsts = expected_groups(ids, skip)
     given_ids = ids.copy()
-    room, wholes = rooms(N, ids.dtype)
+    room = rooms(N, ids.dtype)
     room["counts"][...] = stale
     names = ("spare", "counts", "order", "unique", "pieces", "firsts")
     U = group_ids(ids.dtype.type(0), at(ids), N, skip, low, high, *(at(room[name]) for name in names))
@@ -70,10 +56,10 @@ def check_group_ids(ids, skip=-1, low=None, high=None, stale=0x3B, unsorted=True
     np.testing.assert_array_equal(room["firsts"][: U + 1], firsts)
     # Where runs begin follows from the two.
     np.testing.assert_array_equal(pieces[firsts], [*np.searchsorted(ids[order], unique), M])
-    check_fences(wholes)
+    assert all(map(fence_stands, room.values()))
     assert (ids == given_ids).all()
     if N <= SMALL or not unsorted:
-        assert (room["spare"] == 0x3B).all()
+        assert (room["spare"] == -1).all()  # never written
         assert (room["counts"] == stale).all()
     return order
 
@@ -81,7 +67,7 @@ def check_group_ids(ids, skip=-1, low=None, high=None, stale=0x3B, unsorted=True
 def check_group_order(ids, skip=-1):
     order, unique, pieces, firsts = expected_groups(ids, skip)
     M = len(order)
-    room, wholes = rooms(M, ids.dtype)
+    room = rooms(M, ids.dtype)
     room["order"][...] = order
     U = group_order(
         ids.dtype.type(0), at(ids), at(room["order"]), M, *(at(room[name]) for name in ("unique", "pieces", "firsts"))
@@ -92,7 +78,7 @@ def check_group_order(ids, skip=-1):
     np.testing.assert_array_equal(room["pieces"][: P + 1], pieces)
     np.testing.assert_array_equal(room["firsts"][: U + 1], firsts)
     assert (room["order"] == order).all()
-    check_fences(wholes)
+    assert all(map(fence_stands, room.values()))
 
 
 def make_ids(kind, N, V, dtype, seed=0):
@@ -222,7 +208,7 @@ def test_runs_are_cut_from_their_own_start(lengths):
         check_group_ids(ids)
         check_group_order(ids)
         np.random.default_rng(seed).shuffle(ids)
-    room, _ = rooms(len(ids), ids.dtype)
+    room = rooms(len(ids), ids.dtype)
     names = ("spare", "counts", "order", "unique", "pieces", "firsts")
     U = group_ids(np.int32(0), at(ids), len(ids), -1, 0, len(lengths), *(at(room[name]) for name in names))
     cut = np.diff(room["pieces"][: room["firsts"][U] + 1])
