@@ -93,7 +93,8 @@ def _misaligned(array):
     return shifted
 
 
-_WAYS = {
+#: Of arrays of any number of axes.
+_ANY = {
     "plain": lambda array: array,
     "read-only": _read_only,
     "rows apart": lambda array: _apart(array, 0),
@@ -103,22 +104,28 @@ _WAYS = {
     "misaligned": _misaligned,
     "swapped": lambda array: array.astype(array.dtype.newbyteorder(">")),
     "cut": lambda array: _cut(array, *[(1, 1)] * array.ndim),
-    "repeated": lambda array: np.broadcast_to(array[:1] if array.shape[0] else array, array.shape),
-    # Of two axes and more, rows and columns last.
+}
+#: Of two axes and more, rows and columns last.
+_ROWS = {
     "every other row": lambda array: _apart(array, -2),
     "rows cut": lambda array: _cut(array, (1, 0), (0, 0)),
     "columns cut": lambda array: _cut(array, (1, 2)),
     "rows reversed": lambda array: _backwards(array, -2),
     "both reversed": lambda array: _backwards(array, *{0, array.ndim - 2}),
     "rows first": lambda array: np.moveaxis(np.ascontiguousarray(np.moveaxis(array, -2, 0)), 0, -2),
+}
+#: Inputs alone, and of the values given the first along an axis again and again.
+_REPEATED = {
+    "repeated": lambda array: np.broadcast_to(array[:1] if array.shape[0] else array, array.shape),
     "rows repeated": lambda array: np.broadcast_to(array[..., :1, :] if array.shape[-2] else array, array.shape),
 }
+_WAYS = _ANY | _ROWS | _REPEATED
 #: Of arrays of any number of axes: all that hold the values given; those of outputs; those of inputs.
-LAYOUTS = list(_WAYS)[:9]
+LAYOUTS = list(_ANY)
 OUT_LAYOUTS = [layout for layout in LAYOUTS if layout != "read-only"]
 IN_LAYOUTS = [*LAYOUTS, "repeated"]
 #: Of arrays of two axes and more: those of outputs, those of inputs.
-ROWS_OUT_LAYOUTS = [*OUT_LAYOUTS, *list(_WAYS)[10:-1]]
+ROWS_OUT_LAYOUTS = [*OUT_LAYOUTS, *_ROWS]
 ROWS_IN_LAYOUTS = list(_WAYS)
 
 
