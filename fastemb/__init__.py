@@ -38,6 +38,7 @@ _HOMES = {
     "pool_backward": "pooling",
     "quantize": "quantized",
     "rope": "position",
+    "rope_frequencies": "position",
     "row_grad": "gradient",
     "scatter_add": "gradient",
     "set_num_threads": "_threads",
@@ -72,6 +73,7 @@ __all__ = [
     "pool_backward",
     "quantize",
     "rope",
+    "rope_frequencies",
     "row_grad",
     "scatter_add",
     "set_num_threads",
@@ -88,7 +90,7 @@ if TYPE_CHECKING:
     from fastemb.gradient import RowGrad, row_grad, scatter_add
     from fastemb.lookup import gather
     from fastemb.pooling import BagGrad, PoolGrad, embedding_bag, embedding_bag_backward, normalize, pool, pool_backward
-    from fastemb.position import alibi, rope, sinusoidal
+    from fastemb.position import alibi, rope, rope_frequencies, sinusoidal
     from fastemb.quantized import QuantizedTable, quantize
     from fastemb.ragged import Ragged
     from fastemb.search import topk

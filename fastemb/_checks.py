@@ -83,6 +83,15 @@ def as_integers(values: Any, name: str) -> Any:
     return array
 
 
+def as_reals(values: Any, name: str) -> Any:
+    """Return numbers that need not be whole as a plain array, of an integer or a float dtype."""
+    array = as_numbers(values, name)
+    if array.dtype.kind not in "iu" and not is_float(array.dtype):
+        held = f"dtype {array.dtype}" if array.dtype != object else type_name(values)
+        raise TypeError(f"{name} must have an integer or a float dtype, got {held}")
+    return array
+
+
 def as_padding(padding_idx: Any) -> int | None:
     """Return the id that is left out, or None. It may be one that no table has."""
     if padding_idx is None:

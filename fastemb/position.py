@@ -1,6 +1,7 @@
-"""Where a token stands: ``sinusoidal``, ``alibi`` and ``rope``."""
+"""Where a token stands: ``sinusoidal``, ``alibi``, ``rope`` and ``rope_frequencies``."""
 
 import math
+from collections.abc import Mapping
 from numbers import Real
 from operator import index
 from typing import Any
@@ -108,9 +109,73 @@ def alibi(heads: int, length: int) -> npt.NDArray[np.float32]:
     return table
 
 
+def rope_frequencies(
+    dim: int, *, base: float = 10000.0, scaling: Mapping[str, Any] | None = None, length: int | None = None
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Return what `rope` needs to turn columns as a model does whose configuration has a ``rope_scaling``.
+
+    Parameters
+    ----------
+    dim : int
+        Columns of a head, even.
+    base : float
+        Without scaling pair ``i`` turns by ``base**(-2i/dim)`` from one position to the next: ``rope_theta``.
+    scaling : mapping, optional
+        Hugging Face's ``rope_scaling`` (or ``rope_parameters``, whose ``rope_theta`` then counts as `base`), with a
+        ``rope_type`` or ``type`` of ``default``, ``linear``, ``dynamic``, ``yarn``, ``longrope`` or ``llama3``, and
+        what that rule needs: ``factor``, ``original_max_position_embeddings`` … What a configuration has beside that
+        dict (``max_position_embeddings``, ``original_max_position_embeddings``, ``partial_rotary_factor``) belongs
+        into it. Other keys are not looked at.
+    length : int, optional
+        Positions of the text, which ``dynamic`` and ``longrope`` depend on; not more than in training unless given.
+
+    Returns
+    -------
+    inv_freq : numpy.ndarray of float64, shape (R/2,)
+        How far each pair turns from one position to the next, in radians. R is `dim`, with ``partial_rotary_factor``
+        that share of it: turn ``x[..., :R]`` alone then.
+    scale : float
+        What cosines and sines are multiplied by: 1 but for ``yarn`` and ``longrope``.
+
+    Raises
+    ------
+    TypeError
+        If `dim` or `length` is not an integer, `base` or a value of the dict is not a number, or `scaling` no mapping.
+    ValueError
+        If `dim` is odd or negative; if a number is not positive and finite; if the rule is not one of the six, or lacks
+        a value: both are named.
+
+    Notes
+    -----
+    Computed in float64; transformers computes in float32, which from position 10,000 on shows in the third place of
+    its sines. The rules are those of Chen et al. ("Extending context window of large language models via positional
+    interpolation", 2023), Peng et al. ("YaRN", 2023), Ding et al. ("LongRoPE", 2024), and of Llama 3.1's code.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastemb.position import rope, rope_frequencies
+    >>> llama = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    ...          "original_max_position_embeddings": 8192}
+    >>> inv_freq, scale = rope_frequencies(128, base=500_000.0, scaling=llama)
+    >>> inv_freq.shape, scale
+    ((64,), 1.0)
+    >>> rope(np.ones((2, 128), np.float32), inv_freq=inv_freq, scale=scale).shape
+    (2, 128)
+    """
+    dim, base = _size(dim, "dim"), _as_base(base)
+    if dim % 2:
+        raise ValueError(f"dim must be even, as columns are turned in pairs, got {dim}")
+    if scaling is not None and not isinstance(scaling, Mapping):
+        raise TypeError(f"scaling must be a mapping, got {type(scaling).__name__}")
+    longest = None if length is None else _size(length, "length")
+    inv_freq, scale = _devices.position(None).rope_frequencies(dim, base, scaling or {}, longest)
+    return inv_freq, scale
+
+
 def rope(
-    x: _Array, position_ids: Any = None, *, base: float = 10000.0, interleaved: bool = False,
-    inverse: bool = False, out: _Array | None = None,
+    x: _Array, position_ids: Any = None, *, base: float = 10000.0, inv_freq: Any = None, scale: float = 1.0,
+    interleaved: bool = False, inverse: bool = False, out: _Array | None = None,
 ) -> _Array:  # fmt: skip
     """Turn pairs of columns by angles that grow with the row's position: rotary position embedding.
 
@@ -118,18 +183,22 @@ def rope(
     ----------
     x : numpy.ndarray, shape (..., T, D)
         Queries or keys: float64, float32, float16 or bfloat16, D even. It may be read-only or a view.
-    position_ids : array_like of int, optional
-        Where each row stands: any shape that broadcasts to ``x.shape[:-1]``, any integers, negative ones too. The
-        default is 0 to T - 1 along axis -2. Of ``x`` in the layout (B, heads, T, D), ids (B, T) are given as
-        ``position_ids[:, None]``.
+    position_ids : array_like of int or float, optional
+        Where each row stands: any shape that broadcasts to ``x.shape[:-1]``, any numbers, negative ones and fractions
+        too. The default is 0 to T - 1 along axis -2. Beside ``x`` in the layout (B, heads, T, D), positions of two
+        axes are always (B, T) or (1, T).
     base : float
         Pair ``i`` of position ``p`` is turned by the angle ``p * base**(-2i/D)``.
+    inv_freq : array_like of float, shape (D/2,), optional
+        The angle of each pair at position 1, in place of those by `base`: `rope_frequencies` has those of models.
+    scale : float
+        Cosines and sines are multiplied by it.
     interleaved : bool
         Pairs are the columns (2i, 2i + 1), as in the paper, GPT-J and the first Llama's own code. Otherwise they are
         (i, D/2 + i), as in GPT-NeoX and in Hugging Face's Llama and most of its other models.
     inverse : bool
         Turn back. The transpose of a rotation is its inverse: of a gradient of the result, this makes the gradient
-        of `x`.
+        of `x`; so with a `scale` the result is multiplied by that, too.
     out : numpy.ndarray, shape ``x.shape``, optional
         Where the result goes, of any of the four dtypes. It may be `x` itself, and may not overlap it otherwise.
 
@@ -142,11 +211,12 @@ def rope(
     Raises
     ------
     TypeError
-        If `x` or `out` is not a NumPy array of the four dtypes, or is masked; if `position_ids` are not integers; if
-        `base` is not a number.
+        If `x` or `out` is not a NumPy array of the four dtypes, or is masked; if `position_ids`, `inv_freq`, `base` or
+        `scale` are not real numbers.
     ValueError
         If D is odd; if the positions do not broadcast; if `x` has one axis and no `position_ids`; if `base` is not
-        positive and finite; if `out` has the wrong shape, is read-only or overlaps an input.
+        positive and finite, `inv_freq` or `scale` not finite; if `inv_freq` has not D/2 numbers; if `out` has the wrong
+        shape, is read-only or overlaps an input.
 
     Notes
     -----
@@ -178,24 +248,31 @@ def rope(
     turned: _Array | None
     if type(x) is np.ndarray:
         if out is None:
-            turned = _devices.HERE["position"].small_rope(x, position_ids, base, interleaved, inverse)
+            turned = _devices.HERE["position"].small_rope(x, position_ids, base, inv_freq, scale, interleaved, inverse)
             if turned is not None:
                 return turned
     elif framework := _frameworks.of(x):
-        turned = framework.call(rope, x, position_ids, base=base, interleaved=interleaved, inverse=inverse, out=out)
+        turned = framework.call(
+            rope, x, position_ids, base=base, inv_freq=inv_freq, scale=scale, interleaved=interleaved, inverse=inverse,
+            out=out,
+        )  # fmt: skip
         return turned
     source = _checks.as_float_table(x, "x")
-    ids = None if position_ids is None else _checks.as_integers(position_ids, "position_ids")
-    base = _as_base(base)
+    ids = None if position_ids is None else _checks.as_reals(position_ids, "position_ids")
+    speed = None if inv_freq is None else _checks.as_reals(inv_freq, "inv_freq")
+    base, scale = _as_base(base), _as_scale(scale)
     if out is not None:
         _checks.require_out(out)
     _checks.require_axis(source, "x")
     _check_shapes(source.shape, None if ids is None else ids.shape)
+    if speed is not None:
+        _checks.require_shape(speed, (source.shape[-1] // 2,), "inv_freq", "half of the columns of x")
     target = out
     if out is not None:
         inputs = {} if _checks.same_memory(source, out) else {"x": source}
-        target = _checks.check_out(out, source.shape, **inputs, position_ids=ids)
-    result: _Array = _devices.position(source).rope(source, ids, base, bool(interleaved), bool(inverse), target)
+        target = _checks.check_out(out, source.shape, **inputs, position_ids=ids, inv_freq=speed)
+    options = bool(interleaved), bool(inverse)
+    result: _Array = _devices.position(source).rope(source, ids, base, speed, scale, *options, target)
     return result if out is None else out
 
 
@@ -208,9 +285,22 @@ def _check_shapes(x: tuple[int, ...], position_ids: tuple[int, ...] | None) -> N
         if not lead:
             raise ValueError(f"x of shape {x} has no axis of positions; give position_ids")
         return
+    if len(lead) == 3 and len(position_ids) == 2:
+        if position_ids[0] not in (1, lead[0]) or position_ids[1] not in (1, lead[2]):
+            both = f"beside x of shape {x}, (B, heads, T, D), got shape {position_ids}"
+            raise ValueError(f"position_ids of two axes must be (B, T) or (1, T) {both}")
+        return
     pairs = zip(position_ids[::-1], lead[::-1], strict=False)
     if len(position_ids) > len(lead) or any(length not in (1, whole) for length, whole in pairs):
         raise ValueError(f"position_ids must broadcast to x.shape[:-1], {lead}, got shape {position_ids}")
+
+
+def _as_scale(scale: Any) -> float:
+    """Return the number that cosines and sines are multiplied by."""
+    value = _checks.as_real(scale, "scale")
+    if not math.isfinite(value):
+        raise ValueError(f"scale must be finite, got {value}")
+    return value
 
 
 def _as_base(base: Any) -> float:

@@ -185,8 +185,8 @@ def alibi(heads: int, length: int) -> Array:
 
 
 def rope(
-    x: Array, position_ids: Any = None, base: float = 10000.0, interleaved: bool = False, inverse: bool = False,
-    exact: bool = False,
+    x: Array, position_ids: Any = None, base: float = 10000.0, inv_freq: Any = None, scale: float = 1.0,
+    interleaved: bool = False, inverse: bool = False, exact: bool = False,
 ) -> Array:  # fmt: skip
     """Return the turned rows, unrounded: cosines, sines and arithmetic in float32 (float64 for float64).
 
@@ -195,13 +195,17 @@ def rope(
     D = x.shape[-1]
     kind = np.float64 if exact or x.dtype.itemsize == 8 else np.float32
     positions = np.arange(x.shape[-2]) if position_ids is None else np.asarray(position_ids)
-    angles = positions.astype(np.float64)[..., np.newaxis] * base ** (np.arange(0, D, 2) / -D)
-    cos, sin = np.cos(angles).astype(kind), np.sin(-angles if inverse else angles).astype(kind)
+    positions = positions[:, np.newaxis] if positions.ndim == 2 and x.ndim == 4 else positions
+    speed: Array = base ** (np.arange(0, D, 2) / -D) if inv_freq is None else np.asarray(inv_freq, np.float64)
+    angles: Array = positions.astype(np.float64)[..., np.newaxis] * speed
+    cos: Array = (np.cos(angles) * scale).astype(kind)
+    sin: Array = (np.sin(-angles if inverse else angles) * scale).astype(kind)
     halves = np.s_[..., : D // 2], np.s_[..., D // 2 :]
     first, second = (np.s_[..., 0::2], np.s_[..., 1::2]) if interleaved else halves
-    out, wide = np.empty(x.shape, kind), x.astype(kind)
-    out[first] = wide[first] * cos - wide[second] * sin
-    out[second] = wide[second] * cos + wide[first] * sin
+    out: Array = np.empty(x.shape, kind)
+    a: Array = x[first].astype(kind)
+    b: Array = x[second].astype(kind)
+    out[first], out[second] = a * cos - b * sin, b * cos + a * sin
     return out
 
 

@@ -23,7 +23,8 @@ TWINS = {
     "lookup": {"gather": ["table", "ids", "mode", "out"]},
     "pooling": {"reduce": ["bags", "out"], "reduce_backward": ["bags", "grad"], "normalize": ["x", "out"]},
     "position": {
-        "rope": ["x", "position_ids", "base", "interleaved", "inverse", "out"],
+        "rope": ["x", "position_ids", "base", "inv_freq", "scale", "interleaved", "inverse", "out"],
+        "rope_frequencies": ["dim", "base", "scaling", "length"],
         "sinusoidal": ["length", "dim"],
         "alibi": ["heads", "length"],
     },
@@ -177,7 +178,9 @@ def test_positions_and_searches_of_a_second_device(stub):
     x, ids, out = on_device(2, 5, 8, dtype="f2"), on_device(5, dtype="i8"), on_device(2, 5, 8, pointer=1 << 20)
     assert fastemb.rope(x) == "rope"
     assert fastemb.rope(x, ids, base=500, interleaved=1, inverse=1, out=out) is out
-    assert [given for _, given in stub] == [(x, None, 1e4, False, False, None), (x, ids, 500.0, True, True, out)]
+    assert [given for _, given in stub] == [
+        (x, None, 1e4, None, 1.0, False, False, None), (x, ids, 500.0, None, 1.0, True, True, out)
+    ]  # fmt: skip
     with pytest.raises(ValueError, match="out overlaps x in memory"):
         fastemb.rope(x, out=on_device(2, 5, 8, pointer=100))
     queries, vectors = on_device(3, 24, dtype="f2"), on_device(50, 24)

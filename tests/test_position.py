@@ -235,7 +235,7 @@ def test_how_far_libraries_with_angles_in_float32_are_off():
     assert (apart <= bound).all()
     assert apart.max() > 1e-6  # float32 angles are not ours
     # Given the same cosines and sines, the same bits.
-    table = position._first_rows(T, 10000.0, D // 2, np.dtype("f4"))[:T]
+    table = position._first_rows(T, position._speed(10000.0, None, 1.0, D), np.dtype("f4"))[:T]
     cos, sin = (np.tile(table[:, k], 2) for k in (0, 1))
     theirs = q * cos + np.concatenate([-q[..., D // 2 :], q[..., : D // 2]], axis=-1) * sin
     assert rope(q).tobytes() == theirs.tobytes()
@@ -299,15 +299,15 @@ def test_kept_tables_are_few(monkeypatch):
         assert sum(table.nbytes for table in position._kept.values()) <= 1 << 17
     assert len(position._kept) == 2  # of 256 positions, 64 kB each
     rope(x, base=39)
-    assert list(position._kept) == [(38.0, 32, "f"), (39.0, 32, "f")]
-    table = position._kept[39.0, 32, "f"]
+    assert list(position._kept) == [(38.0, 32, 1.0, "f"), (39.0, 32, 1.0, "f")]
+    table = position._kept[39.0, 32, 1.0, "f"]
     rope(x[:10], base=39)
     rope(x[:1], [255], base=39.0)
-    assert position._kept[39.0, 32, "f"] is table
+    assert position._kept[39.0, 32, 1.0, "f"] is table
     rope(draw((600, 64)), base=39)  # too many to keep
-    assert position._kept[39.0, 32, "f"] is table
+    assert position._kept[39.0, 32, 1.0, "f"] is table
     rope(x.astype("f8"), base=39)
-    assert (39.0, 32, "d") in position._kept
+    assert (39.0, 32, 1.0, "d") in position._kept
     rope(x[:1], [5000], base=38)  # far off, alone: not worth 5000 rows
     assert all(len(table) <= 256 for table in position._kept.values())
 
@@ -368,8 +368,8 @@ X = np.ones((2, 3, 4))
         (np.array(1.0), {}, ValueError, r"at least one axis, got shape \(\)"),
         (np.ones((2, 3)), {}, ValueError, r"even number of columns.*\(2, 3\)"),
         (np.ones(4), {}, ValueError, r"x of shape \(4,\) has no axis of positions; give position_ids"),
-        (X, {"position_ids": [0.0, 1, 2]}, TypeError, "position_ids must have an integer dtype, got dtype float64"),
-        (X, {"position_ids": [True] * 3}, TypeError, "position_ids must have an integer dtype, got dtype bool"),
+        (X, {"position_ids": [0j, 1, 2]}, TypeError, "position_ids must have an integer or a float.*complex128"),
+        (X, {"position_ids": [True] * 3}, TypeError, "position_ids must have an integer or a float dtype, .*bool"),
         (X, {"position_ids": [0, 1]}, ValueError, r"broadcast to x.shape\[:-1\], \(2, 3\), got shape \(2,\)"),
         (X, {"position_ids": [[[0, 1, 2]]]}, ValueError, r"\(2, 3\), got shape \(1, 1, 3\)"),
         (X[:, :1], {"position_ids": [0, 1, 2]}, ValueError, r"\(2, 1\), got shape \(3,\)"),

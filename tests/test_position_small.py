@@ -66,12 +66,16 @@ def test_layouts_that_are_not_small(x, layout):
         {"position_ids": np.zeros((2, 1, 1), "i4")}, {"position_ids": [[[1]], [[2]]]},
         {"position_ids": np.full((2, 1, 1), 1 << 40)}, {"position_ids": np.full((2, 1, 1), -1)},
         {"position_ids": np.zeros((1, 3, 1), int)}, {"base": 10000}, {"base": 12345.0}, {"interleaved": 1},
+        {"scale": 1}, {"scale": 3.0}, {"inv_freq": np.ones(20)}, {"inv_freq": [1.0] * 20},
+        {"position_ids": np.ones((2, 1, 1))},
         {"out": np.empty((2, 3, 4, 40), "f4")},
     ],
     ids=", ".join,
 )  # fmt: skip
 def test_calls_that_are_not_small(x, options):
-    room._kept.pop((12345.0, 20, "f"), None)
+    room._kept.pop((12345.0, 20, 1.0, "f"), None)
+    room._kept.pop((np.ones(20).tobytes(), 20, 1.0, "f"), None)
+    room._kept.pop((10000.0, 20, 3.0, "f"), None)
     with general_calls() as seen:
         rope(x, **options)
     assert len(seen) == 1
@@ -82,7 +86,11 @@ def test_calls_that_are_not_small(x, options):
     [
         ({"position_ids": np.zeros((3, 1, 1), int)}, ValueError, "must broadcast"),
         ({"position_ids": np.zeros((2, 3, 4, 1), int)}, ValueError, "must broadcast"),
-        ({"position_ids": np.ones((2, 1, 1))}, TypeError, "position_ids"),
+        ({"position_ids": np.ones((2, 1, 1), bool)}, TypeError, "position_ids"),
+        ({"scale": float("nan")}, ValueError, "scale must be finite"),
+        ({"scale": "1"}, TypeError, "scale"),
+        ({"inv_freq": np.ones(19)}, ValueError, r"inv_freq must have shape \(20,\)"),
+        ({"inv_freq": np.full(20, np.inf)}, ValueError, r"inv_freq must be finite, got inv_freq\[0\] = inf"),
         ({"base": float("nan")}, ValueError, "base"),
         ({"base": "10000"}, TypeError, "base"),
     ],
@@ -108,3 +116,15 @@ def test_a_step_beyond_what_is_kept_takes_the_general_road_once(x):
         first, second = rope(x, ids), rope(x, ids)
     assert len(seen) == 1
     assert same_bits(first, second)
+
+
+def test_a_models_own_frequencies(x):
+    """A step of decoding, positions (B, T), with frequencies and a scale of a model."""
+    given = {"position_ids": np.array([[7], [9]]), "inv_freq": np.linspace(1, 1e-3, 20), "scale": 1.25}
+    with general_calls() as seen:
+        first = rope(x, **given)  # makes the angles
+        second = rope(x, **given)
+        third = rope(x, **given | {"position_ids": given["position_ids"][:, np.newaxis]})
+    assert len(seen) == 1
+    assert same_bits(first, second)
+    assert same_bits(first, third)

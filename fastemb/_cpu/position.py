@@ -5,12 +5,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _checks, _memory, _threads
+from . import frequencies
 from .arrays import Array, acc_dtype, address, as_row_major, can_store, dtype_tag, is_row_major, round_into
+from .frequencies import rope_frequencies as rope_frequencies  # a twin
 
 # Rows that go past the caches are made in a scratch of this size, which stays in the first cache: wherever the result
 # lies, whole cache lines go.
@@ -56,11 +58,13 @@ def _slopes(heads: int) -> Array:
 # Rotation --------------------------------------------------------------------------------------------------------
 
 _SMALL_BYTES = 1 << 18
-_FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
+_FLOAT32, _FLOAT64, _INT64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 _COUNT = np.arange(_SHORT)
 
 
-def small_rope(x: Array, position_ids: Any, base: Any, interleaved: Any, inverse: Any) -> Array | None:
+def small_rope(
+    x: Array, position_ids: Any, base: Any, inv_freq: Any, scale: Any, interleaved: Any, inverse: Any
+) -> Array | None:
     """Return the rows of a small call, turned, whose cosines and sines are kept; None: take the general road.
 
     One position for each row of a text, or one for all rows of each part of the batch, as in a step of decoding.
@@ -71,7 +75,15 @@ def small_rope(x: Array, position_ids: Any, base: Any, interleaved: Any, inverse
         return None
     shape = x.shape
     D = shape[-1]
-    table = _kept.get((base, D >> 1, "f")) if type(base) is float and not D & 1 else None
+    if type(base) is not float or type(scale) is not float or D & 1:
+        return None
+    if inv_freq is None:
+        key: float | bytes = base
+    elif type(inv_freq) is np.ndarray and inv_freq.dtype == _FLOAT64 and inv_freq.shape == (D >> 1,):
+        key = inv_freq.tobytes()
+    else:
+        return None
+    table = _kept.get((key, D >> 1, scale, "f"))
     if table is None:
         return None
     N = x.size // D
@@ -81,7 +93,7 @@ def small_rope(x: Array, position_ids: Any, base: Any, interleaved: Any, inverse
             return None
         lines, line_step, step = N // count, 0, 1
     elif type(position_ids) is np.ndarray and position_ids.dtype == _INT64 and position_ids.flags.carray:
-        given = position_ids.shape
+        given = _broadcast(position_ids, shape).shape
         parts = _leading(given)
         if len(given) != len(shape) - 1 or given[:parts] != shape[:parts]:
             return None
@@ -106,13 +118,21 @@ def _leading(shape: tuple[int, ...]) -> int:
     return n
 
 
-def rope(x: Array, position_ids: Array | None, base: float, interleaved: bool, inverse: bool,
-         out: Array | None) -> Array:  # fmt: skip
+def _broadcast(position_ids: Array, shape: tuple[int, ...]) -> Array:
+    """Return positions that broadcast to ``x.shape[:-1]``; of two axes beside x (B, heads, T, D) they are (B, T)."""
+    return position_ids[:, np.newaxis] if position_ids.ndim == 2 and len(shape) == 4 else position_ids
+
+
+def rope(
+    x: Array, position_ids: Array | None, base: float, inv_freq: Array | None, scale: float, interleaved: bool,
+    inverse: bool, out: Array | None,
+) -> Array:  # fmt: skip
     """Return the rows of ``x``, turned, in ``out`` where that is given; it may be ``x`` itself.
 
-    ``position_ids`` broadcast to ``x.shape[:-1]``; None: 0 to T - 1 along axis -2.
+    ``position_ids`` broadcast to ``x.shape[:-1]``, or are (B, T) beside x (B, heads, T, D); None: 0 to T - 1 along
+    axis -2. Raises the ValueError for frequencies that are not finite.
     """
-    acc = acc_dtype(x.dtype)
+    acc, speed = acc_dtype(x.dtype), _speed(base, inv_freq, scale, x.shape[-1])
     if out is None:
         target, warm = _memory.new_result(x.shape, x.dtype)
     elif is_row_major(out) and can_store(out.dtype, acc):
@@ -121,12 +141,11 @@ def rope(x: Array, position_ids: Array | None, base: float, interleaved: bool, i
         native = out.dtype.newbyteorder("=")
         target, warm = _memory.new_result(x.shape, native if can_store(native, acc) else acc)
     if target.size:
-        H = x.shape[-1] // 2
         if position_ids is None:
             angle_rows = np.arange(x.shape[-2])
-            table = _first_rows(angle_rows.size, base, H, acc)
+            table = _first_rows(angle_rows.size, speed, acc)
         else:
-            table, angle_rows = _table(position_ids, base, H, acc)
+            table, angle_rows = _table(_broadcast(position_ids, x.shape), speed, acc)
         _turn(as_row_major(x), target, table, angle_rows, interleaved, inverse, warm)
     if out is None or target is out:
         return target
@@ -179,31 +198,56 @@ def _axes(shape: Sequence[int], *strides: Sequence[int]) -> Array:
 
 # Cosines and sines -----------------------------------------------------------------------------------------------
 
-# By base, D/2 and dtype: tables whose row p has the angles of position p. No lock: every step on a dict is one step for
-# other threads too, and the worst that a race can do is to make a table twice.
-_kept: dict[tuple[float, int, str], Array] = {}
+
+class _Speed(NamedTuple):
+    """How fast pairs of columns turn, and the number that cosines and sines are multiplied by."""
+
+    key: float | bytes  # the base, or the bytes of frequencies given
+    inv_freq: Array
+    scale: float
 
 
-def _make_table(positions: Array, base: float, H: int, acc: np.dtype[Any]) -> Array:
-    """Return H cosines and then H sines for each position, shape (len(positions), 2, H)."""
-    table = np.empty((len(positions), 2, H), acc)
+def _speed(base: float, inv_freq: Array | None, scale: float, D: int) -> _Speed:
+    """Return the speed of D columns: by the base, or frequencies that were given."""
+    if inv_freq is None:
+        return _Speed(base, frequencies.plain(D, base), scale)
+    given = inv_freq.astype(np.float64)
+    finite = np.isfinite(given)
+    if not finite.all():
+        first = int(np.argmin(finite))
+        raise ValueError(f"inv_freq must be finite, got inv_freq[{first}] = {given[first]}")
+    return _Speed(given.tobytes(), given, scale)
+
+
+# By speed, D/2, scale and dtype: tables whose row p has the angles of position p. No lock: every step on a dict is one
+# step for other threads too, and the worst that a race can do is to make a table twice.
+_kept: dict[tuple[float | bytes, int, float, str], Array] = {}
+
+
+def _make_table(positions: Array, speed: _Speed, acc: np.dtype[Any]) -> Array:
+    """Return cosines and then sines for each position, shape (len(positions), 2, D/2)."""
+    table = np.empty((len(positions), 2, speed.inv_freq.size), acc)
     with np.errstate(over="ignore", invalid="ignore"):  # a base near 0 has angles beyond float64
-        angles = positions.astype(np.float64)[:, np.newaxis] * base ** (np.arange(H) / -H)
-        np.cos(angles, out=table[:, 0], casting="same_kind")
-        np.sin(angles, out=table[:, 1], casting="same_kind")
+        angles = positions.astype(np.float64)[:, np.newaxis] * speed.inv_freq
+        for k, function in enumerate((np.cos, np.sin)):
+            if speed.scale == 1.0:
+                function(angles, out=table[:, k], casting="same_kind")
+            else:
+                np.multiply(function(angles), speed.scale, out=table[:, k], casting="same_kind")
     return table
 
 
-def _first_rows(length: int, base: float, H: int, acc: np.dtype[Any]) -> Array:
+def _first_rows(length: int, speed: _Speed, acc: np.dtype[Any]) -> Array:
     """Return a table of the positions from 0 to at least ``length - 1``, kept where it is not too large."""
-    key = (base, H, acc.char)
+    H = speed.inv_freq.size
+    key = (speed.key, H, speed.scale, acc.char)
     table = _kept.get(key)
     if table is not None and len(table) >= length:
         return table
     more = 1 << max(length - 1, 63).bit_length()  # texts grow: not a new table for every token
     if more * 2 * H * acc.itemsize > _KEPT_BYTES:
-        return _make_table(np.arange(length), base, H, acc)
-    table = _make_table(np.arange(more), base, H, acc)
+        return _make_table(np.arange(length), speed, acc)
+    table = _make_table(np.arange(more), speed, acc)
     _kept.pop(key, None)
     _kept[key] = table
     for other in list(_kept):  # the oldest first
@@ -213,13 +257,16 @@ def _first_rows(length: int, base: float, H: int, acc: np.dtype[Any]) -> Array:
     return table
 
 
-def _table(position_ids: Array, base: float, H: int, acc: np.dtype[Any]) -> tuple[Array, Array]:
+def _table(position_ids: Array, speed: _Speed, acc: np.dtype[Any]) -> tuple[Array, Array]:
     """Return a table with the angles of all positions, and for each position its row there."""
-    low, high = int(position_ids.min()), int(position_ids.max())
-    if low >= 0 and high < max(4 * position_ids.size, _SHORT):
-        return _first_rows(high + 1, base, H, acc), np.ascontiguousarray(position_ids, np.int64)
-    if high - low < 4 * position_ids.size and low > -_EXACT and high < _EXACT:
-        table = _make_table(np.arange(low, high + 1), base, H, acc)
-        return table, np.ascontiguousarray(position_ids, np.int64) - low
+    if position_ids.dtype.kind in "iu":
+        low, high = int(position_ids.min()), int(position_ids.max())
+        if low >= 0 and high < max(4 * position_ids.size, _SHORT):
+            return _first_rows(high + 1, speed, acc), np.ascontiguousarray(position_ids, np.int64)
+        if high - low < 4 * position_ids.size and low > -_EXACT and high < _EXACT:
+            table = _make_table(np.arange(low, high + 1), speed, acc)
+            return table, np.ascontiguousarray(position_ids, np.int64) - low
+    else:
+        position_ids = position_ids.astype(np.float64)
     unique, rows = np.unique(position_ids, return_inverse=True)
-    return _make_table(unique, base, H, acc), np.ascontiguousarray(rows.reshape(position_ids.shape), np.int64)
+    return _make_table(unique, speed, acc), np.ascontiguousarray(rows.reshape(position_ids.shape), np.int64)
