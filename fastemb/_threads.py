@@ -9,11 +9,14 @@ import _thread
 import os
 import queue
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
 from itertools import pairwise
 from operator import index
 from typing import Any
+
+from . import _processors
 
 # A thread gets at least this many bytes to move: waking one costs about as much as moving a part of it.
 _GRAIN = 1 << 19
@@ -150,18 +153,24 @@ def _count(n: Any) -> int:
 
 
 def _from_environment() -> int:
-    for name in ("FASTEMB_NUM_THREADS", "OMP_NUM_THREADS"):
-        text = os.environ.get(name, "").strip()
-        if not text:
-            continue
-        # OpenMP allows one number for each level of nesting; ours is the outermost.
-        first = text.split(",")[0].strip() if name == "OMP_NUM_THREADS" else text
-        if not first.isdecimal() or int(first) < 1:
-            raise ValueError(f"environment variable {name} must be a whole number of at least 1, got {text!r}")
+    ours = os.environ.get("FASTEMB_NUM_THREADS", "").strip()
+    if ours and not _is_count(ours):
+        raise ValueError(f"environment variable FASTEMB_NUM_THREADS must be a whole number of at least 1, got {ours!r}")
+    if ours:
+        return int(ours)
+    cpus, theirs = _processors.count(), os.environ.get("OMP_NUM_THREADS", "").strip()
+    # OpenMP allows one number for each level of nesting; ours is the outermost.
+    first = theirs.split(",")[0].strip()
+    if _is_count(first):
         return int(first)
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
+    if theirs:  # set for other libraries, some of which take "auto" or 0
+        words = f"OMP_NUM_THREADS is no whole number of at least 1: {theirs!r}; fastemb uses {cpus} threads"
+        warnings.warn(words, RuntimeWarning, stacklevel=3)
+    return cpus
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and int(text) >= 1
 
 
 def set_num_threads(n: int) -> None:
@@ -186,8 +195,9 @@ def set_num_threads(n: int) -> None:
     Notes
     -----
     Results do not depend on the number of threads, to the bit. Without this call the number is that of the
-    environment variable ``FASTEMB_NUM_THREADS``, else ``OMP_NUM_THREADS``, else that of the processors this
-    process may run on; it is read when first needed. Small calls always run in the calling thread.
+    environment variable ``FASTEMB_NUM_THREADS``, else ``OMP_NUM_THREADS`` (one that holds no number is passed over,
+    with a warning), else that of the processors this process may run on, or fewer where its control group has a quota
+    of their time; it is read when first needed. Small calls always run in the calling thread.
 
     Examples
     --------
@@ -214,7 +224,7 @@ def get_num_threads() -> int:
     Raises
     ------
     ValueError
-        If the number has to come from an environment variable that does not hold one; it is named.
+        If the number has to come from ``FASTEMB_NUM_THREADS`` and that does not hold one.
 
     Examples
     --------

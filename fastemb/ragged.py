@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from operator import index
-from typing import Any, overload
+from typing import Any, NoReturn, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -186,6 +186,27 @@ class Ragged:
         ids = np.full(mask.shape, pad_id, np.int32)
         ids[mask] = self._ids  # both in row order, whichever side the padding is on
         return ids, mask
+
+    def tolist(self) -> list[list[int]]:
+        """Return the rows as lists of ints.
+
+        Returns
+        -------
+        list of list of int
+            New lists.
+
+        Examples
+        --------
+        >>> from fastemb.ragged import Ragged
+        >>> Ragged([5, 6, 7], [0, 2, 2, 3]).tolist()
+        [[5, 6], [], [7]]
+        """
+        flat = self._ids.tolist()
+        return [flat[begin:end] for begin, end in pairwise(self._offsets.tolist())]
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        """Refuse: NumPy would make an array of objects of it."""
+        raise TypeError("a Ragged has rows of different lengths: give .ids and .offsets, .pad() or .tolist()")
 
     def __len__(self) -> int:
         return self._offsets.size - 1

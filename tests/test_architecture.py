@@ -52,7 +52,8 @@ ALLOWED = {
     "_checks": {"_frameworks"},
     "_frameworks": set(),
     "_memory": set(),
-    "_threads": set(),
+    "_threads": {"_processors"},
+    "_processors": set(),
     "_text": TOOLS,
     "reference": set(),
 }

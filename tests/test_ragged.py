@@ -123,3 +123,19 @@ def test_refusals_of_methods():
         Ragged.from_lists(["text"])
     with pytest.raises(ValueError, match=r"rows\[0\] must fit int32"):
         Ragged.from_lists([np.array([2**64 - 1], np.uint64)])
+
+
+def test_lists_of_ints():
+    rows = Ragged.from_lists([[5, 6], [], [7]])
+    assert rows.tolist() == [[5, 6], [], [7]]
+    assert type(rows.tolist()[0][0]) is int
+    assert rows[1:].tolist() == [[], [7]]
+    assert Ragged([], [0]).tolist() == []
+
+
+@pytest.mark.parametrize(
+    "convert", [np.asarray, np.array, lambda rows: np.add(rows, 1), lambda rows: np.zeros(3) + rows]
+)
+def test_no_array_of_objects(convert):
+    with pytest.raises(TypeError, match=r"a Ragged has rows of different lengths: give \.ids and \.offsets, \.pad\(\)"):
+        convert(Ragged.from_lists([[5, 6], [], [7]]))

@@ -8,9 +8,10 @@ import threading
 import weakref
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
-from fastemb import _threads
+from fastemb import _processors, _threads
 from fastemb._threads import get_num_threads, num_threads, set_num_threads
 
 
@@ -26,7 +27,7 @@ def test_where_the_number_comes_from(monkeypatch):
         monkeypatch.setattr(_threads, "_process", None)
         return get_num_threads()
 
-    assert fresh() == len(os.sched_getaffinity(0))
+    assert fresh() == _processors.count() <= len(os.sched_getaffinity(0))
     monkeypatch.setenv("OMP_NUM_THREADS", "5,2")
     assert fresh() == 5
     monkeypatch.setenv("FASTEMB_NUM_THREADS", " ")
@@ -43,12 +44,53 @@ def test_where_the_number_comes_from(monkeypatch):
     assert get_num_threads() == 7
 
 
-@pytest.mark.parametrize("name", ["FASTEMB_NUM_THREADS", "OMP_NUM_THREADS"])
 @pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
-def test_a_bad_variable_is_named(monkeypatch, name, text):
-    monkeypatch.setenv(name, text)
-    with pytest.raises(ValueError, match=f"{name} must be a whole number of at least 1, got '{text}'"):
+def test_a_bad_variable_is_named(monkeypatch, text):
+    monkeypatch.setenv("FASTEMB_NUM_THREADS", text)
+    with pytest.raises(ValueError, match=f"FASTEMB_NUM_THREADS must be a whole number of at least 1, got '{text}'"):
         get_num_threads()
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "auto", "1.5", ",2"])
+def test_a_bad_variable_of_openmp_is_passed_over(monkeypatch, text):
+    """It is set for other libraries: one warning, and the processors count."""
+    monkeypatch.setenv("OMP_NUM_THREADS", text)
+    with pytest.warns(RuntimeWarning, match=f"OMP_NUM_THREADS is no whole number of at least 1: '{text}'"):
+        assert get_num_threads() == _processors.count()
+    assert get_num_threads() == _processors.count()  # without another
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "cpus"),
+    [
+        ("0::/", {"cpu.max": "max 100000"}, np.inf),
+        ("0::/", {"cpu.max": "250000 100000"}, 2.5),
+        ("0::/", {}, np.inf),
+        ("0::/a/b", {"a/b/cpu.max": "max 100000", "a/cpu.max": "50000 100000", "cpu.max": "300000 100000"}, 0.5),
+        ("0::/docker/elsewhere", {"cpu.max": "300000 100000"}, 3),
+        ("0::/../up", {"cpu.max": "300000 100000"}, 3),
+        ("4:cpu,cpuacct:/a", {"cpu/a/cpu.cfs_quota_us": "-1", "cpu/a/cpu.cfs_period_us": "100000"}, np.inf),
+        ("4:cpu,cpuacct:/a", {"cpu/a/cpu.cfs_quota_us": "400000", "cpu/a/cpu.cfs_period_us": "100000"}, 4),
+        ("4:cpu,cpuacct:/", {"cpu,cpuacct/cpu.cfs_quota_us": "5000", "cpu,cpuacct/cpu.cfs_period_us": "10000"}, 0.5),
+        ("4:memory:/\n1:name=systemd:/", {"cpu.max": "max"}, np.inf),
+        ("0::/", {"cpu.max": "nonsense here"}, np.inf),
+        ("0::/", {"cpu.max": "100000 0"}, np.inf),
+    ],
+)
+def test_the_quota_of_a_container(tmp_path, own, files, cpus):
+    for name, text in files.items():
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / name).write_text(text + "\n")
+    (tmp_path / "own").write_text(own + "\n")
+    assert _processors.quota(tmp_path / "own", tmp_path / "root") == cpus
+    assert _processors.quota(tmp_path / "nothing", tmp_path / "root") == np.inf
+
+
+@pytest.mark.parametrize(("quota", "wanted"), [(0.5, 1), (1.5, 2), (np.inf, 5), (9, 5)])
+def test_a_quota_limits_threads(monkeypatch, quota, wanted):
+    monkeypatch.setattr(_processors, "quota", lambda own, root: quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(5)))
+    assert get_num_threads() == wanted
 
 
 @pytest.mark.parametrize("ask", [set_num_threads, num_threads])
