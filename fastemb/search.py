@@ -14,7 +14,7 @@ _METRICS = ("dot", "cosine", "l2")
 
 
 def topk(
-    queries: _Array, vectors: _Array, k: int, *, metric: str = "cosine"
+    queries: _Array, vectors: Any, k: int, *, metric: str = "cosine"
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Find the k best vectors for each query among all of them, exactly.
 
@@ -22,8 +22,9 @@ def topk(
     ----------
     queries : numpy.ndarray, shape (Q, D) or (D,)
         float64, float32, float16 or bfloat16.
-    vectors : numpy.ndarray, shape (N, D)
-        Any of these types, not necessarily that of the queries; it may be read-only, strided or a memory map.
+    vectors : numpy.ndarray or QuantizedTable, shape (N, D)
+        Any of these types, not necessarily that of the queries, or int8; it may be read-only, strided or a memory map.
+        Codes stand for what `QuantizedTable.dequantize` gives, int8 for whole numbers: scores are those of these.
     k : int
         How many to find, from 1 to N.
     metric : {"cosine", "dot", "l2"}
@@ -41,7 +42,7 @@ def topk(
     Raises
     ------
     TypeError
-        If `queries` or `vectors` is not a NumPy array of these types, or is masked; if `k` is not an integer.
+        If `queries` or `vectors` is not an array of these types, or is masked; if `k` is not an integer.
     ValueError
         If the shapes do not fit, if `k` is less than 1 or more than N, or if `metric` is not one of the three.
 
@@ -86,7 +87,7 @@ def topk(
             topk, queries, vectors, k, metric=metric
         )
         return found
-    asked, table = _checks.as_float_table(queries, "queries"), _checks.as_float_table(vectors, "vectors")
+    asked, table = _checks.as_float_table(queries, "queries"), _as_vectors(vectors)
     k = _as_k(k)
     if metric not in _METRICS:
         raise ValueError(f"metric must be one of {', '.join(map(repr, _METRICS))}, got {metric!r}")
@@ -94,7 +95,7 @@ def topk(
     _checks.require_axis(table, "vectors")
     if asked.ndim not in (1, 2):
         raise ValueError(f"queries must have shape (Q, D) or (D,), got {asked.shape}")
-    if table.ndim != 2:
+    if len(table.shape) != 2:
         raise ValueError(f"vectors must have shape (N, D), got {table.shape}")
     if asked.shape[-1] != table.shape[1]:
         raise ValueError(f"queries and vectors must have the same D, got shapes {asked.shape} and {table.shape}")
@@ -102,6 +103,16 @@ def topk(
         raise ValueError(f"k must be from 1 to the number of vectors, {table.shape[0]}, got {k}")
     scores, ids = _devices.search(table).topk(asked, table, k, metric)
     return scores, ids
+
+
+def _as_vectors(vectors: Any) -> Any:
+    """Return vectors as a plain array of floats or int8, or a quantised table as it is."""
+    if _checks.is_quantized(vectors):
+        return vectors
+    table = _checks.as_table(vectors, "vectors")
+    if table.dtype.name != "int8" and not _checks.is_float(table.dtype):
+        raise TypeError(f"vectors must have dtype float64, float32, float16, bfloat16 or int8, got {table.dtype}")
+    return table
 
 
 def _as_k(k: Any) -> int:

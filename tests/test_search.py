@@ -329,7 +329,7 @@ class Tensor:
         ({"vectors": Tensor()}, TypeError, "vectors must be a numpy.ndarray.*Tensor"),
         ({"queries": np.ma.zeros((2, 5))}, TypeError, "queries is a masked array"),
         ({"queries": np.ones((2, 5), int)}, TypeError, "queries must have dtype float64, .* or bfloat16, got int64"),
-        ({"vectors": np.ones((9, 5), "i1")}, TypeError, "vectors must have dtype float64, .* or bfloat16, got int8"),
+        ({"vectors": np.ones((9, 5), "i2")}, TypeError, "vectors must have dtype float64, .* or int8, got int16"),
         ({"vectors": np.ones((9, 5), "g")}, TypeError, "vectors must have dtype .*got"),
         ({"vectors": np.ones((9, 5), bool)}, TypeError, "vectors must have dtype .*got bool"),
         ({"vectors": np.ones((9, 5), ml_dtypes.float8_e5m2)}, TypeError, "vectors must have dtype .*got float8"),

@@ -100,6 +100,15 @@ def dequantize(table: Any) -> Array:
     return out
 
 
+def read_range(table: Any, first: int, out: Array) -> None:
+    """Write the rows of a QuantizedTable from ``first`` on to all rows of 2-D float32 ``out``, in this thread."""
+    whole, goal, N = code_rows(table), rows(out), len(out)
+    source = whole._replace(
+        address=whole.address + first * whole.stride, scale=whole.scale + 4 * first, offset=whole.offset + 4 * first
+    )
+    kernels.widen_rows(source, no_ids(N), RAISE, goal, False, 0, 0, N)
+
+
 def read(table: Any, ids: Ids, mode: int, out: Array, warm: bool, alive: object) -> int:
     """Write the rows of a QuantizedTable that ids mean to 2-D ``out``; return the first bad place, or -1.
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import _threads
+from . import quantized
 from .arrays import Array, address, dtype_tag, has_contiguous_rows
 from .kernels import search as kernels
 
@@ -53,7 +54,7 @@ def small_topk(queries: Any, vectors: Array, k: Any, metric: Any) -> tuple[Array
 # Blocks and ranges ---------------------------------------------------------------------------------------------------
 
 
-def topk(queries: Array, vectors: Array, k: int, metric: str) -> tuple[Array, Array]:
+def topk(queries: Array, vectors: Any, k: int, metric: str) -> tuple[Array, Array]:
     """Return the scores and the ids of the k best vectors of each query, (Q, k), or (k,) of one query (D,).
 
     Up to 256 queries share one pass over the vectors.
@@ -67,11 +68,11 @@ def topk(queries: Array, vectors: Array, k: int, metric: str) -> tuple[Array, Ar
     return (scores[0], ids[0]) if queries.ndim == 1 else (scores, ids)
 
 
-def _search_block(queries: Array, vectors: Array, k: int, metric: int) -> tuple[Array, Array]:
+def _search_block(queries: Array, vectors: Any, k: int, metric: int) -> tuple[Array, Array]:
     """Search in ranges of the vectors, one for each thread, and join what was found; with BLAS in one range."""
     Q, (N, D) = len(queries), vectors.shape
     score = _score_all if D == 0 or k * _SPARSE > N else _score_few if Q <= _FEW_QUERIES else _score_many
-    ranges = 1 if score is _score_many else _threads.parts(Q * N * D * vectors.dtype.itemsize, N)
+    ranges = 1 if score is _score_many else _threads.parts(int(Q * N * D * _itemsize(vectors)), N)
     found: list[_Best] = []
 
     def work(start: int, stop: int) -> None:
@@ -137,16 +138,16 @@ def _within_range(queries: Array) -> Array:
     return np.ldexp(queries, np.where(far, -exponents, 0)[:, np.newaxis]) if far.any() else queries
 
 
-def _score_all(best: _Best, vectors: Array, start: int, stop: int) -> None:
+def _score_all(best: _Best, vectors: Any, start: int, stop: int) -> None:
     """Score every vector in [start, stop)."""
     for first, rows in _blocks(vectors, start, stop, _block_rows(*vectors.shape)):
         kernels.scan_rows(best.kernel_args, _block(rows, first))
 
 
-def _score_few(best: _Best, vectors: Array, start: int, stop: int) -> None:
+def _score_few(best: _Best, vectors: Any, start: int, stop: int) -> None:
     """Score the vectors in [start, stop) that rough products of our own cannot rule out; they are read once."""
     units, sums = best.units(), np.zeros((best.Q + 1, kernels.TILE), np.float32)
-    long = _is_row_major_for_blas(vectors) and vectors.dtype == np.float32
+    long = _is_row_major_for_blas(vectors) and vectors.dtype == _FLOAT32
     height = max(1, _LONG_BLOCK_BYTES // (4 * vectors.shape[1])) if long else _block_rows(*vectors.shape)
     rounded = _Rounded(min(height, stop - start))
     for first, rows in _blocks(vectors, start, stop, height):
@@ -156,7 +157,7 @@ def _score_few(best: _Best, vectors: Array, start: int, stop: int) -> None:
         )  # fmt: skip
 
 
-def _score_many(best: _Best, vectors: Array, start: int, stop: int) -> None:
+def _score_many(best: _Best, vectors: Any, start: int, stop: int) -> None:
     """Score the vectors in [start, stop) that products of BLAS cannot rule out."""
     height = _block_rows(*vectors.shape)
     bounds = _Bounds(best, min(height, stop - start))
@@ -225,8 +226,15 @@ def _block_rows(N: int, D: int) -> int:
     return max(1, min(N, _BLOCK_ROWS, _BLOCK_BYTES // (4 * max(D, 1))))
 
 
-def _is_row_major_for_blas(vectors: Array) -> bool:
+def _itemsize(vectors: Any) -> float:
+    """Return the bytes that a number of the vectors takes in memory."""
+    return float(vectors.dtype.itemsize if isinstance(vectors, np.ndarray) else vectors.bits / 8)
+
+
+def _is_row_major_for_blas(vectors: Any) -> bool:
     """Whether BLAS and the kernels can read vectors where they lie: aligned, native, contiguous rows in order."""
+    if not isinstance(vectors, np.ndarray):
+        return False
     stride, size = vectors.strides[0], vectors.dtype.itemsize
     return (
         vectors.dtype in (np.float32, np.float64)  # in native byte order
@@ -237,16 +245,21 @@ def _is_row_major_for_blas(vectors: Array) -> bool:
     )
 
 
-def _blocks(vectors: Array, start: int, stop: int, height: int) -> Iterator[tuple[int, Array]]:
+def _blocks(vectors: Any, start: int, stop: int, height: int) -> Iterator[tuple[int, Array]]:
     """Yield the vectors [start, stop) block by block: the first id, and rows of float32, of float64 for float64.
 
     Rows lie as BLAS and the kernels read them; a block is valid until the next. This is the one place that knows
     how vectors are stored.
     """
     direct, D = _is_row_major_for_blas(vectors), vectors.shape[1]
-    kind = np.float64 if vectors.dtype.itemsize == 8 else np.float32
+    kind = np.float64 if _itemsize(vectors) == 8 else np.float32
     scratch = np.empty((0 if direct else min(height, stop - start), D), kind)
     for first in range(start, stop, height):
+        if not isinstance(vectors, np.ndarray):
+            rows = scratch[: min(height, stop - first)]
+            quantized.read_range(vectors, first, rows)
+            yield first, rows
+            continue
         given = vectors[first : min(first + height, stop)]
         if direct:
             yield first, given
