@@ -43,8 +43,8 @@ def embedding_bag(
         With 2-D ids: an id under a zero is no part of its bag, and is neither checked nor read.
     mode : str
         ``"sum"``, ``"mean"``, ``"max"``, ``"cls"`` (the first), ``"last"``, ``"mean_sqrt_len"`` (the sum over the root
-        of the number), ``"weighted_mean"`` (weights 1, 2, 3, … in the order of the bag) or ``"mean_max"`` (both, the
-        mean first, 2 D columns).
+        of the number), ``"weighted_mean"`` (weights 1, 2, 3, … by the place in the bag, counted from the first that is
+        kept; what is left out behind it counts on) or ``"mean_max"`` (both, the mean first, 2 D columns).
     weights : array_like of real numbers, the shape of ids, optional
         One for each id, in modes ``"sum"`` (Σ w x) and ``"mean"`` (Σ w x / Σ w, zeros where Σ w is 0).
     padding_idx : int, optional

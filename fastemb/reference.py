@@ -37,6 +37,7 @@ def embedding_bag(
     out = np.zeros((len(bags), table.shape[1] * (2 if mode == "mean_max" else 1)), kind)
     for s, places in enumerate(bags):
         w = None if weights is None else np.reshape(weights, -1)[places].astype(kind)
+        w = ranks_of(places).astype(kind) if mode == "weighted_mean" else w
         out[s] = reduce_rows(table[flat[places].astype(np.int64)].astype(kind), mode, w)
     return unit_rows(out) if normalize else out
 
@@ -49,8 +50,16 @@ def slots_of_bags(shape: tuple[int, ...], offsets: Any = None, mask: Any = None)
     return [b * shape[1] + np.flatnonzero(row) for b, row in enumerate(kept)]
 
 
+def ranks_of(places: Array) -> Array:
+    """Return the places in a bag counted from that of the first, which has 1; what is left out between counts on."""
+    return places - places[:1] + 1
+
+
 def reduce_rows(rows: Array, mode: str, w: Array | None = None) -> Array:
-    """Return one row for several, zeros for none. Each product, sum and quotient is rounded to the type of rows."""
+    """Return one row for several, zeros for none; ``w`` are weights, or the ranks of a weighted mean.
+
+    Each product, sum and quotient is rounded to the type of rows.
+    """
     kind, amount = rows.dtype.type, float(len(rows))
     if mode == "mean_max":
         return np.concatenate([reduce_rows(rows, "mean"), reduce_rows(rows, "max")])
@@ -61,8 +70,6 @@ def reduce_rows(rows: Array, mode: str, w: Array | None = None) -> Array:
     if mode in ("cls", "last"):
         chosen: Array = rows[0 if mode == "cls" else -1]
         return chosen
-    if mode == "weighted_mean":
-        w = np.arange(1, len(rows) + 1).astype(kind)
     if w is not None:
         rows, amount = rows * w[:, np.newaxis], np.cumsum(w, dtype=np.float64)[-1]
     by = kind({"sum": 1.0, "mean_sqrt_len": len(rows) ** 0.5}.get(mode, amount))
@@ -107,7 +114,7 @@ def pool_backward(
     w = None if weights is None else np.reshape(weights, -1).astype(np.float64)
     by_row, by_weight = np.zeros(rows.shape), np.zeros(len(rows))
     for g, places in zip(grad.astype(np.float64), slots_of_bags(x.shape[:-1], offsets, mask), strict=True):
-        here = None if w is None else w[places]
+        here = ranks_of(places).astype(np.float64) if mode == "weighted_mean" else None if w is None else w[places]
         if normalize:
             y = reduce_rows(rows[places], mode, here)
             unit, length = unit_rows(y[np.newaxis])[0], np.sqrt(np.square(y).sum())
@@ -133,7 +140,7 @@ def reduce_rows_backward(g: Array, rows: Array, mode: str, w: Array | None) -> t
         "sum": np.ones(n) if w is None else w,
         "mean": np.full(n, 1 / n) if w is None else w / (w.sum() or np.inf),
         "mean_sqrt_len": np.full(n, n**-0.5),
-        "weighted_mean": (places + 1) / (places + 1).sum(),
+        "weighted_mean": None if w is None else w / w.sum(),
         "cls": 1.0 * (places == 0),
         "last": 1.0 * (places == n - 1),
     }[mode]

@@ -105,15 +105,19 @@ def check_all_forms(lengths, D, dtype, mode, weighted=False):
     padded_ids, mask = with_holes(ids, lengths, -100)
     padded_x, _ = with_holes(x, lengths, np.nan)
     padded_weights = {name: with_holes(given, lengths, 7)[0] for name, given in weights.items()}
+    # Holes count as places of a weighted mean, and as nothing in all other modes.
+    holes = expected
+    if mode == "weighted_mean":
+        holes = reference.embedding_bag(table, padded_ids, mode=mode, mask=mask)
     for rounds in (acc, dtype):
-        for function, rows, options in (
-            (embedding_bag, (table, ids, offsets), weights),
-            (embedding_bag, (table, padded_ids), {"mask": mask, **padded_weights}),
-            (pool, (x,), {"offsets": offsets, **weights}),
-            (pool, (padded_x, mask), padded_weights),
+        for function, rows, options, wanted in (
+            (embedding_bag, (table, ids, offsets), weights, expected),
+            (embedding_bag, (table, padded_ids), {"mask": mask, **padded_weights}, holes),
+            (pool, (x,), {"offsets": offsets, **weights}, expected),
+            (pool, (padded_x, mask), padded_weights, holes),
         ):
-            out = np.full(expected.shape, np.nan, rounds)
-            assert same_bits(function(*rows, mode=mode, **options, out=out), rounded(expected, rounds))
+            out = np.full(wanted.shape, np.nan, rounds)
+            assert same_bits(function(*rows, mode=mode, **options, out=out), rounded(wanted, rounds))
             assert rounds == acc or same_bits(function(*rows, mode=mode, **options), out)
 
 

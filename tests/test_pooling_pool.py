@@ -147,14 +147,25 @@ def test_cls_and_last_are_found_by_the_mask():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_weighted_mean_counts_kept_rows_wherever_the_padding_is(mode):
+def test_kept_rows_count_wherever_the_padding_is(mode):
     rows = make_x((3, 20), "f4")
     expected = pool(rows[np.newaxis], mode=mode)
     x = np.full((1, 6, 20), np.nan, "f4")
     for places in ([0, 1, 2], [3, 4, 5], [0, 2, 5], [1, 2, 4]):
+        if mode == "weighted_mean":  # holes count
+            expected = pool(rows[np.newaxis], mode="mean", weights=[[at - places[0] + 1 for at in places]])
         x[...] = np.nan
         x[0, places] = rows
         assert same_but_nan(pool(x, [[int(t in places) for t in range(6)]], mode=mode), expected)
+
+
+def test_a_weighted_mean_by_hand():
+    """The numbers of sentence-transformers: a hole counts, padding in front does not."""
+    x = np.array([[[1.0], [3.0], [5.0]]])
+    assert pool(x, [[1, 0, 1]], mode="weighted_mean").item() == (1 * 1 + 3 * 5) / 4
+    assert pool(x, [[0, 1, 1]], mode="weighted_mean").item() == (1 * 3 + 2 * 5) / 3
+    assert pool(x, [[0, 1, 0]], mode="weighted_mean").item() == 3
+    assert pool(x, [[0, 0, 0]], mode="weighted_mean").item() == 0
 
 
 @pytest.mark.parametrize("layout", OUT_LAYOUTS)

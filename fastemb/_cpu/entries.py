@@ -64,7 +64,9 @@ def entries_of(bags: Bags) -> Entries:
     if bags.mode == "weighted_mean":
         segments, members = entries.members()
         ranks = np.zeros(_size(bags) if slots is None else slots.size, acc_dtype(bags.dtype))
-        ranks[members] = members - begins[segments] + 1
+        # By slots, not by entries: what is left out between two kept rows counts on, what stands before them does not.
+        at, first = (members, begins[segments]) if slots is None else (slots[members], slots[begins[segments]])
+        ranks[members] = at - first + 1
         return entries._replace(weights=ranks)
     return entries
 
