@@ -25,6 +25,7 @@ class Bags(NamedTuple):
     lengths: Any  # (B,) or None
     mask: Any  # the shape of the slots or None; bool or integer
     padding_idx: int | None
+    by_count: bool  # of the backward: a row's gradient is divided by how often its id is kept
     weights: Any  # the shape of the slots or None
     mode: str
     normalize: bool
@@ -35,7 +36,7 @@ class Bags(NamedTuple):
 
 def of_ids(
     table: Any, ids: Any, offsets: Any, mask: Any, mode: str, weights: Any, padding_idx: Any, normalize: bool,
-    out: Any = None, grad: Any = _FORWARD,
+    by_count: Any = False, out: Any = None, grad: Any = _FORWARD,
 ) -> tuple[Bags, Any]:  # fmt: skip
     """Return what `embedding_bag` was asked for, and ``out`` or ``grad`` as an array."""
     table = _checks.as_number_table(table)
@@ -53,7 +54,7 @@ def of_ids(
         raise ValueError("a Ragged brings its own offsets; neither offsets nor mask must be given with it")
     _checks.require_table_shape(table)
     _require_slots(ids, offsets, mask)
-    bags = _bags(table, ids, offsets, None, mask, padding, weights, mode, normalize)
+    bags = _bags(table, ids, offsets, None, mask, padding, by_count, weights, mode, normalize)
     return bags, _shapes(bags, out, grad)
 
 
@@ -81,7 +82,7 @@ def of_rows(
             raise ValueError(f"offsets go with x of shape (N, D), got {x.shape}")
         _checks.require_offsets_shape(offsets)
     _checks.require_shape(lengths, x.shape[:1], "lengths")
-    bags = _bags(x, None, offsets, lengths, mask, None, weights, mode, normalize)
+    bags = _bags(x, None, offsets, lengths, mask, None, False, weights, mode, normalize)
     return bags, _shapes(bags, out, grad)
 
 
@@ -115,14 +116,19 @@ def _require_slots(ids: Any, offsets: Any, mask: Any) -> None:
         _checks.require_offsets_shape(offsets)
 
 
-def _bags(rows: Any, ids: Any, offsets: Any, lengths: Any, mask: Any, padding_idx: Any, weights: Any, mode: str,
-          normalize: Any) -> Bags:  # fmt: skip
+def _bags(
+    rows: Any, ids: Any, offsets: Any, lengths: Any, mask: Any, padding_idx: Any, by_count: Any, weights: Any,
+    mode: str, normalize: Any,
+) -> Bags:  # fmt: skip
     slots = rows.shape[:-1] if ids is None else ids.shape
     _checks.require_shape(mask, slots, "mask")
     _checks.require_shape(weights, slots, "weights", ", one for each row")
     S, D = slots[0] if offsets is None else offsets.shape[0] - 1, rows.shape[-1]
     shape, dtype = (S, 2 * D if mode == "mean_max" else D), _checks.result_dtype(rows)
-    return Bags(rows, ids, offsets, lengths, mask, padding_idx, weights, mode, bool(normalize), slots, shape, dtype)
+    return Bags(
+        rows, ids, offsets, lengths, mask, padding_idx, bool(by_count), weights, mode, bool(normalize), slots, shape,
+        dtype,
+    )  # fmt: skip
 
 
 def _shapes(bags: Bags, out: Any, grad: Any) -> Any:

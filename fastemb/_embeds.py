@@ -39,13 +39,15 @@ class Embeds(NamedTuple):
     norm: Norm | None
     mode: str
     padding_idx: int | None  # of the backward: a row of the table that gets no gradient
+    by_count: bool  # of the backward: a row's gradient is divided by how often its id occurs
     shape: tuple[int, ...]  # of the result
     dtype: np.dtype[Any]  # of new results
 
 
 def of(
     table: Any, ids: Any, positions: Any, position_ids: Any, segments: Any, segment_ids: Any, scale: Any,
-    norm: Norm | None, mode: str, padding_idx: Any = None, out: Any = None, grad: Any = _FORWARD,
+    norm: Norm | None, mode: str, padding_idx: Any = None, by_count: Any = False, out: Any = None,
+    grad: Any = _FORWARD,
 ) -> tuple[Embeds, Any]:  # fmt: skip
     """Return what `embed` was asked for, and ``out`` or ``grad`` as an array; of ``norm`` nothing was checked before.
 
@@ -76,7 +78,7 @@ def of(
         norm = _fitting_norm(norm, D)
     embeds = Embeds(
         table, ids, offsets, positions, position_ids, segments, segment_ids, scale, norm, mode, padding_idx,
-        (*ids.shape, D), _checks.result_dtype(table),
+        bool(by_count), (*ids.shape, D), _checks.result_dtype(table),
     )  # fmt: skip
     return embeds, check_out(out, embeds) if grad is _FORWARD else check_grad(grad, embeds)
 

@@ -163,9 +163,9 @@ def embed(
 
 
 def embed_backward(
-    grad: Array, table: Any, ids: Any, *, padding_idx: int | None = None, positions: Array | None = None,
-    position_ids: Any = None, segments: Array | None = None, segment_ids: Any = None, scale: float = 1.0,
-    norm: LayerNorm | RMSNorm | None = None, mode: str = "raise",
+    grad: Array, table: Any, ids: Any, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False,
+    positions: Array | None = None, position_ids: Any = None, segments: Array | None = None, segment_ids: Any = None,
+    scale: float = 1.0, norm: LayerNorm | RMSNorm | None = None, mode: str = "raise",
 ) -> EmbedGrad:  # fmt: skip
     """Return the gradients of `embed` with respect to its tables and to the weights of its norm.
 
@@ -177,6 +177,8 @@ def embed_backward(
         What `embed` was given.
     padding_idx : int, optional
         A row of the table that gets no gradient. Positions, segments and the norm get theirs.
+    scale_grad_by_freq : bool
+        Divide the gradient of each row of the table by how often it was read.
 
     Returns
     -------
@@ -224,11 +226,14 @@ def embed_backward(
     """
     if type(table) is not np.ndarray and (framework := _frameworks.of(table)):
         return framework.call(
-            embed_backward, grad, table, ids, padding_idx=padding_idx, positions=positions, position_ids=position_ids,
-            segments=segments, segment_ids=segment_ids, scale=scale, norm=norm, mode=mode,
+            embed_backward, grad, table, ids, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq,
+            positions=positions, position_ids=position_ids, segments=segments, segment_ids=segment_ids, scale=scale,
+            norm=norm, mode=mode,
         )  # fmt: skip
     addends = positions, position_ids, segments, segment_ids
-    embeds, grad = _embeds.of(table, ids, *addends, scale, _norm_of(norm), mode, padding_idx, grad=grad)
+    embeds, grad = _embeds.of(
+        table, ids, *addends, scale, _norm_of(norm), mode, padding_idx, scale_grad_by_freq, grad=grad
+    )
     rows, *others = _devices.embedding(embeds.table).embed_backward(embeds, grad)
     return EmbedGrad(RowGrad(*rows), *others)
 

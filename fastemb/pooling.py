@@ -286,7 +286,7 @@ def pool_backward(
 
 def embedding_bag_backward(
     grad: _Array, table: Any, ids: Any, offsets: Any = None, *, mask: Any = None, mode: str = "mean",
-    weights: Any = None, padding_idx: int | None = None, normalize: bool = False,
+    weights: Any = None, padding_idx: int | None = None, scale_grad_by_freq: bool = False, normalize: bool = False,
 ) -> BagGrad:  # fmt: skip
     """Return the gradients of `embedding_bag`.
 
@@ -296,6 +296,8 @@ def embedding_bag_backward(
         Of any of the four float dtypes.
     table, ids, offsets, mask, mode, weights, padding_idx, normalize
         As they were given to `embedding_bag`.
+    scale_grad_by_freq : bool
+        Divide the gradient of each row of the table by how often its id is kept in all bags together, in any mode.
 
     Returns
     -------
@@ -326,8 +328,9 @@ def embedding_bag_backward(
     if type(table) is not np.ndarray and (framework := _frameworks.of(table)):
         return framework.call(
             embedding_bag_backward, grad, table, ids, offsets, mask=mask, mode=mode, weights=weights,
-            padding_idx=padding_idx, normalize=normalize,
+            padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq, normalize=normalize,
         )  # fmt: skip
-    bags, grad = _bags.of_ids(table, ids, offsets, mask, mode, weights, padding_idx, normalize, grad=grad)
+    given = offsets, mask, mode, weights, padding_idx, normalize, scale_grad_by_freq
+    bags, grad = _bags.of_ids(table, ids, *given, grad=grad)
     rows, by_weight = _devices.pooling(bags.rows).reduce_backward(bags, grad)
     return BagGrad(RowGrad(*rows), by_weight)

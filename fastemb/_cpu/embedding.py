@@ -288,7 +288,7 @@ def embed_backward(embeds: Embeds, grad: Array) -> tuple[Any, Array | None, Arra
     if embeds.norm is not None:
         flat, weight, bias = _norm_backward(call, flat)
         of_norm = weight, None if embeds.norm.bias is None else bias
-    used, sums = gradient.row_grad(_rows_read(call), flat, embeds.padding_idx, False)
+    used, sums = gradient.row_grad(_rows_read(call), flat, embeds.padding_idx, embeds.by_count)
     if embeds.scale != 1:
         np.multiply(sums, acc.type(embeds.scale), out=sums)
     return (used, sums), _dense_grad(call.position, flat), _dense_grad(call.segment, flat), of_norm

@@ -336,7 +336,7 @@ def _grad_of_table(back: _Back) -> tuple[Array, Array]:
     else:  # the rows in between are never made
         runs.point_to(segments)
         given = back.of_sums
-    return runs.ids.astype(call.bags.ids.dtype), runs.sums(given, False)
+    return runs.ids.astype(call.bags.ids.dtype), runs.sums(given, call.bags.by_count)
 
 
 def _grad_of_weights(back: _Back) -> Array:
