@@ -135,12 +135,12 @@ def reduce_rows_backward(g: Array, rows: Array, mode: str, w: Array | None) -> t
         return of_mean[0] + of_max[0], 0.0
     if mode == "max":
         return np.where(np.arange(n)[:, np.newaxis] == rows.argmax(axis=0), g, 0), 0.0
-    places = np.arange(n)
+    places, by_w = np.arange(n), np.full(n, 1 / n) if w is None else w / (w.sum() or np.inf)
     shares = {
         "sum": np.ones(n) if w is None else w,
-        "mean": np.full(n, 1 / n) if w is None else w / (w.sum() or np.inf),
+        "mean": by_w,
         "mean_sqrt_len": np.full(n, n**-0.5),
-        "weighted_mean": None if w is None else w / w.sum(),
+        "weighted_mean": by_w,
         "cls": 1.0 * (places == 0),
         "last": 1.0 * (places == n - 1),
     }[mode]
