@@ -32,9 +32,11 @@ class Embeds(NamedTuple):
     ids: Any  # any shape; of a Ragged the flat ids, (N,)
     offsets: Any  # of a Ragged (S+1,), else None
     positions: Any  # (rows, D) or None
-    position_ids: Any  # broadcast to the shape of ids; None: 0, 1, ... along the last axis, or in each row of a Ragged
+    position_ids: Any  # broadcast to the shape of ids; None: 0, 1, ... along the last axis, in each row of a Ragged, or
+    #   among the ids that a mask keeps
     segments: Any  # (rows, D) or None
     segment_ids: Any  # broadcast to the shape of ids; None: 0
+    mask: Any  # the shape of ids or None; bool or integer, 0 where a row is left out
     scale: float
     norm: Norm | None
     mode: str
@@ -45,7 +47,7 @@ class Embeds(NamedTuple):
 
 
 def of(
-    table: Any, ids: Any, positions: Any, position_ids: Any, segments: Any, segment_ids: Any, scale: Any,
+    table: Any, ids: Any, positions: Any, position_ids: Any, segments: Any, segment_ids: Any, mask: Any, scale: Any,
     norm: Norm | None, mode: str, padding_idx: Any = None, by_count: Any = False, out: Any = None,
     grad: Any = _FORWARD,
 ) -> tuple[Embeds, Any]:  # fmt: skip
@@ -57,6 +59,7 @@ def of(
     ids, offsets = (ids.ids, ids.offsets) if isinstance(ids, Ragged) else (_checks.as_integers(ids, "ids"), None)
     positions, position_ids = _typed_addend("position", positions, position_ids)
     segments, segment_ids = _typed_addend("segment", segments, segment_ids)
+    mask = None if mask is None else _checks.as_mask(mask)
     scale, norm = _checks.as_real(scale, "scale"), None if norm is None else _typed_norm(norm)
     padding_idx = _checks.as_padding(padding_idx)
     if out is not None:
@@ -66,19 +69,23 @@ def of(
     _checks.require_id_mode(mode)
     _checks.require_table_shape(table)
     D = table.shape[1]
+    if mask is not None and offsets is not None:
+        raise ValueError("a Ragged has no place to mask; mask must not be given with it")
+    _checks.require_shape(mask, ids.shape, "mask")
     _require_addend("position", positions, position_ids, ids.shape, D)
     _require_addend("segment", segments, segment_ids, ids.shape, D)
     if positions is not None and position_ids is None and offsets is None:
         if not ids.ndim:
             raise ValueError("a single id has no place of its own: positions need position_ids")
-        require_rows("position", positions, ids.shape[-1])
+        if mask is None:  # else only a room can see how many are kept
+            require_rows("position", positions, ids.shape[-1])
     if segments is not None and segment_ids is None:
         require_rows("segment", segments, 1)
     if norm is not None:
         norm = _fitting_norm(norm, D)
     embeds = Embeds(
-        table, ids, offsets, positions, position_ids, segments, segment_ids, scale, norm, mode, padding_idx,
-        bool(by_count), (*ids.shape, D), _checks.result_dtype(table),
+        table, ids, offsets, positions, position_ids, segments, segment_ids, mask, scale, norm, mode,
+        padding_idx, bool(by_count), (*ids.shape, D), _checks.result_dtype(table),
     )  # fmt: skip
     return embeds, check_out(out, embeds) if grad is _FORWARD else check_grad(grad, embeds)
 
@@ -87,7 +94,7 @@ def check_out(out: Any, embeds: Embeds) -> Any:
     """Return ``out``, where there is one, after checking its shape and that it overlaps no other array."""
     if out is None:
         return None
-    names = "table", "ids", "offsets", "positions", "position_ids", "segments", "segment_ids"
+    names = "table", "ids", "offsets", "positions", "position_ids", "segments", "segment_ids", "mask"
     inputs = {name: getattr(embeds, name) for name in names}
     if embeds.norm is not None:
         inputs |= {"norm.weight": embeds.norm.weight, "norm.bias": embeds.norm.bias}

@@ -63,8 +63,8 @@ class EmbedGrad(NamedTuple):
 
 def embed(
     table: Any, ids: Any, *, positions: Array | None = None, position_ids: Any = None, segments: Array | None = None,
-    segment_ids: Any = None, scale: float = 1.0, norm: LayerNorm | RMSNorm | None = None, mode: str = "raise",
-    out: Array | None = None,
+    segment_ids: Any = None, mask: Any = None, scale: float = 1.0, norm: LayerNorm | RMSNorm | None = None,
+    mode: str = "raise", out: Array | None = None,
 ) -> Array:  # fmt: skip
     """Look up rows, add positions and segments, and normalise: the first layer of a transformer, in one pass.
 
@@ -80,11 +80,14 @@ def embed(
         Of any of the four dtypes, as all that follows.
     position_ids : array_like of int, optional
         Which positions to add: of a shape that broadcasts to that of `ids`. By default 0, 1, ... along the last
-        axis of `ids`; in every row of a `Ragged` they start again.
+        axis of `ids`, or with a `mask` along the ids that are kept; in every row of a `Ragged` they start again.
     segments : numpy.ndarray, shape (S, D), optional
         Or token types.
     segment_ids : array_like of int, optional
         As `position_ids`; 0 by default.
+    mask : array_like of bool or int, the shape of ids, optional
+        Rows under a zero are zeros, and their ids, position ids and segment ids are not looked at. So padding on the
+        left needs nothing more.
     scale : float
         The rows of the table are multiplied by it: by ``sqrt(D)`` in some models.
     norm : LayerNorm or RMSNorm, optional
@@ -108,8 +111,9 @@ def embed(
         If an array is not a NumPy array of the four dtypes, or is masked; if ids are not integers; if `scale` is not
         a real number, or `norm` neither a `LayerNorm` nor an `RMSNorm`.
     ValueError
-        If shapes do not fit; if `positions` have fewer rows than the last axis of `ids`; if ids of positions or
-        segments are given without these; if `mode` is not one of the three; if `out` is read-only or overlaps an input.
+        If shapes do not fit; if `positions` have fewer rows than the last axis of `ids` (than it keeps); if ids of
+        positions or segments are given without these; if `mask` is given with a `Ragged`; if `mode` is not one of the
+        three; if `out` is read-only or overlaps an input.
 
     See Also
     --------
@@ -146,7 +150,7 @@ def embed(
             [-1.,  1.]]], dtype=float32)
     """
     if type(table) is np.ndarray:
-        if position_ids is None and segments is None and segment_ids is None and out is None:
+        if position_ids is None and segments is None and segment_ids is None and mask is None and out is None:
             room = _devices.HERE["embedding"]
             rows: Array | None = room.small_embed(table, ids, positions, scale, _norm_of(norm), mode)
             if rows is not None:
@@ -154,9 +158,9 @@ def embed(
     elif framework := _frameworks.of(table):
         return framework.call(
             embed, table, ids, positions=positions, position_ids=position_ids, segments=segments,
-            segment_ids=segment_ids, scale=scale, norm=norm, mode=mode, out=out,
+            segment_ids=segment_ids, mask=mask, scale=scale, norm=norm, mode=mode, out=out,
         )  # fmt: skip
-    addends = positions, position_ids, segments, segment_ids
+    addends = positions, position_ids, segments, segment_ids, mask
     embeds, target = _embeds.of(table, ids, *addends, scale, _norm_of(norm), mode, out=out)
     result: Array = _devices.embedding(embeds.table).embed(embeds, target)
     return result if out is None else out
@@ -165,7 +169,7 @@ def embed(
 def embed_backward(
     grad: Array, table: Any, ids: Any, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False,
     positions: Array | None = None, position_ids: Any = None, segments: Array | None = None, segment_ids: Any = None,
-    scale: float = 1.0, norm: LayerNorm | RMSNorm | None = None, mode: str = "raise",
+    mask: Any = None, scale: float = 1.0, norm: LayerNorm | RMSNorm | None = None, mode: str = "raise",
 ) -> EmbedGrad:  # fmt: skip
     """Return the gradients of `embed` with respect to its tables and to the weights of its norm.
 
@@ -173,8 +177,8 @@ def embed_backward(
     ----------
     grad : numpy.ndarray, shape ``ids.shape + (D,)``
         The gradient of the result: float64, float32, float16 or bfloat16, of any layout.
-    table, ids, positions, position_ids, segments, segment_ids, scale, norm, mode
-        What `embed` was given.
+    table, ids, positions, position_ids, segments, segment_ids, mask, scale, norm, mode
+        What `embed` was given. The `grad` under a zero of `mask` is not looked at.
     padding_idx : int, optional
         A row of the table that gets no gradient. Positions, segments and the norm get theirs.
     scale_grad_by_freq : bool
@@ -227,10 +231,10 @@ def embed_backward(
     if type(table) is not np.ndarray and (framework := _frameworks.of(table)):
         return framework.call(
             embed_backward, grad, table, ids, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq,
-            positions=positions, position_ids=position_ids, segments=segments, segment_ids=segment_ids, scale=scale,
-            norm=norm, mode=mode,
+            positions=positions, position_ids=position_ids, segments=segments, segment_ids=segment_ids, mask=mask,
+            scale=scale, norm=norm, mode=mode,
         )  # fmt: skip
-    addends = positions, position_ids, segments, segment_ids
+    addends = positions, position_ids, segments, segment_ids, mask
     embeds, grad = _embeds.of(
         table, ids, *addends, scale, _norm_of(norm), mode, padding_idx, scale_grad_by_freq, grad=grad
     )

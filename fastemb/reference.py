@@ -225,13 +225,22 @@ def normalized(x: Array, norm: Any) -> tuple[Array, Array]:
 
 def embed(
     table: Array, ids: Any, *, positions: Array | None = None, position_ids: Any = None, segments: Array | None = None,
-    segment_ids: Any = 0, scale: float = 1.0, norm: Any = None, mode: str = "raise", exact: bool = False,
+    segment_ids: Any = 0, mask: Any = None, scale: float = 1.0, norm: Any = None, mode: str = "raise",
+    exact: bool = False,
 ) -> Array:  # fmt: skip
     """Return ``norm(scale * table[ids] + positions[position_ids] + segments[segment_ids])``, unrounded.
 
     It is float32 (of a float64 table float64), or with ``exact`` all float64, for comparisons within a tolerance.
     """
     kind: Any = np.float64 if exact or table.dtype.itemsize == 8 else np.float32
+    if mask is not None:  # each row by itself; positions count the kept ids
+        out, kept = np.zeros((*np.shape(ids), table.shape[1]), kind), np.not_equal(mask, 0)
+        places = np.cumsum(kept, axis=-1) - 1 if position_ids is None else np.broadcast_to(position_ids, kept.shape)
+        some = {} if positions is None else {"position_ids": places[kept]}
+        some["segment_ids"] = np.broadcast_to(segment_ids, kept.shape)[kept]
+        rest = {"positions": positions, "segments": segments, "scale": scale, "norm": norm, "mode": mode}
+        out[kept] = embed(table, np.asarray(ids)[kept], **rest, **some, exact=exact)
+        return out
     x: Array = gather(table, ids, mode).astype(kind) * kind(scale)
     if positions is not None:
         places = np.arange(np.shape(ids)[-1]) if position_ids is None else position_ids

@@ -120,6 +120,41 @@ class _Call(NamedTuple):
         return self.D * table.dtype.itemsize if isinstance(table, np.ndarray) else int(table.codes.shape[1]) + 8
 
 
+def _without_masked(embeds: Embeds) -> tuple[Embeds, Array | None]:
+    """Return what was asked for with harmless ids under the mask, and which rows are left out; None: none is.
+
+    Position ids become the place among the ids of a row that are kept, where none were given.
+    """
+    if embeds.mask is None:
+        return embeds, None
+    kept = embeds.mask != 0
+
+    def harmless(given: Array) -> Array:
+        return np.where(kept, given, given.dtype.type(0))
+
+    position_ids, segment_ids = embeds.position_ids, embeds.segment_ids
+    if position_ids is not None:
+        position_ids = harmless(position_ids)
+    elif embeds.positions is not None:
+        position_ids = harmless(np.cumsum(kept, axis=-1) - 1)
+        _embeds.require_rows("position", embeds.positions, int(kept.sum(axis=-1).max(initial=0)))
+    segment_ids = None if segment_ids is None else harmless(segment_ids)
+    ids = harmless(embeds.ids)
+    return embeds._replace(ids=ids, position_ids=position_ids, segment_ids=segment_ids, mask=None), ~kept
+
+
+def _kept_alone(embeds: Embeds, grad: Array, left_out: Array) -> tuple[Embeds, Array]:
+    """Return what was asked for, and the gradient, of the rows that are kept: flat."""
+    kept, D = np.flatnonzero(~left_out), embeds.shape[-1]
+
+    def chosen(given: Array | None) -> Array | None:
+        return None if given is None else np.broadcast_to(given, left_out.shape).reshape(-1)[kept]
+
+    ids, position_ids, segment_ids = map(chosen, (embeds.ids, embeds.position_ids, embeds.segment_ids))
+    flat = embeds._replace(ids=ids, position_ids=position_ids, segment_ids=segment_ids, shape=(kept.size, D))
+    return flat, grad.reshape(left_out.size, D)[kept]
+
+
 def _checked(embeds: Embeds) -> _Call:
     """Check all values: offsets, ids, position ids, segment ids."""
     offsets, N = embeds.offsets, embeds.ids.size
@@ -236,13 +271,22 @@ def embed(embeds: Embeds, out: Array | None) -> Array:
 
     Raises what is wrong with values: offsets, ids. Nothing is written to a given ``out`` then.
     """
+    embeds, left_out = _without_masked(embeds)
+    if left_out is not None and left_out.all():  # perhaps of a table without rows
+        result = _memory.empty(embeds.shape, embeds.dtype) if out is None else out
+        result[...] = 0
+        return result
     call = _checked(embeds)
     if out is not None and _can_write(call, out):
         _write(call, out, warm=True)
+        if left_out is not None:
+            out[left_out] = 0
         return out
     dtype = embeds.dtype if out is None else out.dtype.newbyteorder("=")
     result, warm = _memory.new_result(embeds.shape, dtype if can_store(dtype, call.acc) else call.acc)
     _write(call, result, warm)
+    if left_out is not None:
+        result[left_out] = 0
     if out is None:
         return result
     round_into(out, result)
@@ -281,6 +325,11 @@ def embed_backward(embeds: Embeds, grad: Array) -> tuple[Any, Array | None, Arra
     That of the table is a pair: the rows in use, ascending, and their gradients; that of the norm a pair for weight and
     bias. Raises what is wrong with values, as `embed`.
     """
+    embeds, left_out = _without_masked(embeds)
+    if left_out is not None:
+        if not left_out.all():
+            _checked(embeds)  # of all ids, so that errors name the caller's places
+        embeds, grad = _kept_alone(embeds, grad, left_out)
     call, of_norm = _checked(embeds), None
     N, D, acc = call.N, call.D, call.acc
     flat = grad.reshape(N, D)
