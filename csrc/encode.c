@@ -214,11 +214,15 @@ static void end_encoder(fe_encoder *e) {
     fe_scratch_clear(&e->scratch);
 }
 
+static void take_actions(fe_encoder *e, const uint8_t *actions) {
+    e->actions = actions;
+    for (int64_t i = 0; i < e->t->added; i++) e->any_action |= actions[i] != FE_TOKEN_PLAIN;
+}
+
 static fe_status encode(fe_encoder *e, const texts *all, const uint8_t *actions, int64_t limit, int64_t *row_ends,
                         fe_done *done) {
     const fe_tokenizer *const t = e->t;
-    e->actions = actions;
-    for (int64_t i = 0; i < t->added; i++) e->any_action |= actions[i] != FE_TOKEN_PLAIN;
+    take_actions(e, actions);
     *done = (fe_done){0, 0, e->written, -1, -1};
     const bool scanned = t->flags & FE_BYTE_LEVEL || e->pattern != FE_PATTERN_NONE;
     const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
@@ -254,9 +258,10 @@ fe_status fe_encode_each(const fe_tokenizer *t, fe_cache *cache, int32_t pattern
     return encode(&e, &all, actions, limit, row_ends, done);
 }
 
-int64_t fe_encode_plain(const fe_tokenizer *t, fe_cache *cache, const uint8_t *utf8, int64_t size, int32_t *ids,
-                        int64_t capacity) {
+int64_t fe_encode_one(const fe_tokenizer *t, fe_cache *cache, const uint8_t *utf8, int64_t size, const uint8_t *actions,
+                      int32_t *ids, int64_t capacity) {
     fe_encoder e = new_encoder(t, cache, FE_PATTERN_OWN, utf8 + size);
+    take_actions(&e, actions);
     e.ids = ids;
     e.capacity = capacity;
     const fe_status status = encode_text(&e, utf8, utf8 + size);

@@ -156,10 +156,10 @@ fe_status fe_encode_each(const fe_tokenizer *tokenizer, fe_cache *cache, int32_t
                          const int64_t *sizes, int64_t count, const uint8_t *actions, int64_t limit, int32_t *ids,
                          int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done);
 
-/* One text, its added tokens plain text, in the fewest steps: the number of ids written, or -1 where fe_encode has
- * to be asked (no memory, no room). */
-int64_t fe_encode_plain(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size, int32_t *ids,
-                        int64_t capacity);
+/* One text in the fewest steps: the number of ids written, or -1 where fe_encode has to be asked, which says why (no
+ * memory, no room, a token that is refused, a text that is too long). */
+int64_t fe_encode_one(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size,
+                      const uint8_t *actions, int32_t *ids, int64_t capacity);
 
 /* Writes what rows of ids decode to, one after another, and `separator` between two ids of a row; row i ends with id
  * row_ends[i] and, as bytes, at byte_ends[i]. *length receives the bytes that all takes; they are written only if

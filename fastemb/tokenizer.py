@@ -82,8 +82,7 @@ class Tokenizer:
         }
         pattern, dialect = metadata.pattern, metadata.dialect
         self._splitter = None if pattern is None else compile_pattern(pattern, dialect)
-        # With special="none" no added token has to be looked for, so a text may take the short way.
-        self._is_plain = self._splitter is None and all(token.special for token in self._added)
+        self._short_actions = self._fixed_actions if self._splitter is None else {}  # of texts that C alone encodes
 
     @classmethod
     def load(
@@ -198,11 +197,9 @@ class Tokenizer:
             With ``special="raise"``, a special token stands in the text; `special` names no special token; or
             `max_tokens` is negative or has no room for the template.
         """
-        if type(text) is str and special == "none" and self._is_plain and max_tokens is None and not template:
-            try:
-                ids = self._core.encode_plain(text.encode())
-            except UnicodeEncodeError:  # lone surrogates
-                ids = None
+        if type(text) is str and type(special) is str and max_tokens is None and not template:
+            actions = self._short_actions.get(special)
+            ids = None if actions is None else self._core.encode_short(text, actions)
             if ids is not None:
                 return ids
         if not isinstance(text, str | bytes):
@@ -485,6 +482,11 @@ class Tokenizer:
             return f"<Tokenizer: BPE, ranks, {self.vocab_size} ids>"
         kind = "byte level" if contents.flags & lib.FE_BYTE_LEVEL else "characters"
         return f"<Tokenizer: BPE, {kind}, {self.vocab_size} ids, {contents.merges} merges>"
+
+    def _short_way(self, special: str) -> tuple[Core, bytes] | None:
+        """Return what encodes short texts, and by which actions; None: they take the general road."""
+        actions = self._short_actions.get(special)
+        return None if actions is None else (self._core, actions)
 
     def _actions(self, special: str | Iterable[str]) -> bytes:
         """Return the fe_token_action of each added token."""

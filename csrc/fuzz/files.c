@@ -27,16 +27,17 @@ void use_tokenizer(const fe_tokenizer *tokenizer, const uint8_t *text, int64_t s
         fe_cache *const some = way & 1 ? cache : NULL;
         const int64_t room = 4 * size + 64;
         const uint8_t *const each[] = {exact};
+        const int64_t one = fe_encode_one(tokenizer, some, exact, size, actions, ids, room);
         const fe_status status = way & 2 ? fe_encode_each(tokenizer, some, FE_PATTERN_OWN, each, &size, 1, actions,
                                                           INT64_MAX, ids, 0, room, &end, &done)
                                          : fe_encode(tokenizer, some, FE_PATTERN_OWN, exact, size, &chars, 1, actions,
                                                      INT64_MAX, ids, 0, room, &end, &done);
+        CHECK(status != FE_OK || one == end);
         if (status != FE_OK) continue;
         const int64_t count = end < MOST ? end : MOST;
         for (int64_t i = 0; i < count; i++) wide[i] = ids[i];
         (void)fe_decode(tokenizer, wide, &count, 1, exact, size < 3 ? size : 3, bytes, sizeof bytes, &length, &length);
     }
-    (void)fe_encode_plain(tokenizer, cache, exact, size, ids, 4 * size + 64);
     for (int64_t i = 0; i < 8; i++) wide[i] = contents.tokens ? contents.sorted_ids[(contents.tokens - 1) * i / 8] : i;
     length = 8;
     (void)fe_decode(tokenizer, wide, &length, 1, exact, 0, bytes, sizeof bytes, wide + 8, wide + 9);

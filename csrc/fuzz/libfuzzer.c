@@ -32,8 +32,8 @@ static void use_ranks(const fe_model *model, const uint8_t *text, int64_t size) 
     int64_t *const wide = malloc((size_t)(size + 1) * sizeof *wide);
     uint8_t *const bytes = malloc((size_t)size + 1);
     CHECK(ids && wide && bytes);
-    const int64_t count = fe_encode_plain(tokenizer, NULL, text, size, ids, size);
-    CHECK(count >= 0 && fe_encode_plain(opened, NULL, text, size, ids + size, size) == count);
+    const int64_t count = fe_encode_one(tokenizer, NULL, text, size, NULL, ids, size);
+    CHECK(count >= 0 && fe_encode_one(opened, NULL, text, size, NULL, ids + size, size) == count);
     CHECK(memcmp(ids, ids + size, (size_t)count * sizeof *ids) == 0);
     for (int64_t i = 0; i < count; i++) wide[i] = ids[i];
     CHECK(fe_decode(opened, wide, &count, 1, NULL, 0, bytes, size, &end, &length) == FE_OK);

@@ -33,7 +33,8 @@ NO_LIMIT = 2**63 - 1
 # bytes. Calls that run at the same time have a cache each.
 CACHE_BYTES = 192 << 20
 SPARE_CACHE_BYTES = 1 << 20  # the cache of a call that finds no part of CACHE_BYTES left
-WORKSPACE_IDS = 1 << 13  # the ids of one text shorter than this, in bytes, are written into the workspace
+WORKSPACE_IDS = 1 << 13  # room in a workspace for the ids of short texts
+SHORT = WORKSPACE_IDS - 8  # characters of short texts: where each is a byte, their ids find room
 
 _MESSAGES = {
     lib.FE_NO_MEMORY: "out of memory while tokenizing",
@@ -207,15 +208,19 @@ class Core:
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:
         """Lend a workspace to one call."""
-        try:
-            workspace = self._workspaces.pop()
-        except IndexError:
-            workspace = self._new_workspace()
+        workspace = self._take_workspace()
         try:
             yield workspace
         finally:
             if workspace.kept:
                 self._workspaces.append(workspace)
+
+    def _take_workspace(self) -> Workspace:
+        """Return a workspace that no other call has; one that is `kept` goes back to the idle ones."""
+        try:
+            return self._workspaces.pop()
+        except IndexError:
+            return self._new_workspace()
 
     def _new_workspace(self) -> Workspace:
         try:
@@ -229,19 +234,35 @@ class Core:
 
     # ---------------------------------------------------------------- encoding and decoding
 
-    def encode_plain(self, utf8: bytes) -> Ids | None:
-        """Return the ids of one short text in which added tokens are plain text; None: `encode` must be called."""
-        size = len(utf8)
-        if size > WORKSPACE_IDS - 8 or not self._workspaces:
+    def encode_short(self, text: str, actions: bytes) -> Ids | None:
+        """Return the ids of one short text; None: `encode` must be called, which says what is wrong if anything is."""
+        if len(text) > SHORT:
             return None
         try:
-            workspace = self._workspaces.pop()
-        except IndexError:  # another thread was quicker
+            utf8 = text.encode()
+        except UnicodeEncodeError:  # lone surrogates
             return None
-        count = lib.fe_encode_plain(self.handle, workspace.cache, utf8, size, workspace.target, WORKSPACE_IDS)
+        workspace = self._take_workspace()
+        cache, target = workspace.cache, workspace.target
+        count = lib.fe_encode_one(self.handle, cache, utf8, len(utf8), actions, target, WORKSPACE_IDS)
         ids = workspace.room[:count].copy()
-        self._workspaces.append(workspace)
+        if workspace.kept:
+            self._workspaces.append(workspace)
         return ids if count >= 0 else None
+
+    def encode_few(self, texts: Sequence[str], actions: bytes) -> tuple[Ids, Offsets] | None:
+        """Return the ids of texts that are short together, and the offsets of their rows; None as in `encode_short`."""
+        joined = "".join(texts)
+        if len(joined) > SHORT:
+            return None
+        try:
+            packed = Packed(joined.encode(), np.fromiter(map(len, texts), np.int64, len(texts)))
+        except UnicodeEncodeError:
+            return None
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        with self.workspace() as workspace:
+            _, status = self.encode(workspace, packed, actions, offsets[1:], ids=workspace.room)
+            return (workspace.room[: offsets[-1]].copy(), offsets) if status == lib.FE_OK else None
 
     def encode(
         self,
