@@ -40,4 +40,4 @@ def _chooser(family: str) -> Callable[[Any], Any]:
 
 lookup, embedding, gradient = _chooser("lookup"), _chooser("embedding"), _chooser("gradient")
 pooling, position = _chooser("pooling"), _chooser("position")
-quantized, search = _chooser("quantized"), _chooser("search")
+quantized, search, static = _chooser("quantized"), _chooser("search"), _chooser("static")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from . import _devices
+from ._text.core import Core
 from ._text.texts import only_str
 from ._text.tokenizer_json import load_json
 from .pooling import embedding_bag
@@ -25,6 +27,18 @@ TENSORS = {MODEL2VEC: (*FLOATS, "I8"), WORDLLAMA: (*FLOATS, "I8"), "mapping": IN
 DEFAULT_MAX_LENGTH = 512  # model2vec's, where its config names none
 DEFAULT_TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"  # inside the package wordllama
 DEFAULT_TABLE = "weights/l2_supercat_256.safetensors"
+SMALL_TEXTS = 1 << 8  # more texts are no small call
+
+
+class _Small(NamedTuple):
+    """What small calls need of a tokenizer and a table, looked up once."""
+
+    tokenizer: Tokenizer
+    table: npt.NDArray[Any]
+    core: Core
+    actions: bytes
+    rows: npt.NDArray[Any]
+    means: Callable[..., npt.NDArray[np.float32] | None]
 
 
 class StaticModel:
@@ -47,6 +61,8 @@ class StaticModel:
     ``weights`` and ``mapping`` tensors are applied to the table when it is loaded, no template is added, and
     added tokens are recognised.
     """
+
+    _small: _Small | None = None  # of the tokenizer and the table that it names
 
     def __init__(
         self,
@@ -153,14 +169,66 @@ class StaticModel:
         >>> model.encode("one text", normalize=True).shape
         (256,)
         """
+        if out is None and isinstance(max_length, str) and max_length == "model":
+            vectors = self._encode_small(texts, self._normalize if normalize is None else normalize)
+            if vectors is not None:
+                return vectors
         if isinstance(texts, str):
             row = out[np.newaxis] if isinstance(out, np.ndarray) else out
             vector: npt.NDArray[np.float32] = self._pool(self._tokenize([texts], max_length), normalize, row)[0]
             return vector
         return self._pool(self._tokenize(only_str(texts), max_length), normalize, out)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Copy and pickle without what is looked up again."""
+        return {name: value for name, value in self.__dict__.items() if name != "_small"}
+
     def __repr__(self) -> str:
         return f"<StaticModel: {self.table.shape[0]} x {self.table.shape[1]} {self.table.dtype}, {self.tokenizer!r}>"
+
+    # The small path: few short texts of which nothing is cut off and no id is dropped -----------------------------
+
+    def _encode_small(self, texts: Any, normalize: Any) -> npt.NDArray[np.float32] | None:
+        """Return the vectors of a small call; None: take the general road, which says what is wrong if anything is."""
+        small, one = self._small, type(texts) is str
+        if small is None or small.tokenizer is not self.tokenizer or small.table is not self.table:
+            small = self._small = self._look_up()
+        if small is None or type(normalize) is not bool or not (one or type(texts) is list or type(texts) is tuple):
+            return None
+        few = [texts] if one else list(texts[: SMALL_TEXTS + 1])
+        if {*map(type, few)} != {str} or len(few) > SMALL_TEXTS or self._cuts(few):
+            return None
+        if len(few) == 1:
+            ids, offsets = small.core.encode_short(few[0], small.actions), None
+        else:
+            ids, offsets = small.core.encode_few(few, small.actions) or (None, None)
+        if ids is None or self._drops(ids, offsets):
+            return None
+        vectors = small.means(small.rows, ids, offsets, normalize)
+        if vectors is None:  # too many ids
+            offsets = np.array([0, ids.size]) if offsets is None else offsets
+            vectors = self._pool(Ragged._trusted(ids, offsets), normalize)
+        return vectors[0] if one else vectors
+
+    def _look_up(self) -> _Small | None:
+        """Return what small calls need; None: no call is small."""
+        way, room = self.tokenizer._short_way("all"), _devices.static(self.table)
+        rows = room.small_rows(self.table)
+        return None if way is None or rows is None else _Small(self.tokenizer, self.table, *way, rows, room.small_means)
+
+    def _cuts(self, texts: list[str]) -> bool:
+        """Whether some text has more characters than count."""
+        limit = self._max_length
+        return limit is not None and max(map(len, texts)) > limit * self._chars_per_id
+
+    def _drops(self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64] | None) -> bool:
+        """Whether some id does not count."""
+        limit, drop = self._max_length, self._drop
+        if limit is not None and ids.size > limit and (offsets is None or np.diff(offsets).max() > limit):
+            return True
+        return drop is not None and bool(np.count_nonzero(ids == drop))
+
+    # The general road ---------------------------------------------------------------------------------------------
 
     def _tokenize(self, texts: Sequence[str], max_length: int | Literal["model"] | None = "model") -> Ragged:
         """Return the ids that count."""

@@ -38,7 +38,7 @@ def framework(request):
 @pytest.fixture
 def general_road(monkeypatch):
     """Let no call be small: not even one that has nothing to do takes the small path."""
-    for family in ("lookup", "pooling", "embedding", "position", "gradient", "search", "quantized"):
+    for family in ("lookup", "pooling", "embedding", "position", "gradient", "search", "quantized", "static"):
         monkeypatch.setattr(f"fastemb._cpu.{family}._SMALL_BYTES", -4)
 
 

@@ -1,6 +1,7 @@
 """The seam: one room a device with the same names in each, no value looked at above it, no climbing back."""
 
 import ast
+import functools
 import inspect
 import sys
 import types
@@ -223,6 +224,7 @@ def test_numpy_pays_for_no_framework():
 TOOLBOXES = {"_checks", "_cpu/arrays", "_memory", "_threads", "_frameworks"}
 T, IDS = np.random.default_rng(0).standard_normal((50, 24), np.float32), np.arange(16).reshape(2, 8)
 X, MASK, OFFSETS = T[:16].reshape(2, 8, 24), np.ones((2, 8), bool), np.array([0, 4, 16])
+model = functools.cache(fastemb.StaticModel.load)
 NORM, CODES = fastemb.LayerNorm(np.ones(24, np.float32)), fastemb.quantize(T)
 SMALL = {
     "gather": lambda: fastemb.gather(T, IDS),
@@ -239,6 +241,8 @@ SMALL = {
     "scatter_add": lambda: fastemb.scatter_add(T.copy(), IDS, X),
     "topk": lambda: fastemb.topk(T[0], T, 3),
     "quantize": lambda: fastemb.quantize(T),
+    "StaticModel.encode": lambda: model().encode("a b"),
+    "StaticModel.encode, few": lambda: model().encode(["a b", "c"]),
 }
 GENERAL = {
     "gather": lambda: fastemb.gather(T, IDS, mode="clip"),
