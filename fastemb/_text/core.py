@@ -243,12 +243,13 @@ class Core:
         except UnicodeEncodeError:  # lone surrogates
             return None
         workspace = self._take_workspace()
-        cache, target = workspace.cache, workspace.target
-        count = lib.fe_encode_one(self.handle, cache, utf8, len(utf8), actions, target, WORKSPACE_IDS)
-        ids = workspace.room[:count].copy()
-        if workspace.kept:
-            self._workspaces.append(workspace)
-        return ids if count >= 0 else None
+        try:  # not by `self.workspace()`, which takes as long as a word
+            cache, target = workspace.cache, workspace.target
+            count = lib.fe_encode_one(self.handle, cache, utf8, len(utf8), actions, target, WORKSPACE_IDS)
+            return workspace.room[:count].copy() if count >= 0 else None
+        finally:
+            if workspace.kept:
+                self._workspaces.append(workspace)
 
     def encode_few(self, texts: Sequence[str], actions: bytes) -> tuple[Ids, Offsets] | None:
         """Return the ids of texts that are short together, and the offsets of their rows; None as in `encode_short`."""
