@@ -15,6 +15,7 @@ import tokenizers
 from arrays import same_bits, same_but_nan
 
 import fastemb
+from fastemb import _warmup
 from fastemb._cpu import pooling as room
 from fastemb._text import core
 
@@ -145,6 +146,18 @@ def test_a_model_that_has_encoded_nothing(llama_file, model):
     """Not even the first call needs the general road."""
     fresh = fastemb.StaticModel(fastemb.Tokenizer.load(llama_file), model.table)
     assert same_bits(small(fresh, "a b"), model.encode("a b"))
+
+
+@pytest.mark.parametrize(("dtype", "id_dtype", "count"), [("f2", "i4", 1), ("f2", "i8", 0), ("f4", "i4", 0)])
+def test_warmup_compiles_what_float16_needs(monkeypatch, dtype, id_dtype, count):
+    """Of float32 it is the kernel of small bags."""
+    from fastemb._cpu import static
+
+    seen, means = [], static.small_means
+    monkeypatch.setattr(static, "small_means", lambda *given: seen.append(means(*given)))
+    _warmup._bags(np.ones((8, 64), dtype), np.arange(8, dtype=id_dtype).reshape(2, 4))
+    assert len(seen) == count
+    assert all(np.allclose(vectors, 0.125) for vectors in seen)
 
 
 # ---------------------------------------------------------------- what is not small
