@@ -42,10 +42,11 @@ def _bags(table: _Array, ids: _Array) -> None:
         pooling.embedding_bag(table, ids, mask=ids >= 0, mode=mode)
         pooling.embedding_bag(table, ids, mode=mode, normalize=True)
     pooling.embedding_bag(table, ids, mode="sum", weights=np.ones(ids.shape, np.float32))
-    if table.dtype == np.float16 and ids.dtype == np.int32:  # static models have small calls on such tables too
-        from ._cpu import static
+    from ._cpu import static
 
-        static.small_means(table.view(np.uint16), ids[0], None, True)
+    rows = static.small_rows(table)
+    if rows is not None and ids.dtype == np.int32:  # small calls of static models
+        static.small_means(rows, ids[0], None, normalize=False)
 
 
 def _bags_backward(table: _Array, ids: _Array) -> None:

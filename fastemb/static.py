@@ -36,7 +36,7 @@ class _Small(NamedTuple):
     tokenizer: Tokenizer
     table: npt.NDArray[Any]
     core: Core
-    actions: bytes
+    actions: Any
     rows: npt.NDArray[Any]
     means: Callable[..., npt.NDArray[np.float32] | None]
 

@@ -1,32 +1,32 @@
-"""The CPU's way with small calls of static models: the means of few ids, through the small kernels of pooling."""
+"""The CPU's way with small calls of static models: the means of few ids by a kernel of their own."""
 
 import numpy as np
 
-from .arrays import Array
-from .kernels import pooling as kernels
-from .kernels.layout import BY_COUNT
+from .arrays import Array, is_row_major
+from .kernels.pooling import normalize_small
+from .kernels.static import mean_small
 
 _SMALL_BYTES = 1 << 19  # as for pools and bags
 _FLOAT32, _BITS = np.dtype(np.float32), np.dtype(np.uint16)
-_ONE_ROW = np.zeros(1, np.int64)  # in the place of offsets
+_NO_OFFSETS = np.zeros(1, np.int64)
 
 
 def small_rows(table: Array) -> Array | None:
     """Return a table, not copied, as `small_means` takes it, float16 by its bits; None: no call on it is small."""
-    if type(table) is not np.ndarray or table.ndim != 2 or not table.flags.carray:
+    if type(table) is not np.ndarray or table.ndim != 2 or not is_row_major(table):
         return None
     return table if table.dtype == _FLOAT32 else table.view(_BITS) if table.dtype == np.float16 else None
 
 
 def small_means(rows: Array, ids: Array, offsets: Array | None, normalize: bool) -> Array | None:
     """Return the means of int32 ids in float32, of all of them without offsets; None: take the general road."""
-    S, N, D = 1 if offsets is None else offsets.size - 1, ids.size, rows.shape[1]
-    if max(S, N) * D > _SMALL_BYTES >> 2:
+    alone, D = offsets is None, rows.shape[1]
+    S = 1 if offsets is None else offsets.size - 1
+    if max(S, ids.size) * D > _SMALL_BYTES >> 2:
         return None
     out = np.empty((S, D), _FLOAT32)
-    given, T = (_ONE_ROW, N) if offsets is None else (offsets, -1)
-    if kernels.sum_small(rows, ids, N, given, T, out, BY_COUNT):
+    if mean_small(rows, ids, _NO_OFFSETS if offsets is None else offsets, alone, out):
         return None
     if normalize:
-        kernels.normalize_small(out, out)
+        normalize_small(out, out)
     return out

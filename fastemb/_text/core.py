@@ -208,19 +208,15 @@ class Core:
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:
         """Lend a workspace to one call."""
-        workspace = self._take_workspace()
+        try:
+            workspace = self._workspaces.pop()
+        except IndexError:
+            workspace = self._new_workspace()
         try:
             yield workspace
         finally:
             if workspace.kept:
                 self._workspaces.append(workspace)
-
-    def _take_workspace(self) -> Workspace:
-        """Return a workspace that no other call has; one that is `kept` goes back to the idle ones."""
-        try:
-            return self._workspaces.pop()
-        except IndexError:
-            return self._new_workspace()
 
     def _new_workspace(self) -> Workspace:
         try:
@@ -234,7 +230,7 @@ class Core:
 
     # ---------------------------------------------------------------- encoding and decoding
 
-    def encode_short(self, text: str, actions: bytes) -> Ids | None:
+    def encode_short(self, text: str, actions: Any) -> Ids | None:
         """Return the ids of one short text; None: `encode` must be called, which says what is wrong if anything is."""
         if len(text) > SHORT:
             return None
@@ -242,7 +238,10 @@ class Core:
             utf8 = text.encode()
         except UnicodeEncodeError:  # lone surrogates
             return None
-        workspace = self._take_workspace()
+        try:
+            workspace = self._workspaces.pop()
+        except IndexError:
+            workspace = self._new_workspace()
         try:  # not by `self.workspace()`, which takes as long as a word
             cache, target = workspace.cache, workspace.target
             count = lib.fe_encode_one(self.handle, cache, utf8, len(utf8), actions, target, WORKSPACE_IDS)
@@ -251,7 +250,7 @@ class Core:
             if workspace.kept:
                 self._workspaces.append(workspace)
 
-    def encode_few(self, texts: Sequence[str], actions: bytes) -> tuple[Ids, Offsets] | None:
+    def encode_few(self, texts: Sequence[str], actions: Any) -> tuple[Ids, Offsets] | None:
         """Return the ids of texts that are short together, and the offsets of their rows; None as in `encode_short`."""
         joined = "".join(texts)
         if len(joined) > SHORT:
@@ -269,7 +268,7 @@ class Core:
         self,
         workspace: Workspace,
         texts: Packed | Scattered,
-        actions: bytes,
+        actions: Any,  # bytes, or such a buffer of cffi
         ends: Offsets,
         *,
         ids: Ids | None = None,
