@@ -14,7 +14,7 @@ import fastemb._cpu.kernels.jit as jit
 from fastemb._cpu.kernels.lookup import gather_rows
 from fastemb._cpu.kernels.reduce import sum_rows
 from fastemb.lookup import gather
-from fastemb.pooling import embedding_bag
+from fastemb.pooling import embedding_bag, pool
 
 FOLDER = Path(jit.__file__).parent
 
@@ -146,3 +146,29 @@ def test_one_compilation_serves_every_layout():
         gather(other, [0], mode="clip")
         embedding_bag(other, [[0]])
     assert (len(gather_rows.signatures), len(sum_rows.signatures)) == before
+
+
+def test_one_compilation_serves_ids_of_both_sizes_and_no_ids():
+    table, before = np.ones((6, 64), np.float32), set(sum_rows.signatures)
+    for ids in (np.zeros((2, 3), np.int32), np.zeros((2, 3), np.int64)):
+        gather(table, ids, mode="clip")
+        embedding_bag(table, ids, mask=ids == 0, padding_idx=5)
+    pool(table[np.newaxis], mode="sum", out=np.empty((1, 64), np.float32))
+    assert len([kinds for kinds in sum_rows.signatures if kinds not in before]) <= 1
+    assert {str(kinds[0]) for kinds in gather_rows.signatures} == {"uint16"}
+
+
+PART = """
+import numpy as np
+from fastemb._cpu.kernels.lookup import find_bad_id, first_bad_id
+ids = np.array([1, 7], np.int64)
+print(find_bad_id(np.int64(0), ids.ctypes.data, 2, 5))
+for function in (find_bad_id, first_bad_id):
+    (compiled,) = function.overloads.values()
+    engine, name = compiled.library._codegen._engine, compiled.fndesc.llvm_func_name
+    print(type(compiled.library).__name__, engine.is_symbol_defined(name))
+"""
+
+
+def test_only_kernels_become_machine_code():
+    assert run_child(PART, FASTEMB_CACHE="0") == ["1", "JITCodeLibrary", "True", "_PartLibrary", "False"]

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from _cffi_backend import FFI
 
-from .kernels.layout import DTYPE_TAGS, NO_IDS, Ids, Rows
+from .kernels.layout import DTYPE_TAGS, NO_IDS, NO_SIZE, SIZE_TAGS, Ids, Rows
 
 Array = npt.NDArray[Any]
 
@@ -73,11 +73,16 @@ def code_rows(table: Any) -> Rows:
 
 def ids(index: Array, V: int) -> Ids:
     """Return what kernels are told about contiguous int32 or int64 ids of rows of a table of V."""
-    return Ids(index.dtype.type(0), address(index), index.size, V)
+    return Ids(SIZE_TAGS[index.dtype], address(index), index.size, V)
+
+
+def all_rows(N: int) -> Ids:
+    """Return the same where N entries are row numbers themselves."""
+    return Ids(NO_SIZE, 0, N, N)
 
 
 def no_ids(N: int) -> Ids:
-    """Return what kernels are told where N entries are row numbers themselves."""
+    """Return the same for kernels that are compiled for this case alone."""
     return Ids(NO_IDS, 0, N, N)
 
 

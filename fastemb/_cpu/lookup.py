@@ -10,6 +10,7 @@ from . import quantized
 from .arrays import Array, address, as_index, has_contiguous_rows, ids
 from .kernels import lookup as kernels
 from .kernels import quantized as code_kernels
+from .kernels.layout import SIZE_TAGS
 
 _MODES = {"raise": kernels.RAISE, "clip": kernels.CLIP, "wrap": kernels.WRAP}
 
@@ -34,7 +35,7 @@ def index_of(ids: Array, V: int, mode: str) -> Array:
 
 def first_bad(index: Array, V: int) -> int:
     """Return the first place of an id that is not in ``[0, V)``, or -1."""
-    bad: int = kernels.find_bad_id(index.dtype.type(0), address(index), index.size, V)
+    bad: int = kernels.find_bad_id(SIZE_TAGS[index.dtype], address(index), index.size, V)
     return bad
 
 
@@ -152,7 +153,7 @@ def _copy_rows(source: Array, index: Array, mode: str, target: Array, warm: bool
     nontemporal = warm and N * size >= _memory.STREAM_BYTES and size >= 64
     check = N if mode == "raise" else 0
     kernel_args = (
-        index.dtype.type(0), address(source), source.strides[0], size, V, address(index), _MODES[mode],
+        SIZE_TAGS[index.dtype], address(source), source.strides[0], size, V, address(index), _MODES[mode],
         address(target), row_step, nontemporal,
     )  # fmt: skip
 

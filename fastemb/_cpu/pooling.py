@@ -11,13 +11,13 @@ from .arrays import (
     Array,
     acc_dtype,
     address,
+    all_rows,
     as_row_major,
     can_store,
     code_rows,
     dtype_tag,
     ids,
     is_row_major,
-    no_ids,
     round_into,
     rows,
 )
@@ -37,7 +37,8 @@ _DIVIDE_BY = {"mean": BY_COUNT, "mean_max": BY_COUNT, "weighted_mean": BY_COUNT,
 _SMALL_BYTES = 1 << 19
 _FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)
 _ID_DTYPES = _INT64, np.dtype(np.int32)
-_NO_IDS, _NO_OFFSETS = np.zeros(1, np.uint8), np.zeros(1, np.int64)
+_NO_OFFSETS = np.zeros(1, np.int64)
+_NO_IDS, _NO_MASKED_IDS = np.zeros(0, np.int64), np.zeros((0, 0), np.int64)  # of as many axes as ids there have
 _SUMS, _MAXIMA = (kernels.sum_small, kernels.sum_small_kept), (kernels.max_small, kernels.max_small_kept)
 #: The kernels of a mode for all slots and for those a mask keeps, and what a sum is divided by.
 _SMALL: dict[str, tuple[tuple[Callable[..., int], Callable[..., int]], int]] = {
@@ -80,7 +81,7 @@ def small_pool(x: Array, mask: Any, mode: str) -> Array | None:
     (B, T, D), ((kernel, masked), divide_by) = x.shape, _SMALL[mode]
     rows = x.reshape(B * T, D)
     if mask is not None:
-        return _small_kept(masked, rows, _NO_IDS, mask, B, T, divide_by)
+        return _small_kept(masked, rows, _NO_MASKED_IDS, mask, B, T, divide_by)
     out = np.empty((B, D), _FLOAT32)
     kernel(rows, _NO_IDS, B * T, _NO_OFFSETS, T, out, divide_by)
     return out
@@ -158,7 +159,7 @@ def _call(bags: Bags, entries: Entries) -> _Call:
         batch_gap = source.strides[0] - source.shape[1] * stride if N and source.ndim == 3 else 0
         bits = 8 * source.dtype.itemsize
         given = Rows(dtype_tag(source.dtype), address(source), stride, bits, source.shape[-1])
-        names = no_ids(N) if index is None else ids(index, N)
+        names = all_rows(N) if index is None else ids(index, N)
     elif not isinstance(source, np.ndarray):
         given, names = code_rows(source), ids(index, source.shape[0])
     else:

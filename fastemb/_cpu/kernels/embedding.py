@@ -12,7 +12,7 @@ import numpy as np
 from .intrinsics import as_acc, fence, load_id, prefetch
 from .jit import kernel, part
 from .layout import Rows
-from .lookup import address, first_bad_id
+from .lookup import address, first_bad_id, size_tag
 from .rows import PIECE, read, write
 from .vectors import every, head, load, narrow, store, store_head, stream, total, wide
 
@@ -257,7 +257,7 @@ def embed_small(
     scratch is four rows: the sums, the weight, the bias, and one that changes nothing.
     """
     tag, N, (V, D) = np.float32(0), ids.size, table.shape
-    if first_bad_id(ids.dtype.type(0), address(ids), N, V) >= 0:
+    if first_bad_id(size_tag(ids), address(ids), N, V) >= 0:
         return 1
     scratch, size = np.empty(4 * (D + 32), np.float32), 4 * (D + 32)  # made here: in Python it would take 0.3 us
     row = address(scratch)

@@ -1,9 +1,10 @@
 """LLVM instructions that Numba does not offer: ids and bytes by address, prefetch, streaming stores.
 
 Addresses are ``int64``. (As ``uint64`` they would turn into floats in Numba as soon as a signed number is
-added.) The types of memory come in by *tags*, scalars whose value is not looked at: ``int32`` and ``int64``
-for ids, ``uint8`` for no ids at all. Loads and stores claim no alignment, so that any array is read in place;
-on the processors of today that costs nothing. Rows of numbers are the matter of ``vectors.py``.
+added.) The types of memory come in by *tags*, scalars whose type is looked at: ``int32`` and ``int64`` for ids,
+``uint8`` for no ids at all. Of ``uint16`` the value is looked at as well: the size of an id in bytes, 8 or 4, or 0 for
+no ids at all, so that one compilation serves all three. Loads and stores claim no alignment, so that any array is read
+in place; on the processors of today that costs nothing. Rows of numbers are the matter of ``vectors.py``.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.types import UniTuple  # type: ignore[attr-defined]  # Numba is untyped
 
 from .jit import TUNING, intrinsic
 
@@ -44,14 +46,68 @@ def _load_id(context: Any, builder: Any, id_tag: Any, ids: Any, i: Any) -> Any:
     return value if id_tag.bitwidth == 64 else builder.sext(value, _INT64)
 
 
+def _load_many(context: Any, builder: Any, id_tag: Any, size: Any, ids: Any, places: list[Any]) -> list[Any]:
+    """Load the ids at several places; if the tag says their size by its value, behind one branch for all of them."""
+    if id_tag != types.uint16:
+        return [_load_id(context, builder, id_tag, ids, i) for i in places]
+    begin, end = builder.block, builder.append_basic_block("ids")
+    choice, found = builder.switch(size, end), [(places, begin)]
+    kinds: Any = (types.int64, types.int32)
+    for kind in kinds:
+        block = builder.append_basic_block(f"ids_{kind}")
+        choice.add_case(ir.Constant(size.type, kind.bitwidth // 8), block)
+        builder.position_at_end(block)
+        found.append(([_load_id(context, builder, kind, ids, i) for i in places], block))
+        builder.branch(end)
+    builder.position_at_end(end)
+    loaded = [builder.phi(_INT64) for _ in places]
+    for values, block in found:
+        for phi, value in zip(loaded, values, strict=True):
+            phi.add_incoming(value, block)
+    return loaded
+
+
 @intrinsic
 def load_id(typingctx: Any, id_tag: Any, ids: Any, i: Any) -> Any:
     """Load ``ids[i]``, whose type is the tag's, as int64."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return _load_id(context, builder, id_tag, arguments[1], arguments[2])
+        size, ids, i = arguments
+        return _load_many(context, builder, id_tag, size, ids, [i])[0]
 
     return types.int64(id_tag, types.int64, types.int64), codegen
+
+
+def make_load_rows(n: int) -> Callable[..., Any]:
+    """Make ``load_rows(id_tag, ids, N, i, end, gap)``: the rows that n of N entries name, from entry ``i`` on.
+
+    With each goes the row to ask for meanwhile, that of the entry ``TUNING.rows_ahead`` further on, in a segment that
+    begins ``gap`` behind ``end`` if this one is not as long. One entry gives a pair, twice as many a pair of what half
+    of them give.
+    """
+    pairs: list[Any] = [UniTuple(types.int64, 2)]
+    while 1 << (len(pairs) - 1) < n:
+        pairs.append(UniTuple(pairs[-1], 2))
+
+    def load_rows(typingctx: Any, id_tag: Any, ids: Any, N: Any, i: Any, end: Any, gap: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            size, ids, N, i, end, gap = arguments
+            last, places = builder.sub(N, _INT64(1)), []
+            for k in range(n):
+                later = builder.add(i, _INT64(k + TUNING.rows_ahead))
+                beyond = builder.select(builder.icmp_signed(">=", later, end), gap, _INT64(0))
+                later = builder.add(later, beyond)
+                later = builder.select(builder.icmp_signed("<", later, last), later, last)
+                places += [builder.add(i, _INT64(k)), later]
+            loaded = _load_many(context, builder, id_tag, size, ids, places)
+            for pair in pairs:
+                loaded = [context.make_tuple(builder, pair, loaded[k : k + 2]) for k in range(0, len(loaded), 2)]
+            return loaded[0]
+
+        numbers = [types.int64] * 5
+        return pairs[-1](id_tag, *numbers), codegen
+
+    return intrinsic(load_rows)
 
 
 @intrinsic

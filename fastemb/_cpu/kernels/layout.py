@@ -1,6 +1,7 @@
 """What kernels are told about memory: addresses, distances in bytes, counts. Made in Python, read in kernels.
 
-``dtype_tag`` and ``id_tag`` are tags: scalars whose type says what lies in memory, and whose value is not looked at.
+``dtype_tag`` and ``id_tag`` are tags: scalars whose type says what lies in memory. The value of an id tag
+of `SIZE_TAGS` says it; no other value is looked at.
 This file needs no Numba.
 """
 
@@ -19,6 +20,9 @@ DTYPE_TAGS: dict[str, Any] = {
 }
 BY_ONE, BY_ROOT, BY_COUNT = 0, 1, 2
 NO_IDS = np.uint8(0)  # the id tag of entries that are row numbers themselves
+#: Id tags of one type, whose value is the size of an id: kernels that are large are compiled once for all ids.
+SIZE_TAGS: dict[Any, Any] = {np.dtype(kind): np.uint16(np.dtype(kind).itemsize) for kind in (np.int64, np.int32)}
+NO_SIZE = np.uint16(0)  # of entries that are row numbers themselves
 
 
 class Rows(NamedTuple):

@@ -225,6 +225,12 @@ def gather_rows(
 
 
 @part
+def size_tag(ids: Any) -> Any:
+    """Return the id tag of an array of ids; one of no ids says that entries are row numbers themselves."""
+    return np.uint16(ids.itemsize if ids.size else 0)
+
+
+@part
 def address(array: Any) -> Any:
     """Return where an array begins, as a signed number."""
     return np.int64(array.ctypes.data)
@@ -238,4 +244,4 @@ def gather_small(table: Any, ids: Any, out: Any) -> int:
     """
     V, N, size = table.shape[0], ids.size, table.shape[1] * table.itemsize
     base, start, goal = address(table), address(ids), address(out)
-    return copy_rows(ids.dtype.type(0), base, size, size, V, start, RAISE, goal, size, False, N, 0, N)
+    return copy_rows(size_tag(ids), base, size, size, V, start, RAISE, goal, size, False, N, 0, N)

@@ -14,7 +14,7 @@ from numba.core import types
 from .intrinsics import load_id, store_id
 from .jit import inlined, intrinsic, kernel, part
 from .layout import Ids, Rows, Segments
-from .lookup import address, first_bad_among
+from .lookup import address, first_bad_among, size_tag
 from .reduce import divisor, max_small_segment, sum_small_segment, zero_row
 from .rows import OFFSET, moved, read, read_entry, times, weight_of, write
 from .vectors import Vector, every, highest, larger, narrow, pick_equal, total, wide
@@ -47,8 +47,8 @@ def ascend(offsets: Any, N: int) -> bool:
 
 @part
 def ids_of(ids: Any, N: int, V: int) -> Ids:
-    """Return what the parts are told about N ids; those of the id tag `NO_IDS` are row numbers."""
-    return Ids(ids.dtype.type(0), address(ids), N, V)
+    """Return what the parts are told about N ids; without ids they are row numbers."""
+    return Ids(size_tag(ids), address(ids), N, V)
 
 
 @inlined

@@ -7,7 +7,7 @@ import numpy as np
 from .intrinsics import as_acc, fence, prefetch
 from .jit import kernel, part
 from .layout import DTYPE_TAGS, Ids, Rows
-from .lookup import AHEAD, LINES, RAISE, address, first_bad_id, row_of
+from .lookup import AHEAD, LINES, RAISE, address, first_bad_id, row_of, size_tag
 from .rows import read, write
 from .vectors import (
     above,
@@ -163,6 +163,6 @@ def widen_rows(table: Any, ids: Any, mode: int, out: Any, nontemporal: bool, che
 def widen_small(table: Any, V: int, ids: Any, out: Any) -> int:
     """Do as `widen` does with contiguous arrays, for small calls; see `lookup.gather_small`."""
     N = ids.size
-    given = Ids(ids.dtype.type(0), address(ids), N, V)
+    given = Ids(size_tag(ids), address(ids), N, V)
     goal = Rows(_SINGLE, address(out), 4 * table.D, 32, table.D, 0, 0)
     return widen(table, given, RAISE, goal, False, N, 0, N)

@@ -6,9 +6,9 @@ well, and gives the same bits: each column is added in ascending order of entrie
 
 from typing import Any
 
-from .intrinsics import load_id
+from .intrinsics import make_load_rows
 from .jit import inlined, machine_has, part
-from .rows import PIECE, read_entry, row_ahead, times, weight_of, write
+from .rows import PIECE, read, times, weight_of, write
 from .vectors import (
     every,
     every_64,
@@ -27,6 +27,7 @@ from .vectors import (
 
 # Whether there are registers for the sums of 128 columns: then a row is read in longer pieces.
 WIDE = machine_has("avx512f")
+load_row = make_load_rows(1)  # and the row to ask for meanwhile
 
 
 def _make_blocks(combine: Any, start: float) -> Any:
@@ -36,10 +37,9 @@ def _make_blocks(combine: Any, start: float) -> Any:
         @inlined
         def add_row(table: Any, ids: Any, segments: Any, i: int, end: int, gap: int, j: int, sums: Any) -> Any:
             """Return the accumulators of a block of columns with the row of entry ``i``; ask for a later row."""
-            later = row_ahead(ids, i, end, gap)
+            one, later = load_row(ids.id_tag, ids.address, ids.N, i, end, gap)
             fetch_block(table.dtype_tag, table.address + later * table.stride, j)
             fetch_scales(table.dtype_tag, table.scale, table.offset, later)
-            one = load_id(ids.id_tag, ids.address, i)
             scale, offset = scale_of(table.dtype_tag, table.scale, one), scale_of(table.dtype_tag, table.offset, one)
             x = load_block(table.dtype_tag, table.address + one * table.stride, j, scale, offset)
             return combine(sums, times(x, weight_of(table.dtype_tag, segments.weights, i)))
@@ -93,8 +93,10 @@ def make_reduction(combine: Any, start: float) -> Any:
         for cut in range(begin, end, PIECE):
             sums = every(table.dtype_tag, start)
             for i in range(cut, min(cut + PIECE, end)):
-                fetch_16(table.dtype_tag, table.address + row_ahead(ids, i, end, gap) * table.stride, j)
-                sums = combine(sums, read_entry(table, ids, segments, i, j, count))
+                one, later = load_row(ids.id_tag, ids.address, ids.N, i, end, gap)
+                fetch_16(table.dtype_tag, table.address + later * table.stride, j)
+                x = read(table, one, j, count)
+                sums = combine(sums, times(x, weight_of(table.dtype_tag, segments.weights, i)))
             total = combine(total, wide(sums))
         write(out, s, j, count, narrow(table.dtype_tag, total) / by)
 

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from .intrinsics import SCRATCH, as_acc, load_id, scratch
+from .intrinsics import SCRATCH, as_acc, make_load_rows, scratch
 from .jit import inlined, part
 from .layout import BY_ONE
-from .rows import PIECE, row_ahead, times, weight_of, write
+from .rows import PIECE, times, weight_of, write
 from .vectors import every, fetch_16, fetch_scales, load, load_head, narrow, scale_of, store, wide
 
 _FLOAT64, _ZERO = np.float64(0), np.float32(0)  # a dtype tag, and the scale and offset of numbers that have none
 
 
 @inlined
-def spot(table: Any, ids: Any, segments: Any, i: int, end: int, gap: int) -> Any:
+def spot(table: Any, segments: Any, i: int, rows: Any) -> Any:
     """Return where the row of entry ``i`` lies, its scale, offset and weight, and where the later row lies."""
-    one, later = load_id(ids.id_tag, ids.address, i), row_ahead(ids, i, end, gap)
+    one, later = rows
     fetch_scales(table.dtype_tag, table.scale, table.offset, later)
     scale, offset = scale_of(table.dtype_tag, table.scale, one), scale_of(table.dtype_tag, table.offset, one)
     weight = weight_of(table.dtype_tag, segments.weights, i)
@@ -48,8 +48,8 @@ def _twice(find: Any, fold: Any, fold_head: Any, n: int) -> tuple[Any, Any, Any]
     """Make the parts of 2 n rows from those of n."""
 
     @inlined
-    def find_both(table: Any, ids: Any, segments: Any, i: int, end: int, gap: int) -> Any:
-        return find(table, ids, segments, i, end, gap), find(table, ids, segments, i + n, end, gap)
+    def find_both(table: Any, segments: Any, i: int, rows: Any) -> Any:
+        return find(table, segments, i, rows[0]), find(table, segments, i + n, rows[1])
 
     @inlined
     def fold_both(table: Any, x: Any, at: Any, j: int) -> Any:
@@ -62,15 +62,17 @@ def _twice(find: Any, fold: Any, fold_head: Any, n: int) -> tuple[Any, Any, Any]
     return find_both, fold_both, fold_both_heads
 
 
-def _make_group(start: float, find: Any, fold: Any, fold_head: Any) -> Any:
-    """Make the part that adds so many rows to the sums; with ``fresh`` these begin with ``start``."""
+def _make_group(start: float, n: int, find: Any, fold: Any, fold_head: Any) -> Any:
+    """Make the part that adds n rows to the sums; with ``fresh`` these begin with ``start``."""
+    load_rows = make_load_rows(n)
 
     @part
     def add_group(
         table: Any, ids: Any, segments: Any, sums: int, i: int, end: int, gap: int, fresh: bool, first: int, last: int
     ) -> None:
         """Add the rows from entry ``i`` on to the sums of the columns [first, last)."""
-        acc_tag, at, j = as_acc(table.dtype_tag, 0), find(table, ids, segments, i, end, gap), first
+        rows, acc_tag, j = load_rows(ids.id_tag, ids.address, ids.N, i, end, gap), as_acc(table.dtype_tag, 0), first
+        at = find(table, segments, i, rows)
         if fresh:
             while j + 16 <= last:
                 store(acc_tag, sums, j - first, fold(table, every(table.dtype_tag, start), at, j))
@@ -93,8 +95,8 @@ def _make_piece(combine: Any, start: float) -> Any:
     one = _one(combine)
     two = _twice(*one, 1)
     four = _twice(*two, 2)
-    add_1, add_2, add_4 = (_make_group(start, *parts) for parts in (one, two, four))
-    add_8 = _make_group(start, *_twice(*four, 4))
+    add_1, add_2, add_4 = (_make_group(start, n, *parts) for n, parts in ((1, one), (2, two), (4, four)))
+    add_8 = _make_group(start, 8, *_twice(*four, 4))
 
     @inlined
     def reduce_piece(

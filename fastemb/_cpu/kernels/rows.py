@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .intrinsics import load_acc, load_id
-from .jit import TUNING, inlined, part
+from .jit import inlined, part
 from .layout import Rows
 from .vectors import load, load_head, scale_of, store, store_head
 
@@ -62,12 +62,3 @@ def write(out: Any, s: int, j: int, count: int, x: Any) -> None:
         store(out.dtype_tag, row, j, x)
     else:
         store_head(out.dtype_tag, row, j, count, x)
-
-
-@inlined
-def row_ahead(ids: Any, i: int, end: int, gap: int) -> int:
-    """Return the row to ask for while entry ``i`` is added, on into a segment that begins ``gap`` behind ``end``."""
-    ahead = i + TUNING.rows_ahead
-    ahead += gap if ahead >= end else 0
-    row: int = load_id(ids.id_tag, ids.address, min(ahead, ids.N - 1))
-    return row
