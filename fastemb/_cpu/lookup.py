@@ -153,7 +153,7 @@ def _copy_rows(source: Array, index: Array, mode: str, target: Array, warm: bool
     nontemporal = warm and N * size >= _memory.STREAM_BYTES and size >= 64
     check = N if mode == "raise" else 0
     kernel_args = (
-        SIZE_TAGS[index.dtype], address(source), source.strides[0], size, V, address(index), _MODES[mode],
+        index.dtype.type(0), address(source), source.strides[0], size, V, address(index), _MODES[mode],
         address(target), row_step, nontemporal,
     )  # fmt: skip
 
