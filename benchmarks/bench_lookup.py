@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,19 +17,30 @@ from .corpora import draw_ids, draw_table
 from .measure import Measure
 from .rivals import load_torch
 
-# Rows, columns, dtype, and how many ids.
+
+class Size(NamedTuple):
+    """A table, how many rows of it are looked up, and what is asked against np.take, by the spread of ids."""
+
+    V: int
+    D: int
+    dtype: Any
+    N: int
+    asked: Mapping[str, float] = {}
+    asked_of_two_threads: Mapping[str, float] = {}
+
+
 TABLES = [
-    (30_522, 384, np.float32, 32_768),
-    (128_256, 768, np.float32, 32_768),
-    (128_256, 4096, np.float32, 8_192),
-    (1_000_000, 128, np.float32, 131_072),
-    (32_000, 256, np.float16, 32_768),
+    Size(30_522, 384, np.float32, 32_768),
+    Size(128_256, 768, np.float32, 32_768, {"uniform": 1.4, "Zipf": 1.4}, {"uniform": 2.5, "Zipf": 2.5}),
+    Size(128_256, 4096, np.float32, 8_192, {"uniform": 1.25, "Zipf": 1.4}, {"uniform": 2.0, "Zipf": 2.5}),
+    Size(1_000_000, 128, np.float32, 131_072, {"uniform": 1.0, "Zipf": 1.0}),
+    Size(32_000, 256, np.float16, 32_768),
 ]
 LARGE = TABLES[:4]  # results of 48 MiB and more
 
 
-def name_of(case: tuple[Any, ...]) -> str:
-    return f"{case[0]}x{case[1]}"
+def name_of(size: Size) -> str:
+    return f"{size.V}x{size.D}"
 
 
 ALL = pytest.mark.parametrize("lookup", TABLES, indirect=True, ids=name_of)
@@ -39,8 +51,8 @@ SPREAD = pytest.mark.parametrize("spread", ["uniform", "Zipf"])
 class Lookup:
     """A table of random rows, and ids for it."""
 
-    def __init__(self, V: int, D: int, dtype: Any, N: int) -> None:
-        self.table, self.N = draw_table(V, D, dtype), N
+    def __init__(self, size: Size) -> None:
+        self.table, self.N, self.size = draw_table(size.V, size.D, size.dtype), size.N, size
 
     def ids(self, spread: str) -> npt.NDArray[np.int64]:
         """Return ids as they are spread evenly, or in texts."""
@@ -50,10 +62,10 @@ class Lookup:
 @pytest.fixture(scope="module")
 def lookup(request: pytest.FixtureRequest) -> Lookup:
     """Return a table; the next one takes its place, as the largest needs 2 GB, or 64 MB where nothing is timed."""
-    V, D, dtype, N = request.param
+    size: Size = request.param
     if not request.config.getoption("benchmark_enable"):
-        V, N = min(V, (64 << 20) // (4 * D)), N // 16
-    return Lookup(V, D, dtype, N)
+        size = size._replace(V=min(size.V, (64 << 20) // (4 * size.D)), N=size.N // 16)
+    return Lookup(size)
 
 
 def describe(table: npt.NDArray[Any], ids: npt.NDArray[np.int64], spread: str) -> tuple[str, int]:
@@ -69,7 +81,8 @@ def describe(table: npt.NDArray[Any], ids: npt.NDArray[np.int64], spread: str) -
 def test_gather_into_out(measure: Measure, lookup: Lookup, spread: str, name: str) -> None:
     ids = lookup.ids(spread)
     case, moved = describe(lookup.table, ids, spread)
-    measure("gather into out=", case, into_out(lookup.table, ids), name, moved=moved)
+    asked = lookup.size.asked.get(spread)
+    measure("gather into out=", case, into_out(lookup.table, ids), name, moved=moved, asked=asked)
 
 
 @pytest.mark.parametrize("name", ["np.take", "fastemb"])
@@ -78,10 +91,12 @@ def test_gather_into_out(measure: Measure, lookup: Lookup, spread: str, name: st
 def test_gather_into_out_with_two_threads(measure: Measure, lookup: Lookup, spread: str, name: str) -> None:
     ids = lookup.ids(spread)
     case, moved = describe(lookup.table, ids, spread)
-    calls = into_out(lookup.table, ids)
-    measure("gather into out=, 2 threads against one of NumPy", case, calls, name, moved=moved, threads=2)
+    calls, asked = into_out(lookup.table, ids), lookup.size.asked_of_two_threads.get(spread)
+    operation = "gather into out=, 2 threads against one of NumPy"
+    measure(operation, case, calls, name, moved=moved, threads=2, asked=asked)
 
 
+@pytest.mark.allocates
 @pytest.mark.parametrize("name", ["table[ids]", "torch", "fastemb"])
 @pytest.mark.parametrize("pool", ["on", "off"])
 @SPREAD
@@ -100,7 +115,8 @@ def test_gather_new(
 
     calls = {"fastemb": lambda: fastemb.gather(table, ids), "table[ids]": lambda: table[ids], "torch": embedding}
     case, moved = describe(table, ids, spread)
-    measure(f"gather, new result, pool {pool}", case, calls, name, moved=moved)
+    asked = {"table[ids]": 1.3, "torch": 1.8} if pool == "on" and table.dtype == np.float32 else None
+    measure(f"gather, new result, pool {pool}", case, calls, name, moved=moved, asked=asked)
 
 
 @pytest.mark.parametrize("name", ["np.take", "table[ids]", "fastemb"])
@@ -115,7 +131,8 @@ def test_gather_few_rows(measure: Measure, count: int, dtype: Any, name: str) ->
         "np.take": lambda: np.take(table, ids, axis=0),
         "table[ids]": lambda: table[ids],
     }
-    measure("gather, small calls", case, calls, name, moved=moved)
+    asked = {"np.take": {4: 1 / 1.2, 256: 1 / 3}[count]} if dtype == np.float32 else None
+    measure("gather, small calls", case, calls, name, moved=moved, asked=asked)
 
 
 def into_out(table: npt.NDArray[Any], ids: npt.NDArray[np.int64]) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 import fastemb
+from fastemb import reference
 
 from .corpora import draw_ids, draw_table
 from .measure import Measure, close
@@ -70,6 +71,7 @@ def pool_calls(texts: Array, mask: Array, mode: str) -> dict[str, Callable[[], A
     return calls
 
 
+@pytest.mark.allocates
 @pytest.mark.parametrize("name", ["fastemb", TORCH, "NumPy"])
 @pytest.mark.parametrize("mode", ["mean", "max"])
 @TEXTS
@@ -80,7 +82,8 @@ def test_pool(measure: Measure, texts: Array, mode: str, name: str) -> None:
     if name not in calls:
         pytest.skip("NumPy is compared in mode mean")
     case = f"{B} texts of {T} x {D} float32, lengths {T // 4} to {T}"
-    measure(f"pool, {mode}", case, calls, name, agree=close, moved=int(lengths.sum() + B) * D * 4)
+    moved, asked = int(lengths.sum() + B) * D * 4, {TORCH: 25, "NumPy": 8}
+    measure(f"pool, {mode}", case, calls, name, agree=close, moved=moved, asked=asked)
 
 
 @pytest.mark.parametrize("name", ["fastemb", READ])
@@ -94,7 +97,7 @@ def test_pool_masks(
     kept = int(mask.sum())
     calls = {"fastemb": lambda: fastemb.pool(texts, mask), READ: floor(read, texts, kept)}
     case = f"{B} texts of {T} x {D} float32, {share} % kept, at random"
-    measure("pool, mean", case, calls, name, agree=None, moved=(kept + B) * D * 4)
+    measure("pool, mean", case, calls, name, agree=None, moved=(kept + B) * D * 4, asked=0.7)
 
 
 # Bags -------------------------------------------------------------------------------------------------------------
@@ -142,6 +145,7 @@ def near(a: Array, b: Array) -> None:
     assert np.all(apart <= 4 * np.finfo(a.dtype).eps * np.abs(b.astype(np.float32)).max(axis=1))
 
 
+@pytest.mark.allocates
 @pytest.mark.parametrize("name", ["fastemb", "torch"])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("mode", ["sum", "mean"])
@@ -149,14 +153,17 @@ def near(a: Array, b: Array) -> None:
 def test_bags(measure: Measure, bags: tuple[Array, Array, Array], mode: str, threads: int, name: str) -> None:
     case, moved = describe(bags, threads)
     calls = bag_calls(bags, threads, mode=mode)
-    measure(f"embedding_bag, {mode}", case, calls, name, agree=near, threads=threads, moved=moved)
+    measure(f"embedding_bag, {mode}", case, calls, name, agree=near, threads=threads, moved=moved, asked=1.0)
 
 
+@pytest.mark.allocates
 @pytest.mark.parametrize("name", ["fastemb", "torch"])
-@pytest.mark.parametrize("options", [{"mode": "max"}, {"mode": "mean", "padding_idx": 7}], ids=["max", "padding_idx"])
+@pytest.mark.parametrize(
+    ("options", "asked"), [({"mode": "max"}, 6), ({"mode": "mean", "padding_idx": 7}, 1.3)], ids=["max", "padding_idx"]
+)
 @pytest.mark.parametrize("bags", [(t, "float32") for t in (TABLES[0], TABLES[1], TABLES[3])], indirect=True, ids=str)
 def test_bags_that_torch_adds_itself(
-    measure: Measure, bags: tuple[Array, Array, Array], options: dict[str, Any], name: str
+    measure: Measure, bags: tuple[Array, Array, Array], options: dict[str, Any], asked: float, name: str
 ) -> None:
     case, moved = describe(bags, 1)
     if "padding_idx" in options:  # a fifth of the ids, as texts of different lengths would have it
@@ -164,7 +171,7 @@ def test_bags_that_torch_adds_itself(
         bags = table, np.where(np.arange(ids.size) % 5 == 4, options["padding_idx"], ids), offsets
     operation = "embedding_bag, " + ", ".join(str(option) for option in options.values() if option != 7)
     operation += " with padding_idx" if "padding_idx" in options else ""
-    measure(operation, case, bag_calls(bags, 1, **options), name, agree=near, moved=moved)
+    measure(operation, case, bag_calls(bags, 1, **options), name, agree=near, moved=moved, asked=asked)
 
 
 @pytest.mark.parametrize("name", ["fastemb", "fastemb, float32 table"])
@@ -179,7 +186,8 @@ def test_quantized_bags(measure: Measure, bags: tuple[Array, Array, Array], bits
     }
     V, D, S = *table.shape, offsets.size - 1
     case = f"{V:,} x {D} int{bits}, {S:,} bags of {ids.size // S} ids"
-    measure("embedding_bag, sum", case, calls, name, agree=None, moved=ids.size * D * bits // 8)
+    moved, asked = ids.size * D * bits // 8, {8: 1.5, 4: None}[bits]
+    measure("embedding_bag, sum", case, calls, name, agree=None, moved=moved, asked=asked)
 
 
 @pytest.mark.parametrize("name", ["NumPy", "torch", "fastemb"])
@@ -203,8 +211,16 @@ def test_one_small_bag(measure: Measure, name: str) -> None:
 # Small calls ------------------------------------------------------------------------------------------------------
 
 
-def small_calls(mode: str) -> dict[str, tuple[Callable[[], Array], Callable[[], Array]]]:
-    """Return calls on 16 rows of 64 columns, and what each result has to be."""
+class Small(NamedTuple):
+    """A call on 16 rows of 64 columns, what its result has to be, and what is asked."""
+
+    ours: Callable[[], Array]
+    expected: Callable[[], Array]
+    asked: float | None = None
+
+
+def small_calls(mode: str) -> dict[str, Small]:
+    """Return the small calls of one mode."""
     rng = np.random.default_rng(1)
     table, ids, offsets = rng.random((1000, 64), np.float32), rng.integers(0, 1000, 16), np.array([0, 7, 16])
     x, mask = table[ids].reshape(2, 8, 64), rng.random((2, 8)) < 0.7
@@ -214,23 +230,41 @@ def small_calls(mode: str) -> dict[str, tuple[Callable[[], Array], Callable[[], 
         return np.stack([join(rows[kept], axis=0) for rows, kept in zip(x, mask, strict=True)])
 
     calls = {
-        "embedding_bag, offsets": (
+        "embedding_bag, offsets": Small(
             lambda: fastemb.embedding_bag(table, ids, offsets, mode=mode),
             lambda: np.stack([join(table[ids[:7]], axis=0), join(table[ids[7:]], axis=0)]),
+            1 / 2,
         ),
-        "embedding_bag, 2-D ids": (
-            lambda: fastemb.embedding_bag(table, ids.reshape(2, 8), mode=mode),
-            lambda: join(x, axis=1),
+        "embedding_bag, 2-D ids": Small(
+            lambda: fastemb.embedding_bag(table, ids.reshape(2, 8), mode=mode), lambda: join(x, axis=1), 1 / 2.5
         ),
-        "embedding_bag, mask": (lambda: fastemb.embedding_bag(table, ids.reshape(2, 8), mask=mask, mode=mode), masked),
-        "pool": (lambda: fastemb.pool(x, mode=mode), lambda: join(x, axis=1)),
-        "pool, mask": (lambda: fastemb.pool(x, mask, mode=mode), masked),
+        "embedding_bag, mask": Small(
+            lambda: fastemb.embedding_bag(table, ids.reshape(2, 8), mask=mask, mode=mode), masked, 1 / 3.5
+        ),
+        "pool": Small(lambda: fastemb.pool(x, mode=mode), lambda: join(x, axis=1), 1 / 2.5),
+        "pool, mask": Small(lambda: fastemb.pool(x, mask, mode=mode), masked, 1 / 3.5),
     }
     if mode == "mean":
         flat = x.reshape(16, 64)
         lengths = np.linalg.norm(flat, axis=1, keepdims=True)
-        calls["normalize"] = (lambda: fastemb.normalize(flat), lambda: flat / lengths)
-    return calls
+        calls["normalize"] = Small(lambda: fastemb.normalize(flat), lambda: flat / lengths, 1 / 2)
+    return calls | small_calls_backward(mode, table, ids, x)
+
+
+def small_calls_backward(mode: str, table: Array, ids: Array, x: Array) -> dict[str, Small]:
+    """Return the gradients of two of the calls; of maxima they need the rows again, of sums and means they do not."""
+    grad = np.random.default_rng(2).random((2, 64), np.float32)
+
+    def by_row() -> Array:
+        return reference.pool_backward(grad, x, mode=mode)[0].astype(np.float32).reshape(16, 64)
+
+    return {
+        "pool_backward": Small(lambda: fastemb.pool_backward(grad, x, mode=mode).x.reshape(16, 64), by_row),
+        "embedding_bag_backward": Small(
+            lambda: fastemb.embedding_bag_backward(grad, table, ids.reshape(2, 8), mode=mode).table.rows,
+            lambda: reference.row_grad(ids, by_row())[1].astype(np.float32),
+        ),
+    }
 
 
 SMALL = [(call, mode) for mode in ("sum", "mean", "max") for call in small_calls(mode)]
@@ -240,9 +274,9 @@ SMALL = [(call, mode) for mode in ("sum", "mean", "max") for call in small_calls
 @pytest.mark.parametrize(("call", "mode"), SMALL, ids=lambda value: value.replace(" ", "_"))
 def test_small_calls(measure: Measure, call: str, mode: str, name: str) -> None:
     """The yardstick is NumPy's plain look-up of the same 16 rows, which does less."""
-    ours, expected = small_calls(mode)[call]
+    ours, expected, asked = small_calls(mode)[call]
     close(ours(), expected())
     table, ids = np.random.default_rng(1).random((1000, 64), np.float32), np.arange(0, 960, 60)
     calls = {"fastemb": ours, "np.take": lambda: np.take(table, ids, axis=0)}
     case = f"{call}, {mode}" if call != "normalize" else call
-    measure("small calls", f"{case}: 16 rows of 64 float32", calls, name, agree=None)
+    measure("small calls", f"{case}: 16 rows of 64 float32", calls, name, agree=None, asked=asked)

@@ -66,12 +66,14 @@ def near(a: Any, b: Any) -> None:
     np.testing.assert_allclose(*(array.astype(np.float32) for array in arrays), rtol=0, atol=tolerance)
 
 
+@pytest.mark.allocates
 @pytest.mark.parametrize("name", [RIVAL, "fastemb"])
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
 def test_rope(measure: Measure, torch: Any, dtype: Any, name: str) -> None:
     x = draw(BATCH, dtype)
     calls = {"fastemb": functools.partial(fastemb.rope, x), RIVAL: theirs(torch, x)}
-    measure("rope", f"{BATCH} {x.dtype}", calls, name, agree=near, moved=2 * x.nbytes)
+    asked = 2 if dtype == np.float32 else None
+    measure("rope", f"{BATCH} {x.dtype}", calls, name, agree=near, moved=2 * x.nbytes, asked=asked)
 
 
 @pytest.mark.parametrize("name", [RIVAL, "fastemb"])
@@ -87,4 +89,32 @@ def test_rope_of_one_token(measure: Measure, torch: Any, name: str) -> None:
     """One step of decoding."""
     x, position = draw(STEP, np.float32), np.full((8, 1, 1), 511)
     calls = {"fastemb": functools.partial(fastemb.rope, x, position), RIVAL: theirs(torch, x, 511)}
-    measure("rope, one token", f"{STEP} {x.dtype}", calls, name, agree=near, moved=2 * x.nbytes)
+    measure("rope, one token", f"{STEP} {x.dtype}", calls, name, agree=near, moved=2 * x.nbytes, asked=1 / 0.7)
+
+
+def sines_in_numpy(length: int, dim: int) -> npt.NDArray[np.float32]:
+    angles = np.arange(length)[:, np.newaxis] / 10000.0 ** (np.arange(0, dim, 2) / dim)
+    return np.stack([np.sin(angles), np.cos(angles)], axis=2, dtype=np.float32).reshape(length, dim)
+
+
+def biases_in_numpy(heads: int, length: int) -> npt.NDArray[np.float32]:
+    slopes, places = 2.0 ** (-8 * np.arange(1, heads + 1) / heads), np.arange(length)
+    return (slopes[:, np.newaxis, np.newaxis] * -np.abs(places - places[:, np.newaxis])).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["NumPy", "fastemb"])
+@pytest.mark.parametrize(
+    ("ours", "rival", "sizes"),
+    [(fastemb.sinusoidal, sines_in_numpy, (16, 64)), (fastemb.alibi, biases_in_numpy, (8, 16))],
+    ids=["sinusoidal", "alibi"],
+)
+def test_small_tables(
+    measure: Measure, ours: Callable[..., Any], rival: Callable[..., Any], sizes: tuple[int, int], name: str
+) -> None:
+    calls = {"fastemb": functools.partial(ours, *sizes), "NumPy": functools.partial(rival, *sizes)}
+    measure("small calls", f"{ours.__name__}{sizes}", calls, name, agree=near_in_float32)
+
+
+def near_in_float32(a: Any, b: Any) -> None:
+    """Two tables are the same but for the last place: both are made in float64."""
+    np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)

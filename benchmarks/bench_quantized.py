@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -54,19 +55,40 @@ def same_table(a: Any, b: Any) -> None:
         assert np.array_equal(a.offset, b.offset)
 
 
+@pytest.mark.allocates
 @pytest.mark.parametrize(("bits", "name"), [(8, "NumPy"), (8, "torch"), (8, "fastemb"), (4, "torch"), (4, "fastemb")])
 @TABLE
 def test_quantize(measure: Measure, table: npt.NDArray[np.float32], bits: int, name: str) -> None:
+    calls, case = quantize_calls(table, bits), f"{len(table):,} x {table.shape[1]} float32 to {bits} bits"
+    measure("quantize", case, calls, name, agree=same_table, rounds=5, moved=table.nbytes + table.size * bits // 8)
+
+
+def quantize_calls(table: npt.NDArray[np.float32], bits: int) -> dict[str, Callable[[], Any]]:
+    """Return ours, torch's, and NumPy's to 8 bits."""
     torch = load_torch(1)
     given = torch.from_numpy(table)
     pack = getattr(torch.ops.quantized, f"embedding_bag_{'byte' if bits == 8 else '4bit'}_prepack")
     calls = {"fastemb": functools.partial(quantize, table, bits), "torch": functools.partial(pack, given)}
     if bits == 8:
         calls["NumPy"] = functools.partial(codes_in_numpy, table)
-    case = f"{len(table):,} x {table.shape[1]} float32 to {bits} bits"
-    measure("quantize", case, calls, name, agree=same_table, rounds=5, moved=table.nbytes + table.size * bits // 8)
+    return calls
 
 
+@pytest.mark.parametrize(("bits", "name"), [(8, "NumPy"), (8, "torch"), (8, "fastemb"), (4, "torch"), (4, "fastemb")])
+def test_quantize_few_rows(measure: Measure, bits: int, name: str) -> None:
+    table = np.random.default_rng(1).random((4, 64), np.float32) - np.float32(0.5)
+    case = f"quantize: 4 rows of 64 float32 to {bits} bits"
+    measure("small calls", case, quantize_calls(table, bits), name, agree=same_table)
+
+
+@pytest.mark.parametrize("name", ["NumPy", "fastemb"])
+def test_dequantize_few_rows(measure: Measure, name: str) -> None:
+    codes = quantize(np.random.default_rng(1).random((4, 64), np.float32) - np.float32(0.5))
+    calls = {"fastemb": codes.dequantize, "NumPy": lambda: numbers_in_numpy(codes, slice(None))}
+    measure("small calls", "dequantize: 4 rows of 64 from 8 bits", calls, name)
+
+
+@pytest.mark.allocates
 @pytest.mark.parametrize("name", ["NumPy", "fastemb"])
 @TABLE
 def test_dequantize(measure: Measure, table: npt.NDArray[np.float32], name: str) -> None:
@@ -76,6 +98,7 @@ def test_dequantize(measure: Measure, table: npt.NDArray[np.float32], name: str)
     measure("dequantize", case, calls, name, rounds=5, moved=codes.nbytes + table.nbytes)
 
 
+@pytest.mark.allocates
 @pytest.mark.parametrize("name", ["NumPy", "fastemb"])
 @pytest.mark.parametrize("count", [4, IDS])
 @TABLE

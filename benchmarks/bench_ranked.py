@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +18,19 @@ from .measure import Measure
 from .rivals import RankVocabulary, installed
 
 GIGATOKEN, TIKTOKEN = "gigatoken", "tiktoken"
+FIRST_PASS = "Tokenizer.encode_batch, first pass"
 RANKED = pytest.mark.parametrize("ranked", ["gpt2", "cl100k", "o200k"], indirect=True)
 ONE_RANKED = pytest.mark.parametrize("ranked", ["cl100k"], indirect=True)
-LARGE = pytest.mark.parametrize("corpus", ["english", "more_code", "short", "ja", "zh_CN", "ru", "de"], indirect=True)
 SMALL_TEXT = "a b"
-MEMORY_LIMIT = 256_000_000
+
+Asked = Mapping[str, float] | float
+
+
+def corpora_asked(documents: Asked, short: Asked | None = None, manuals: Asked | None = None) -> pytest.MarkDecorator:
+    """Run a benchmark for English and code, for short texts and for manual pages, with what is asked of each kind."""
+    kinds = [(documents, ["english", "more_code"]), (short, ["short"]), (manuals, ["ja", "zh_CN", "ru", "de"])]
+    cases = [(corpus, asked) for asked, names in kinds if asked is not None for corpus in names]
+    return pytest.mark.parametrize(("corpus", "asked"), cases, indirect=["corpus"], ids=[case[0] for case in cases])
 
 
 def flat(result: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -62,8 +65,12 @@ def counts(ranked: RankVocabulary, corpus: Corpus) -> dict[str, int]:
 
 @pytest.mark.parametrize("name", [GIGATOKEN, TIKTOKEN, "fastemb"])
 @RANKED
-@LARGE
-def test_second_pass(measure: Measure, ranked: RankVocabulary, corpus: Corpus, name: str) -> None:
+@corpora_asked(
+    documents={GIGATOKEN: 1.15, TIKTOKEN: 20},
+    short={GIGATOKEN: 1.5, TIKTOKEN: 20},
+    manuals={GIGATOKEN: 1.0, TIKTOKEN: 15},
+)
+def test_second_pass(measure: Measure, ranked: RankVocabulary, corpus: Corpus, asked: Asked, name: str) -> None:
     """All engines have seen these very documents: their caches are as full as they get."""
     corpus = measure.sized(corpus)
     texts = corpus.texts
@@ -77,6 +84,7 @@ def test_second_pass(measure: Measure, ranked: RankVocabulary, corpus: Corpus, n
         f"{ranked.name}, {corpus.name}",
         present(calls, name),
         name,
+        asked=asked,
         agree=same_flat,
         rounds=3 if name == TIKTOKEN else 21,
         counts=counts(ranked, corpus),
@@ -86,8 +94,8 @@ def test_second_pass(measure: Measure, ranked: RankVocabulary, corpus: Corpus, n
 
 @pytest.mark.parametrize("name", [GIGATOKEN, "fastemb"])
 @RANKED
-@LARGE
-def test_first_pass(measure: Measure, ranked: RankVocabulary, corpus: Corpus, name: str) -> None:
+@corpora_asked(documents={GIGATOKEN: 1.3}, short={GIGATOKEN: 1.5}, manuals={GIGATOKEN: 1.0})
+def test_first_pass(measure: Measure, ranked: RankVocabulary, corpus: Corpus, asked: Asked, name: str) -> None:
     """Engines just loaded, which have encoded one small text and nothing else."""
     corpus = measure.sized(corpus)
     texts = corpus.texts
@@ -105,10 +113,11 @@ def test_first_pass(measure: Measure, ranked: RankVocabulary, corpus: Corpus, na
         GIGATOKEN: lambda engine: engine.encode_batch(texts, parallel=False),
     }
     measure(
-        "Tokenizer.encode_batch, first pass",
+        FIRST_PASS,
         f"{ranked.name}, {corpus.name}",
         present(calls, name),
         name,
+        asked=asked,
         fresh={"fastemb": started(ranked.load_ours), GIGATOKEN: started(ranked.load_gigatoken)},
         agree=same_flat,
         rounds=7,
@@ -117,10 +126,24 @@ def test_first_pass(measure: Measure, ranked: RankVocabulary, corpus: Corpus, na
     )
 
 
+@pytest.mark.parametrize("ranked", ["o200k"], indirect=True)
+@pytest.mark.parametrize("corpus", ["more_code"], indirect=True)
+def test_first_pass_of_tiktoken(measure: Measure, ranked: RankVocabulary, corpus: Corpus) -> None:
+    """It remembers nothing of a text, so every pass of it is a first one: one more time for one row of those above."""
+    corpus = measure.sized(corpus)
+    texts = corpus.texts
+    calls = {
+        "fastemb": lambda: ranked.ours.encode_batch(texts),
+        TIKTOKEN: lambda: ranked.tiktoken.encode_ordinary_batch(texts, num_threads=1),
+    }
+    case = f"{ranked.name}, {corpus.name}"
+    measure(FIRST_PASS, case, calls, TIKTOKEN, agree=same_flat, rounds=3, counts=counts(ranked, corpus))
+
+
 @pytest.mark.parametrize("name", [GIGATOKEN, "fastemb"])
 @RANKED
-@pytest.mark.parametrize("corpus", ["english", "more_code"], indirect=True)
-def test_load_and_first_pass(measure: Measure, ranked: RankVocabulary, corpus: Corpus, name: str) -> None:
+@corpora_asked(documents=1.5)
+def test_load_and_first_pass(measure: Measure, ranked: RankVocabulary, corpus: Corpus, asked: Asked, name: str) -> None:
     corpus = measure.sized(corpus)
     texts = corpus.texts
     calls = {
@@ -132,6 +155,7 @@ def test_load_and_first_pass(measure: Measure, ranked: RankVocabulary, corpus: C
         f"{ranked.name}, {corpus.name}",
         present(calls, name),
         name,
+        asked=asked,
         agree=same_flat,
         rounds=7,
         counts=counts(ranked, corpus),
@@ -156,6 +180,7 @@ def test_encode_one_ranked(measure: Measure, ranked: RankVocabulary, lines: Corp
         f"{ranked.name}, 1 text of 100 bytes",
         present(calls, name),
         name,
+        asked={TIKTOKEN: 2.5, GIGATOKEN: 0.6},
         agree=lambda a, b: same_flat([list(a)], [list(b)]),
         counts={"documents": 1, "bytes": 100, "tokens": ours.encode(text).size},
         corpus=lines.origin,
@@ -179,6 +204,7 @@ def test_count_batch(measure: Measure, ranked: RankVocabulary, corpus: Corpus, n
         f"{ranked.name}, {corpus.name}",
         {"fastemb": lambda: ours.count_batch(texts), ALL_IDS: lambda: ours.encode_batch(texts)},
         name,
+        asked=1.1,
         agree=same_lengths,
         rounds=21,
         counts=counts(ranked, corpus),
@@ -216,6 +242,7 @@ def test_open_saved(
         ranked.name,
         calls,
         name,
+        asked=20 if ranked.name == "o200k" else None,
         agree=lambda a, b: same_flat([list(a)], [list(b)]),
         rounds=21 if name == "fastemb" else 5,
     )
@@ -223,8 +250,8 @@ def test_open_saved(
 
 @pytest.mark.parametrize("name", [ONE_THREAD := "one thread", "fastemb"])
 @ONE_RANKED
-@pytest.mark.parametrize("corpus", ["english", "more_code", "short"], indirect=True)
-def test_two_threads(measure: Measure, ranked: RankVocabulary, corpus: Corpus, name: str) -> None:
+@corpora_asked(documents=1.7, short=1.3)
+def test_two_threads(measure: Measure, ranked: RankVocabulary, corpus: Corpus, asked: Asked, name: str) -> None:
     corpus = measure.sized(corpus)
     ours, texts = ranked.ours, corpus.texts
 
@@ -237,147 +264,10 @@ def test_two_threads(measure: Measure, ranked: RankVocabulary, corpus: Corpus, n
         f"{ranked.name}, {corpus.name}",
         {"fastemb": lambda: ours.encode_batch(texts), ONE_THREAD: alone},
         name,
+        asked=asked,
         agree=same_flat,
         threads=2,
         rounds=21,
         counts=counts(ranked, corpus),
         corpus=corpus.origin,
     )
-
-
-# Other processes -------------------------------------------------------------------------------------------------
-
-# Loads a vocabulary and texts, then does a pass for every line it is sent.
-SERVER = """
-import hashlib, json, sys, fastemb
-asked = json.loads(sys.stdin.readline())
-tokenizer = fastemb.Tokenizer.load(asked["file"], asked["pattern"])
-for line in sys.stdin:
-    rows = tokenizer.encode_batch(asked["texts"])
-    print(hashlib.sha256(rows.ids).hexdigest() if line == "digest\\n" else rows.ids.size, flush=True)
-"""
-
-
-class Server:
-    """A process of its own, for settings that are read once when it starts."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def tell(self, line: str) -> None:
-        """Send a line."""
-        assert self._process.stdin
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-
-    def ask(self, line: str = "pass") -> str:
-        """Send a line, and return the one that comes back."""
-        self.tell(line)
-        assert self._process.stdout
-        answer = self._process.stdout.readline()
-        assert answer, "the process has died"
-        return answer
-
-
-StartServer = Callable[..., Server]
-
-
-@pytest.fixture
-def start_server() -> Iterator[StartServer]:
-    """Start processes that end with the test."""
-    with contextlib.ExitStack() as stack:
-
-        def start(ranked: RankVocabulary, texts: list[str], **settings: str) -> Server:
-            command = [sys.executable, "-c", SERVER]
-            environment = os.environ | {"FASTEMB_NUM_THREADS": "1"} | settings
-            process = stack.enter_context(
-                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
-            )
-            server = Server(process)  # leaving the stack closes its input, at which it ends
-            asked = {"file": str(ranked.real.file), "pattern": ranked.real.pattern_name, "texts": texts}
-            server.tell(json.dumps(asked))
-            return server
-
-        yield start
-
-
-@pytest.mark.parametrize("name", [BEST := "the best instructions (the floor)", "fastemb"])
-@RANKED
-@pytest.mark.parametrize("corpus", ["english", "more_code"], indirect=True)
-def test_plain_instructions(
-    measure: Measure, ranked: RankVocabulary, corpus: Corpus, name: str, start_server: StartServer
-) -> None:
-    """What a processor without vector instructions gets, against what this one gets."""
-    corpus = measure.sized(corpus)
-    plain = start_server(ranked, corpus.texts, FASTEMB_SIMD="none")
-    best = start_server(ranked, corpus.texts, FASTEMB_SIMD="")
-    assert plain.ask("digest") == best.ask("digest")
-    measure(
-        "Tokenizer.encode_batch, FASTEMB_SIMD=none",
-        f"{ranked.name}, {corpus.name}",
-        {"fastemb": plain.ask, BEST: best.ask},
-        name,
-        agree=lambda a, b: None if a == b else pytest.fail(f"{a} and {b} tokens"),
-        rounds=21,
-        counts=counts(ranked, corpus),
-        corpus=corpus.origin,
-    )
-
-
-# Encodes batches of words that hardly ever come again, and drops the ids. Prints the growth in bytes of what
-# is resident, and of its peak, since the tokenizer was loaded and had encoded one text.
-MEMORY = """
-import gc, json, os, sys
-import numpy as np, fastemb
-file, pattern, size, distinct = json.loads(sys.argv[1])
-
-def resident():
-    gc.collect()
-    status = dict(line.split(":", 1) for line in open("/proc/self/status"))
-    return [int(status[name].split()[0]) << 10 for name in ("VmRSS", "VmHWM")]
-
-def batch(first):
-    words = np.full((1 << 20, 8), ord(" "), np.uint8)
-    numbers = np.arange(first, first + len(words)) % distinct * 5_000_011 % 26**7
-    for place in range(7):
-        words[:, 1 + place] = ord("a") + numbers // 26**place % 26
-    text = words.tobytes().decode("ascii")
-    return [text[at : at + 8192] for at in range(0, len(text), 8192)]
-
-tokenizer = fastemb.Tokenizer.load(file, pattern)
-tokenizer.encode_batch(batch(0)[:1])
-start, done, tokens = resident(), 0, 0
-while done < size:
-    texts = batch(done // 8)
-    tokens += tokenizer.encode_batch(texts).ids.size
-    done += sum(map(len, texts))
-    del texts
-end = resident()
-print(json.dumps({"tokens": tokens, "resident": end[0] - start[0], "peak": end[1] - start[0]}))
-"""
-
-
-@ONE_RANKED
-def test_memory(measure: Measure, benchmark: Any, ranked: RankVocabulary) -> None:
-    """Text that no cache can remember: what is kept stays within a bound."""
-    size, distinct = (1_000_000_000, 10_000_000) if measure.timed else (40_000_000, 5_000_000)
-    asked = json.dumps([str(ranked.real.file), ranked.real.pattern_name, size, distinct])
-
-    def run() -> dict[str, int]:
-        command = [sys.executable, "-c", MEMORY, asked]
-        environment = os.environ | {"FASTEMB_NUM_THREADS": "1"}
-        return json.loads(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout)
-
-    grown: dict[str, int] = {}
-    measure(
-        "new process, much text",
-        f"{ranked.name}, {size:,} bytes, {distinct:,} distinct pieces",
-        {"fastemb": lambda: grown.update(run())},
-        "fastemb",
-        agree=None,
-        rounds=1,
-        counts={"bytes": size},
-    )
-    benchmark.extra_info.update({f"grown_{what}": value for what, value in grown.items()})
-    assert grown["tokens"] > 0
-    assert grown["resident"] <= MEMORY_LIMIT, grown

@@ -52,6 +52,15 @@ def close(a: Any, b: Any) -> None:
     assert np.all(apart <= 2e-6 * size), f"rows differ by up to {np.max(apart / size):.2g} of their largest value"
 
 
+def asked_of(asked: float | Mapping[str, float] | None, rival: str, calls: Mapping[str, Any]) -> float | None:
+    """Return the ratio that is asked for against one rival, or None."""
+    if asked is None or isinstance(asked, Mapping):
+        return (asked or {}).get(rival)
+    if len(calls.keys() - {OURS}) > 1:
+        raise TypeError(f"asked={asked}: of which of {list(calls)}?")
+    return asked
+
+
 class Measure:
     """The fixture `measure`: runs one contender of a group, after comparing it with the others."""
 
@@ -74,6 +83,7 @@ class Measure:
         calls: Mapping[str, Callable[..., Any]],
         name: str,
         *,
+        asked: float | Mapping[str, float] | None = None,
         fresh: Mapping[str, Callable[[], Any]] | None = None,
         agree: Callable[[Any, Any], None] | None = equal,
         threads: int = 1,
@@ -92,6 +102,9 @@ class Measure:
             All contenders, ours under the name ``fastemb``. Their results must not share memory.
         name : str
             The one to time.
+        asked : float or mapping of str to float, optional
+            How many times as long as ours a rival should at least take: a number where there is one rival, else by
+            rival. Kept with the rival's time; nothing here depends on it.
         fresh : mapping of str to callable, optional
             For what is timed only once after it was made: each makes, untimed, what one call of its contender
             takes. Needs `rounds`.
@@ -112,6 +125,8 @@ class Measure:
         benchmark.group = f"{operation} | {case}"
         role = "ours" if name == OURS else "rival"
         benchmark.extra_info.update(operation=operation, case=case, name=name, role=role, threads=threads, **notes)
+        if role == "rival" and (ratio := asked_of(asked, name, calls)) is not None:
+            benchmark.extra_info["asked"] = ratio
         whole: Mapping[str, Callable[[], Any]] = calls
         if fresh is not None:
             whole = {other: lambda other=other: calls[other](fresh[other]()) for other in calls}

@@ -1,9 +1,10 @@
-"""Turn pytest-benchmark's JSON into a Markdown report and a chart.
+"""Turn pytest-benchmark's JSON into Markdown, a chart, and the six numbers of the README.
 
-``python benchmarks/report.py results.json [-o report.md] [--svg chart.svg]``
+``python benchmarks/report.py results.json [--kept kept.json] [-o page.md] [--svg chart.svg] [--readme README.md]``
 
 Each row of the report is one group of benchmarks: fastemb, and what it is compared with. A ratio is a rival's
-median time over fastemb's: above 1 fastemb is faster, and below 1 the report says "slower".
+median time over fastemb's: above 1 fastemb is faster, and below 1 the report says "slower". ``kept.json`` holds the
+benchmarks marked ``allocates``, run again under an allocator that keeps its memory (benchmarks/README.md).
 """
 
 from __future__ import annotations
@@ -15,19 +16,54 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from xml.sax.saxutils import escape
+from typing import Any, NamedTuple
 
-if __package__:
-    from .targets import TARGETS
-else:  # run as a script
-    from targets import TARGETS
+from chart import Bar, chart  # beside this file, which is run as a script
 
 OURS = "fastemb"
 FLOOR = "(the floor)"  # ends the name of what nothing could beat: shown, but no rival to win or lose against
+KEPT = "memory kept"
 RATES = [("bytes_per_second", "B/s"), ("tokens_per_second", " tokens/s"), ("documents_per_second", " texts/s")]
-NUMBERS = {"copy_median", "copy_best", "bytes_moved", "share_of_copy", *(key for key, _ in RATES)}
+NUMBERS = {"asked", "copy_median", "copy_best", "bytes_moved", "share_of_copy", *(key for key, _ in RATES)}
 PREFIXES = [(1e9, "G"), (1e6, "M"), (1e3, "k")]
+START, END = "<!-- six numbers -->", "<!-- end -->"
+
+
+class Headline(NamedTuple):
+    """A number of the README: what a newcomer would call it, and where it stands in the report."""
+
+    words: str
+    operation: str
+    case: str
+    rival: str
+
+
+HEADLINES = [
+    Headline(
+        "50,000 lines of English → vectors, `StaticModel.encode`",
+        "StaticModel.encode", "50,000 English lines", "WordLlama",
+    ),
+    Headline(
+        "8 MB of Python source never seen before → ids of o200k, `Tokenizer.encode_batch`",
+        "Tokenizer.encode_batch, first pass", "o200k, 976 code documents of 8 kB", "tiktoken",
+    ),
+    Headline(
+        "32,768 rows of a 128,256 × 768 table, `gather(out=)`",
+        "gather into out=", "128,256 x 768 float32, 32,768 uniform ids", "np.take",
+    ),
+    Headline(
+        "the first layer of BERT for 16,384 tokens (positions, segments, LayerNorm), `embed`",
+        "embed, positions, segments, LayerNorm", "30,522 x 768 float32, 32 x 512 ids", "torch",
+    ),
+    Headline(
+        "the mean of each of 64 texts of up to 512 tokens, `pool`",
+        "pool, mean", "64 texts of 512 x 768 float32, lengths 128 to 512", "sentence-transformers' torch",
+    ),
+    Headline(
+        "the means of 2,560 bags of 32 ids, `embedding_bag`",
+        "embedding_bag, mean", "128,256 x 768 float32, 2,560 bags of 32 ids", "torch",
+    ),
+]  # fmt: skip
 
 
 class DamagedError(Exception):
@@ -50,6 +86,7 @@ class Row:
     operation: str
     case: str
     timings: dict[str, Timing] = field(default_factory=dict)
+    kept: dict[str, float] = field(default_factory=dict)  # the ratios where the allocator keeps its memory
 
     @property
     def rivals(self) -> list[str]:
@@ -69,11 +106,17 @@ class Row:
             if ratio is not None:
                 yield rival, ratio
 
+    def comparisons(self) -> Iterator[tuple[str, float]]:
+        """Each rival that can win or lose, and its ratio, under both allocators where it was timed so."""
+        for rival, ratio in [*self.ratios(), *((f"{rival}, {KEPT}", ratio) for rival, ratio in self.kept.items())]:
+            if FLOOR not in rival:
+                yield rival, ratio
+
 
 # Reading ---------------------------------------------------------------------------------------------------------
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
+def read(path: Path, keeps_memory: bool = False) -> tuple[dict[str, Any], list[Row]]:
     """Return the description of the machine, and the rows in the order of the file."""
     try:
         data = json.loads(path.read_text("utf-8"))
@@ -88,7 +131,17 @@ def read(path: Path) -> tuple[dict[str, Any], list[Row]]:
         raise DamagedError(f"{path}: not pytest-benchmark's JSON: {type(error).__name__}: {error}") from None
     if not rows:
         raise DamagedError(f"{path}: holds no timings of these benchmarks; was pytest given --benchmark-enable?")
+    if bool(machine.get("keeps_memory")) != keeps_memory:
+        kind = "the system's allocator as it is" if keeps_memory else "an allocator that keeps its memory"
+        raise DamagedError(f"{path}: measured under {kind}; benchmarks/README.md tells the two files apart")
     return machine, rows
+
+
+def add_kept(rows: list[Row], again: list[Row]) -> None:
+    """Put the ratios of the second file, each of two times of that file, beside those of the first."""
+    found = {(row.operation, row.case): dict(row.ratios()) for row in again}
+    for row in rows:
+        row.kept = found.get((row.operation, row.case), {})
 
 
 def group(entries: list[dict[str, Any]]) -> list[Row]:
@@ -169,8 +222,8 @@ def rate(info: dict[str, Any]) -> str:
 
 
 def markdown(machine: dict[str, Any], rows: list[Row]) -> str:
-    """Return the whole report."""
-    parts = ["# fastemb's benchmarks", *header(machine, rows), summary(rows), *asked(rows)]
+    """Return the whole report: what is lost, what was asked for, then every row."""
+    parts = ["# Benchmarks", *header(machine, rows), *losses(rows), *asked(rows)]
     for operation, members in by_operation(rows).items():
         parts += [f"## {operation}", table(members)]
     return "\n\n".join(parts) + "\n"
@@ -181,7 +234,7 @@ def header(machine: dict[str, Any], rows: list[Row]) -> Iterator[str]:
     infos = [timing.info for row in rows for timing in row.timings.values()]
     copies = next((info for info in infos if "copy_median" in info), None)
     lines = [
-        f"- Processor: {machine.get('processor', 'unknown')}, {machine.get('cores', '?')} in use",
+        f"- Processor: {machine.get('processor', 'unknown')}, {machine.get('cores', '?')} cores in use",
         "- Threads: " + ", ".join(f"{name}: {value}" for name, value in machine["threads"].items()),
         "- Versions: " + ", ".join(f"{name} {value}" for name, value in machine["versions"].items()),
         f"- Command: `{machine.get('command', 'unknown')}`",
@@ -197,44 +250,63 @@ def header(machine: dict[str, Any], rows: list[Row]) -> Iterator[str]:
         "fastemb is faster. *Moved* counts ids and rows read and results written; its share of the "
         "best copy rate can exceed 100 % where a table fits into the caches."
     )
+    if any(row.kept for row in rows):
+        yield (
+            f"*{KEPT.capitalize()}*: the same ratio in a second run, under an allocator that gives no memory back to "
+            "the system. Part of the time of a rival that allocates its results is the system's, for new pages. The "
+            "large results of fastemb come from memory it keeps, in both runs."
+        )
 
 
-def summary(rows: list[Row]) -> str:
-    """Name every loss before the first table."""
-    pairs = [(row, rival, ratio) for row in rows for rival, ratio in row.ratios() if not rival.endswith(FLOOR)]
-    losses = [f"- {row.operation}, {row.case}: {times(ratio)} than {rival}" for row, rival, ratio in pairs if ratio < 1]
-    count = f"fastemb is slower in {len(losses)} of {len(pairs)} comparisons" + (":" if losses else ".")
-    return "\n".join([count, "", *losses]) if losses else count
+def losses(rows: list[Row]) -> Iterator[str]:
+    """Name every comparison that is lost before the first table, the worst first."""
+    pairs = [(row, rival, ratio) for row in rows for rival, ratio in row.comparisons()]
+    lost = sorted((pair for pair in pairs if pair[2] < 1), key=lambda pair: pair[2])
+    yield "## What is lost"
+    yield f"fastemb is slower in {len(lost)} of {len(pairs)} comparisons" + (":" if lost else ".")
+    if lost:
+        yield "\n".join(f"- {row.operation}, {row.case}: {times(ratio)} than {rival}" for row, rival, ratio in lost)
 
 
 def asked(rows: list[Row]) -> Iterator[str]:
-    """Set what was asked for beside what was measured, a row for each comparison."""
-    lines = ["| call | case | against | at least | measured | |", "|---|---|---|---:|---:|---|"]
-    for target in TARGETS:
-        for row in rows:
-            ratio = row.ratio(target.rival) if target.covers(row.operation, row.case) else None
-            if ratio is not None:
-                cells = [row.operation, row.case, target.rival, f"{target.ratio:.3g} ×", f"{ratio:.2f} ×"]
-                lines.append("| " + " | ".join([*cells, "" if ratio >= target.ratio else "**missed**"]) + " |")
-    if len(lines) > 2:
+    """Set what was asked for beside what was measured; what is missed comes first, the worst before all."""
+    found = [
+        (ratio / row.timings[rival].info["asked"], row, rival, ratio)
+        for row in rows
+        for rival, ratio in row.ratios()
+        if "asked" in row.timings[rival].info
+    ]
+    missed = sorted((entry for entry in found if entry[0] < 1), key=lambda entry: entry[0])
+    lines = [["call", "case", "against", "at least", "measured", ""], ["---", "---", "---", "---:", "---:", "---"]]
+    for share, row, rival, ratio in missed + [entry for entry in found if entry[0] >= 1]:
+        least = f"{row.timings[rival].info['asked']:.3g} ×"
+        lines.append([row.operation, row.case, rival, least, f"{ratio:.2f} ×", "**missed**" if share < 1 else ""])
+    if found:
         yield "## What was asked"
-        yield "\n".join(lines)
+        yield f"The ratio that a change must not fall below; {len(missed)} of {len(found)} are missed, and come first."
+        yield cells_in_bars(lines)
 
 
 def table(rows: list[Row]) -> str:
-    """Return one operation's table, with two columns for each of its rivals."""
-    rivals = list(dict.fromkeys(rival for row in rows for rival in row.rivals))
+    """Return one operation's table, with two columns for each of its rivals, or three."""
     head = ["Case", OURS]
     cells: list[Callable[[Row], str]] = [lambda row: row.case, lambda row: timed(row, OURS)]
-    for rival in rivals:
+    for rival in dict.fromkeys(rival for row in rows for rival in row.rivals):
         head += [rival, f"ratio to {rival}"]
-        cells += [lambda row, rival=rival: timed(row, rival), lambda row, rival=rival: compared(row, rival)]
+        cells += [lambda row, rival=rival: timed(row, rival), lambda row, rival=rival: compared(row.ratio(rival))]
+        if any(rival in row.kept for row in rows):
+            head.append(KEPT)
+            cells.append(lambda row, rival=rival: compared(row.kept.get(rival)))
     for title, cell in (("rate", rate), ("moved", moved), ("share of copy", share)):
         column = {row.case: cell(row.timings[OURS].info) if OURS in row.timings else "—" for row in rows}
         if set(column.values()) != {"—"}:
             head.append(title)
             cells.append(lambda row, column=column: column[row.case])
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *([cell(row) for cell in cells] for row in rows)]
+    return cells_in_bars([head, ["---"] + ["---:"] * (len(head) - 1), *([cell(row) for cell in cells] for row in rows)])
+
+
+def cells_in_bars(lines: list[list[str]]) -> str:
+    """Return a table of Markdown; a bar inside a cell opens no other."""
     return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
 
 
@@ -244,9 +316,8 @@ def timed(row: Row, name: str) -> str:
     return f"{duration(timing.median)} ({duration(timing.best)})" if timing else "—"
 
 
-def compared(row: Row, rival: str) -> str:
+def compared(ratio: float | None) -> str:
     """Return the ratio, if both were timed."""
-    ratio = row.ratio(rival)
     return "—" if ratio is None else times(ratio)
 
 
@@ -260,106 +331,81 @@ def share(info: dict[str, Any]) -> str:
     return f"{info['share_of_copy']:.0%}".replace("%", " %") if "share_of_copy" in info else "—"
 
 
-# Chart -----------------------------------------------------------------------------------------------------------
-
-LINE, TITLE, BAR, LETTER, PLOT, VALUE = 22, 34, 14, 6.6, 460, 120
-FASTER, SLOWER, INK, GRID = "#2a6fbb", "#c8641b", "#222222", "#d5d5d5"
-
-
-def chart(rows: list[Row]) -> str:
-    """Return an SVG of the ratios: bars from a line at 1 on a logarithmic axis."""
-    operations = {
-        operation: [(f"{row.case} vs {rival}", ratio) for row in members for rival, ratio in row.ratios()]
+def bars(rows: list[Row]) -> dict[str, list[Bar]]:
+    """Return the bars of the chart, by operation."""
+    return {
+        operation: [
+            Bar(f"{row.case} vs {rival}", ratio, times(ratio)) for row in members for rival, ratio in row.ratios()
+        ]
         for operation, members in by_operation(rows).items()
     }
-    operations = {operation: bars for operation, bars in operations.items() if bars}
-    every = [bar for bars in operations.values() for bar in bars]
-    ratios = [1.0] + [ratio for _, ratio in every]
-    lowest, highest = math.log10(min(ratios)) - 0.05, math.log10(max(ratios)) + 0.05
-    left = 20 + LETTER * max((len(label) for label, _ in every), default=0)
 
-    def place(ratio: float) -> float:
-        return left + PLOT * (math.log10(ratio) - lowest) / (highest - lowest)
 
-    top = 60
-    bottom = top + TITLE * len(operations) + LINE * len(every) + 10
-    width, height = math.ceil(max(left + PLOT + VALUE, 640)), bottom + 30
-    parts = [text(20, 24, "How many times as long the rival takes (right of 1: fastemb is faster)", size=15, bold=True)]
-    for tick in ticks(10**lowest, 10**highest):
-        parts += axis(place(tick), tick, top, bottom)
-    y = top
-    for operation, bars in operations.items():
-        parts.append(text(20, y + 22, operation, size=13, bold=True))
-        y += TITLE
-        for label, ratio in bars:
-            parts += bar(label, ratio, place(1), place(ratio), left, y)
-            y += LINE
-    if not every:
-        parts.append(text(20, top, "No comparison was timed."))
+# README ----------------------------------------------------------------------------------------------------------
+
+
+def with_six_numbers(readme: Path, machine: dict[str, Any], rows: list[Row]) -> str:
+    """Return the README with new numbers between its two marks."""
+    text = readme.read_text("utf-8")
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not start or not end:
+        raise DamagedError(f"{readme}: no {START} followed by {END}")
+    return f"{before}{START}\n{six_numbers(machine, rows)}\n{END}{after}"
+
+
+def six_numbers(machine: dict[str, Any], rows: list[Row]) -> str:
+    """Return the table of headlines, where it was measured, and how much is lost."""
+    lines = [["", OURS, "", "takes", "times as long"], ["---", "---:", "---", "---:", "---:"]]
+    found = {(row.operation, row.case): row for row in rows}
+    for words, operation, case, rival in HEADLINES:
+        row = found.get((operation, case), Row(operation, case))
+        ratio = row.ratio(rival)
+        if ratio is None:
+            raise DamagedError(f"no time of {operation}, {case}, against {rival}: the README needs the whole suite")
+        kept = f" ({row.kept[rival]:.1f} with its {KEPT})" if rival in row.kept else ""
+        ours, theirs = (duration(row.timings[name].median) for name in (OURS, rival))
+        lines.append([words, ours, rival, theirs, f"**{ratio:.1f}**{kept}"])
+    pairs = [ratio for row in rows for _, ratio in row.comparisons()]
+    lost = sum(ratio < 1 for ratio in pairs)
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-            f'viewBox="0 0 {width} {height}" font-family="sans-serif" role="img">',
-            "<title>fastemb against its rivals</title>",
-            f'<rect width="{width}" height="{height}" fill="white"/>',
-            *parts,
-            "</svg>\n",
+            cells_in_bars(lines),
+            "",
+            f"One thread on each side of an {machine.get('processor', 'unknown processor')} with "
+            f"{machine.get('cores', '?')} cores; medians of `{machine.get('command', 'unknown')}`.",
+            f"fastemb is slower in {lost} of that run's {len(pairs)} comparisons: "
+            "[they come first](docs/benchmarks.md#what-is-lost) on the page of all of them.",
         ]
     )
-
-
-def ticks(low: float, high: float) -> list[float]:
-    """Return 1, 2 and 5 of each power of ten inside the range; 1 is always one of them."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if len(powers) <= 4 else (1,)
-    return [step * 10.0**power for power in powers for step in steps if low <= step * 10.0**power <= high]
-
-
-def axis(x: float, tick: float, top: float, bottom: float) -> list[str]:
-    """One line across the chart, and its number at both ends."""
-    ink, weight = (INK, 1.5) if tick == 1 else (GRID, 1)
-    label = f"{tick:g}"
-    line = f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}" stroke="{ink}" stroke-width="{weight}"/>'
-    return [line, *(text(x, y, label, anchor="middle") for y in (top - 8, bottom + 18))]
-
-
-def bar(label: str, ratio: float, origin: float, end: float, left: float, y: float) -> list[str]:
-    """One comparison: its name, its bar and its ratio."""
-    color = FASTER if ratio >= 1 else SLOWER
-    start, length = min(origin, end), max(abs(end - origin), 0.5)
-    return [
-        text(left - 10, y + 11, label, anchor="end"),
-        f'<rect x="{start:.1f}" y="{y}" width="{length:.1f}" height="{BAR}" fill="{color}"/>',
-        text(max(origin, end) + 6, y + 11, times(ratio)),
-    ]
-
-
-def text(x: float, y: float, words: str, *, size: int = 12, anchor: str = "start", bold: bool = False) -> str:
-    """Words of the chart."""
-    weight = ' font-weight="bold"' if bold else ""
-    place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{INK}"{weight}'
-    return f"<text {place}>{escape(words)}</text>"
 
 
 # Command line ----------------------------------------------------------------------------------------------------
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the report; return 0, or 2 where a file cannot be read or written."""
+    """Write what was asked for; return 0, or 2 where a file cannot be read or written."""
     parser = argparse.ArgumentParser(description="Turn pytest-benchmark's JSON into a report.")
     parser.add_argument("results", type=Path, help="the file that --benchmark-json wrote")
+    parser.add_argument("--kept", type=Path, help="another, measured under an allocator that keeps its memory")
     parser.add_argument("-o", "--output", type=Path, help="the Markdown file to write; standard output if not given")
     parser.add_argument("--svg", type=Path, help="a chart to write as well")
+    parser.add_argument("--readme", type=Path, help="a README whose six numbers to write anew")
     options = parser.parse_args(arguments)
     try:
         machine, rows = read(options.results)
-        report = markdown(machine, rows)
+        if options.kept:
+            add_kept(rows, read(options.kept, keeps_memory=True)[1])
+        files = {options.output: markdown(machine, rows)}
         if options.svg:
-            options.svg.write_text(chart(rows), "utf-8")
-        if options.output:
-            options.output.write_text(report, "utf-8")
-        else:
-            sys.stdout.write(report)
+            files[options.svg] = chart(bars(rows))
+        if options.readme:
+            files[options.readme] = with_six_numbers(options.readme, machine, rows)
+        for path, words in files.items():
+            if path:
+                path.write_text(words, "utf-8")
+            else:
+                sys.stdout.write(words)
     except (DamagedError, OSError) as error:
         sys.stderr.write(f"report.py: {error}\n")
         return 2

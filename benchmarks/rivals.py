@@ -22,6 +22,7 @@ MODEL_WEIGHTS = "weights/l2_supercat_256.safetensors"
 class Vocabulary:
     """The same vocabulary in two tokenizers, and how each of them is loaded."""
 
+    key: str
     name: str
     load_ours: Callable[[], fastemb.Tokenizer]
     load_rival: Callable[[], Any]
@@ -66,7 +67,7 @@ def word_llama_vocabulary() -> Vocabulary:
 
         return Tokenizer.from_file(str(file))
 
-    return Vocabulary("WordLlama's vocabulary", lambda: fastemb.Tokenizer.load(file), load_rival)
+    return Vocabulary("wordllama", "WordLlama's vocabulary", lambda: fastemb.Tokenizer.load(file), load_rival)
 
 
 @functools.cache
@@ -83,7 +84,7 @@ def gpt2_vocabulary() -> Vocabulary:
         tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
         return tokenizer
 
-    return Vocabulary("GPT-2's vocabulary", lambda: fastemb.Tokenizer.load(folder), load_rival)
+    return Vocabulary("gpt2", "GPT-2's vocabulary", lambda: fastemb.Tokenizer.load(folder), load_rival)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,7 @@
-"""benchmarks/report.py: ratios, losses, damaged files, the chart."""
+"""benchmarks/report.py: ratios, losses, what was asked, the README's numbers, damaged files, the chart."""
 
+import copy
+import importlib
 import json
 import subprocess
 import sys
@@ -29,11 +31,11 @@ RESULTS = {
     },
     "benchmarks": [
         entry("big | <wide>", "fastemb", 0.002, bytes_moved=1e8, share_of_copy=0.5, copy_median=2e10, copy_best=2.5e10),
-        entry("big | <wide>", "np.take", 0.005),
-        entry("small", "np.take", 1.0e-6),
+        entry("big | <wide>", "np.take", 0.005, asked=2.5),
+        entry("small", "np.take", 1.0e-6, asked=1 / 1.2),
         entry("small", "fastemb", 1.25e-6),
         entry("level", "fastemb", 1.0),
-        entry("level", "np.take", 0.9999),
+        entry("level", "np.take", 0.9999, asked=2),
         entry("alone", "fastemb", 3.0),
     ],
 }
@@ -63,8 +65,103 @@ def test_losses_are_in_words_and_counted_first(tmp_path):
     text = report(tmp_path).stdout
     assert "0.80 × (slower)" in row(text, "small")
     assert "0.999 × (slower)" in row(text, "level")  # never rounded up to a draw
-    assert "slower in 2 of 3 comparisons" in text.partition("## gather")[0]
-    assert "- gather, small: 0.80 × (slower) than np.take" in text.partition("## gather")[0]
+    assert "slower in 2 of 3 comparisons" in text.partition("## What was asked")[0]
+    lost = [line for line in text.partition("## What was asked")[0].splitlines() if line.startswith("- gather")]
+    assert lost == [  # the worst first
+        "- gather, small: 0.80 × (slower) than np.take", "- gather, level: 0.999 × (slower) than np.take",
+    ]  # fmt: skip
+
+
+def test_what_was_asked_stands_beside_what_was_measured(tmp_path):
+    text = report(tmp_path).stdout.partition("## What was asked")[2].partition("## gather")[0]
+    assert "2 of 3 are missed" in text
+    assert [line.split(" | ")[1:] for line in text.splitlines() if line.startswith("| gather")] == [
+        ["level", "np.take", "2 ×", "1.00 ×", "**missed** |"],  # missed ones first, the worst before all
+        ["small", "np.take", "0.833 ×", "0.80 ×", "**missed** |"],
+        [r"big \| <wide>", "np.take", "2.5 ×", "2.50 ×", " |"],  # reached to the number
+    ]
+
+
+def test_nothing_asked(tmp_path):
+    assert "asked" not in report(tmp_path, {"benchmarks": [entry("x", "fastemb", 1.0), entry("x", "y", 1.0)]}).stdout
+
+
+def kept_file(tmp_path, factor=0.5, keeps_memory=True):
+    """Write a second file, in which the rivals take less time."""
+    data = copy.deepcopy(RESULTS)
+    data["machine_info"]["fastemb"]["keeps_memory"] = keeps_memory
+    for one in data["benchmarks"]:
+        one["stats"]["median"] *= factor if one["extra_info"]["name"] != "fastemb" else 1
+    (tmp_path / "kept.json").write_text(json.dumps(data), "utf-8")
+    return str(tmp_path / "kept.json")
+
+
+def test_ratios_where_the_allocator_keeps_its_memory(tmp_path):
+    text = report(tmp_path, RESULTS, "--kept", kept_file(tmp_path)).stdout
+    assert "| ratio to np.take | memory kept |" in text
+    assert row(text, "big").split(" | ")[3:5] == ["2.50 ×", "1.25 ×"]
+    assert row(text, "alone").split(" | ")[3:5] == ["—", "—"]
+    assert "slower in 4 of 6 comparisons" in text
+    assert "- gather, small: 0.40 × (slower) than np.take, memory kept" in text
+    assert "2 of 3 are missed" in text  # what was asked was asked of the first file
+
+
+def test_the_two_files_are_told_apart(tmp_path):
+    run = report(tmp_path, RESULTS, "--kept", kept_file(tmp_path, keeps_memory=False))
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "kept.json: measured under the system's allocator as it is" in run.stderr
+    run = report(tmp_path, Path(kept_file(tmp_path)).read_text("utf-8"))
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "results.json: measured under an allocator that keeps its memory" in run.stderr
+
+
+@pytest.fixture
+def headlines(monkeypatch):
+    """Return what the README shows."""
+    monkeypatch.syspath_prepend(str(REPORT.parent))
+    return importlib.import_module("report").HEADLINES
+
+
+def headline_results(headlines):
+    entries = []
+    for operation, case, rival in (headline[1:] for headline in headlines):
+        for name, median in (("fastemb", 0.002), (rival, 0.005)):
+            info = {"operation": operation, "case": case, "name": name}
+            entries.append({"extra_info": info, "stats": {"median": median, "min": median}})
+    return RESULTS | {"benchmarks": entries}
+
+
+def test_readme_has_six_numbers(tmp_path, headlines):
+    readme = tmp_path / "README.md"
+    readme.write_text("# One\n\n<!-- six numbers -->\nthose of before\n<!-- end -->\n\nThe rest.\n", "utf-8")
+    data = headline_results(headlines)
+    data["benchmarks"][-1]["stats"]["median"] = 0.001  # one that is lost
+    for _ in range(2):  # what was written can be written over
+        run = report(tmp_path, data, "-o", str(tmp_path / "page.md"), "--readme", str(readme))
+        assert (run.returncode, run.stderr) == (0, "")
+        text = readme.read_text("utf-8")
+        assert text.startswith("# One\n\n<!-- six numbers -->\n|  | fastemb |")
+        assert text.endswith("\n<!-- end -->\n\nThe rest.\n")
+        assert "those of before" not in text
+        lines = [line for line in text.splitlines() if " ms |" in line]
+        assert [line.split(" | ")[-1] for line in lines] == ["**2.5** |"] * 5 + ["**0.5** |"]
+        assert [line.split(" | ")[2] for line in lines] == [headline.rival for headline in headlines]
+        assert "Example CPU with 2 cores" in text
+        assert "slower in 1 of that run's 6 comparisons" in text
+
+
+def test_readme_that_cannot_be_written(tmp_path, headlines):
+    readme, page = tmp_path / "README.md", tmp_path / "page.md"
+    readme.write_text("<!-- six numbers -->\n", "utf-8")
+    run = report(tmp_path, headline_results(headlines), "-o", str(page), "--readme", str(readme))
+    assert run.returncode == 2
+    assert "README.md: no <!-- six numbers --> followed by <!-- end -->" in run.stderr
+    readme.write_text("<!-- six numbers --><!-- end -->\n", "utf-8")
+    run = report(tmp_path, RESULTS, "-o", str(page), "--readme", str(readme))
+    assert run.returncode == 2
+    assert f"no time of {headlines[0].operation}, {headlines[0].case}, against {headlines[0].rival}" in run.stderr
+    assert readme.read_text("utf-8") == "<!-- six numbers --><!-- end -->\n"
+    assert not page.exists()  # nothing is written where one part cannot be
 
 
 def test_a_floor_is_no_rival(tmp_path):
@@ -78,7 +175,7 @@ def test_row_without_a_rival(tmp_path):
 
 def test_header_says_where_the_numbers_come_from(tmp_path):
     header = report(tmp_path).stdout.partition("## ")[0]
-    for part in ("Example CPU, 2 in use", "fastemb: 1", "numpy 2.0", "`pytest benchmarks`", "25.0 GB/s"):
+    for part in ("Example CPU, 2 cores in use", "fastemb: 1", "numpy 2.0", "`pytest benchmarks`", "25.0 GB/s"):
         assert part in header
 
 
@@ -110,6 +207,8 @@ def test_files(tmp_path):
         ({"benchmarks": [entry("x", "fastemb", 0)]}, "0 is no measured number"),
         ({"benchmarks": [entry("x", "fastemb", float("nan"))]}, "nan is no measured number"),
         ({"benchmarks": [entry("x", "fastemb", 1.0, bytes_moved="many")]}, "'many' is no measured number"),
+        ({"benchmarks": [entry("x", "np.take", 1.0, asked=0)]}, "0 is no measured number"),
+        ({"benchmarks": [entry("x", "np.take", 1.0, asked={"np.take": 1.4})]}, "is no measured number"),
         ({"benchmarks": [{"extra_info": {"operation": "gather"}}]}, "not pytest-benchmark's JSON"),
         ({"benchmarks": [entry("x", "fastemb", 1.0)], "machine_info": 7}, "not pytest-benchmark's JSON"),
     ],
