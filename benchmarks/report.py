@@ -1,6 +1,6 @@
 """Turn pytest-benchmark's JSON into Markdown, a chart, and the six numbers of the README.
 
-``python benchmarks/report.py results.json [--kept kept.json] [-o page.md] [--svg chart.svg] [--readme README.md]``
+``python benchmarks/report.py results.json ... [--kept kept.json] [-o page.md] [--svg chart.svg] [--readme README.md]``
 
 Each row of the report is one group of benchmarks: fastemb, and what it is compared with. A ratio is a rival's
 median time over fastemb's: above 1 fastemb is faster, and below 1 the report says "slower". ``kept.json`` holds the
@@ -137,6 +137,16 @@ def read(path: Path, keeps_memory: bool = False) -> tuple[dict[str, Any], list[R
     return machine, rows
 
 
+def read_all(paths: list[Path]) -> tuple[dict[str, Any], list[Row]]:
+    """Return what several runs on one machine measured; a row stands as the last file that has it says."""
+    parts = [read(path) for path in paths]
+    if len({machine.get("processor") for machine, _ in parts}) > 1:
+        raise DamagedError(f"{', '.join(map(str, paths))}: measured on different processors")
+    rows = {(row.operation, row.case): row for _, part in parts for row in part}
+    commands = "`, then `".join(machine.get("command", "unknown") for machine, _ in parts)
+    return parts[0][0] | {"command": commands}, list(rows.values())
+
+
 def add_kept(rows: list[Row], again: list[Row]) -> None:
     """Put the ratios of the second file, each of two times of that file, beside those of the first."""
     found = {(row.operation, row.case): dict(row.ratios()) for row in again}
@@ -206,7 +216,7 @@ def duration(value: float) -> str:
 
 def times(ratio: float) -> str:
     """``3.41 ×``; a loss is never rounded up to a draw."""
-    number = f"{math.floor(ratio * 1000) / 1000:.3f}" if 0.995 <= ratio < 1 else f"{ratio:.2f}"
+    number = f"{math.floor(ratio * 1000) / 1000:.3f}" if 0.995 <= ratio < 1 else f"{ratio:.{3 if ratio < 0.1 else 2}f}"
     return f"{number} ×" + (" (slower)" if ratio < 1 else "")
 
 
@@ -254,7 +264,7 @@ def header(machine: dict[str, Any], rows: list[Row]) -> Iterator[str]:
         yield (
             f"*{KEPT.capitalize()}*: the same ratio in a second run, under an allocator that gives no memory back to "
             "the system. Part of the time of a rival that allocates its results is the system's, for new pages. The "
-            "large results of fastemb come from memory it keeps, in both runs."
+            "large results of fastemb come from memory it keeps, in both runs ([the command](../benchmarks/README.md))."
         )
 
 
@@ -357,13 +367,13 @@ def with_six_numbers(readme: Path, machine: dict[str, Any], rows: list[Row]) -> 
 def six_numbers(machine: dict[str, Any], rows: list[Row]) -> str:
     """Return the table of headlines, where it was measured, and how much is lost."""
     lines = [["", OURS, "", "takes", "times as long"], ["---", "---:", "---", "---:", "---:"]]
-    found = {(row.operation, row.case): row for row in rows}
+    found, any_kept = {(row.operation, row.case): row for row in rows}, any(row.kept for row in rows)
     for words, operation, case, rival in HEADLINES:
         row = found.get((operation, case), Row(operation, case))
         ratio = row.ratio(rival)
         if ratio is None:
             raise DamagedError(f"no time of {operation}, {case}, against {rival}: the README needs the whole suite")
-        kept = f" ({row.kept[rival]:.1f} with its {KEPT})" if rival in row.kept else ""
+        kept = f" ({row.kept[rival]:.1f})" if rival in row.kept else ""
         ours, theirs = (duration(row.timings[name].median) for name in (OURS, rival))
         lines.append([words, ours, rival, theirs, f"**{ratio:.1f}**{kept}"])
     pairs = [ratio for row in rows for _, ratio in row.comparisons()]
@@ -374,7 +384,8 @@ def six_numbers(machine: dict[str, Any], rows: list[Row]) -> str:
             "",
             f"One thread on each side of an {machine.get('processor', 'unknown processor')} with "
             f"{machine.get('cores', '?')} cores; medians of `{machine.get('command', 'unknown')}`.",
-            f"fastemb is slower in {lost} of that run's {len(pairs)} comparisons: "
+            *(["In brackets: where the rival's allocator keeps its memory, as ours does."] if any_kept else []),
+            f"fastemb is slower in {lost} of {len(pairs)} comparisons: "
             "[they come first](docs/benchmarks.md#what-is-lost) on the page of all of them.",
         ]
     )
@@ -386,14 +397,14 @@ def six_numbers(machine: dict[str, Any], rows: list[Row]) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Write what was asked for; return 0, or 2 where a file cannot be read or written."""
     parser = argparse.ArgumentParser(description="Turn pytest-benchmark's JSON into a report.")
-    parser.add_argument("results", type=Path, help="the file that --benchmark-json wrote")
+    parser.add_argument("results", type=Path, nargs="+", help="what --benchmark-json wrote, in one run or several")
     parser.add_argument("--kept", type=Path, help="another, measured under an allocator that keeps its memory")
     parser.add_argument("-o", "--output", type=Path, help="the Markdown file to write; standard output if not given")
     parser.add_argument("--svg", type=Path, help="a chart to write as well")
     parser.add_argument("--readme", type=Path, help="a README whose six numbers to write anew")
     options = parser.parse_args(arguments)
     try:
-        machine, rows = read(options.results)
+        machine, rows = read_all(options.results)
         if options.kept:
             add_kept(rows, read(options.kept, keeps_memory=True)[1])
         files = {options.output: markdown(machine, rows)}

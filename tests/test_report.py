@@ -115,6 +115,22 @@ def test_the_two_files_are_told_apart(tmp_path):
     assert "results.json: measured under an allocator that keeps its memory" in run.stderr
 
 
+def test_a_suite_measured_in_parts(tmp_path):
+    later = copy.deepcopy(RESULTS)
+    later["benchmarks"] = [entry("level", "fastemb", 1.0), entry("level", "torch", 3.0)]
+    later["machine_info"]["fastemb"]["command"] = "pytest the rest"
+    (tmp_path / "later.json").write_text(json.dumps(later), "utf-8")
+    text = report(tmp_path, RESULTS, str(tmp_path / "later.json")).stdout
+    assert "`pytest benchmarks`, then `pytest the rest`" in text
+    assert "3.00 ×" in row(text, "level")
+    assert "slower in 1 of 3 comparisons" in text
+    later["machine_info"]["fastemb"]["processor"] = "Another CPU"
+    (tmp_path / "later.json").write_text(json.dumps(later), "utf-8")
+    run = report(tmp_path, RESULTS, str(tmp_path / "later.json"))
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "measured on different processors" in run.stderr
+
+
 @pytest.fixture
 def headlines(monkeypatch):
     """Return what the README shows."""
@@ -147,7 +163,15 @@ def test_readme_has_six_numbers(tmp_path, headlines):
         assert [line.split(" | ")[-1] for line in lines] == ["**2.5** |"] * 5 + ["**0.5** |"]
         assert [line.split(" | ")[2] for line in lines] == [headline.rival for headline in headlines]
         assert "Example CPU with 2 cores" in text
-        assert "slower in 1 of that run's 6 comparisons" in text
+        assert "slower in 1 of 6 comparisons" in text
+        assert "In brackets" not in text
+    data["machine_info"] = {"fastemb": RESULTS["machine_info"]["fastemb"] | {"keeps_memory": True}}
+    data["benchmarks"] = data["benchmarks"][:2]  # one of the six was measured again
+    (tmp_path / "kept.json").write_text(json.dumps(data), "utf-8")
+    run = report(tmp_path, headline_results(headlines), "--kept", str(tmp_path / "kept.json"), "--readme", str(readme))
+    assert run.returncode == 0
+    text = readme.read_text("utf-8")
+    assert (text.count("**2.5** |"), text.count("**2.5** (2.5) |"), text.count("In brackets")) == (5, 1, 1)
 
 
 def test_readme_that_cannot_be_written(tmp_path, headlines):
