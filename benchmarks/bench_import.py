@@ -42,10 +42,13 @@ nothing()
 """
 
 
-def process(folder: Path, *arguments: str, **environment: str) -> Callable[[], int]:
-    """Return a call that runs Python anew, in a folder where it finds installed packages only."""
+def process(measure: Measure, folder: Path, *arguments: str, **environment: str) -> Callable[[], int]:
+    """Return a call that runs Python anew, in a folder where it finds installed packages only.
+
+    Where it is timed, kernels are compiled into a cache of this folder first, for all contenders alike.
+    """
     command = [sys.executable, *arguments]
-    settings = os.environ | {"NUMBA_CACHE_DIR": str(folder / "cache")} | environment
+    settings = os.environ | ({"NUMBA_CACHE_DIR": str(folder / "cache")} if measure.timed else {}) | environment
 
     def call() -> int:
         return subprocess.run(command, cwd=folder, env=settings, check=True, stdin=subprocess.DEVNULL).returncode
@@ -61,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", IMPORTS)
 def test_import(measure: Measure, tmp_path: Path, name: str) -> None:
-    calls = {side: process(tmp_path, "-c", code) for side, code in IMPORTS.items()}
+    calls = {side: process(measure, tmp_path, "-c", code) for side, code in IMPORTS.items()}
     measure("new process", "import", calls, name, agree=None, rounds=2 * ROUNDS)
 
 
@@ -70,7 +73,7 @@ def test_import(measure: Measure, tmp_path: Path, name: str) -> None:
 def test_first_call(measure: Measure, folder: Path, operation: str, name: str) -> None:
     floor = folder / "floor.py"
     floor.write_text(NUMBA_FLOOR)
-    calls = {"fastemb": process(folder, "-c", script(operation)), FLOOR: process(folder, str(floor))}
+    calls = {"fastemb": process(measure, folder, "-c", script(operation)), FLOOR: process(measure, folder, str(floor))}
     measure("new process", f"first {operation}, kernels cached", calls, name, agree=None, rounds=ROUNDS)
 
 
@@ -79,15 +82,15 @@ def test_first_call(measure: Measure, folder: Path, operation: str, name: str) -
 def test_further_calls(measure: Measure, folder: Path, operation: str, name: str) -> None:
     """What one more function costs a process that has called another: the difference of two processes."""
     calls = {
-        "fastemb": process(folder, "-c", script("gather", operation)),
-        AFTER_GATHER: process(folder, "-c", script("gather")),
+        "fastemb": process(measure, folder, "-c", script("gather", operation)),
+        AFTER_GATHER: process(measure, folder, "-c", script("gather")),
     }
     measure("new process", f"gather, then first {operation}, kernels cached", calls, name, agree=None, rounds=ROUNDS)
 
 
 @pytest.mark.parametrize("operation", ["gather", "embed", "embedding_bag"])
 def test_first_call_compiles(measure: Measure, tmp_path: Path, operation: str) -> None:
-    calls = {"fastemb": process(tmp_path, "-c", script(operation), FASTEMB_CACHE="0")}
+    calls = {"fastemb": process(measure, tmp_path, "-c", script(operation), FASTEMB_CACHE="0")}
     measure("new process", f"first {operation}, nothing cached", calls, "fastemb", agree=None, rounds=3)
 
 
