@@ -169,4 +169,18 @@ for function in (find_bad_id, first_bad_id):
 
 
 def test_only_kernels_become_machine_code():
-    assert run_child(PART, FASTEMB_CACHE="0") == ["1", "JITCodeLibrary", "True", "_PartLibrary", "False"]
+    assert run_child(PART, FASTEMB_CACHE="0") == ["1", "JITCodeLibrary", "True", "PartLibrary", "False"]
+
+
+MOVED = """
+import numba.core.typed_passes
+del numba.core.typed_passes.AnnotateTypes  # of which Numba itself has hold
+import numpy as np
+import fastemb
+from fastemb._cpu.kernels import jit
+print("pipeline_class" in jit._PART, fastemb.gather(np.eye(3, dtype="f4"), [1])[0].tolist())
+"""
+
+
+def test_without_the_private_names_kernels_are_compiled_by_numbas_own_way():
+    assert run_child(MOVED, FASTEMB_CACHE="0") == ["False", "[0.0,", "1.0,", "0.0]"]

@@ -14,10 +14,6 @@ from typing import Any, TypeVar
 import llvmlite
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
-from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import AnalysisPass, register_pass
-from numba.core.typed_passes import AnnotateTypes
 from numba.extending import intrinsic as _numba_intrinsic
 
 from .tuning import TUNINGS, choose
@@ -120,57 +116,11 @@ def kernel(function: _Function) -> _Function:
     return compiled  # type: ignore[no-any-return]
 
 
-class _PartCodegen:
-    """What Numba asks of a part's library: to put the part's environment somewhere. Nothing compiled reads it."""
+_PART: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+with contextlib.suppress(ImportError, AttributeError):  # private names of Numba that moved: Numba's own way, slower
+    from .parts import PartCompiler
 
-    @staticmethod
-    def set_env(name: str, environment: Any) -> None:
-        """Do nothing."""
-
-
-class _PartLibrary(JITCodeLibrary):  # type: ignore[misc]
-    """The code of a part on its way into kernels: neither optimised as a whole nor made machine code.
-
-    Numba would do both to each part, with all that it calls, and then again to its kernel from the start: half of the
-    time that kernels took to compile. See ``docs/design/compile.md``.
-    """
-
-    codegen = _PartCodegen
-
-    def _optimize_final_module(self) -> None:
-        """Leave it to the kernel."""
-
-    def _finalize_final_module(self) -> None:
-        self._finalized = True
-
-
-@register_pass(mutates_CFG=False, analysis_only=True)
-class _ChooseLibrary(AnalysisPass):  # type: ignore[misc]
-    """The pass that says where the code of a part goes."""
-
-    _name = "choose_library"
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def run_pass(self, state: Any) -> bool:
-        """Give the part its library before it is lowered."""
-        state.library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
-        return False
-
-
-class _PartCompiler(CompilerBase):  # type: ignore[misc]
-    """Numba's compiler, whose code goes to a `_PartLibrary`."""
-
-    def define_pipelines(self) -> list[Any]:
-        """Return Numba's passes and ours."""
-        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.add_pass_after(_ChooseLibrary, AnnotateTypes)
-        passes.finalize()
-        return [passes]
-
-
-_PART: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": _PartCompiler}
+    _PART["pipeline_class"] = PartCompiler
 
 
 def part(function: _Function) -> _Function:
