@@ -207,14 +207,16 @@ class StaticModel:
         vectors = small.means(small.rows, ids, offsets, normalize)
         if vectors is None:  # too many ids
             offsets = np.array([0, ids.size]) if offsets is None else offsets
-            vectors = self._pool(Ragged._trusted(ids, offsets), normalize)
+            vectors = np.empty((offsets.size - 1, small.table.shape[1]), np.float32)
+            embedding_bag(small.table, Ragged._trusted(ids, offsets), mode="mean", normalize=normalize, out=vectors)
         return vectors[0] if one else vectors
 
     def _look_up(self) -> _Small | None:
         """Return what small calls need; None: no call is small."""
-        way, room = self.tokenizer._short_way("all"), _devices.static(self.table)
-        rows = room.small_rows(self.table)
-        return None if way is None or rows is None else _Small(self.tokenizer, self.table, *way, rows, room.small_means)
+        tokenizer, table = self.tokenizer, self.table  # read once: another thread may replace them
+        way, room = tokenizer._short_way("all"), _devices.static(table)
+        rows = room.small_rows(table)
+        return None if way is None or rows is None else _Small(tokenizer, table, *way, rows, room.small_means)
 
     def _cuts(self, texts: list[str]) -> bool:
         """Whether some text has more characters than count."""

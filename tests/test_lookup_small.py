@@ -7,6 +7,7 @@ from lookup_cases import make_quantized, make_table, spy
 
 from fastemb._cpu import lookup
 from fastemb.lookup import gather
+from fastemb.quantized import quantize
 
 
 @pytest.mark.parametrize("id_dtype", ["i4", "i8"])
@@ -88,3 +89,12 @@ def test_small_calls_write_nothing_when_an_id_is_bad():
     with pytest.raises(IndexError, match="id 3 at position 3"):
         gather(table, np.array([0, 1, 2, 3]), out=out)
     assert (out == 7).all()
+
+
+@pytest.mark.parametrize("table", [np.ones((2, 4), "f4"), quantize(np.ones((2, 4), "f4"))], ids=["floats", "codes"])
+def test_a_mode_that_is_no_word(table):
+    ids = np.array([1])
+    assert same_bits(gather(table, ids, mode="".join(["rai", "se"])), gather(table, ids))
+    for mode in (np.array("raise"), ["raise"], None):
+        with pytest.raises(ValueError, match="mode must be one of"):
+            gather(table, ids, mode=mode)

@@ -54,6 +54,8 @@ def test_equals_the_formula(framework, data):
     ids = None
     if data.draw(st.booleans()):
         shape = [data.draw(st.sampled_from([1, n])) for n in lead][data.draw(st.integers(0, len(lead))) :]
+        if len(shape) == 2 and len(lead) == 3:  # texts and positions, not heads and positions
+            shape[0] = data.draw(st.sampled_from([1, lead[0]]))
         low, high = data.draw(st.sampled_from([(0, 9), (-9, 9), (4000, 4200), (-(2**31), 2**31 - 1), (0, 10**6)]))
         kind = data.draw(st.sampled_from(["i4", "i8", ">i8"]))
         ids = np.random.default_rng(2).integers(low, high, shape, endpoint=True).astype(kind)

@@ -36,7 +36,7 @@ def draw(seed, Q, N, D, kind):
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.sampled_from(METRICS), st.integers(0, 12), st.integers(1, 300), st.integers(1, 80), st.integers(1, 300),
+    st.sampled_from(METRICS), st.integers(0, 12), st.integers(1, 260), st.integers(1, 80), st.integers(1, 300),
     st.sampled_from(["random", "ties", "strange"]), st.integers(0, 2**32),
 )  # fmt: skip
 def test_the_general_roads_bits(metric, Q, N, D, k, kind, seed):

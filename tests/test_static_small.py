@@ -17,6 +17,7 @@ from arrays import same_bits, same_but_nan
 import fastemb
 from fastemb import _warmup
 from fastemb._cpu import pooling as room
+from fastemb._cpu import static as static_room
 from fastemb._text import core
 
 ADDED = ["<unk>", "<s>", "</s>", "[X]", "ab", "the q", "é"]
@@ -311,6 +312,21 @@ def test_a_table_that_changes(llama):
     model.table = model.table[:20]
     with pytest.raises(IndexError, match="is out of range"):
         model.encode("a b")
+
+
+def test_a_table_that_changes_during_a_look_up(llama, monkeypatch):
+    """What is looked up belongs together, whatever another thread does meanwhile."""
+    zeros, ones = np.zeros((llama.vocab_size, 8), np.float32), np.ones((llama.vocab_size, 8), np.float32)
+    model, look_up = fastemb.StaticModel(llama, zeros), static_room.small_rows
+
+    def meanwhile(table):
+        model.table = ones
+        return look_up(table)
+
+    monkeypatch.setattr(static_room, "small_rows", meanwhile)
+    model.encode("hello")
+    monkeypatch.undo()
+    assert (model.encode("hello") == 1).all()
 
 
 def test_a_tokenizer_that_changes(llama, gpt2):

@@ -208,6 +208,8 @@ def test_where_no_thread_can_start_the_caller_does_it_all(monkeypatch):
 
 
 INTERRUPTED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 import _thread, threading, time
 import numpy as np
 from fastemb import _threads

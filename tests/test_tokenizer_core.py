@@ -210,3 +210,16 @@ def test_bytes_that_are_no_utf8(gpt2, llama, data):
         else:
             assert tokenizer.decode_bytes(got) == text
             assert got[0] == tokenizer.encode("a")[0]
+
+
+def test_a_lost_workspace_gives_its_part_back(llama_file):
+    """An interrupt may come between a workspace's leaving the list and the block that brings it back."""
+    tokenizer = fastemb.Tokenizer.load(llama_file)
+    parts = sorted(tokenizer._core._parts)
+    for _ in range(2 * len(parts)):
+        tokenizer.encode("a text")
+        assert len(tokenizer._core._workspaces) == 1
+        tokenizer._core._workspaces.pop()
+        assert sorted(tokenizer._core._parts) == parts
+    tokenizer.encode("a text")
+    assert tokenizer._core._workspaces[0].kept

@@ -53,9 +53,13 @@ def small_scatter_add(target: Array, ids: Any, given: Any, alpha: Any, mode: Any
         return False
     if target.dtype != _FLOAT32 or target.ndim != 2 or not target.flags.carray or not _is_small(ids, given):
         return False
-    N, (V, D), index = ids.size, target.shape, ids if ids.dtype is _ID_DTYPES[0] else ids.astype(np.int64)
+    N, (V, D), index = ids.size, target.shape, ids
     if given.shape[-1] != D:
         return False
+    if ids.dtype is not _ID_DTYPES[0]:
+        if _checks.may_share(target, ids):  # the kernel would look at the copy
+            return False
+        index = ids.astype(np.int64)
     unique = np.empty(N, np.int64)
     source = given.reshape(N, D)
     return bool(kernels.put_runs_small(index.reshape(N), source, -1, V, kernels.ADD, alpha, unique, target) >= 0)

@@ -63,16 +63,20 @@ class UnknownId(Exception):
 class Workspace:
     """What one call works with, and no other call at the same time: a cache, and room for the ids of a short text.
 
-    `kept` says whether the tokenizer takes the workspace back for later calls.
+    `kept` says whether the tokenizer takes the workspace back for later calls. Its cache is then a part of the
+    tokenizer's memory, which goes back to the `parts` that no workspace has where an interrupt loses the workspace.
     """
 
-    __slots__ = ("cache", "kept", "room", "target")
+    __slots__ = ("_part", "_parts", "cache", "kept", "room", "target")
 
-    def __init__(self, cache: Any, kept: bool) -> None:
-        self.cache = cache
-        self.kept = kept
+    def __init__(self, cache: Any, part: int | None, parts: list[int]) -> None:
+        self._part, self._parts, self.cache, self.kept = part, parts, cache, part is not None
         self.room = np.empty(WORKSPACE_IDS, np.int32)
         self.target = ffi.from_buffer("int32_t[]", self.room, require_writable=True)
+
+    def __del__(self) -> None:
+        if self._part is not None:
+            self._parts.append(self._part)
 
 
 class Packed(NamedTuple):
@@ -220,13 +224,13 @@ class Core:
 
     def _new_workspace(self) -> Workspace:
         try:
-            size, kept = self._parts.pop(), True
+            part: int | None = self._parts.pop()
         except IndexError:
-            size, kept = min(SPARE_CACHE_BYTES, cache_budget()), False
-        out = ffi.new("fe_cache **")
+            part = None
+        size, out = min(SPARE_CACHE_BYTES, cache_budget()) if part is None else part, ffi.new("fe_cache **")
         if size == 0 or lib.fe_cache_new(size, out) != lib.FE_OK:
-            return Workspace(ffi.NULL, kept)  # without a cache: slower, and right all the same
-        return Workspace(ffi.gc(out[0], lib.fe_cache_free), kept)
+            return Workspace(ffi.NULL, part, self._parts)  # without a cache: slower, and right all the same
+        return Workspace(ffi.gc(out[0], lib.fe_cache_free), part, self._parts)
 
     # ---------------------------------------------------------------- encoding and decoding
 
