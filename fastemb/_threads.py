@@ -170,7 +170,7 @@ def _from_environment() -> int:
 
 
 def _is_count(text: str) -> bool:
-    return text.isdecimal() and int(text) >= 1
+    return text.isascii() and text.isdecimal() and int(text) >= 1
 
 
 def set_num_threads(n: int) -> None:
