@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import _checks
+from . import _checks, _frameworks
 from .ragged import Ragged
 
 MODES = ("sum", "mean", "max", "cls", "last", "mean_sqrt_len", "weighted_mean", "mean_max")
@@ -40,6 +40,7 @@ def of_ids(
 ) -> tuple[Bags, Any]:  # fmt: skip
     """Return what `embedding_bag` was asked for, and ``out`` or ``grad`` as an array."""
     table = _checks.as_number_table(table)
+    ids = _frameworks.lists(ids, Ragged)
     ragged, twice = isinstance(ids, Ragged), offsets is not None or mask is not None
     if ragged:
         ids, offsets = ids.ids, ids.offsets if offsets is None else offsets

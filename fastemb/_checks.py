@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
+from . import _frameworks
 from ._frameworks import DeviceArray
 
 Array = npt.NDArray[Any]
@@ -27,13 +28,6 @@ def type_name(value: Any) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _is_foreign(value: Any) -> bool:
-    """Whether the value is the array of another framework. ``np.asarray`` might copy it from its device."""
-    return any(
-        hasattr(type(value), name) for name in ("__dlpack__", "__cuda_array_interface__", "__cuda_ndarray__")
-    ) and not isinstance(value, (np.ndarray, np.generic))
-
-
 def refuse_masked(value: Any, name: str) -> None:
     """Refuse a masked array, whose mask would be ignored."""
     if isinstance(value, np.ma.MaskedArray):
@@ -45,7 +39,10 @@ def as_table(table: Any, name: str = "table") -> Any:
     if type(table) is DeviceArray:
         return table
     if not isinstance(table, np.ndarray):
-        raise TypeError(f"{name} must be a numpy.ndarray (only NumPy arrays are taken so far), got {type_name(table)}")
+        if _frameworks.of(table):
+            both = f"as the array that decides is, got {type_name(table)}; numpy.asarray({name}), say"
+            raise TypeError(f"{name} must be a numpy.ndarray, {both}")
+        raise TypeError(f"{name} must be a numpy.ndarray or an array of another framework, got {type_name(table)}")
     refuse_masked(table, name)
     if table.dtype.hasobject:
         raise TypeError(f"{name} must have a fixed-size dtype without Python objects, got {table.dtype}")
@@ -59,14 +56,14 @@ def require_axis(array: Any, name: str) -> None:
 
 
 def as_numbers(values: Any, name: str) -> Any:
-    """Return a NumPy array or a list as a plain array; an empty list counts as int64."""
+    """Return a NumPy array, a list or a view of another framework's array as a plain array; an empty list is int64."""
     if type(values) is DeviceArray:
         return values
     if isinstance(values, np.ndarray):
         refuse_masked(values, name)
         return np.asarray(values)
-    if _is_foreign(values):
-        raise TypeError(f"{name} must be a NumPy array or a list so far, got {type_name(values)}")
+    if framework := _frameworks.of(values):
+        return framework.view(values, name)
     try:
         array = np.asarray(values)
     except ValueError:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from . import _checks
+from . import _checks, _frameworks
 from .ragged import Ragged
 
 #: The kinds of norm: ``LAYER`` subtracts the mean of a row first, ``RMS`` does not.
@@ -56,6 +56,7 @@ def of(
     Of several faults that of a type or dtype is said first, then that of the mode, then those of shapes.
     """
     table = _checks.as_number_table(table)
+    ids = _frameworks.lists(ids, Ragged)
     ids, offsets = (ids.ids, ids.offsets) if isinstance(ids, Ragged) else (_checks.as_integers(ids, "ids"), None)
     positions, position_ids = _typed_addend("position", positions, position_ids)
     segments, segment_ids = _typed_addend("segment", segments, segment_ids)
@@ -124,6 +125,7 @@ def _typed_addend(what: str, table: Any, ids: Any) -> tuple[Any, Any]:
     if table is not None:
         table = _checks.as_float_table(table, f"{what}s")
     if ids is not None:
+        ids = _frameworks.lists(ids, Ragged)
         ids = ids.ids if isinstance(ids, Ragged) else _checks.as_integers(ids, f"{what}_ids")
     return table, ids
 

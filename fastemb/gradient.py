@@ -96,6 +96,7 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
             return RowGrad(*small)
     elif framework := _frameworks.of(grad):
         return framework.call(row_grad, ids, grad, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq)
+    ids = _frameworks.lists(ids, Ragged)
     given = ids.ids if isinstance(ids, Ragged) else _checks.as_integers(ids, "ids")
     source = _checks.as_float_table(grad, "grad")
     skip = _checks.as_padding(padding_idx)
@@ -173,6 +174,7 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
     if _checks.is_quantized(target):
         raise TypeError("target is a quantised table, which cannot be added to; give target.dequantize()")
     table = _checks.as_float_table(target, "target")
+    ids = _frameworks.lists(ids, Ragged)
     given = ids.ids if isinstance(ids, Ragged) else _checks.as_integers(ids, "ids")
     source = _checks.as_float_table(rows, "rows")
     factor = _checks.as_real(alpha, "alpha")

@@ -92,7 +92,7 @@ def gather(
         return framework.call(gather, table, ids, mode=mode, out=out)
     quantized = _checks.is_quantized(table)
     source: Any = table if quantized else _checks.as_table(table)
-    if isinstance(ids, Ragged):
+    if isinstance(_frameworks.lists(ids, Ragged), Ragged):
         raise TypeError("gather takes ids of one shape; give the flat ids of a Ragged as ragged.ids")
     given = _checks.as_integers(ids, "ids")
     if out is not None and quantized:

@@ -264,7 +264,11 @@ GENERAL = {
 def place(frame):
     """Return the file of a frame below the package, without suffix; this test's own name for all others."""
     name = frame.f_code.co_filename if frame else ""
-    return name.removeprefix(f"{PACKAGE}/").removesuffix(".py") if name.startswith(str(PACKAGE)) else __name__
+    return (
+        name.removeprefix(f"{PACKAGE}/").removesuffix(".py").removesuffix("/__init__")
+        if name.startswith(str(PACKAGE))
+        else __name__
+    )
 
 
 def walk(call):

@@ -44,7 +44,7 @@ FROZEN = lay(TABLE[:1], "read-only")
         ([0.0], {}, TypeError, "ids must have an integer dtype, got dtype float64"),
         ([0], {"table": TABLE.astype("i4")}, TypeError, "table must have dtype float64, float32, float16 or bfloat16"),
         ([0], {"table": TABLE[0]}, ValueError, r"table must have shape \(V, D\), got \(2,\)"),
-        ([0], {"table": TABLE.tolist()}, TypeError, "only NumPy arrays are taken so far.*got list"),
+        ([0], {"table": TABLE.tolist()}, TypeError, "or an array of another framework.*got list"),
         ([0], {"table": np.ma.array(TABLE)}, TypeError, "table is a masked array"),
         ([0], {"mode": "skip"}, ValueError, "mode must be one of 'raise', 'clip', 'wrap', got 'skip'"),
         ([0], {"scale": "2"}, TypeError, "scale must be a real number, got str"),

@@ -210,7 +210,7 @@ TABLE = np.ones((3, 2), np.float32)
         ),
         (TABLE.astype("g"), [0], [0, 1], {}, TypeError, "float64, float32, float16 or bfloat16, got"),
         (TABLE[0], [0], [0, 1], {}, ValueError, r"table must have shape \(V, D\), got \(2,\)"),
-        (TABLE.tolist(), [0], [0, 1], {}, TypeError, "only NumPy arrays are taken so far.*got list"),
+        (TABLE.tolist(), [0], [0, 1], {}, TypeError, "or an array of another framework.*got list"),
         (np.ma.array(TABLE), [0], [0, 1], {}, TypeError, "table is a masked array"),
         (
             TABLE,

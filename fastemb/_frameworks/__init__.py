@@ -1,0 +1,222 @@
+"""Arrays of other frameworks and of other devices, found by their type; no framework is ever imported for the caller.
+
+A public function asks `of` about the array that decides, its table or x, and lets `Framework.call` call it again with
+views. So no other file knows a framework, and NumPy's own calls stop at ``type(table) is np.ndarray``. Each framework
+is a sibling file, loaded when the first of its arrays is met: a new one is a file and a line of `_FILES`.
+"""
+
+import ctypes
+import math
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple, NoReturn, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+_Result = TypeVar("_Result")
+
+
+class DeviceArray(NamedTuple):
+    """Memory that is not the CPU's: all that a launch needs to know, and who owns it. No value can be looked at."""
+
+    device: str
+    pointer: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype[Any]
+    stream: int
+    owner: Any
+    writeable: bool = True
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    def bounds(self) -> tuple[int, int]:
+        """Return the first address and the one behind the last."""
+        reach = [(length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True)]
+        low, high = sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)
+        return self.pointer + low, self.pointer + high + self.dtype.itemsize
+
+
+# What parameters are, by their names -----------------------------------------------------------------------------
+
+#: The array that decides has the first of these names that a function has.
+_DECIDE = ("table", "x", "target", "vectors", "grad")
+#: Arrays that a function writes to.
+WRITTEN = frozenset({"target", "out"})
+#: Ids and their like: of any framework, whichever the array that decides is of. All other arrays must be of its own.
+_LISTS = frozenset(
+    {"ids", "offsets", "mask", "lengths", "weights", "position_ids", "segment_ids", "inv_freq"}
+)  # fmt: skip
+#: What is no array, whatever was given for it.
+_SCALARS = frozenset({"alpha", "base", "bits", "eps", "k", "mode", "padding_idx", "scale"})
+_PLAIN = frozenset({type(None), bool, int, float, str, list})
+
+
+class Framework:
+    """How arrays of one framework become views, and results its arrays."""
+
+    #: What errors call the framework, and how they say that a NumPy array becomes an array of it.
+    name = "NumPy"
+    maker = "numpy.asarray"
+
+    def view(self, array: Any, name: str) -> Array:
+        """Return a NumPy view of an array, without a copy where its layout allows that; TypeError where it has none.
+
+        ``name`` is that of the parameter, for errors; arrays of the names in `WRITTEN` have to be writeable.
+        """
+        raise NotImplementedError
+
+    def result(self, array: Array) -> Any:
+        """Return a new array of NumPy's as one of the framework's, which has the same memory where that can be."""
+        raise NotImplementedError
+
+    #: Whether there are arrays that hold lists among those of the same type.
+    has_lists = False
+
+    def is_lists(self, array: Any) -> bool:
+        """Whether an array holds rows of different lengths."""
+        return False
+
+    def lists(self, array: Any) -> tuple[Array, Array]:
+        """Return the flat ids and the offsets of an array that holds rows of different lengths."""
+        raise NotImplementedError
+
+    def wrote(self, array: Any) -> None:
+        """Note that an array was written to."""
+
+    def call(self, function: Callable[..., _Result], *given: Any, **options: Any) -> _Result:
+        """Call a function of this package with views of the arrays given; return its results as the framework's.
+
+        An array that was written to is returned itself.
+        """
+        known, out = _KNOWN, options.get("out")
+        view = self._view_of_one_shape if self.has_lists else self.view
+        views = [
+            view(value, name) if known.get(type(value)) is self else self._other(value, name, function)
+            for name, value in zip(function.__code__.co_varnames, given)  # noqa: B905  -- the keyword takes time
+        ]
+        for name, value in options.items():
+            if type(value) not in _PLAIN:
+                options[name] = self._other(value, name, function)
+        result: Any = function(*views, **options)
+        answer: Any
+        if type(result) is not np.ndarray:
+            answer = self._results(result)
+        elif out is None and result is not views[0]:
+            answer = self.result(result)
+        else:
+            answer = given[0] if out is None else out
+            self.wrote(answer)
+        return answer  # type: ignore[no-any-return]
+
+    def _other(self, value: Any, name: str, function: Callable[..., Any]) -> Any:
+        """Return a view of an array of this framework, and as they are numbers, words, ids and their like of others."""
+        if name in _SCALARS:
+            return value
+        framework = of(value)
+        if framework is self:
+            return self._view_of_one_shape(value, name)
+        if name in _LISTS:
+            return value
+        if framework is not None and framework.name == self.name:
+            return framework.view(value, name)
+        if framework is not None or isinstance(value, np.ndarray):
+            self._refuse(value, framework, name, function)
+        if isinstance(value, tuple) and hasattr(value, "_fields"):  # LayerNorm and RMSNorm
+            parts = zip(value, value._fields, strict=True)
+            return type(value)(*(self._other(part, f"{name}.{field}", function) for part, field in parts))
+        return value
+
+    def _view_of_one_shape(self, array: Any, name: str) -> Any:
+        """Return a view; of ids in lists the array as it is, of which the function called makes a `Ragged`."""
+        return array if name in _LISTS and self.is_lists(array) else self.view(array, name)
+
+    def _refuse(self, value: Any, framework: "Framework | None", name: str, function: Callable[..., Any]) -> NoReturn:
+        names = function.__code__.co_varnames[: function.__code__.co_argcount]
+        decides = next(one for one in _DECIDE if one in names)
+        whose = framework.name if framework else "NumPy"
+        raise TypeError(
+            f"{name} is an array of {whose} and {decides} one of {self.name}: arrays of one call must be of one "
+            f"framework; {self.maker}(numpy.asarray({name})), say"
+        )
+
+    def _results(self, value: Any) -> Any:
+        """Return results as the framework's arrays, in tuples of the same types."""
+        if isinstance(value, np.ndarray | np.generic):
+            return self.result(np.asarray(value))
+        if isinstance(value, tuple):
+            parts = map(self._results, value)
+            return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+        return value
+
+
+class Refused(Framework):
+    """Arrays of which there can be no view."""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self._why = name, why
+
+    def view(self, array: Any, name: str) -> Array:
+        """Raise the TypeError that says why, and the way out."""
+        raise TypeError(self._why.format(name=name))
+
+
+# Types that are known --------------------------------------------------------------------------------------------
+
+#: The first word of the name of a module in which types of a framework are defined, and the sibling that knows them.
+_FILES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "pyarrow": "arrow", "polars": "polars"}
+_KNOWN: dict[type, Framework] = {}
+
+
+def of(array: Any) -> Framework | None:
+    """Return the framework of an array; None for NumPy's, and for what is no array of a known framework."""
+    kind = type(array)
+    found = _KNOWN.get(kind)
+    if found is None and kind is not np.ndarray and kind not in _PLAIN:
+        found = _find(kind)
+        if found is not None:
+            _KNOWN[kind] = found
+    return found
+
+
+def _find(kind: type) -> Framework | None:
+    if issubclass(kind, np.ndarray | np.generic | DeviceArray):
+        return None
+    for parent in kind.__mro__:
+        file = _FILES.get(parent.__module__.partition(".")[0])
+        if file is not None:
+            found = cast("Framework | None", import_module(f"{__name__}.{file}").find(kind))
+            if found is not None:
+                return found
+    if any(hasattr(kind, name) for name in ("__cuda_ndarray__", "__cuda_array_interface__", "__dlpack__")):
+        return cast("Framework | None", import_module(f"{__name__}.dlpack").find(kind))
+    return None
+
+
+def lists(ids: Any, make: Callable[[Array, Array], Any]) -> Any:
+    """Return what ``make`` makes of the rows of ids in another framework's lists; all other ids as they are."""
+    framework = of(ids)
+    return make(*framework.lists(ids)) if framework is not None and framework.is_lists(ids) else ids
+
+
+def unlocked(view: Array, address: int) -> Array:
+    """Return a view that is not read-only of a read-only one, whose memory begins at an address.
+
+    Small calls have kernels of arrays that may be written to, alone, and read-only ones take the general road, which
+    takes 5 to 18 µs longer. Only for arrays that functions read: they are not named in `WRITTEN`.
+    """
+    if not view.nbytes or not view.flags.c_contiguous:
+        return view
+    memory: Any = (ctypes.c_char * view.nbytes).from_address(address)
+    memory.alive = view  # which may be a copy that nobody else holds
+    return np.ndarray(view.shape, view.dtype, memory)

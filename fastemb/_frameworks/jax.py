@@ -1,0 +1,85 @@
+"""Arrays of JAX on the CPU: views of their memory, and results that share ours where they are large."""
+
+import sys
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from . import WRITTEN, Array, Framework, Refused, unlocked
+
+# Making an array of JAX takes 17 µs with a copy and 28 without: from about here on the copy is the longer way.
+_SHARED_BYTES = 1 << 18
+
+
+class Jax(Framework):
+    """Arrays with values."""
+
+    name, maker = "JAX", "jax.numpy.asarray"
+
+    def __init__(self, jax: Any) -> None:
+        self._jax, self._copied, self._put = jax, jax.numpy.asarray, jax.device_put
+        # Arrays are made on the default device, and results belong where the arrays of the call are.
+        self._device = None if jax.default_backend() == "cpu" else jax.devices("cpu")[0]
+
+    def view(self, array: Any, name: str) -> Array:
+        """Return a view; a copy of an array that lies on several devices."""
+        if name in WRITTEN:
+            raise TypeError(
+                f"{name} is a JAX array, which cannot be written to; give a NumPy array, or leave {name} out "
+                f"(of a table: table.at[ids].add(rows))"
+            )
+        devices = array.devices()
+        for device in devices:
+            if device.platform != "cpu":
+                raise TypeError(
+                    f"{name} is a JAX array on {device}; arrays are read on the CPU: give "
+                    f'jax.device_put({name}, jax.devices("cpu")[0])'
+                )
+        view = np.asarray(array)  # waits until the values are there
+        return unlocked(view, array.unsafe_buffer_pointer()) if len(devices) == 1 else view
+
+    def result(self, array: Array) -> Any:
+        """Return an array of JAX, which shares the memory of results that are large and begin at a multiple of 64."""
+        if (
+            array.dtype.itemsize == 8
+            and array.dtype.kind in "iu"
+            and array.size
+            and not self._jax.config.jax_enable_x64
+        ):
+            self._require_32_bits(array)
+        if not array.dtype.isnative:  # ids that the caller gave so
+            array = array.astype(array.dtype.newbyteorder("="))
+        if array.nbytes < _SHARED_BYTES and self._device is None:
+            return self._copied(array)
+        return self._put(array, self._device, may_alias=True)
+
+    @staticmethod
+    def _require_32_bits(array: Array) -> None:
+        """Refuse ids that JAX would cut to 32 bits, without a word."""
+        most, limit = int(array.max()), np.iinfo(f"{array.dtype.kind}4").max
+        if most > limit:
+            raise ValueError(
+                f"the result has the id {most}, which JAX cuts to 32 bits; "
+                'jax.config.update("jax_enable_x64", True) lets it keep 64'
+            )
+
+
+_arrays = cache(Jax)  # of the module
+
+
+def find(kind: type) -> Framework | None:
+    """Return the framework of a type; None of JAX's types that are no arrays."""
+    jax = sys.modules.get("jax")
+    if jax is None:
+        return None
+    # First, as tracers are arrays too, by every protocol that JAX's arrays have.
+    if issubclass(kind, jax.core.Tracer):
+        return Refused(
+            "JAX", "{name} is a JAX tracer, which has no values: call outside of jit, grad, vmap and their like"
+        )
+    if not issubclass(kind, jax.Array):
+        return None
+    if kind.__name__ != "ArrayImpl":
+        return Refused("JAX", f"{{name}} is a {kind.__name__} of JAX, which has no numbers")
+    return _arrays(jax)

@@ -1,0 +1,151 @@
+"""Tensors of torch on the CPU: views of their memory, and results that share ours.
+
+Views are made by `Tensor.numpy`, which looks at what a tensor is. DLPack and `data_ptr` do not: of a view that changes
+the sign (the imaginary part of a conjugate) they give wrong numbers, of a fake or nested tensor the address 0.
+"""
+
+import sys
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from . import WRITTEN, Array, Framework, Refused
+
+#: Dtypes that NumPy has from ml_dtypes alone: their bits are moved as integers of the same size.
+_BITS = {
+    "bfloat16": "int16", "float8_e4m3fn": "int8", "float8_e4m3fnuz": "int8", "float8_e5m2": "int8",
+    "float8_e5m2fnuz": "int8", "float8_e8m0fnu": "int8",
+}  # fmt: skip
+
+
+class Torch(Framework):
+    """Plain tensors, parameters and buffers."""
+
+    name, maker = "torch", "torch.from_numpy"
+
+    def __init__(self, torch: Any) -> None:
+        self._torch = torch
+        self._grad_mode, self._from_numpy = torch.is_grad_enabled, torch.from_numpy
+        self._bits: dict[Any, tuple[Any, Any]] = {}  # of torch's dtype: the integer of its size, and NumPy's dtype
+        self._back: dict[Any, tuple[Any, Any]] = {}  # of NumPy's dtype: the integer of its size, and torch's dtype
+        try:
+            import ml_dtypes
+        except ImportError:
+            return
+        for name, integer in _BITS.items():
+            dtype, scalar = getattr(torch, name, None), getattr(ml_dtypes, name, None)
+            if dtype is not None and scalar is not None:
+                self._bits[dtype] = getattr(torch, integer), np.dtype(scalar)
+                self._back[np.dtype(scalar)] = np.dtype(integer), dtype
+
+    def view(self, array: Any, name: str) -> Array:
+        """Return a view; a copy only where the sign of numbers is not that in memory."""
+        if array.requires_grad:
+            # Tensor.numpy would refuse it too, but not with these words, nor in every version only while grad is on.
+            if self._grad_mode():
+                raise TypeError(
+                    f"{name} is a tensor that requires grad, and no gradient would flow back through this call: give "
+                    f"{name}.detach(), or call under torch.no_grad()"
+                )
+            array = array.detach()
+        dtype, bits = array.dtype, self._bits
+        try:
+            view: Array = (
+                array.numpy() if dtype not in bits else array.view(bits[dtype][0]).numpy().view(bits[dtype][1])
+            )
+        except Exception as error:  # of many types: a device, a layout, a transform, a sign that is a mark
+            return self._unusual(array, name, error)
+        return view
+
+    def _unusual(self, array: Any, name: str, error: Exception) -> Array:
+        """Return a copy with the signs in memory; say of all other tensors why they have no view."""
+        torch, a_tensor = self._torch, f"{name} is a torch tensor"
+        words = str(error).strip().partition("\n")[0]
+        try:
+            device, marked = array.device.type, array.is_neg() or array.is_conj()
+        except Exception:  # inside of what traces or stands for tensors nothing can be asked
+            raise TypeError(f"{a_tensor} that has no memory of its own: {words}") from error
+        if device == "meta":
+            raise TypeError(f"{a_tensor} on meta, which has no values; arrays are read on the CPU") from error
+        if device != "cpu":
+            raise TypeError(f"{a_tensor} on {array.device}; arrays are read on the CPU: give {name}.cpu()") from error
+        if torch._C._functorch.is_functorch_wrapped_tensor(array):
+            raise TypeError(
+                f"{a_tensor} inside a transform of torch.func (grad, vmap and their like), which gives it no memory of "
+                f"its own: call outside of the transform"
+            ) from error
+        if array.is_nested:
+            raise TypeError(_nested_words(name, "strided")) from error
+        if array.layout is not torch.strided:
+            layout = str(array.layout).removeprefix("torch.")
+            raise TypeError(f"{a_tensor} of layout {layout}; give {name}.to_dense()") from error
+        if marked:
+            if name in WRITTEN:
+                raise ValueError(f"{a_tensor} whose sign is not the one in memory; it cannot be written to") from error
+            return self.view(array.resolve_conj().resolve_neg(), name)
+        dtype = str(array.dtype).removeprefix("torch.")
+        if dtype in _BITS:
+            raise TypeError(f"{a_tensor} of {dtype}, for which NumPy needs the package ml_dtypes") from error
+        raise TypeError(f"{a_tensor} of {dtype} that NumPy cannot see: {words}") from error
+
+    def result(self, array: Array) -> Any:
+        """Return a tensor with the array's memory."""
+        bits = self._back.get(array.dtype)
+        if bits is not None:
+            return self._from_numpy(array.view(bits[0])).view(bits[1])
+        if not array.dtype.isnative:  # ids that the caller gave so
+            array = array.astype(array.dtype.newbyteorder("="))
+        return self._from_numpy(array)
+
+    def wrote(self, array: Any) -> None:
+        """Tell autograd: a graph that saved the tensor must say that it was changed, and not compute with it."""
+        self._torch.autograd.graph.increment_version(array)
+
+
+class Nested(Framework):
+    """Nested tensors of the jagged layout: rows of ids of different lengths."""
+
+    name = "torch"
+
+    def __init__(self, plain: Torch) -> None:
+        self._plain = plain
+
+    def view(self, array: Any, name: str) -> Array:
+        """Refuse a nested tensor where one of one shape is needed."""
+        raise TypeError(_nested_words(name, "jagged"))
+
+    def is_lists(self, array: Any) -> bool:
+        """Say that it holds rows of different lengths."""
+        return True
+
+    def lists(self, array: Any) -> tuple[Array, Array]:
+        """Return the flat ids and the offsets, of a tensor with holes between rows a copy without."""
+        if array.dim() != 2:
+            raise TypeError(f"ids are a nested tensor of {array.dim()} axes; those of two, rows of ids, are taken")
+        if not array.is_contiguous():
+            array = array.contiguous()
+        return self._plain.view(array.values(), "ids"), self._plain.view(array.offsets(), "ids")
+
+
+def _nested_words(name: str, layout: str) -> str:
+    return (
+        f"{name} is a nested tensor of layout {layout}; only as ids nested tensors are taken, of layout jagged: "
+        f"torch.nested.nested_tensor(..., layout=torch.jagged), else its parts"
+    )
+
+
+_plain = cache(Torch)  # of the module
+
+
+def find(kind: type) -> Framework | None:
+    """Return the framework of a type; None of torch's types that are no tensors."""
+    torch = sys.modules.get("torch")
+    if torch is None or not issubclass(kind, torch.Tensor):
+        return None
+    if kind.__torch_dispatch__ is torch.Tensor.__torch_dispatch__:  # type: ignore[attr-defined]
+        return _plain(torch)
+    if kind.__name__ == "NestedTensor":
+        return Nested(_plain(torch))
+    words = f"{{name}} is a {kind.__name__} of torch, which has no plain memory of its own: "
+    return Refused("torch", words + "give a plain tensor, and call outside of torch.compile and fake modes")
