@@ -17,12 +17,12 @@ import pytest
 import fastemb
 
 from .measure import Measure, equal
-from .rivals import load_torch
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.standard_normal((1000, 64), np.float32)
 X, GRAD, WEIGHT = TABLE[:16].reshape(2, 8, 64), TABLE[16:18], TABLE[0]
 IDS, OFFSETS, MASK = RNG.integers(0, 1000, (2, 8)), np.array([0, 4, 16]), np.arange(8) < np.array([[8], [5]])
+MAKERS = {"torch": ("torch", "from_numpy"), "JAX": ("jax.numpy", "asarray")}
 FLAT, NORM = IDS.reshape(-1), fastemb.LayerNorm
 
 #: Each is given the maker of a framework's arrays, and returns a call of arrays that are made already.
@@ -53,13 +53,14 @@ def bind(function: Callable[..., Any], *given: Any, **options: Any) -> Callable[
 
 def maker_of(framework: str) -> Callable[[Any], Any]:
     """Return what makes a framework's arrays of NumPy's; skip where it is not installed."""
-    if framework == "torch":
-        return load_torch(1).from_numpy  # type: ignore[no-any-return]
+    module, maker = MAKERS[framework]
     try:
-        module = importlib.import_module("jax.numpy")
+        found = importlib.import_module(module)
     except ImportError:
-        pytest.skip("jax is not installed: pip install '.[frameworks]'")
-    return module.asarray  # type: ignore[no-any-return]
+        pytest.skip(f"{framework} is not installed: pip install '.[frameworks]' has JAX, '.[bench]' torch")
+    if framework == "torch":
+        found.set_num_threads(1)
+    return getattr(found, maker)  # type: ignore[no-any-return]
 
 
 def same_numbers(a: Any, b: Any) -> None:

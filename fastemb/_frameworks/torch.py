@@ -91,11 +91,12 @@ class Torch(Framework):
 
     def result(self, array: Array) -> Any:
         """Return a tensor with the array's memory."""
-        bits = self._back.get(array.dtype)
-        if bits is not None:
-            return self._from_numpy(array.view(bits[0])).view(bits[1])
-        if not array.dtype.isnative:  # ids that the caller gave so
-            array = array.astype(array.dtype.newbyteorder("="))
+        dtype = array.dtype
+        if dtype in self._back:
+            integer, named = self._back[dtype]
+            return self._from_numpy(array.view(integer)).view(named)
+        if not dtype.isnative:  # ids that the caller gave so
+            array = array.astype(dtype.newbyteorder("="))
         return self._from_numpy(array)
 
     def wrote(self, array: Any) -> None:
