@@ -232,6 +232,13 @@ def test_ids_in_rows_of_different_lengths():
         fastemb.gather(table, nested)
 
 
+def test_a_ragged_is_made_of_tensors():
+    ids = torch.tensor([5, 6, 7], dtype=torch.int32)
+    ragged = Ragged(ids, torch.tensor([0, 2, 3]))
+    assert ragged.ids.ctypes.data == ids.data_ptr()
+    assert [row.tolist() for row in ragged] == [[5, 6], [7]]
+
+
 def test_eight_callers():
     jobs = [(tensor(LARGE), tensor(np.random.default_rng(k).integers(0, 6000, 3000))) for k in range(16)]
     for (table, ids), found in zip(jobs, by_eight_callers(fastemb.gather, jobs), strict=True):

@@ -137,11 +137,11 @@ class Framework:
                 for part, field in zip(value, value._fields, strict=True)
             ]
             return type(value)(*parts)
+        if name in _LISTS:  # of another kind, so looked at where it is needed
+            return value
         framework = of(value)
         if framework is self:
-            return self._view_of_one_shape(value, name)
-        if name in _LISTS:
-            return value
+            return self.view(value, name)
         if framework is not None and framework.name == self.name:
             return framework.view(value, name)
         if framework is not None or isinstance(value, np.ndarray):
@@ -215,7 +215,7 @@ def _find(kind: type) -> Framework | None:
 
 def lists(ids: Any, make: Callable[[Array, Array], Any]) -> Any:
     """Return what ``make`` makes of the rows of ids in another framework's lists; all other ids as they are."""
-    framework = of(ids)
+    framework = None if type(ids) is make else of(ids)
     return make(*framework.lists(ids)) if framework is not None and framework.is_lists(ids) else ids
 
 
