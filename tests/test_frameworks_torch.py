@@ -388,6 +388,12 @@ def test_torch_is_not_imported_for_the_caller():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+def test_a_compiled_function_is_cut_at_ours():
+    bag = torch.compiler.disable(fastemb.embedding_bag)
+    compiled = torch.compile(lambda table, ids: bag(table * 2, ids) + 1, backend="eager")
+    assert torch.equal(compiled(tensor(TABLE), tensor(IDS)), fastemb.embedding_bag(tensor(TABLE) * 2, IDS) + 1)
+
+
 def test_other_things_of_torch_are_no_arrays():
     for thing in (torch.float32, torch.nn.Linear(2, 2), torch.Size([2]), torch.Generator()):
         assert _frameworks.of(thing) is None
