@@ -20,7 +20,7 @@ def gather(table: Array, ids: Any, mode: str = "raise") -> Array:
         ids = (ids.astype(object) % V).astype(np.int64)
     elif ((ids < 0) | (ids >= V)).any():
         raise IndexError("an id is out of range")
-    rows: Array = table[ids]
+    rows: Array = table[ids, ...]  # of a single id an array too, not a scalar, which may lose its byte order
     return rows
 
 

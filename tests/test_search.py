@@ -326,7 +326,7 @@ class Tensor:
     ("change", "error", "words"),
     [
         ({"queries": [[0.0] * 5]}, TypeError, "queries must be a numpy.ndarray.*got list"),
-        ({"vectors": Tensor()}, TypeError, "vectors must be a numpy.ndarray.*Tensor"),
+        ({"vectors": Tensor()}, TypeError, "queries is an array of NumPy and vectors one of"),
         ({"queries": np.ma.zeros((2, 5))}, TypeError, "queries is a masked array"),
         ({"queries": np.ones((2, 5), int)}, TypeError, "queries must have dtype float64, .* or bfloat16, got int64"),
         ({"vectors": np.ones((9, 5), "i2")}, TypeError, "vectors must have dtype float64, .* or int8, got int16"),
