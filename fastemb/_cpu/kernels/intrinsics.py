@@ -150,7 +150,9 @@ def scratch(typingctx: Any, dtype_tag: Any) -> Any:
     lane = ir.DoubleType() if acc_type(dtype_tag) == types.float64 else ir.FloatType()
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        room = cgutils.alloca_once(builder, ir.ArrayType(lane, SCRATCH))
+        # Not `cgutils.alloca_once`, which writes zeros: the part is inlined, so they would be written for each segment.
+        with builder.goto_entry_block():
+            room = builder.alloca(ir.ArrayType(lane, SCRATCH))
         room.align = 64
         return builder.ptrtoint(room, _INT64)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .intrinsics import SCRATCH, as_acc, make_load_rows, scratch
+from .intrinsics import SCRATCH, as_acc, make_load_rows, prefetch_row, scratch
 from .jit import inlined, part
 from .layout import BY_ONE
 from .rows import PIECE, times, weight_of, write
@@ -25,6 +25,7 @@ def spot(table: Any, segments: Any, i: int, rows: Any) -> Any:
     fetch_scales(table.dtype_tag, table.scale, table.offset, later)
     scale, offset = scale_of(table.dtype_tag, table.scale, one), scale_of(table.dtype_tag, table.offset, one)
     weight = weight_of(table.dtype_tag, segments.weights, i)
+    prefetch_row(table.address + later * table.stride + (table.D * table.bits + 7) // 8 - 1)
     return table.address + one * table.stride, scale, offset, weight, table.address + later * table.stride
 
 
