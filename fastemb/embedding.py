@@ -199,7 +199,7 @@ def embed_backward(
 
     See Also
     --------
-    fastemb.gradient.row_grad : how rows are added.
+    row_grad : how rows are added.
 
     Notes
     -----

@@ -149,7 +149,7 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
     -----
     The law is ``s = row_grad(ids, rows).rows``, then ``target[id] = round(target[id] + alpha * s)``, where the product
     and the sum are float64 for a float64 `target`, else float32, and the result is rounded to the dtype of `target`
-    once. `alpha` and `s` are first rounded to that type: rows are summed in accumulators of their own type (float64
+    once. `alpha` and ``s`` are first rounded to that type: rows are summed in accumulators of their own type (float64
     rows in float64, others in float32), whatever `target` has. No product is fused with a sum, and the bits do not
     depend on the number of threads. Nothing is written before every argument has been checked, ids included.
 

@@ -12,14 +12,30 @@ _Array = npt.NDArray[Any]
 
 
 class PoolGrad(NamedTuple):
-    """The gradients of `pool`."""
+    """The gradients of `pool`.
+
+    Attributes
+    ----------
+    x : numpy.ndarray, the shape and dtype of x
+        Zeros in rows that were not kept.
+    weights : numpy.ndarray or None
+        Of the shape of the weights; None where there were none.
+    """
 
     x: Any
     weights: Any
 
 
 class BagGrad(NamedTuple):
-    """The gradients of `embedding_bag`."""
+    """The gradients of `embedding_bag`.
+
+    Attributes
+    ----------
+    table : RowGrad
+        Of the rows that were used.
+    weights : numpy.ndarray or None
+        Of the shape of the weights; None where there were none.
+    """
 
     table: RowGrad
     weights: _Array | None

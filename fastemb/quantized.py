@@ -192,8 +192,8 @@ def quantize(table: npt.NDArray[Any], bits: int = 8) -> QuantizedTable:
 
     Notes
     -----
-    Numbers are computed in float32, of a float64 table in float64, each operation rounded by itself; `scale` and
-    `offset` are then rounded to float32, and codes computed with the rounded ones. So the error of a number of a
+    Numbers are computed in float32, of a float64 table in float64, each operation rounded by itself; ``scale`` and
+    ``offset`` are then rounded to float32, and codes computed with the rounded ones. So the error of a number of a
     float32 table is at most half a scale, but for the rounding of the result, and the least number of a row is exact.
     A constant row has scale 0 and codes 0; a span too small for a float32 scale has the least scale above zero. No
     offset is -0.0. The bits do not depend on the machine or the number of threads.
