@@ -191,16 +191,6 @@ def test_docstring_examples(module):
     assert result.failed == 0
 
 
-def test_readme_examples():
-    readme = ROOT / "README.md"
-    blocks = re.findall(r"```python\n(.*?)```", readme.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert blocks
-    for block in blocks:
-        assert doctest.DocTestRunner().run(
-            doctest.DocTestParser().get_doctest(block, {}, "README.md", str(readme), 0)
-        ) == doctest.TestResults(0, block.count(">>> "))
-
-
 def test_setup_py_is_short_and_flags_are_portable():
     setup, build = (ROOT / "setup.py").read_text(), (ROOT / "csrc/build_ffi.py").read_text()
     assert setup.count("\n") <= 50
