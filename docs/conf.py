@@ -28,6 +28,7 @@ myst_heading_anchors = 3
 
 html_theme = "furo"
 html_title = f"fastemb {version}"
+html_static_path, html_css_files = ["site.css"], ["site.css"]
 
 
 def add_navigation(app: Any, docname: str, source: list[str]) -> None:
