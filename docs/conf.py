@@ -23,6 +23,8 @@ default_role = "autolink"  # in docstrings: a link for a public name, italics fo
 autodoc_typehints = "none"  # docstrings say them, with shapes
 autodoc_member_order = "bysource"
 autosummary_generate = False
+numpydoc_validation_checks = {"GL06", "GL07", "PR01", "PR02", "PR05", "PR06", "PR09", "RT01", "SA04", "SS03", "SS05"}
+numpydoc_validation_exclude = {r"\.[A-Z]\w*$"}  # classes: a tuple has attributes, others are made by load
 numpydoc_show_class_members = False  # the pages of the API ask for members themselves
 myst_heading_anchors = 3
 
@@ -48,7 +50,13 @@ def add_entrance(app: Any, error: Exception | None) -> None:
         Path(app.outdir, "index.html").write_text(link, encoding="utf-8")
 
 
+def hide_constructor(app: Any, what: str, name: str, value: Any, options: Any, *signature: Any) -> Any:
+    """Show no parameters of a class whose instances are made by ``load``."""
+    return ("", None) if what == "class" and hasattr(value, "load") else None
+
+
 def setup(app: Any) -> None:
-    """Tell Sphinx of both."""
+    """Tell Sphinx of these."""
+    app.connect("autodoc-process-signature", hide_constructor)
     app.connect("source-read", add_navigation)
     app.connect("build-finished", add_entrance)
