@@ -201,7 +201,7 @@ def set_num_threads(n: int) -> None:
 
     Examples
     --------
-    >>> from fastemb._threads import get_num_threads, set_num_threads
+    >>> from fastemb import get_num_threads, set_num_threads
     >>> before = get_num_threads()
     >>> set_num_threads(3)
     >>> get_num_threads()
@@ -228,7 +228,7 @@ def get_num_threads() -> int:
 
     Examples
     --------
-    >>> from fastemb._threads import get_num_threads
+    >>> from fastemb import get_num_threads
     >>> get_num_threads() >= 1
     True
     """
@@ -263,7 +263,7 @@ class num_threads:
 
     Examples
     --------
-    >>> from fastemb._threads import get_num_threads, num_threads
+    >>> from fastemb import get_num_threads, num_threads
     >>> with num_threads(1):
     ...     get_num_threads()
     1
