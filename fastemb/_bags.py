@@ -7,7 +7,7 @@ import numpy as np
 from . import _checks, _frameworks
 from .ragged import Ragged
 
-MODES = ("sum", "mean", "max", "cls", "last", "mean_sqrt_len", "weighted_mean", "mean_max")
+MODES = _checks.POOL_MODES
 _FORWARD = object()  # stands for a gradient where none is asked for: None may be what a caller gave
 
 
@@ -44,11 +44,12 @@ def of_ids(
     ragged, twice = isinstance(ids, Ragged), offsets is not None or mask is not None
     if ragged:
         ids, offsets = ids.ids, ids.offsets if offsets is None else offsets
-    ids = _checks.as_integers(ids, "ids")
+    ids = _checks.as_ids(ids)
     offsets = None if offsets is None else _checks.as_integers(offsets, "offsets")
     mask = None if mask is None else _checks.as_mask(mask)
     weights = None if weights is None else _checks.as_weights(weights)
     padding = _checks.as_padding(padding_idx)
+    normalize, by_count = _checks.as_flag(normalize, "normalize"), _checks.as_flag(by_count, "scale_grad_by_freq")
     grad = _types(out, grad)
     _require_mode(mode, weights)
     if ragged and twice:
@@ -70,6 +71,7 @@ def of_rows(
     lengths = None if lengths is None else _checks.as_integers(lengths, "lengths")
     mask = None if mask is None else _checks.as_mask(mask)
     weights = None if weights is None else _checks.as_weights(weights)
+    normalize = _checks.as_flag(normalize, "normalize")
     grad = _types(out, grad)
     _require_mode(mode, weights)
     if len(given) > 1:
@@ -96,8 +98,7 @@ def _types(out: Any, grad: Any) -> Any:
 
 def _require_mode(mode: Any, weights: Any) -> None:
     """Refuse an unknown mode, and weights where the mode has no use for them."""
-    if not isinstance(mode, str) or mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+    _checks.require_word(mode, MODES, "mode")
     if weights is not None and mode not in ("sum", "mean"):
         raise ValueError(f"weights go with mode 'sum' or 'mean', got mode {mode!r}")
 
@@ -118,8 +119,8 @@ def _require_slots(ids: Any, offsets: Any, mask: Any) -> None:
 
 
 def _bags(
-    rows: Any, ids: Any, offsets: Any, lengths: Any, mask: Any, padding_idx: Any, by_count: Any, weights: Any,
-    mode: str, normalize: Any,
+    rows: Any, ids: Any, offsets: Any, lengths: Any, mask: Any, padding_idx: Any, by_count: bool, weights: Any,
+    mode: str, normalize: bool,
 ) -> Bags:  # fmt: skip
     slots = rows.shape[:-1] if ids is None else ids.shape
     _checks.require_shape(mask, slots, "mask")
@@ -127,8 +128,7 @@ def _bags(
     S, D = slots[0] if offsets is None else offsets.shape[0] - 1, rows.shape[-1]
     shape, dtype = (S, 2 * D if mode == "mean_max" else D), _checks.result_dtype(rows)
     return Bags(
-        rows, ids, offsets, lengths, mask, padding_idx, bool(by_count), weights, mode, bool(normalize), slots, shape,
-        dtype,
+        rows, ids, offsets, lengths, mask, padding_idx, by_count, weights, mode, normalize, slots, shape, dtype,
     )  # fmt: skip
 
 

@@ -1,31 +1,66 @@
 """The checks of what callers give, and the words of errors. Knows no device and looks at no value.
 
 Where a value is wrong (an id out of range, offsets that descend), the room that looked at it raises by the words here.
+How an error ends, with what was given and the way out, is in `_words`, which looks at Python's own objects.
 """
 
 from functools import cache
 from numbers import Real
 from operator import index as as_int
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _frameworks
 from ._frameworks import DeviceArray
+from ._words import beyond, held, shown, type_name, way_to_array, way_to_integers, way_to_number
 
 Array = npt.NDArray[Any]
 
+# Options that are one of a few words: a type for annotations, and from it what `require_word` lets pass -----------
+
 #: What an id outside ``[0, V)`` means: an error, the nearest row, or the row modulo V.
-ID_MODES = ("raise", "clip", "wrap")
+IdMode = Literal["raise", "clip", "wrap"]
+PoolMode = Literal["sum", "mean", "max", "cls", "last", "mean_sqrt_len", "weighted_mean", "mean_max"]
+Metric = Literal["dot", "cosine", "l2"]
+#: Where padding goes.
+Side = Literal["right", "left"]
+#: How all special tokens of a text are read.
+SpecialMode = Literal["none", "all", "raise"]
+#: As many ids as the model says.
+ModelLength = Literal["model"]
+#: Where a configuration goes.
+ConfigMode = Literal["stdout", "dicts"]
+#: Functions that have kernels.
+KernelName = Literal[
+    "embed", "embed_backward", "embedding_bag", "embedding_bag_backward", "gather", "normalize", "pool",
+    "pool_backward", "quantize", "rope", "row_grad", "scatter_add", "topk",
+]  # fmt: skip
+
+ID_MODES: tuple[IdMode, ...] = get_args(IdMode)
+POOL_MODES: tuple[PoolMode, ...] = get_args(PoolMode)
+METRICS: tuple[Metric, ...] = get_args(Metric)
+SIDES: tuple[Side, ...] = get_args(Side)
+SPECIAL_MODES: tuple[SpecialMode, ...] = get_args(SpecialMode)
+MODEL_LENGTHS: tuple[ModelLength, ...] = get_args(ModelLength)
+CONFIG_MODES: tuple[ConfigMode, ...] = get_args(ConfigMode)
+KERNEL_NAMES: tuple[KernelName, ...] = get_args(KernelName)
+
+
+def is_word(value: Any, words: tuple[str, ...]) -> bool:
+    """Whether a value is one of a few words; no array is, nor what has no hash."""
+    return isinstance(value, str) and value in words
+
+
+def require_word(value: Any, words: tuple[str, ...], name: str) -> None:
+    """Refuse an option that is none of its words."""
+    if not is_word(value, words):
+        few = " or ".join(map(repr, words)) if len(words) < 3 else f"one of {', '.join(map(repr, words))}"
+        raise ValueError(f"{name} must be {few}, got {shown(value)}")
+
 
 # Types -----------------------------------------------------------------------------------------------------------
-
-
-def type_name(value: Any) -> str:
-    """Return the name of a value's type, with its module where that is not Python's own."""
-    kind = type(value)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def refuse_masked(value: Any, name: str) -> None:
@@ -40,13 +75,20 @@ def as_table(table: Any, name: str = "table") -> Any:
         return table
     if not isinstance(table, np.ndarray):
         if _frameworks.of(table):
-            both = f"as the array that decides is, got {type_name(table)}; numpy.asarray({name}), say"
+            both = f"as the array that decides is, got {type_name(table)}; give numpy.asarray({name})"
             raise TypeError(f"{name} must be a numpy.ndarray, {both}")
-        raise TypeError(f"{name} must be a numpy.ndarray or an array of another framework, got {type_name(table)}")
+        raise_no_array(table, name)
     refuse_masked(table, name)
     if table.dtype.hasobject:
-        raise TypeError(f"{name} must have a fixed-size dtype without Python objects, got {table.dtype}")
+        held_there = f"got {table.dtype}; give numpy.array({name}.tolist()), of the dtype that is meant"
+        raise TypeError(f"{name} must have a fixed-size dtype without Python objects, {held_there}")
     return np.asarray(table)
+
+
+def raise_no_array(value: Any, name: str) -> NoReturn:
+    """Raise the TypeError for what is no array where one is needed that is not made here: it may be large."""
+    given = f"got {type_name(value)}{way_to_array(value, name)}"
+    raise TypeError(f"{name} must be a numpy.ndarray or an array of another framework, {given}")
 
 
 def require_axis(array: Any, name: str) -> None:
@@ -66,26 +108,41 @@ def as_numbers(values: Any, name: str) -> Any:
         return framework.view(values, name)
     try:
         array = np.asarray(values)
-    except ValueError:
-        raise ValueError(f"{name} must be rectangular; rows of different lengths go into a Ragged") from None
+    except (TypeError, ValueError, RuntimeError) as error:  # lists of lists, and whatever an object's own raises
+        if isinstance(error, ValueError) and isinstance(values, list | tuple):
+            ragged = f"got rows of different lengths, which are a Ragged: Ragged.from_lists({name})"
+            raise ValueError(f"{name} must be rectangular, {ragged}") from None
+        raise TypeError(f"{name} is a {type_name(values)} that NumPy cannot read: {error}") from error
     return array.astype(np.int64) if not array.size and isinstance(values, list | tuple) else array
 
 
-def as_integers(values: Any, name: str) -> Any:
-    """Return ids or offsets as a plain array of an integer dtype."""
+def as_integers(values: Any, name: str, too_large: type[Exception] = ValueError, fits: str = "int64") -> Any:
+    """Return offsets or their like as a plain array of an integer dtype; ``fits`` is what integers of Python must."""
     array = as_numbers(values, name)
     if array.dtype.kind not in "iu":
-        held = f"dtype {array.dtype}" if array.dtype != object else type_name(values)
-        raise TypeError(f"{name} must have an integer dtype, got {held}")
+        if found := beyond(values, array):
+            objects, position = found
+            if too_large is IndexError:
+                raise IndexError(f"{name_id(objects, position, name[:-1])} is beyond int64; no table has such a row")
+            raise too_large(f"{name} must fit {fits}, got {shown(objects.flat[position])}")
+        way = way_to_integers(values, array, name)
+        raise TypeError(f"{name} must have an integer dtype, got {held(values, array)}{way}")
     return array
 
 
-def as_reals(values: Any, name: str) -> Any:
+def as_ids(values: Any, name: str = "ids") -> Any:
+    """Return ids as a plain array of an integer dtype; integers that no dtype holds are out of range of any table."""
+    return as_integers(values, name, IndexError)
+
+
+def as_reals(values: Any, name: str, what: str = "have an integer or a float dtype") -> Any:
     """Return numbers that need not be whole as a plain array, of an integer or a float dtype."""
     array = as_numbers(values, name)
     if array.dtype.kind not in "iu" and not is_float(array.dtype):
-        held = f"dtype {array.dtype}" if array.dtype != object else type_name(values)
-        raise TypeError(f"{name} must have an integer or a float dtype, got {held}")
+        if found := beyond(values, array):
+            raise ValueError(f"{name} must fit int64 or be floats, got {shown(found[0].flat[found[1]])}")
+        way = way_to_array(values, name) if array.dtype.hasobject else ""
+        raise TypeError(f"{name} must {what}, got {held(values, array)}{way}")
     return array
 
 
@@ -104,17 +161,31 @@ def as_padding(padding_idx: Any) -> int | None:
 def as_real(value: Any, name: str) -> float:
     """Return a real number as a float."""
     if not isinstance(value, Real):
-        raise TypeError(f"{name} must be a real number, got {type(value).__name__}")
+        raise TypeError(f"{name} must be a real number, got {type_name(value)}{way_to_number(value, name)}")
     try:
         return float(value)
     except OverflowError:
         raise ValueError(f"{name} is beyond the range of float64") from None
 
 
-def require_id_mode(mode: Any) -> None:
-    """Refuse what is none of the three words for ids out of range, also what has no hash."""
-    if not isinstance(mode, str) or mode not in ID_MODES:
-        raise ValueError(f"mode must be one of {', '.join(map(repr, ID_MODES))}, got {mode!r}")
+def as_integer(value: Any, name: str) -> int:
+    """Return an integer as Python's own; a bool is none."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be an integer, got bool")
+    try:
+        return as_int(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {type_name(value)}{way_to_number(value, name)}") from None
+
+
+def as_flag(value: Any, name: str) -> bool:
+    """Return whether an option is on; a text is no answer, nor are many."""
+    try:
+        if not isinstance(value, str):
+            return bool(value)
+    except (TypeError, ValueError, RuntimeError):  # of arrays
+        pass
+    raise TypeError(f"{name} must be a bool, got {shown(value)}")
 
 
 @cache
@@ -166,15 +237,17 @@ def parts(table: Any, name: str = "table") -> dict[str, Any]:
 def as_mask(mask: Any) -> Any:
     """Return a mask as an array of bool or integers."""
     array = as_numbers(mask, "mask")
-    return array if array.dtype == np.bool_ else as_integers(array, "mask")
+    if array.dtype.kind in "biu":
+        return array
+    way = "; give an array of bools" if array.ndim else way_to_array(mask, "mask")
+    if is_float(array.dtype):
+        way = "; give mask != 0, or mask > 0 where numbers below zero leave out"
+    raise TypeError(f"mask must have dtype bool or an integer dtype, got {held(mask, array)}{way}")
 
 
 def as_weights(weights: Any) -> Any:
     """Return weights as an array of real numbers."""
-    array = as_numbers(weights, "weights")
-    if array.dtype.kind not in "iu" and not is_float(array.dtype):
-        raise TypeError(f"weights must be real numbers, got dtype {array.dtype}")
-    return array
+    return as_reals(weights, "weights", "be real numbers")
 
 
 # Shapes and memory -----------------------------------------------------------------------------------------------
@@ -254,7 +327,9 @@ def _start(array: Any) -> int:
 def require_out(out: Any, dtype: np.dtype[Any] | None = None, words: str = "") -> None:
     """Refuse an ``out`` of another type or dtype: one of the four float dtypes, or just ``dtype``, by its ``words``."""
     if type(out) is not DeviceArray and not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a numpy.ndarray, as the table is, got {type_name(out)}")
+        if _frameworks.of(out):
+            raise TypeError(f"out must be a numpy.ndarray, as the table or x is, got {type_name(out)}")
+        raise TypeError(f"out must be a numpy.ndarray or an array of another framework, got {type_name(out)}")
     refuse_masked(out, "out")
     if dtype is None:
         require_float(out, "out")
@@ -284,11 +359,11 @@ def check_out(out: Any, shape: tuple[int, ...], **inputs: Any) -> Any:
 # Words for values that are wrong ---------------------------------------------------------------------------------
 
 
-def name_id(ids: Array, position: int) -> str:
+def name_id(ids: Array, position: int, what: str = "id") -> str:
     """Return the words for the id at a flat position: ``id 7 at position (1, 0)``."""
     place = tuple(map(int, np.unravel_index(position, ids.shape)))
     where = {0: "", 1: f" at position {position}"}.get(ids.ndim, f" at position {place}")
-    return f"id {int(ids[place])}{where}"
+    return f"{what.replace('_', ' ')} {shown(int(ids[place]))}{where}"
 
 
 def raise_out_of_range(ids: Array, position: int, V: int) -> NoReturn:

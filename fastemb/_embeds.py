@@ -57,17 +57,17 @@ def of(
     """
     table = _checks.as_number_table(table)
     ids = _frameworks.lists(ids, Ragged)
-    ids, offsets = (ids.ids, ids.offsets) if isinstance(ids, Ragged) else (_checks.as_integers(ids, "ids"), None)
+    ids, offsets = (ids.ids, ids.offsets) if isinstance(ids, Ragged) else (_checks.as_ids(ids), None)
     positions, position_ids = _typed_addend("position", positions, position_ids)
     segments, segment_ids = _typed_addend("segment", segments, segment_ids)
     mask = None if mask is None else _checks.as_mask(mask)
     scale, norm = _checks.as_real(scale, "scale"), None if norm is None else _typed_norm(norm)
-    padding_idx = _checks.as_padding(padding_idx)
+    padding_idx, by_count = _checks.as_padding(padding_idx), _checks.as_flag(by_count, "scale_grad_by_freq")
     if out is not None:
         _checks.require_out(out)
     if grad is not _FORWARD:
         grad = _checks.as_float_table(grad, "grad")
-    _checks.require_id_mode(mode)
+    _checks.require_word(mode, _checks.ID_MODES, "mode")
     _checks.require_table_shape(table)
     D = table.shape[1]
     if mask is not None and offsets is not None:
@@ -86,7 +86,7 @@ def of(
         norm = _fitting_norm(norm, D)
     embeds = Embeds(
         table, ids, offsets, positions, position_ids, segments, segment_ids, mask, scale, norm, mode,
-        padding_idx, bool(by_count), (*ids.shape, D), _checks.result_dtype(table),
+        padding_idx, by_count, (*ids.shape, D), _checks.result_dtype(table),
     )  # fmt: skip
     return embeds, check_out(out, embeds) if grad is _FORWARD else check_grad(grad, embeds)
 
@@ -126,7 +126,7 @@ def _typed_addend(what: str, table: Any, ids: Any) -> tuple[Any, Any]:
         table = _checks.as_float_table(table, f"{what}s")
     if ids is not None:
         ids = _frameworks.lists(ids, Ragged)
-        ids = ids.ids if isinstance(ids, Ragged) else _checks.as_integers(ids, f"{what}_ids")
+        ids = ids.ids if isinstance(ids, Ragged) else _checks.as_ids(ids, f"{what}_ids")
     return table, ids
 
 

@@ -10,11 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from . import _checks, _memory, _threads, embedding, gradient, lookup, pooling, position, quantized, search
+from . import _checks, _memory, _threads, _words, embedding, gradient, lookup, pooling, position, quantized, search
+from ._checks import ConfigMode, KernelName, Metric, PoolMode
 
 _log = logging.getLogger("fastemb")
 
 _Array = _checks.Array
+
+# Those that have kernels of their own.
+_MODES: tuple[PoolMode, ...] = ("mean", "max")
+_METRICS: tuple[Metric, ...] = ("cosine", "dot")
 
 
 def _gather(table: _Array, ids: _Array) -> None:
@@ -37,7 +42,7 @@ def _embed_backward(table: _Array, ids: _Array) -> None:
 
 
 def _bags(table: _Array, ids: _Array) -> None:
-    for mode in ("mean", "max"):
+    for mode in _MODES:
         pooling.embedding_bag(table, ids, mode=mode)  # small calls have kernels of their own
         pooling.embedding_bag(table, ids, mask=ids >= 0, mode=mode)
         pooling.embedding_bag(table, ids, mode=mode, normalize=True)
@@ -50,12 +55,12 @@ def _bags(table: _Array, ids: _Array) -> None:
 
 
 def _bags_backward(table: _Array, ids: _Array) -> None:
-    for mode in ("mean", "max"):
+    for mode in _MODES:
         pooling.embedding_bag_backward(np.ones((len(ids), table.shape[1]), table.dtype), table, ids, mode=mode)
 
 
 def _pool(table: _Array, ids: _Array) -> None:
-    for mode in ("mean", "max"):
+    for mode in _MODES:
         pooling.pool(table[np.newaxis], mode=mode)
         pooling.pool(table[np.newaxis], np.ones((1, len(table)), bool), mode=mode)
         pooling.pool(table[np.newaxis], mode=mode, normalize=True)
@@ -65,7 +70,7 @@ def _pool(table: _Array, ids: _Array) -> None:
 
 def _pool_backward(table: _Array, ids: _Array) -> None:
     grad, x = np.ones((1, table.shape[1]), table.dtype), table[np.newaxis]
-    for mode in ("mean", "max"):
+    for mode in _MODES:
         pooling.pool_backward(grad, x, mode=mode)
     pooling.pool_backward(grad, x, mode="mean", weights=np.ones(x.shape[:2], np.float32))
 
@@ -109,7 +114,7 @@ def _scatter_add(table: _Array, ids: _Array) -> None:
 def _topk(table: _Array, ids: _Array) -> None:
     vectors = np.arange(256 * 64).reshape(256, 64).astype(table.dtype)
     for few in (1, 20):  # few queries and many go different ways
-        for metric in ("cosine", "dot"):
+        for metric in _METRICS:
             search.topk(vectors[:few], vectors, 2, metric=metric)  # small calls have a kernel of their own
             search.topk(vectors[:few], _read_only(vectors), 2, metric=metric)
 
@@ -119,7 +124,7 @@ def _rope(table: _Array, ids: _Array) -> None:
     position.rope(table)
 
 
-_CALLS: dict[str, Callable[[_Array, _Array], object]] = {
+_CALLS: dict[KernelName, Callable[[_Array, _Array], object]] = {
     "embed": _embed,
     "embed_backward": _embed_backward,
     "embedding_bag": _bags,
@@ -136,7 +141,7 @@ _CALLS: dict[str, Callable[[_Array, _Array], object]] = {
 }
 
 
-def warmup(*names: str, dtypes: Any = ("float32",)) -> dict[str, float]:
+def warmup(*names: KernelName, dtypes: Any = ("float32",)) -> dict[str, float]:
     """Compile kernels now instead of at their first calls.
 
     Parameters
@@ -170,12 +175,13 @@ def warmup(*names: str, dtypes: Any = ("float32",)) -> dict[str, float]:
     >>> list(fastemb.warmup("gather", "normalize"))
     ['gather', 'normalize']
     """
-    wrong = [name for name in names if name not in _CALLS]
-    if wrong:
-        raise ValueError(f"no kernels belong to {wrong[0]!r}; functions with kernels are {', '.join(_CALLS)}")
     kinds = [_dtype(kind) for kind in (dtypes if isinstance(dtypes, list | tuple) else [dtypes])]
-    seconds = dict.fromkeys(names or _CALLS, 0.0)
-    for name in seconds:
+    wrong = [name for name in names if not _checks.is_word(name, _checks.KERNEL_NAMES)]
+    if wrong:
+        words = f"no kernels belong to {_words.shown(wrong[0])}; functions with kernels are"
+        raise ValueError(f"{words} {', '.join(_checks.KERNEL_NAMES)}")
+    seconds: dict[str, float] = {}
+    for name in dict.fromkeys(names or _checks.KERNEL_NAMES):
         start = time.perf_counter()
         for kind in kinds:
             for index in (np.int32, np.int64):
@@ -191,12 +197,16 @@ def _dtype(kind: Any) -> np.dtype[Any]:
         import ml_dtypes
 
         kind = ml_dtypes.bfloat16
-    dtype: np.dtype[Any] = np.dtype(kind)
+    try:
+        dtype: np.dtype[Any] = np.dtype(object if kind is None else kind)  # None would be float64
+    except (TypeError, ValueError):
+        few = "float64, float32, float16 or bfloat16"
+        raise TypeError(f"dtypes must be of {few}, by NumPy's names or types, got {_words.shown(kind)}") from None
     _checks.require_float(np.empty(0, dtype), "dtypes")
     return dtype
 
 
-def show_config(mode: str = "stdout") -> dict[str, dict[str, str]] | None:
+def show_config(mode: ConfigMode = "stdout") -> dict[str, dict[str, str]] | None:
     """Print what this installation runs on.
 
     Parameters
@@ -220,8 +230,7 @@ def show_config(mode: str = "stdout") -> dict[str, dict[str, str]] | None:
     >>> sorted(fastemb.show_config("dicts"))
     ['memory', 'processor', 'threads', 'versions']
     """
-    if mode not in ("stdout", "dicts"):
-        raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
+    _checks.require_word(mode, _checks.CONFIG_MODES, "mode")
     import llvmlite
     import numba
 

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _devices, _embeds, _frameworks
-from ._checks import Array
+from ._checks import Array, IdMode
+from ._words import type_name, way_to_norm
 from .gradient import RowGrad
 
 
@@ -64,7 +65,7 @@ class EmbedGrad(NamedTuple):
 def embed(
     table: Any, ids: Any, *, positions: Array | None = None, position_ids: Any = None, segments: Array | None = None,
     segment_ids: Any = None, mask: Any = None, scale: float = 1.0, norm: LayerNorm | RMSNorm | None = None,
-    mode: str = "raise", out: Array | None = None,
+    mode: IdMode = "raise", out: Array | None = None,
 ) -> Array:  # fmt: skip
     """Look up rows, add positions and segments, and normalise: the first layer of a transformer, in one pass.
 
@@ -169,7 +170,7 @@ def embed(
 def embed_backward(
     grad: Array, table: Any, ids: Any, *, padding_idx: int | None = None, scale_grad_by_freq: bool = False,
     positions: Array | None = None, position_ids: Any = None, segments: Array | None = None, segment_ids: Any = None,
-    mask: Any = None, scale: float = 1.0, norm: LayerNorm | RMSNorm | None = None, mode: str = "raise",
+    mask: Any = None, scale: float = 1.0, norm: LayerNorm | RMSNorm | None = None, mode: IdMode = "raise",
 ) -> EmbedGrad:  # fmt: skip
     """Return the gradients of `embed` with respect to its tables and to the weights of its norm.
 
@@ -249,5 +250,5 @@ def _norm_of(norm: Any) -> _embeds.Norm | None:
     if isinstance(norm, RMSNorm):
         return _embeds.Norm(_embeds.RMS, norm.weight, None, norm.eps)
     if norm is not None:
-        raise TypeError(f"norm must be a LayerNorm or an RMSNorm, got {type(norm).__name__}")
+        raise TypeError(f"norm must be a fastemb.LayerNorm or RMSNorm, got {type_name(norm)}{way_to_norm(norm)}")
     return None

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _checks, _devices, _frameworks
-from ._checks import Array
+from ._checks import Array, IdMode
 from .ragged import Ragged
 
 
@@ -97,16 +97,16 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
     elif framework := _frameworks.of(grad):
         return framework.call(row_grad, ids, grad, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq)
     ids = _frameworks.lists(ids, Ragged)
-    given = ids.ids if isinstance(ids, Ragged) else _checks.as_integers(ids, "ids")
+    given = ids.ids if isinstance(ids, Ragged) else _checks.as_ids(ids)
     source = _checks.as_float_table(grad, "grad")
-    skip = _checks.as_padding(padding_idx)
+    skip, by_count = _checks.as_padding(padding_idx), _checks.as_flag(scale_grad_by_freq, "scale_grad_by_freq")
     if source.ndim != given.ndim + 1 or source.shape[:-1] != given.shape:
         wanted = ", ".join([*map(str, given.shape), "D"]) + "," * (given.ndim == 0)
         raise ValueError(f"grad must have shape ({wanted}) for ids of shape {given.shape}, got {source.shape}")
-    return RowGrad(*_devices.gradient(source).row_grad(given, source, skip, bool(scale_grad_by_freq)))
+    return RowGrad(*_devices.gradient(source).row_grad(given, source, skip, by_count))
 
 
-def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mode: str = "raise") -> Array:
+def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mode: IdMode = "raise") -> Array:
     """Add rows to rows of a table, in place: ``target[id] += alpha * (the sum of the id's rows)``.
 
     Parameters
@@ -175,10 +175,10 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
         raise TypeError("target is a quantised table, which cannot be added to; give target.dequantize()")
     table = _checks.as_float_table(target, "target")
     ids = _frameworks.lists(ids, Ragged)
-    given = ids.ids if isinstance(ids, Ragged) else _checks.as_integers(ids, "ids")
+    given = ids.ids if isinstance(ids, Ragged) else _checks.as_ids(ids)
     source = _checks.as_float_table(rows, "rows")
     factor = _checks.as_real(alpha, "alpha")
-    _checks.require_id_mode(mode)
+    _checks.require_word(mode, _checks.ID_MODES, "mode")
     _require_target(table)
     shape = given.shape + table.shape[1:]
     if source.shape != shape:

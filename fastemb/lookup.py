@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _checks, _devices, _frameworks
+from ._checks import IdMode
 from .quantized import QuantizedTable
 from .ragged import Ragged
 
@@ -14,7 +15,7 @@ _RAISE = "raise"  # the very object that a literal in a caller's code is; what i
 
 
 def gather(
-    table: npt.NDArray[Any] | QuantizedTable, ids: Any, *, mode: str = "raise", out: npt.NDArray[Any] | None = None
+    table: npt.NDArray[Any] | QuantizedTable, ids: Any, *, mode: IdMode = "raise", out: npt.NDArray[Any] | None = None
 ) -> npt.NDArray[Any]:
     """Look up rows of a table: ``table[ids]``, checked and without surprises for negative ids.
 
@@ -94,12 +95,12 @@ def gather(
     source: Any = table if quantized else _checks.as_table(table)
     if isinstance(_frameworks.lists(ids, Ragged), Ragged):
         raise TypeError("gather takes ids of one shape; give the flat ids of a Ragged as ragged.ids")
-    given = _checks.as_integers(ids, "ids")
+    given = _checks.as_ids(ids)
     if out is not None and quantized:
         _checks.require_out(out, np.dtype(np.float32), "dtype float32, as which a QuantizedTable is read")
     elif out is not None:
         _checks.require_out(out, source.dtype, f"the table's dtype, {source.dtype}")
-    _checks.require_id_mode(mode)
+    _checks.require_word(mode, _checks.ID_MODES, "mode")
     _checks.require_axis(source, "table")
     target = out
     if out is not None:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _bags, _checks, _devices, _frameworks
+from ._checks import PoolMode
 from .gradient import RowGrad
 
 _Array = npt.NDArray[Any]
@@ -42,7 +43,7 @@ class BagGrad(NamedTuple):
 
 
 def embedding_bag(
-    table: Any, ids: Any, offsets: Any = None, *, mask: Any = None, mode: str = "mean", weights: Any = None,
+    table: Any, ids: Any, offsets: Any = None, *, mask: Any = None, mode: PoolMode = "mean", weights: Any = None,
     padding_idx: int | None = None, normalize: bool = False, out: _Array | None = None,
 ) -> _Array:  # fmt: skip
     """Pool rows of a table, bag by bag, without making the rows in between.
@@ -119,7 +120,7 @@ def embedding_bag(
            [2., 3.]], dtype=float32)
     """
     if type(table) is np.ndarray:
-        if weights is None and padding_idx is None and not normalize and out is None:
+        if weights is None and padding_idx is None and normalize is False and out is None:
             rows: _Array | None = _devices.HERE["pooling"].small_bags(table, ids, offsets, mask, mode)
             if rows is not None:
                 return rows
@@ -134,8 +135,8 @@ def embedding_bag(
 
 
 def pool(
-    x: _Array, mask: Any = None, *, lengths: Any = None, offsets: Any = None, mode: str = "mean", weights: Any = None,
-    normalize: bool = False, out: _Array | None = None,
+    x: _Array, mask: Any = None, *, lengths: Any = None, offsets: Any = None, mode: PoolMode = "mean",
+    weights: Any = None, normalize: bool = False, out: _Array | None = None,
 ) -> _Array:  # fmt: skip
     """Pool rows: one vector for each text from one for each token.
 
@@ -185,7 +186,7 @@ def pool(
            [6., 7.]], dtype=float32)
     """
     if type(x) is np.ndarray:
-        if lengths is None and offsets is None and weights is None and not normalize and out is None:
+        if lengths is None and offsets is None and weights is None and normalize is False and out is None:
             rows: _Array | None = _devices.HERE["pooling"].small_pool(x, mask, mode)
             if rows is not None:
                 return rows
@@ -254,7 +255,7 @@ def normalize(x: _Array, *, out: _Array | None = None) -> _Array:
 
 
 def pool_backward(
-    grad: _Array, x: _Array, mask: Any = None, *, lengths: Any = None, offsets: Any = None, mode: str = "mean",
+    grad: _Array, x: _Array, mask: Any = None, *, lengths: Any = None, offsets: Any = None, mode: PoolMode = "mean",
     weights: Any = None, normalize: bool = False,
 ) -> PoolGrad:  # fmt: skip
     """Return the gradients of `pool`.
@@ -301,7 +302,7 @@ def pool_backward(
 
 
 def embedding_bag_backward(
-    grad: _Array, table: Any, ids: Any, offsets: Any = None, *, mask: Any = None, mode: str = "mean",
+    grad: _Array, table: Any, ids: Any, offsets: Any = None, *, mask: Any = None, mode: PoolMode = "mean",
     weights: Any = None, padding_idx: int | None = None, scale_grad_by_freq: bool = False, normalize: bool = False,
 ) -> BagGrad:  # fmt: skip
     """Return the gradients of `embedding_bag`.

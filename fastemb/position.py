@@ -1,29 +1,25 @@
 """Where a token stands: ``sinusoidal``, ``alibi``, ``rope`` and ``rope_frequencies``."""
 
 import math
+import sys
 from collections.abc import Mapping
-from numbers import Real
-from operator import index
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _checks, _devices, _frameworks
+from . import _checks, _devices, _frameworks, _words
 
 _Array = npt.NDArray[Any]
 
 
 def _size(value: Any, name: str) -> int:
     """Return a number of heads, positions or columns as an int."""
-    try:
-        size = index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an integer, got bool")
+    size = _checks.as_integer(value, name)
     if size < 0:
-        raise ValueError(f"{name} must not be negative, got {size}")
+        raise ValueError(f"{name} must not be negative, got {_words.shown(size)}")
+    if size > sys.maxsize:  # NumPy says so too, but not of which
+        raise ValueError(f"{name} is larger than an array can be, got {_words.shown(size)}")
     return size
 
 
@@ -167,7 +163,7 @@ def rope_frequencies(
     if dim % 2:
         raise ValueError(f"dim must be even, as columns are turned in pairs, got {dim}")
     if scaling is not None and not isinstance(scaling, Mapping):
-        raise TypeError(f"scaling must be a mapping, got {type(scaling).__name__}")
+        raise TypeError(f"scaling must be a mapping, got {_words.type_name(scaling)}")
     longest = None if length is None else _size(length, "length")
     inv_freq, scale = _devices.position(None).rope_frequencies(dim, base, scaling or {}, longest)
     return inv_freq, scale
@@ -261,17 +257,17 @@ def rope(
     ids = None if position_ids is None else _checks.as_reals(position_ids, "position_ids")
     speed = None if inv_freq is None else _checks.as_reals(inv_freq, "inv_freq")
     base, scale = _as_base(base), _as_scale(scale)
+    options = _checks.as_flag(interleaved, "interleaved"), _checks.as_flag(inverse, "inverse")
     if out is not None:
         _checks.require_out(out)
     _checks.require_axis(source, "x")
     _check_shapes(source.shape, None if ids is None else ids.shape)
     if speed is not None:
-        _checks.require_shape(speed, (source.shape[-1] // 2,), "inv_freq", "half of the columns of x")
+        _checks.require_shape(speed, (source.shape[-1] // 2,), "inv_freq", ", one for each pair of columns of x")
     target = out
     if out is not None:
         inputs = {} if _checks.same_memory(source, out) else {"x": source}
         target = _checks.check_out(out, source.shape, **inputs, position_ids=ids, inv_freq=speed)
-    options = bool(interleaved), bool(inverse)
     result: _Array = _devices.position(source).rope(source, ids, base, speed, scale, *options, target)
     return result if out is None else out
 
@@ -305,9 +301,9 @@ def _as_scale(scale: Any) -> float:
 
 def _as_base(base: Any) -> float:
     """Return the base as a float."""
-    if isinstance(base, bool) or not isinstance(base, Real):
-        raise TypeError(f"base must be a number, got {type(base).__name__}")
-    value = float(base)
+    if isinstance(base, bool):
+        raise TypeError("base must be a real number, got bool")
+    value = _checks.as_real(base, "base")
     if not 0.0 < value < math.inf:
         raise ValueError(f"base must be positive and finite, got {value}")
     return value

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import _checks, _devices, _frameworks
+from . import _checks, _devices, _frameworks, _words
 
 
 class QuantizedTable:
@@ -137,7 +137,7 @@ class QuantizedTable:
 def _as_bits(bits: Any) -> int:
     """Return the size of a code as an int."""
     if not hasattr(bits, "__index__") or bits not in (8, 4):
-        raise ValueError(f"bits must be 8 or 4, got {bits!r}")
+        raise ValueError(f"bits must be 8 or 4, got {_words.shown(bits)}")
     return as_int(bits)
 
 
@@ -146,14 +146,17 @@ def _as_shape(shape: Any) -> tuple[int, int]:
     try:
         sizes = tuple(as_int(size) for size in shape)
     except TypeError:
-        raise TypeError(f"shape must be two integers (V, D), got {shape!r}") from None
+        raise TypeError(f"shape must be two integers (V, D), got {_words.shown(shape)}") from None
     if len(sizes) != 2 or min(sizes) < 0:
-        raise ValueError(f"shape must be (V, D), two sizes, got {shape!r}")
+        raise ValueError(f"shape must be (V, D), two sizes, got {_words.shown(shape)}")
     return sizes
 
 
 def _as_typed(array: Any, name: str, dtype: Any) -> Any:
     """Return the array as a plain one of this dtype, in either byte order."""
+    if type(array) is not np.ndarray and _frameworks.of(array):
+        given = f"got {_words.type_name(array)}; give numpy.asarray({name})"
+        raise TypeError(f"{name} must be a numpy.ndarray, as which a QuantizedTable keeps it, {given}")
     array = _checks.as_table(array, name)
     if array.dtype.newbyteorder("=") != dtype:
         raise TypeError(f"{name} must have dtype {np.dtype(dtype)}, got {array.dtype}")

@@ -8,7 +8,8 @@ from typing import Any, NoReturn, overload
 import numpy as np
 import numpy.typing as npt
 
-from . import _checks
+from . import _checks, _frameworks, _words
+from ._checks import Side
 
 _Ids = npt.NDArray[np.int32]
 _Offsets = npt.NDArray[np.int64]
@@ -65,7 +66,7 @@ class Ragged:
     __slots__ = ("_ids", "_offsets")
 
     def __init__(self, ids: Any, offsets: Any) -> None:
-        flat = _checks.as_integers(ids, "ids")
+        flat = _checks.as_integers(ids, "ids", fits="int32")
         if flat.ndim != 1:
             raise ValueError(f"ids must be 1-D, got shape {flat.shape}")
         self._ids: _Ids = _as_int32(flat, "ids")
@@ -108,11 +109,17 @@ class Ragged:
         >>> Ragged.from_lists([[5, 6], [], [7]]).offsets
         array([0, 2, 2, 3])
         """
+        whole = _frameworks.lists(rows, cls)
+        if whole is not rows:
+            return cls._trusted(whole.ids.copy(), whole.offsets)
+        if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
+            raise TypeError(f"rows must be a list of rows of ids, got {_words.type_name(rows)}")
         parts: list[_Ids] = []
         for s, row in enumerate(rows):
-            part = _checks.as_integers(row, f"rows[{s}]")
+            part = _checks.as_integers(row, f"rows[{s}]", fits="int32")
             if part.ndim != 1:
-                raise ValueError(f"rows[{s}] must be 1-D, got shape {part.shape}")
+                one = ", a single id: rows are lists" if not part.ndim else ""
+                raise ValueError(f"rows[{s}] must be 1-D, got shape {part.shape}{one}")
             parts.append(_as_int32(part, f"rows[{s}]"))
         offsets = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([part.size for part in parts], out=offsets[1:])
@@ -135,7 +142,7 @@ class Ragged:
         return np.diff(self._offsets)
 
     def pad(
-        self, length: int | None = None, side: str = "right", pad_id: int = 0
+        self, length: int | None = None, side: Side = "right", pad_id: int = 0
     ) -> tuple[_Ids, npt.NDArray[np.bool_]]:
         """Return the rows as one rectangle, filled up with `pad_id`, and where the ids are.
 
@@ -172,13 +179,14 @@ class Ragged:
         array([[ True,  True],
                [False,  True]])
         """
-        if side not in ("right", "left"):
-            raise ValueError(f"side must be 'right' or 'left', got {side!r}")
-        if not _INT32.min <= index(pad_id) <= _INT32.max:
-            raise ValueError(f"pad_id must fit int32, got {pad_id}")
+        asked = None if length is None else _checks.as_integer(length, "length")
+        pad_id = _checks.as_integer(pad_id, "pad_id")
+        _checks.require_word(side, _checks.SIDES, "side")
+        if not _INT32.min <= pad_id <= _INT32.max:
+            raise ValueError(f"pad_id must fit int32, got {_words.shown(pad_id)}")
         lengths = self.lengths
         longest = int(lengths.max(initial=0))
-        T = longest if length is None else index(length)
+        T = longest if asked is None else asked
         if longest > T:
             raise ValueError(f"length must be at least that of the longest row, {longest}, got {T}")
         column = np.arange(T) if side == "right" else np.arange(T - 1, -1, -1)

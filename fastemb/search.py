@@ -1,20 +1,18 @@
 """The nearest vectors to queries, by comparing with all of them: ``topk``."""
 
-from operator import index
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _checks, _devices, _frameworks
+from . import _checks, _devices, _frameworks, _words
+from ._checks import Metric
 
 _Array = npt.NDArray[Any]
 
-_METRICS = ("dot", "cosine", "l2")
-
 
 def topk(
-    queries: _Array, vectors: Any, k: int, *, metric: str = "cosine"
+    queries: _Array, vectors: Any, k: int, *, metric: Metric = "cosine"
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Find the k best vectors for each query among all of them, exactly.
 
@@ -88,9 +86,8 @@ def topk(
         )
         return found
     asked, table = _checks.as_float_table(queries, "queries"), _as_vectors(vectors)
-    k = _as_k(k)
-    if metric not in _METRICS:
-        raise ValueError(f"metric must be one of {', '.join(map(repr, _METRICS))}, got {metric!r}")
+    k = _checks.as_integer(k, "k")
+    _checks.require_word(metric, _checks.METRICS, "metric")
     _checks.require_axis(asked, "queries")
     _checks.require_axis(table, "vectors")
     if asked.ndim not in (1, 2):
@@ -99,8 +96,12 @@ def topk(
         raise ValueError(f"vectors must have shape (N, D), got {table.shape}")
     if asked.shape[-1] != table.shape[1]:
         raise ValueError(f"queries and vectors must have the same D, got shapes {asked.shape} and {table.shape}")
-    if not 1 <= k <= table.shape[0]:
-        raise ValueError(f"k must be from 1 to the number of vectors, {table.shape[0]}, got {k}")
+    N = table.shape[0]
+    if not N:
+        raise ValueError(f"vectors must have at least one row to be found, got shape {table.shape}")
+    if not 1 <= k <= N:
+        most = f"; give min(k, {N}) for all that there are" if k > N else ""
+        raise ValueError(f"k must be from 1 to the number of vectors, {N}, got {_words.shown(k)}{most}")
     scores, ids = _devices.search(table).topk(asked, table, k, metric)
     return scores, ids
 
@@ -113,10 +114,3 @@ def _as_vectors(vectors: Any) -> Any:
     if table.dtype.name != "int8" and not _checks.is_float(table.dtype):
         raise TypeError(f"vectors must have dtype float64, float32, float16, bfloat16 or int8, got {table.dtype}")
     return table
-
-
-def _as_k(k: Any) -> int:
-    """Return the number of vectors to find as an int."""
-    if isinstance(k, (bool, np.bool_)) or not hasattr(k, "__index__"):
-        raise TypeError(f"k must be an integer, got {type(k).__name__}")
-    return index(k)

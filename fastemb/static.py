@@ -6,15 +6,17 @@ import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _devices
+from ._checks import MODEL_LENGTHS, ModelLength, as_float_table, is_word
 from ._text.core import Core
-from ._text.texts import only_str
+from ._text.texts import as_path, only_str
 from ._text.tokenizer_json import load_json
+from ._words import shown, type_name, way_to_array
 from .pooling import embedding_bag
 from .ragged import Ragged
 from .tokenizer import Tokenizer
@@ -73,6 +75,13 @@ class StaticModel:
         max_length: int | None = None,
         drop: int | None = None,
     ) -> None:
+        if not isinstance(tokenizer, Tokenizer):
+            raise TypeError(f"tokenizer must be a fastemb.Tokenizer, got {type_name(tokenizer)}")
+        if not isinstance(table, np.ndarray):
+            raise TypeError(f"table must be a numpy.ndarray, got {type_name(table)}{way_to_array(table, 'table')}")
+        as_float_table(table, "table")
+        _check_normalize(normalize)
+        max_length, drop = _check_count(max_length, "max_length"), _check_count(drop, "drop", least=0)
         if table.ndim != 2 or len(table) != tokenizer.vocab_size:
             raise ValueError(
                 f"the table has shape {table.shape}, but the tokenizer's vocabulary needs {tokenizer.vocab_size} rows"
@@ -112,7 +121,7 @@ class StaticModel:
             The package ``safetensors`` is not installed.
         """
         _check_count(dim, "dim")
-        tokenizer_file, table_file, config_file = _find_default() if path is None else _find_files(Path(path))
+        tokenizer_file, table_file, config_file = _find_default() if path is None else _find_files(as_path(path))
         tokenizer = Tokenizer.load(tokenizer_file)
         tensors, name = _read_tensors(table_file)
         settings = {} if name == WORDLLAMA else _model2vec_settings(config_file, tokenizer)
@@ -122,7 +131,7 @@ class StaticModel:
             raise ValueError(f"{table_file}: {error}") from None
         if dim is not None:
             if dim > model.table.shape[1]:
-                raise ValueError(f"dim must be from 1 to {model.table.shape[1]}, got {dim}")
+                raise ValueError(f"dim must be from 1 to {model.table.shape[1]}, got {shown(dim)}")
             model.table = model.table[:, :dim]
         return model
 
@@ -131,7 +140,7 @@ class StaticModel:
         texts: str | Sequence[str],
         *,
         normalize: bool | None = None,
-        max_length: int | Literal["model"] | None = "model",
+        max_length: int | ModelLength | None = "model",
         out: npt.NDArray[Any] | None = None,
     ) -> npt.NDArray[np.float32]:
         """Return one vector for each text.
@@ -169,7 +178,7 @@ class StaticModel:
         >>> model.encode("one text", normalize=True).shape
         (256,)
         """
-        if out is None and isinstance(max_length, str) and max_length == "model":
+        if out is None and isinstance(max_length, str) and max_length in MODEL_LENGTHS:
             vectors = self._encode_small(texts, self._normalize if normalize is None else normalize)
             if vectors is not None:
                 return vectors
@@ -232,9 +241,12 @@ class StaticModel:
 
     # The general road ---------------------------------------------------------------------------------------------
 
-    def _tokenize(self, texts: Sequence[str], max_length: int | Literal["model"] | None = "model") -> Ragged:
+    def _tokenize(self, texts: Sequence[str], max_length: int | ModelLength | None = "model") -> Ragged:
         """Return the ids that count."""
-        limit = self._max_length if max_length == "model" else _check_count(max_length, "max_length")
+        if is_word(max_length, MODEL_LENGTHS):
+            limit = self._max_length
+        else:
+            limit = _check_count(max_length, "max_length", f" ({MODEL_LENGTHS[0]!r} is the model's own)")
         if limit is not None:
             texts = [text[: limit * self._chars_per_id] for text in texts]
         rows = self.tokenizer.encode_batch(texts, special="all")
@@ -246,8 +258,8 @@ class StaticModel:
         self, rows: Ragged, normalize: bool | None = None, out: npt.NDArray[Any] | None = None
     ) -> npt.NDArray[np.float32]:
         """Return the mean row of each list of ids, in float32 whatever the table's type."""
-        if not (normalize is None or isinstance(normalize, bool | np.bool_)):
-            raise TypeError(f"normalize must be a bool or None, got {normalize!r}")
+        if normalize is not None:
+            _check_normalize(normalize)
         if out is None:
             out = np.empty((len(rows), self.table.shape[1]), np.float32)
         return embedding_bag(
@@ -255,15 +267,21 @@ class StaticModel:
         )
 
 
-def _check_count(value: Any, name: str) -> int | None:
-    """Return a whole number of at least 1, or None."""
+def _check_count(value: Any, name: str, words: str = "", least: int = 1) -> int | None:
+    """Return a whole number of at least 1 (or another), or None; ``words`` say what else may be given."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an integer or None, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+        raise TypeError(f"{name} must be an integer or None{words}, got {shown(value)}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {shown(value)}")
     return int(value)
+
+
+def _check_normalize(normalize: Any) -> None:
+    """Refuse what is no bool: a text would count as True."""
+    if not isinstance(normalize, bool | np.bool_):
+        raise TypeError(f"normalize must be a bool or None, got {shown(normalize)}")
 
 
 def _keep(rows: Ragged, kept: npt.NDArray[np.bool_]) -> Ragged:

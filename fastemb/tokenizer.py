@@ -5,26 +5,30 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
-from operator import index
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ._checks import refuse_masked
+from . import _frameworks
+from ._checks import SPECIAL_MODES, SpecialMode, as_integer, as_numbers, is_word, name_id
 from ._text.core import NO_LIMIT, Core, Ids, ffi, lib
-from ._text.decode import as_ids, decode_row, decode_rows, id_of_bytes, id_of_spelling, ids_by_name, name_of
+from ._text.decode import decode_row, decode_rows, id_of_bytes, id_of_spelling, ids_by_name, name_of
 from ._text.encode import Options, count_texts, encode_texts, surround
 from ._text.load import load
 from ._text.regex_split import compile_pattern
-from ._text.texts import as_str
+from ._text.texts import as_path, as_str
+from ._words import all_ints, held, shown, type_name, way_to_integers
 from .ragged import Ragged
 
 __all__ = ["Tokenizer"]
 
 PLAIN, MATCH, REFUSE = range(3)  # fe_token_action
+_ACTIONS: dict[SpecialMode, int] = {"none": PLAIN, "all": MATCH, "raise": REFUSE}  # of all special tokens
+#: How special tokens are read: all in one way, or those of a set as tokens. A `str` is no such set.
+Special = SpecialMode | AbstractSet[str] | list[str] | tuple[str, ...]
 
 
 class Tokenizer:
@@ -77,14 +81,14 @@ class Tokenizer:
         metadata = core.metadata
         self._core = core
         self._added = metadata.added
-        self._fixed_actions = {
+        self._fixed_actions: dict[str, bytes] = {
             name: bytes(action if token.special else MATCH for token in self._added)
-            for name, action in (("none", PLAIN), ("all", MATCH), ("raise", REFUSE))
+            for name, action in _ACTIONS.items()
         }
         pattern, dialect = metadata.pattern, metadata.dialect
         self._splitter = None if pattern is None else compile_pattern(pattern, dialect)
         # Of texts that C alone encodes, and as C takes them: to convert bytes takes a call some hundredths of its time.
-        self._short_actions = {
+        self._short_actions: dict[str, Any] = {
             name: ffi.from_buffer("uint8_t[]", actions)
             for name, actions in self._fixed_actions.items()
             if self._splitter is None
@@ -137,7 +141,7 @@ class Tokenizer:
         ImportError
             The pattern needs the package ``regex``.
         """
-        return cls(load(Path(path), pattern, special_tokens))
+        return cls(load(as_path(path), pattern, special_tokens))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the tokenizer to one file that `load` opens in milliseconds, whatever files it was read from.
@@ -148,7 +152,7 @@ class Tokenizer:
             The file; a file that exists is replaced, in one step. It is for processors of the same byte order, and for
             this version of the format: `load` refuses a file of another by name.
         """
-        place = Path(path)
+        place = as_path(path)
         if place.is_dir():
             raise IsADirectoryError(f"cannot save to {place}: it is a folder")
         if not place.parent.is_dir():
@@ -169,7 +173,7 @@ class Tokenizer:
         self,
         text: str | bytes,
         *,
-        special: str | Iterable[str] = "none",
+        special: Special = "none",
         template: bool = False,
         max_tokens: int | None = None,
     ) -> Ids:
@@ -203,20 +207,20 @@ class Tokenizer:
             With ``special="raise"``, a special token stands in the text; `special` names no special token; or
             `max_tokens` is negative or has no room for the template.
         """
-        if type(text) is str and type(special) is str and max_tokens is None and not template:
+        if type(text) is str and isinstance(special, str) and max_tokens is None and not template:
             actions = self._short_actions.get(special)
             ids = None if actions is None else self._core.encode_short(text, actions)
             if ids is not None:
                 return ids
         if not isinstance(text, str | bytes):
-            raise TypeError(f"text must be a str or bytes, got {type(text).__name__}")
+            raise TypeError(f"text must be a str or bytes, got {type_name(text)}; for many texts call encode_batch")
         return self.encode_batch([text], special=special, template=template, max_tokens=max_tokens).ids
 
     def encode_batch(
         self,
         texts: Sequence[str | bytes],
         *,
-        special: str | Iterable[str] = "none",
+        special: Special = "none",
         template: bool = False,
         max_tokens: int | None = None,
     ) -> Ragged:
@@ -251,7 +255,7 @@ class Tokenizer:
             ids, offsets = surround(ids, offsets, before, after)
         return Ragged._trusted(ids, offsets)
 
-    def count(self, text: str | bytes, *, special: str | Iterable[str] = "none") -> int:
+    def count(self, text: str | bytes, *, special: Special = "none") -> int:
         """Return ``len(encode(text, special=special))`` without making the ids.
 
         Parameters
@@ -265,12 +269,10 @@ class Tokenizer:
         int
         """
         if not isinstance(text, str | bytes):
-            raise TypeError(f"text must be a str or bytes, got {type(text).__name__}")
+            raise TypeError(f"text must be a str or bytes, got {type_name(text)}; for many texts call count_batch")
         return int(self.count_batch([text], special=special)[0])
 
-    def count_batch(
-        self, texts: Sequence[str | bytes], *, special: str | Iterable[str] = "none"
-    ) -> npt.NDArray[np.int64]:
+    def count_batch(self, texts: Sequence[str | bytes], *, special: Special = "none") -> npt.NDArray[np.int64]:
         """Return ``encode_batch(texts, special=special).lengths`` without making the ids.
 
         Parameters
@@ -286,7 +288,7 @@ class Tokenizer:
         rows, tails = as_str(texts, self._core)
         return count_texts(Options(self._core, self._actions(special), self._splitter), rows, tails)
 
-    def truncate(self, text: str, n: int, *, special: str | Iterable[str] = "none") -> tuple[str, Ids]:
+    def truncate(self, text: str, n: int, *, special: Special = "none") -> tuple[str, Ids]:
         """Return the start of a text that has at most n tokens and ends with a whole character, and its ids.
 
         Parameters
@@ -306,10 +308,11 @@ class Tokenizer:
             The first n ids of ``encode(text)``, without those at the end that stand for part of a character only.
         """
         if not isinstance(text, str):
-            raise TypeError(f"text must be a str, got {type(text).__name__}")
-        if n is None:
-            raise TypeError("n must be an integer, got None")
-        ids = self.encode(text, special=special, max_tokens=n)
+            raise TypeError(f"text must be a str, got {type_name(text)}")
+        most = as_integer(n, "n")
+        if most < 0:
+            raise ValueError(f"n must be at least 0, got {shown(most)}")
+        ids = self.encode(text, special=special, max_tokens=most)
         while True:
             try:
                 return self.decode(ids, errors="strict"), ids
@@ -378,10 +381,13 @@ class Tokenizer:
         TypeError, IndexError, UnicodeDecodeError
             As in `decode`.
         """
+        rows = _frameworks.lists(rows, Ragged)
         if isinstance(rows, Ragged):
             flat, ends = rows.ids.astype(np.int64), rows.offsets[1:]
         else:
-            parts = [_as_ids(row) for row in rows]
+            if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
+                raise TypeError(f"rows must be a Ragged or a sequence of rows of ids, got {type_name(rows)}")
+            parts = [_as_ids(row, f"rows[{s}]") for s, row in enumerate(rows)]
             flat = np.concatenate([np.empty(0, np.int64), *parts])
             ends = np.cumsum(np.array([part.size for part in parts], np.int64))
         return [text.decode("utf-8", errors) for text in decode_rows(self._core, flat, ends)]
@@ -417,10 +423,10 @@ class Tokenizer:
         IndexError
             No token has this id.
         """
-        at = index(id)
+        at = as_integer(id, "id")
         name = name_of(self._core, at)
         if name is None:
-            raise IndexError(f"id {at} is no token of this vocabulary")
+            raise IndexError(f"id {shown(at)} is no token of this vocabulary")
         return name
 
     def token_to_id(self, token: str | bytes) -> int:
@@ -441,7 +447,7 @@ class Tokenizer:
             There is no such token.
         """
         if not isinstance(token, str | bytes):
-            raise TypeError(f"token must be a str or bytes, got {type(token).__name__}")
+            raise TypeError(f"token must be a str or bytes, got {type_name(token)}")
         id = id_of_bytes(self._core, token) if isinstance(token, bytes) else self._id_of_name(token)
         if id is None:
             raise KeyError(f"{token!r} is no token of this vocabulary")
@@ -494,18 +500,17 @@ class Tokenizer:
         actions = self._short_actions.get(special)
         return None if actions is None else (self._core, actions)
 
-    def _actions(self, special: str | Iterable[str]) -> bytes:
+    def _actions(self, special: Special) -> bytes:
         """Return the fe_token_action of each added token."""
+        if is_word(special, SPECIAL_MODES):
+            return self._fixed_actions[str(special)]
+        words = f"special must be {', '.join(map(repr, SPECIAL_MODES))} or a set of special tokens, got"
         if isinstance(special, str):
-            if special not in self._fixed_actions:
-                raise ValueError(f"special must be 'none', 'all', 'raise' or a set of special tokens, got {special!r}")
-            return self._fixed_actions[special]
+            raise ValueError(f"{words} {shown(special)}")
         try:
             chosen, names = set(special), set(self.special_tokens)
         except TypeError:
-            raise TypeError(
-                f"special must be 'none', 'all', 'raise' or a set of special tokens, got {special!r}"
-            ) from None
+            raise TypeError(f"{words} {shown(special)}") from None
         if not chosen <= names:
             unknown = sorted(chosen - names, key=str)
             raise ValueError(f"special names {unknown!r}, not among the special tokens {sorted(names)!r}")
@@ -521,17 +526,26 @@ def _limit(max_tokens: int | None, taken: int) -> int:
     """Return how many ids a text may have beside the `taken` ids of the template."""
     if max_tokens is None:
         return NO_LIMIT
-    try:
-        limit = index(max_tokens)
-    except TypeError:
-        raise TypeError(f"max_tokens must be an integer, got {type(max_tokens).__name__}") from None
+    limit = as_integer(max_tokens, "max_tokens")
     if limit < taken:
         least = f"{taken}, which the template takes" if taken else "0"
         raise ValueError(f"max_tokens must be at least {least}, got {max_tokens}")
     return min(limit - taken, NO_LIMIT)
 
 
-def _as_ids(ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Return the caller's ids as int64."""
-    refuse_masked(ids, "ids")
-    return as_ids(ids)
+def _as_ids(ids: Any, name: str = "ids") -> npt.NDArray[np.int64]:
+    """Return the caller's ids as int64, one row of them."""
+    array = as_numbers(ids, name)
+    if array.dtype.kind not in "iu" and (array.size or array.ndim != 1) and not all_ints(array):
+        way = way_to_integers(ids, array, name)
+        raise TypeError(f"{name} must be integers in one dimension, got {held(ids, array)}{way}")
+    if array.ndim != 1:
+        rows = "; decode_batch takes rows of ids" if name == "ids" and array.ndim == 2 else ""
+        raise ValueError(f"{name} must be integers in one dimension, got shape {array.shape}{rows}")
+    if array.dtype.kind in "uO":  # which may be beyond int64
+        wrong = [position for position, one in enumerate(array.tolist()) if not -(2**63) <= one < 2**63]
+        if wrong:
+            row = "" if name == "ids" else f" of {name}"
+            raise IndexError(f"{name_id(array, wrong[0])}{row} is no token of this vocabulary")
+    flat: npt.NDArray[np.int64] = array.astype(np.int64)
+    return flat

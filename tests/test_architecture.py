@@ -43,15 +43,16 @@ TOOLS = {"_memory", "_threads"}
 ALLOWED = {
     "": set(PUBLIC) | {"_threads", "_warmup"},  # lazily, by name
     "__main__": {"", *PUBLIC},
-    "_warmup": {"", *PUBLIC, "_checks", "_cpu", *TOOLS},  # the package for its version
-    **{name: more | SHARED | ASKED | {"_checks", "_devices", "_frameworks"} for name, more in PUBLIC.items()},
+    "_warmup": {"", *PUBLIC, "_checks", "_words", "_cpu", *TOOLS},  # the package for its version
+    **{name: more | SHARED | ASKED | {"_checks", "_devices", "_frameworks", "_words"} for name, more in PUBLIC.items()},
     "_devices": {"_frameworks"},  # and the rooms, by name, when they are first asked for
     "_cpu": ASKED | TOOLS | {"_checks", "_frameworks"},
     "_bags": {"ragged", "_checks", "_frameworks"},
     "_embeds": {"ragged", "_checks", "_frameworks"},
-    "_checks": {"_frameworks"},
+    "_checks": {"_frameworks", "_words"},
     "_frameworks": set(),
     "_memory": set(),
+    "_words": set(),
     "_threads": {"_processors"},
     "_processors": set(),
     "_text": TOOLS,

@@ -37,7 +37,7 @@ ORDERS = {
     ],
     "pool": [
         (lambda: pool(X.astype(int), X[..., 0], mode="up", out=[]), TypeError, "x must have dtype"),
-        (lambda: pool(X, X[..., 0], mode="up", out=[]), TypeError, "mask must have an integer dtype"),
+        (lambda: pool(X, X[..., 0], mode="up", out=[]), TypeError, "mask must have dtype bool or an integer dtype"),
         (lambda: pool(X, lengths=[0.5], mode="up", out=[]), TypeError, "lengths must have an integer dtype"),
         (lambda: pool(X[0], offsets=[0.5], mode="up", out=[]), TypeError, "offsets must have an integer dtype"),
         (lambda: pool(X, weights=[1j], mode="up", out=[]), TypeError, "weights must be real numbers"),
@@ -57,7 +57,7 @@ ORDERS = {
         (lambda: embedding_bag(TABLE.astype(int), [0.5], mode="up", out=[]), TypeError, "table must have dtype"),
         (lambda: embedding_bag(TABLE, [0.5], [0.5], mode="up", out=[]), TypeError, "ids must have an integer dtype"),
         (lambda: embedding_bag(TABLE, BAD_ID, [0.5], mode="up", out=[]), TypeError, "offsets must have an integer"),
-        (lambda: embedding_bag(TABLE, BAD_IDS, mask=[0.5], mode="up", out=[]), TypeError, "mask must have an integer"),
+        (lambda: embedding_bag(TABLE, BAD_IDS, mask=[0.5], mode="up", out=[]), TypeError, "mask must have dtype bool"),
         (lambda: embedding_bag(TABLE, BAD_IDS, weights=[1j], mode="up", out=[]), TypeError, "weights must be real"),
         (lambda: embedding_bag(TABLE, BAD_ID, padding_idx=0.5, mode="up", out=[]), TypeError, "padding_idx must be an"),
         (lambda: embedding_bag(TABLE, BAD_ID, mode="up", out=[]), TypeError, "out must be a numpy.ndarray"),
@@ -106,7 +106,7 @@ ORDERS = {
         (lambda: scatter_add(TABLE, BAD_ID, OUT), IndexError, "id 9 at position 0"),
     ],
     "pool_backward": [
-        (lambda: pool_backward([], X, X[..., 0], mode="up"), TypeError, "mask must have an integer dtype"),
+        (lambda: pool_backward([], X, X[..., 0], mode="up"), TypeError, "mask must have dtype bool"),
         (lambda: pool_backward([], X, lengths=[9], mode="up"), TypeError, "grad must be a numpy.ndarray"),
         (lambda: pool_backward(OUT.astype(int), X, lengths=[9], mode="up"), TypeError, "grad must have dtype"),
         (lambda: pool_backward(OUT, X, lengths=[9], mode="up"), ValueError, "mode must be one of"),

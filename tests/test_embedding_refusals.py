@@ -67,7 +67,7 @@ FROZEN = lay(TABLE[:1], "read-only")
         ([[0, 0]], {"positions": TABLE, "position_ids": [[0, 9]]}, IndexError, r"position id 9 at position \(0, 1\)"),
         ([0], {"positions": TABLE, "position_ids": 3}, IndexError, "position id 3 is out of range for positions of 3"),
         ([0], {"segments": TABLE, "segment_ids": np.uint64(2**63)}, IndexError, "segment id 9223372036854775808 is"),
-        ([0], {"norm": TABLE[0]}, TypeError, "norm must be a LayerNorm or an RMSNorm, got ndarray"),
+        ([0], {"norm": TABLE[0]}, TypeError, "norm must be a fastemb.LayerNorm or RMSNorm, got numpy.ndarray; give"),
         ([0], {"norm": LayerNorm([1, 1])}, TypeError, r"norm\.weight must be a numpy\.ndarray.*got list"),
         ([0], {"norm": RMSNorm(TABLE[0].astype(int))}, TypeError, r"norm\.weight must have dtype float64"),
         ([0], {"norm": LayerNorm(TABLE[0], TABLE)}, ValueError, r"norm\.bias must have shape \(2,\).*, got \(3, 2\)"),

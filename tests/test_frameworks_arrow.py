@@ -170,6 +170,30 @@ def test_lists_are_ragged(pa):
         )
 
 
+def test_texts_and_rows_in_arrow(pa, llama_file):
+    tokens, texts = fastemb.Tokenizer.load(llama_file), ["one two", "", "three"]
+    rows = tokens.encode_batch(texts)
+    for kind in (pa.list_(pa.int32()), pa.large_list(pa.int64())):
+        lists = pa.array(rows.tolist(), kind)
+        made = fastemb.Ragged.from_lists(lists)
+        assert made.tolist() == rows.tolist()
+        assert not np.shares_memory(made.ids, lists.flatten().to_numpy())
+        assert fastemb.Ragged.from_lists(lists[1:]).tolist() == rows.tolist()[1:]
+        assert tokens.decode_batch(lists) == texts
+    assert tokens.decode(pa.array(rows[0])) == "one two"
+    with pytest.raises(TypeError, match=r"^ids has nulls"):
+        tokens.decode(pa.array([1, None]))
+    for call in (tokens.encode_batch, tokens.count_batch):
+        with pytest.raises(
+            TypeError, match=r"^texts must be .*got StringScalar at position 0; give texts\.to_pylist\(\)$"
+        ):
+            call(pa.array(texts))
+        with pytest.raises(TypeError, match=r"^texts must be a sequence of str, got Table; give one of its columns$"):
+            call(pa.table({"text": texts}))
+    with pytest.raises(TypeError, match=r"got pyarrow\.lib\.Table; give one of its columns, table\.column\(0\)$"):
+        fastemb.gather(pa.table({"text": texts}), [0])
+
+
 def test_arrow_of_no_numbers(pa):
     table = fixed_lists(pa, TABLE)
     bad_table = pa.FixedSizeListArray.from_arrays(pa.array([1.0, None, 2.0, 3.0]), 2)
@@ -238,6 +262,19 @@ def test_lists_of_polars_are_ragged(pl):
     ):  # fmt: skip
         assert same_bits(fastemb.embedding_bag(TABLE, ids), wanted)
         assert same_bits(fastemb.embedding_bag(pl.Series(TABLE), ids).to_numpy().reshape(-1, D), wanted)
+
+
+def test_texts_and_rows_in_polars(pl, llama_file):
+    tokens, texts = fastemb.Tokenizer.load(llama_file), ["one two", "", "three"]
+    rows = tokens.encode_batch(texts)
+    lists = pl.Series(rows.tolist(), dtype=pl.List(pl.Int32))
+    assert fastemb.Ragged.from_lists(lists).tolist() == rows.tolist()
+    assert tokens.decode_batch(lists) == texts
+    assert tokens.encode_batch(pl.Series(texts)).tolist() == rows.tolist()
+    with pytest.raises(TypeError, match=r"^texts must be a sequence of str, got DataFrame; give one of its columns$"):
+        tokens.encode_batch(pl.DataFrame({"text": texts}))
+    with pytest.raises(TypeError, match=r"got polars\S*DataFrame; give table\.to_numpy\(\)$"):
+        fastemb.gather(pl.DataFrame({"a": [1.0]}), [0])
 
 
 def test_polars_of_no_numbers(pl):

@@ -134,7 +134,7 @@ def test_arrays_of_jax_are_not_written_to():
         (r"target is a JAX array.*table\.at\[ids\]\.add\(rows\)",
          lambda: fastemb.scatter_add(out, FLAT % 15, jnp.asarray(X.reshape(15, D)))),
         ("out is an array of NumPy and table one of JAX", lambda: fastemb.gather(table, FLAT, out=np.array(out))),
-        ("out must be a numpy.ndarray, as the table is, got jax", lambda: fastemb.gather(TABLE, FLAT, out=out)),
+        ("out must be a numpy.ndarray, as the table or x is, got jax", lambda: fastemb.gather(TABLE, FLAT, out=out)),
         ("grad is an array of NumPy and x one of JAX", lambda: fastemb.pool_backward(GRAD, jnp.asarray(X))),
     ):  # fmt: skip
         with pytest.raises(TypeError, match=words):

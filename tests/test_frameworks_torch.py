@@ -333,7 +333,7 @@ def test_a_fault_is_said_in_words_of_tensors_and_nothing_is_written():
         (IndexError, "id 50 at position 0 is out of range", lambda: fastemb.gather(tensor(TABLE), [V] * 15, out=out)),
         (TypeError, "out is an array of NumPy and table one of torch: arrays of one call must be of one framework",
          lambda: fastemb.gather(tensor(TABLE), FLAT, out=out.numpy())),
-        (TypeError, "out must be a numpy.ndarray, as the table is, got torch.Tensor",
+        (TypeError, "out must be a numpy.ndarray, as the table or x is, got torch.Tensor",
          lambda: fastemb.gather(TABLE, FLAT, out=out)),
         (TypeError, "positions is an array of NumPy and table one of torch.*torch.from_numpy",
          lambda: fastemb.embed(tensor(TABLE), FLAT, positions=POSITIONS, out=out)),
@@ -363,7 +363,7 @@ def test_a_fault_is_said_in_words_of_tensors_and_nothing_is_written():
 def test_numbers_may_be_tensors_where_numpys_may():
     assert fastemb.topk(tensor(TABLE[0]), tensor(TABLE), torch.tensor(3))[0].shape == (3,)
     assert fastemb.row_grad(FLAT, tensor(X.reshape(15, D)), padding_idx=torch.tensor(3)).rows.shape[1] == D
-    with pytest.raises(TypeError, match="alpha must be a real number, got Tensor"):
+    with pytest.raises(TypeError, match=r"alpha must be a real number, got torch\.Tensor; give alpha\.item\(\)"):
         fastemb.scatter_add(tensor(TABLE.copy()), IDS, tensor(X), alpha=torch.tensor(2.0))
 
 
@@ -399,8 +399,58 @@ def test_other_things_of_torch_are_no_arrays():
         assert _frameworks.of(thing) is None
     with pytest.raises(TypeError, match=r"table must be a numpy\.ndarray or an array of another framework, got torch"):
         fastemb.gather(torch.nn.Embedding(3, 2), [1])
-    with pytest.raises(TypeError, match="norm must be a LayerNorm or an RMSNorm, got LayerNorm"):
-        fastemb.embed(tensor(TABLE), IDS, norm=torch.nn.LayerNorm(D))
+    with pytest.raises(TypeError, match=r"got torch\S*Embedding; give table\.weight\.detach\(\)$"):
+        fastemb.gather(torch.nn.Embedding(3, 2), [1])
+    with pytest.raises(TypeError, match=r"got list; give torch\.stack\(table\)$"):
+        fastemb.gather(list(tensor(TABLE)), [1])
+
+
+@pytest.mark.parametrize("make", [torch.nn.LayerNorm, torch.nn.RMSNorm])
+def test_a_layer_of_torch_is_no_norm_and_the_words_say_what_is(make):
+    norm, table = make(D, eps=1e-4), tensor(TABLE)
+    for given in (table, TABLE):
+        with pytest.raises(
+            TypeError, match=rf"^norm must be a fastemb.*, got torch\S*{make.__name__}; give "
+        ) as caught:
+            fastemb.embed(given, IDS, norm=norm)
+    way = str(caught.value).partition("; give ")[2]
+    found = fastemb.embed(table, IDS, norm=eval(way, {"fastemb": fastemb, "norm": norm}))
+    assert torch.allclose(found, norm(table[torch.from_numpy(IDS)]), atol=1e-5)
+    with pytest.raises(TypeError, match=r"give fastemb\.LayerNorm\(norm\.weight\.detach\(\), None, norm\.eps\)$"):
+        fastemb.embed(table, IDS, norm=torch.nn.LayerNorm(D, bias=False))
+    with pytest.raises(TypeError, match=r"give fastemb\.RMSNorm\(norm\.weight\.detach\(\), eps\)$"):
+        fastemb.embed(table, IDS, norm=torch.nn.RMSNorm(D))
+    with pytest.raises(TypeError, match=r"give LayerNorm\(weight, bias, eps\) or RMSNorm\(weight, eps\), of arrays"):
+        fastemb.embed(table, IDS, norm=torch.nn.LayerNorm(D, elementwise_affine=False))
+
+
+def test_tensors_where_only_numpys_arrays_are_taken(llama_file):
+    codes, tokens = fastemb.quantize(TABLE), fastemb.Tokenizer.load(llama_file)
+    with pytest.raises(
+        TypeError, match=r"^scale must be a numpy\.ndarray, .*got torch\.Tensor; give numpy\.asarray\(scale"
+    ):
+        fastemb.QuantizedTable(codes.codes, tensor(codes.scale.copy()), codes.offset, codes.shape)
+    with pytest.raises(
+        TypeError, match=r"^table must be a numpy\.ndarray, got torch\.Tensor; give numpy\.asarray\(table\)$"
+    ):
+        fastemb.StaticModel(tokens, torch.ones(tokens.vocab_size, 2))
+    with pytest.raises(TypeError, match=r"^text must be a str or bytes, got torch\.Tensor"):
+        tokens.encode(torch.ones(3))
+    with pytest.raises(TypeError, match=r"^texts must be str or bytes, got Tensor at position 0"):
+        tokens.encode_batch(torch.ones(3))
+
+
+def test_a_tokenizer_decodes_ids_in_tensors(llama_file):
+    tokens = fastemb.Tokenizer.load(llama_file)
+    rows = tokens.encode_batch(["one two", "", "three"])
+    ids = torch.from_numpy(rows[0].copy())
+    assert tokens.decode(ids) == "one two"
+    assert tokens.decode_batch([ids, torch.from_numpy(rows[2].copy())]) == ["one two", "three"]
+    assert tokens.decode_batch(jagged(*rows.tolist())) == ["one two", "", "three"]
+    with pytest.raises(TypeError, match=r"^ids is a torch tensor on meta"):
+        tokens.decode(torch.empty(3, dtype=torch.int64, device="meta"))
+    with pytest.raises(TypeError, match=r"^ids is a tensor that requires grad"):
+        tokens.decode(torch.ones(3, requires_grad=True))
 
 
 def test_quantized_tables_are_numpys():

@@ -240,14 +240,14 @@ TABLE = np.ones((3, 2), np.float32)
         (TABLE, np.array([0], object), [0, 1], {}, TypeError, "ids must have an integer dtype"),
         (TABLE, np.ma.array([0]), [0, 1], {}, TypeError, "ids is a masked array"),
         (TABLE, np.int64(0), [0, 1], {}, ValueError, r"1-D with offsets, or 2-D, got shape \(\)"),
-        (TABLE, [[0], [0, 1]], None, {}, ValueError, "rows of different lengths go into a Ragged"),
+        (TABLE, [[0], [0, 1]], None, {}, ValueError, "rows of different lengths, which are a Ragged"),
         (
             TABLE,
             [[0, 1]],
             None,
             {"mask": [[1.0, 0.0]]},
             TypeError,
-            "mask must have an integer dtype, got dtype float64",
+            "mask must have dtype bool or an integer dtype, got dtype float64; give mask != 0",
         ),
         (TABLE, [[0, 1]], None, {"mask": [1, 0]}, ValueError, r"mask must have shape \(1, 2\), got \(2,\)"),
         (TABLE, [0, 1], [0, 2], {"mask": [1, 0]}, ValueError, r"a mask goes with 2-D ids, got ids of shape \(2,\)"),
@@ -263,7 +263,14 @@ TABLE = np.ones((3, 2), np.float32)
             "weights go with mode 'sum' or 'mean', got",
         ),
         (TABLE, [[0]], None, {"weights": [1]}, ValueError, r"weights must have shape \(1, 1\).*got \(1,\)"),
-        (TABLE, [[0]], None, {"weights": [["1"]]}, TypeError, "weights must be real numbers, got dtype <U1"),
+        (
+            TABLE,
+            [[0]],
+            None,
+            {"weights": [["1"]]},
+            TypeError,
+            r"weights must be real numbers, got strings \(dtype <U1\)",
+        ),
     ],
 )
 def test_refusals(table, ids, offsets, options, error, words):

@@ -263,7 +263,9 @@ def test_bad_ids_beside_a_mask_say_the_same_words(mode, most):
             embedding_bag(TABLE, given, mask=mask.T.copy(), mode=mode)
         with pytest.raises(ValueError, match=r"^mask must have shape \(2, 4\), got \(2, 3\)$"):
             pool(X, mask, mode=mode)
-        with pytest.raises(TypeError, match=r"^mask must have an integer dtype, got dtype float64$"):
+        with pytest.raises(
+            TypeError, match=r"^mask must have dtype bool or an integer dtype, got dtype float64; give mask != 0"
+        ):
             pool(X, MASK.astype("f8"), mode=mode)
 
 

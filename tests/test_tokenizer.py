@@ -331,5 +331,5 @@ def test_decode_errors(gpt2):
         gpt2.decode([-1])
     with pytest.raises(TypeError, match="float64"):
         gpt2.decode([1.0])
-    with pytest.raises(TypeError, match="one dimension"):
+    with pytest.raises(ValueError, match=r"in one dimension, got shape \(1, 1\); decode_batch takes rows"):
         gpt2.decode([[1]])

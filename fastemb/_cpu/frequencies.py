@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Callable, Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from .. import _checks
 from .arrays import Array
 
 _Rule = Callable[[Mapping[str, Any], Array, float, int | None], tuple[Array, float]]
@@ -46,9 +46,9 @@ def _number(scaling: Mapping[str, Any], name: str, default: float | None = None)
         if default is None:
             raise ValueError(f"scaling of this rope_type needs {name!r}, got {', '.join(map(repr, scaling))}")
         return default
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"scaling[{name!r}] must be a number, got {type(value).__name__}")
-    number = float(value)
+    if isinstance(value, bool):
+        raise TypeError(f"scaling[{name!r}] must be a real number, got bool")
+    number = _checks.as_real(value, f"scaling[{name!r}]")
     if not 0 < number < math.inf:
         raise ValueError(f"scaling[{name!r}] must be positive and finite, got {number}")
     return number

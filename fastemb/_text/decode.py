@@ -12,22 +12,6 @@ from .core import Core, Offsets, UnknownId
 from .vocabulary import CHAR_BYTES, spelled
 
 
-def as_ids(ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Return the caller's ids as int64; TypeError where they are no integers in one dimension."""
-    try:
-        flat = np.asarray(ids)
-    except ValueError:
-        raise TypeError("ids must be integers in one dimension, got rows of several lengths") from None
-    if flat.size == 0 and flat.ndim == 1:
-        return np.empty(0, np.int64)
-    if flat.dtype == object and flat.ndim == 1 and all(isinstance(id, int) for id in flat):
-        # Ids beyond int64 become others that are no token either.
-        flat = np.array([min(max(id, -1), 2**63 - 1) for id in flat])
-    if flat.dtype.kind not in "iu" or flat.ndim != 1:
-        raise TypeError(f"ids must be integers in one dimension, got {flat.dtype} of shape {flat.shape}")
-    return np.minimum(flat, 2**63 - 1).astype(np.int64) if flat.dtype == np.uint64 else flat.astype(np.int64)
-
-
 def decode_row(core: Core, ids: npt.NDArray[np.int64]) -> bytes:
     """Return the bytes of one row of ids; IndexError where an id is no token."""
     text, _ = _decoded(core, ids, np.array([ids.size]))

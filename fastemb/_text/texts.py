@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from .core import Core, lib
+
+
+def as_path(path: Any) -> Path:
+    """Return where a file or folder lies."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be a str or an os.PathLike, got {type(path).__name__}")
+    return Path(path)
 
 
 def _as_texts(texts: Iterable[str | bytes]) -> tuple[str | bytes, ...]:
@@ -13,10 +23,19 @@ def _as_texts(texts: Iterable[str | bytes]) -> tuple[str | bytes, ...]:
         raise TypeError(
             f"texts must be a sequence of str, got one {type(texts).__name__}; for a single text call encode"
         )
+    if hasattr(type(texts), "columns"):  # a frame, of which the names would be taken for texts
+        raise TypeError(f"texts must be a sequence of str, got {type(texts).__name__}; give one of its columns")
     try:
         return tuple(texts)
     except TypeError:
         raise TypeError(f"texts must be a sequence of str, got {type(texts).__name__}") from None
+
+
+def _way_to_str(text: Any) -> str:
+    """Return how what should have been a text becomes one, as the end of an error."""
+    if hasattr(text, "as_py"):  # PyArrow's
+        return "; give texts.to_pylist()"
+    return "; ids become text by decode" if isinstance(text, int) and not isinstance(text, bool) else ""
 
 
 def only_str(texts: Iterable[str]) -> tuple[str, ...]:
@@ -24,7 +43,7 @@ def only_str(texts: Iterable[str]) -> tuple[str, ...]:
     rows = _as_texts(texts)
     for i, text in enumerate(rows):
         if not isinstance(text, str):
-            raise TypeError(f"texts must be str, got {type(text).__name__} at position {i}")
+            raise TypeError(f"texts must be str, got {type(text).__name__} at position {i}{_way_to_str(text)}")
     return tuple(map(str.__str__, rows))  # a subclass may answer for its length as it likes
 
 
@@ -53,7 +72,7 @@ def as_str(texts: Iterable[str | bytes], core: Core) -> tuple[tuple[str, ...], d
         elif isinstance(text, str):
             read.append(str.__str__(text))  # a subclass may answer for its length as it likes
         else:
-            raise TypeError(f"texts must be str or bytes, got {type(text).__name__} at position {i}")
+            raise TypeError(f"texts must be str or bytes, got {type(text).__name__} at position {i}{_way_to_str(text)}")
     return tuple(read), tails
 
 
