@@ -1,5 +1,7 @@
 """row_grad against its oracle, to the bit."""
 
+import re
+
 import numpy as np
 import pytest
 from arrays import BF16, ID_DTYPES, IN_LAYOUTS, same_bits
@@ -189,3 +191,34 @@ def test_ids_that_no_table_has():
 def test_row_grad_refuses(ids, grad, options, error, words):
     with pytest.raises(error, match=words):
         row_grad(ids, grad, **options)
+
+
+@pytest.mark.parametrize("int_dtype", ["i1", "i4", "i8", ">i8"])
+@pytest.mark.parametrize("n", [3, 20_000])
+def test_padding_is_compared_as_it_is(framework, n, int_dtype, small_grain):
+    """-100 and -1 are ids that may be left out, and never the last row; nothing about those rows is looked at."""
+    ids = np.random.default_rng(n).integers(0, 9, n).astype(int_dtype)
+    grad = make((n, 5), "f4")
+    for padding in (-100, -1):
+        some = np.where(ids < 4, padding, ids).astype(int_dtype)
+        rows = np.where((some == padding)[:, None], np.float32("nan"), grad)
+        for by_freq in (False, True):
+            found = check_row_grad(some, rows, framework, padding_idx=padding, scale_grad_by_freq=by_freq)
+            assert not np.isnan(found.rows).any()
+            assert found.ids.tolist() == sorted({*some.tolist()} - {padding})
+    check_row_grad(ids, grad, framework, padding_idx=-1)  # which does not occur: nothing is left out
+    assert row_grad(ids, grad, padding_idx=-1).ids.tolist() == sorted({*ids.tolist()})
+
+
+def test_padding_of_other_negative_ids(general_road):
+    grad = make((2, 3, 4), "f4")
+    for padding, place in ((-100, (0, 2)), (-1, (0, 1)), (None, (0, 1)), (-(2**70), (0, 1))):
+        ids = np.array([[3, -100, -1], [2, -100, 0]])
+        with pytest.raises(IndexError, match=rf"^id {ids[place]} at position {re.escape(str(place))} is negative"):
+            row_grad(ids, grad, padding_idx=padding)
+    every = row_grad(np.full((2, 3), -1), grad, padding_idx=-1)
+    assert (every.ids.tolist(), every.rows.shape) == ([], (0, 4))
+    beyond = np.array([2**64 - 1, 7, 2**63], np.uint64)
+    assert row_grad(beyond[:2], grad[0, :2], padding_idx=2**64 - 1).ids.tolist() == [7]
+    with pytest.raises(IndexError, match=r"^id 9223372036854775808 at position 2 is beyond int64"):
+        row_grad(beyond, grad[0], padding_idx=2**64 - 1)

@@ -256,16 +256,24 @@ class Runs:
 def row_grad(ids: Array, grad: Array, skip: int | None, by_count: bool) -> tuple[Array, Array]:
     """Return the ids that occur, ascending, in their dtype, and the sums of their rows, or the means.
 
-    Raises the IndexError for an id that is negative or beyond int64; how many rows the table has nobody said.
+    Raises the IndexError for an id that is not skipped and negative or beyond int64; how many rows the table has nobody
+    said.
     """
-    index = as_index(ids)
+    index, slots = as_index(ids), None
     low, high = grouping.find_range(index.dtype.type(0), address(index), index.size)
+    if low < 0 and skip is not None and not 0 <= skip <= _MOST:  # which kernels cannot skip
+        slots = np.flatnonzero(ids.reshape(-1) != skip)
+        index = index.reshape(-1)[slots]
+        low, high = grouping.find_range(index.dtype.type(0), address(index), index.size)
     if low < 0:
-        slot = int(np.argmax(index.reshape(-1) < 0))
+        first = int(np.argmax(index.reshape(-1) < 0))
+        slot = first if slots is None else int(slots[first])
         if ids.dtype == np.uint64:
             raise IndexError(f"{_checks.name_id(ids, slot)} is beyond int64; no table has such a row")
         raise IndexError(f"{_checks.name_id(ids, slot)} is negative; ids count rows of a table from 0")
     runs = Runs(index, -1 if skip is None or not 0 <= skip <= _MOST else skip, low, high)  # no id is negative
+    if slots is not None:
+        runs.point_to(slots)
     flat = as_row_major(grad.reshape(ids.size, grad.shape[-1]))
     return runs.ids.astype(ids.dtype), runs.sums(flat, by_count)
 
