@@ -107,14 +107,16 @@ def embed(
     ------
     IndexError
         If an id is out of range and `mode` is ``"raise"``, or a position id or segment id is, in any mode: the first
-        such id, its position and the number of rows are named. A table without rows has no row for any id.
+        such id, its position and the number of rows are named. A table without rows has no row for any id; nor has any
+        table one for an integer that no dtype holds.
     TypeError
-        If an array is not a NumPy array of the four dtypes, or is masked; if ids are not integers; if `scale` is not
-        a real number, or `norm` neither a `LayerNorm` nor an `RMSNorm`.
+        If an array is none of the four dtypes, or is masked; if arrays are of two frameworks; if ids are not integers,
+        or `mask` is neither bool nor integers; if `scale` is not a real number, or `norm` neither a `LayerNorm` nor an
+        `RMSNorm` (a layer of torch is none: the error says how to give its weights).
     ValueError
         If shapes do not fit; if `positions` have fewer rows than the last axis of `ids` (than it keeps); if ids of
         positions or segments are given without these; if `mask` is given with a `Ragged`; if `mode` is not one of the
-        three; if `out` is read-only or overlaps an input.
+        three; if `norm` has an ``eps`` below 0; if `out` is read-only or overlaps an input.
 
     See Also
     --------
@@ -181,7 +183,9 @@ def embed_backward(
     table, ids, positions, position_ids, segments, segment_ids, mask, scale, norm, mode
         What `embed` was given. The `grad` under a zero of `mask` is not looked at.
     padding_idx : int, optional
-        A row of the table that gets no gradient. Positions, segments and the norm get theirs.
+        A row of the table that gets no gradient, compared as it is with the rows that were read: -1 is none, so it
+        leaves out nothing (torch's negative `padding_idx` counts from the end). Positions, segments and the norm get
+        theirs. `embed` has no such option: it reads that row as it stands.
     scale_grad_by_freq : bool
         Divide the gradient of each row of the table by how often it was read.
 
@@ -195,8 +199,13 @@ def embed_backward(
 
     Raises
     ------
-    IndexError, TypeError, ValueError
-        As `embed`; if `grad` has another shape or none of the four dtypes.
+    IndexError
+        As `embed`.
+    TypeError
+        As `embed`; if `grad` is no array of the four dtypes, `padding_idx` not an integer, or `scale_grad_by_freq` not
+        a bool.
+    ValueError
+        As `embed`; if `grad` has another shape than its result.
 
     See Also
     --------

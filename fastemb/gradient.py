@@ -35,12 +35,14 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
     Parameters
     ----------
     ids : array_like of int, any shape, or Ragged
-        The ids that were looked up; none is negative. Any integer dtype; an empty list counts as int64.
+        The ids that were looked up; none that counts is negative. Any integer dtype; an empty list counts as int64.
     grad : numpy.ndarray, shape ``ids.shape + (D,)``
         The gradient of the rows that were looked up; with a `Ragged`, ``(N, D)``. float64, float32, float16 or
         bfloat16, of either byte order; it may be read-only, a memory map or a view of any strides.
     padding_idx : int, optional
-        An id whose positions are left out: it gets no gradient. One that does not occur, -1 say, leaves out nothing.
+        The id that is left out, compared as it is: where it stands, `grad` is not looked at, and it gets no gradient.
+        -1 is the id -1, not the last row (torch's negative `padding_idx` counts from the end); one that does not occur
+        leaves out nothing.
     scale_grad_by_freq : bool
         Divide each row by how often its id occurs.
 
@@ -53,11 +55,12 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
     Raises
     ------
     IndexError
-        If an id is negative, or beyond int64: the first such id and its position are named.
+        If an id, not that of `padding_idx`, is negative or beyond int64: the first such id and its position are named.
     TypeError
-        If `ids` or `padding_idx` are not integers; if `grad` is not a NumPy array of the four dtypes, or is masked.
+        If `ids` or `padding_idx` are not integers; if `grad` is no array of the four dtypes, or is masked; if
+        `scale_grad_by_freq` is not a bool.
     ValueError
-        If the shape of `grad` does not fit that of `ids`.
+        If the shape of `grad` does not fit that of `ids`; if `ids` are lists of different lengths.
 
     See Also
     --------
@@ -133,13 +136,14 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
     ------
     IndexError
         If an id is out of range and `mode` is ``"raise"``: the first such id, its position and V are named. A table
-        without rows has no row for any id, in any mode.
+        without rows has no row for any id, in any mode; nor has any table one for an integer that no dtype holds.
     TypeError
-        If `target` is not a NumPy array of the four dtypes (a quantised table cannot be added to), or `rows` is not;
-        if either is masked; if `ids` are not integers; if `alpha` is not a real number.
+        If `target` is no array of the four dtypes (a quantised table cannot be added to, nor an array of JAX), or
+        `rows` is not; if either is masked, or they are of two frameworks; if `ids` are not integers; if `alpha` is not
+        a real number.
     ValueError
-        If `mode` is not one of the three; if the shapes do not fit; if `target` is read-only, overlaps `ids` or
-        `rows` or itself, or has more than two axes and is not C-contiguous.
+        If `mode` is not one of the three; if the shapes do not fit; if `alpha` is beyond float64; if `target` is
+        read-only, overlaps `ids` or `rows` or itself, or has more than two axes and is not C-contiguous.
 
     See Also
     --------

@@ -43,12 +43,13 @@ def gather(
     ------
     IndexError
         If an id is out of range and `mode` is ``"raise"``: the first such id, its position and V are named. A
-        table without rows has no row for any id, in any mode.
+        table without rows has no row for any id, in any mode; nor has any table one for an integer that no dtype holds.
     TypeError
-        If `table` or `out` is not a NumPy array (`table` nor a QuantizedTable), or holds Python objects, or is
-        masked; if `ids` are not integers; if `out` has another dtype than the table.
+        If `table` or `out` is no array (`table` nor a QuantizedTable), or holds Python objects, or is masked; if they
+        are of two frameworks; if `ids` are not integers of one shape; if `out` has another dtype than the table.
     ValueError
-        If `mode` is not one of the three; if `out` has the wrong shape, is read-only or overlaps an input.
+        If `mode` is not one of the three; if `table` has no axis; if `ids` are lists of different lengths; if `out` has
+        the wrong shape, is read-only or overlaps an input.
 
     Notes
     -----

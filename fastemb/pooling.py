@@ -65,7 +65,9 @@ def embedding_bag(
     weights : array_like of real numbers, the shape of ids, optional
         One for each id, in modes ``"sum"`` (Σ w x) and ``"mean"`` (Σ w x / Σ w, zeros where Σ w is 0).
     padding_idx : int, optional
-        Ids that are no part of their bags: not checked, not read, not counted.
+        The id that is no part of any bag, compared as it is: not checked, not read, not counted, in every mode. So -1
+        or -100 leaves out ids of that value; -1 is not the last row (torch's negative `padding_idx` counts from the
+        end).
     normalize : bool
         Scale every result row to length one; a row of zeros stays.
     out : numpy.ndarray, shape (S, D), optional
@@ -80,13 +82,15 @@ def embedding_bag(
     Raises
     ------
     IndexError
-        If an id is not in ``[0, V)``: the first such id, its position and V are named.
+        If an id that counts is not in ``[0, V)``: the first such id, its position and V are named.
     TypeError
-        If `table` or `out` is not an array of these dtypes, or is masked; if `ids`, `offsets` or `mask` are not
-        integers.
+        If `table` or `out` is not an array of these dtypes, or is masked, or they are of two frameworks; if `ids`,
+        `offsets` or `padding_idx` are not integers, `mask` neither bool nor integers, `weights` not real numbers,
+        `normalize` not a bool.
     ValueError
         If `mode` is unknown or has no use for `weights`; if the shapes do not fit; if the offsets do not ascend
-        from 0 to N; if `out` has the wrong shape, is read-only or overlaps an input.
+        from 0 to N; if offsets or a mask are given with a `Ragged`; if `out` has the wrong shape, is read-only or
+        overlaps an input.
 
     See Also
     --------
@@ -165,8 +169,11 @@ def pool(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `embedding_bag`.
+    TypeError
+        As in `embedding_bag`, of `x` and `lengths` too.
+    ValueError
+        As in `embedding_bag`; if more than one of `mask`, `lengths` and `offsets` is given; if a length is not from 0
+        to T.
 
     Notes
     -----
@@ -217,7 +224,7 @@ def normalize(x: _Array, *, out: _Array | None = None) -> _Array:
     Raises
     ------
     TypeError
-        If `x` or `out` is not an array of these dtypes.
+        If `x` or `out` is not an array of these dtypes, or is masked, or they are of two frameworks.
     ValueError
         If `x` has no axis; if `out` has the wrong shape, is read-only, or overlaps `x` without being it.
 
@@ -275,7 +282,9 @@ def pool_backward(
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError
+        As in `pool`; if `grad` is no array of the four dtypes.
+    ValueError
         As in `pool`; if `grad` has another shape than its result.
 
     Notes
@@ -312,7 +321,8 @@ def embedding_bag_backward(
     grad : numpy.ndarray, the shape of the result of `embedding_bag`
         Of any of the four float dtypes.
     table, ids, offsets, mask, mode, weights, padding_idx, normalize
-        As they were given to `embedding_bag`.
+        As they were given to `embedding_bag`. Ids of `padding_idx`, compared as it is (torch's negative one counts from
+        the end), get no gradient.
     scale_grad_by_freq : bool
         Divide the gradient of each row of the table by how often its id is kept in all bags together, in any mode.
 
@@ -325,7 +335,11 @@ def embedding_bag_backward(
 
     Raises
     ------
-    IndexError, TypeError, ValueError
+    IndexError
+        As in `embedding_bag`.
+    TypeError
+        As in `embedding_bag`; if `grad` is no array of the four dtypes, or `scale_grad_by_freq` not a bool.
+    ValueError
         As in `embedding_bag`; if `grad` has another shape than its result.
 
     Notes

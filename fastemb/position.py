@@ -43,7 +43,7 @@ def sinusoidal(length: int, dim: int) -> npt.NDArray[np.float32]:
     TypeError
         If `length` or `dim` is not an integer.
     ValueError
-        If one of them is negative.
+        If one of them is negative, or the table larger than an array can be.
 
     Notes
     -----
@@ -84,7 +84,7 @@ def alibi(heads: int, length: int) -> npt.NDArray[np.float32]:
     TypeError
         If `heads` or `length` is not an integer.
     ValueError
-        If one of them is negative.
+        If one of them is negative, or the table larger than an array can be.
 
     Notes
     -----
@@ -207,8 +207,8 @@ def rope(
     Raises
     ------
     TypeError
-        If `x` or `out` is not a NumPy array of the four dtypes, or is masked; if `position_ids`, `inv_freq`, `base` or
-        `scale` are not real numbers.
+        If `x` or `out` is no array of the four dtypes, or is masked, or they are of two frameworks; if `position_ids`,
+        `inv_freq`, `base` or `scale` are not real numbers; if `interleaved` or `inverse` is not a bool.
     ValueError
         If D is odd; if the positions do not broadcast; if `x` has one axis and no `position_ids`; if `base` is not
         positive and finite, `inv_freq` or `scale` not finite; if `inv_freq` has not D/2 numbers; if `out` has the wrong

@@ -33,7 +33,8 @@ class QuantizedTable:
     Raises
     ------
     TypeError
-        If `codes` are not a NumPy array of uint8, `scale` or `offset` not one of float32, `shape` not integers.
+        If `codes` are not a NumPy array of uint8, `scale` or `offset` not one of float32 (arrays of other frameworks
+        are not taken here), `shape` not integers.
     ValueError
         If `shape` is not that of a table, `bits` neither 8 nor 4, or the shape of an array does not follow from
         them; if a scale or an offset is not finite: the first row that has one is named.
@@ -188,7 +189,7 @@ def quantize(table: npt.NDArray[Any], bits: int = 8) -> QuantizedTable:
     Raises
     ------
     TypeError
-        If `table` is not a NumPy array of one of these dtypes.
+        If `table` is no array of one of these dtypes, or is masked.
     ValueError
         If `table` has not two axes or `bits` is neither 8 nor 4. If a row has a NaN or an infinity, or its span is
         more than float32 holds: the first such row is named.

@@ -90,7 +90,7 @@ class Ragged:
         Parameters
         ----------
         rows : iterable of array_like of int
-            Rows of any length, also none. They are copied.
+            Rows of any length, also none, or an array of lists of another framework. They are copied.
 
         Returns
         -------
@@ -99,7 +99,7 @@ class Ragged:
         Raises
         ------
         TypeError
-            If a row does not hold integers.
+            If `rows` cannot be iterated or is a text, or a row does not hold integers.
         ValueError
             If a row is not 1-D, or an id does not fit int32.
 

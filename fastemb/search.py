@@ -40,9 +40,11 @@ def topk(
     Raises
     ------
     TypeError
-        If `queries` or `vectors` is not an array of these types, or is masked; if `k` is not an integer.
+        If `queries` or `vectors` is not an array of these types, or is masked, or they are of two frameworks; if `k` is
+        not an integer.
     ValueError
-        If the shapes do not fit, if `k` is less than 1 or more than N, or if `metric` is not one of the three.
+        If the shapes do not fit, if `vectors` has no rows, if `k` is less than 1 or more than N, or if `metric` is not
+        one of the three.
 
     Notes
     -----

@@ -112,11 +112,14 @@ class StaticModel:
 
         Raises
         ------
+        TypeError
+            `path` is no path, or `dim` no integer.
         FileNotFoundError
             The folder, or a file that belongs in it, is missing; or `path` is None and ``wordllama`` is not
             installed.
         ValueError
-            A file is damaged or of a kind not supported, or the table does not fit the vocabulary.
+            A file is damaged or of a kind not supported, or the table does not fit the vocabulary; or `dim` is less
+            than 1 or more than the columns.
         ModuleNotFoundError
             The package ``safetensors`` is not installed.
         """
@@ -165,9 +168,10 @@ class StaticModel:
         Raises
         ------
         TypeError
-            An item of `texts` is no ``str``, `max_length` is no integer, `normalize` no bool, or `out` no array.
+            An item of `texts` is no ``str``, `max_length` is no integer, None or ``"model"``, `normalize` no bool, or
+            `out` no NumPy array of floats.
         ValueError
-            `max_length` is less than 1, or `out` has the wrong shape.
+            `max_length` is less than 1, or `out` has the wrong shape, is read-only or overlaps the table.
 
         Examples
         --------

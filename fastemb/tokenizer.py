@@ -134,7 +134,7 @@ class Tokenizer:
         FileNotFoundError
             There is no such file, or the folder holds no tokenizer.
         TypeError
-            `pattern` is no ``str`` or `special_tokens` no ``dict``.
+            `path` is no path, or of a rank file `pattern` is no ``str`` or `special_tokens` no ``dict``.
         ValueError
             The file is damaged, or asks for something that is not supported; or `pattern` is missing for a rank file,
             or given for another file. The message says where and what.
@@ -151,6 +151,15 @@ class Tokenizer:
         path : path-like
             The file; a file that exists is replaced, in one step. It is for processors of the same byte order, and for
             this version of the format: `load` refuses a file of another by name.
+
+        Raises
+        ------
+        TypeError
+            `path` is no path.
+        FileNotFoundError
+            There is no such folder to write to.
+        IsADirectoryError
+            `path` is a folder.
         """
         place = as_path(path)
         if place.is_dir():
@@ -202,7 +211,7 @@ class Tokenizer:
         Raises
         ------
         TypeError
-            `text` is neither ``str`` nor ``bytes``.
+            `text` is neither ``str`` nor ``bytes``, `special` neither a word nor a set, or `max_tokens` no integer.
         ValueError
             With ``special="raise"``, a special token stands in the text; `special` names no special token; or
             `max_tokens` is negative or has no room for the template.
@@ -241,7 +250,8 @@ class Tokenizer:
         Raises
         ------
         TypeError
-            `texts` is a ``str``, or one of its items is neither ``str`` nor ``bytes``.
+            `texts` is a ``str`` or a frame of columns, or one of its items is neither ``str`` nor ``bytes``; else as in
+            `encode`.
         ValueError
             As in `encode`.
         """
@@ -267,6 +277,13 @@ class Tokenizer:
         Returns
         -------
         int
+
+        Raises
+        ------
+        TypeError
+            `text` is neither ``str`` nor ``bytes``, or `special` neither a word nor a set.
+        ValueError
+            As in `encode`.
         """
         if not isinstance(text, str | bytes):
             raise TypeError(f"text must be a str or bytes, got {type_name(text)}; for many texts call count_batch")
@@ -284,6 +301,13 @@ class Tokenizer:
         Returns
         -------
         ndarray of int64, shape (S,)
+
+        Raises
+        ------
+        TypeError
+            As in `encode_batch`.
+        ValueError
+            As in `encode`.
         """
         rows, tails = as_str(texts, self._core)
         return count_texts(Options(self._core, self._actions(special), self._splitter), rows, tails)
@@ -306,6 +330,13 @@ class Tokenizer:
             more follows it.
         ids : ndarray of int32
             The first n ids of ``encode(text)``, without those at the end that stand for part of a character only.
+
+        Raises
+        ------
+        TypeError
+            `text` is no ``str``, `n` no integer, or `special` neither a word nor a set.
+        ValueError
+            `n` is negative; else as in `encode`.
         """
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type_name(text)}")
@@ -338,10 +369,16 @@ class Tokenizer:
 
         Raises
         ------
-        TypeError, IndexError
-            `ids` are no integers; or one of them is no id of this vocabulary.
+        TypeError
+            `ids` are no integers, or `errors` is no ``str``.
+        ValueError
+            `ids` are not in one dimension.
+        IndexError
+            One of `ids` is no id of this vocabulary.
         UnicodeDecodeError
             With ``errors="strict"``, the bytes are no UTF-8.
+        LookupError
+            The bytes are no UTF-8, and there is no error handler of that name.
         """
         return self.decode_bytes(ids).decode("utf-8", errors)
 
@@ -358,8 +395,12 @@ class Tokenizer:
 
         Raises
         ------
-        TypeError, IndexError
-            As in `decode`.
+        TypeError
+            `ids` are no integers.
+        ValueError
+            `ids` are not in one dimension.
+        IndexError
+            One of `ids` is no id of this vocabulary.
         """
         return decode_row(self._core, _as_ids(ids))
 
@@ -378,8 +419,16 @@ class Tokenizer:
 
         Raises
         ------
-        TypeError, IndexError, UnicodeDecodeError
-            As in `decode`.
+        TypeError
+            `rows` is no sequence, or as in `decode`.
+        ValueError
+            A row is not in one dimension.
+        IndexError
+            An id is none of this vocabulary: its row and its position are named.
+        UnicodeDecodeError
+            With ``errors="strict"``, the bytes are no UTF-8.
+        LookupError
+            The bytes are no UTF-8, and there is no error handler of that name.
         """
         rows = _frameworks.lists(rows, Ragged)
         if isinstance(rows, Ragged):
@@ -420,6 +469,8 @@ class Tokenizer:
 
         Raises
         ------
+        TypeError
+            `id` is no integer.
         IndexError
             No token has this id.
         """
@@ -443,6 +494,8 @@ class Tokenizer:
 
         Raises
         ------
+        TypeError
+            `token` is neither ``str`` nor ``bytes``.
         KeyError
             There is no such token.
         """
