@@ -381,6 +381,20 @@ X = np.ones((2, 3, 4))
         (X, {"base": -2.0}, ValueError, "positive and finite, got -2.0"),
         (X, {"base": np.inf}, ValueError, "positive and finite, got inf"),
         (X, {"base": np.nan}, ValueError, "positive and finite, got nan"),
+        (X, {"base": 10**400}, ValueError, "base is beyond the range of float64"),
+        (X, {"inv_freq": [1.0]}, ValueError, r"inv_freq must have shape \(2,\), one for each pair of .*, got \(1,\)$"),
+        (
+            X,
+            {"inv_freq": [None, 1.0]},
+            TypeError,
+            "inv_freq must have an integer or a float dtype, got a list of objects",
+        ),
+        (
+            X,
+            {"position_ids": [2**70]},
+            ValueError,
+            "position_ids must fit int64 or be floats, got 1180591620717411303424",
+        ),
         (X, {"out": [1]}, TypeError, "out must be a numpy.ndarray.*got list"),
         (X, {"out": np.ones((2, 3, 4), int)}, TypeError, "out must have dtype float64, .* got int64"),
         (X, {"out": np.ones((3, 4))}, ValueError, r"out must have shape \(2, 3, 4\), got \(3, 4\)"),
@@ -469,6 +483,10 @@ def test_refusals_of_tables(make):
         make(-1, 4)
     with pytest.raises(ValueError, match="must not be negative, got -2"):
         make(4, -2)
+    with pytest.raises(
+        ValueError, match=r"^(length|heads) is larger than an array can be, got 1180591620717411303424$"
+    ):
+        make(2**70, 4)
 
 
 def test_importing_does_not_import_numba():

@@ -164,6 +164,7 @@ LLAMA = MODELS["Llama 3.1"][2]
         ({"scaling": {"type": "linear", "factor": "2"}}, TypeError, r"scaling\['factor'\] must be a real .*got str"),
         ({"scaling": {"type": "linear", "factor": True}}, TypeError, "must be a real number, got bool"),
         ({"scaling": {"type": "linear", "factor": 0}}, ValueError, "must be positive and finite, got 0"),
+        ({"scaling": {"type": "linear", "factor": 10**400}}, ValueError, r"scaling\['factor'\] is beyond the range"),
         ({"scaling": {"type": "dynamic", "factor": 2}}, ValueError, "needs 'max_position_embeddings'"),
         ({"scaling": {"type": "yarn", "factor": 2}}, ValueError, "needs 'original_max_position_embeddings'"),
         ({"scaling": {"type": "yarn", "factor": 2, "original_max_position_embeddings": 9}, "base": 1}, ValueError,

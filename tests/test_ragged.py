@@ -108,8 +108,12 @@ def test_refusals_of_methods():
         ragged.pad(side="up")
     with pytest.raises(ValueError, match="pad_id must fit int32, got 4294967296"):
         ragged.pad(pad_id=2**32)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="length must be an integer, got float"):
         ragged.pad(2.5)
+    with pytest.raises(TypeError, match="length must be an integer, got bool"):
+        ragged.pad(True)
+    with pytest.raises(TypeError, match="pad_id must be an integer, got None"):
+        ragged.pad(pad_id=None, side="up")
     for s in (2, -3):
         with pytest.raises(IndexError, match=f"row {s} is out of range for 2 rows"):
             ragged[s]
@@ -121,8 +125,14 @@ def test_refusals_of_methods():
         Ragged.from_lists([[0.5]])
     with pytest.raises(TypeError, match=r"rows\[0\] must have an integer dtype"):
         Ragged.from_lists(["text"])
-    with pytest.raises(ValueError, match=r"rows\[0\] must fit int32"):
-        Ragged.from_lists([np.array([2**64 - 1], np.uint64)])
+    for beyond in (np.array([2**64 - 1], np.uint64), [2**70]):
+        with pytest.raises(ValueError, match=r"rows\[0\] must fit int32"):
+            Ragged.from_lists([beyond])
+    for rows, held in ((None, "None"), (5, "int"), ("ab", "str"), (b"ab", "bytes")):
+        with pytest.raises(TypeError, match=f"^rows must be a list of rows of ids, got {held}$"):
+            Ragged.from_lists(rows)
+    with pytest.raises(ValueError, match=r"rows\[0\] must be 1-D, got shape \(\), a single id: rows are lists"):
+        Ragged.from_lists([1, 2])
 
 
 def test_lists_of_ints():

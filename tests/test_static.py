@@ -94,6 +94,35 @@ def test_single_text_and_out(model):
         model.encode("a", normalize="no")
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tokenizer": None}, "tokenizer must be a fastemb.Tokenizer, got None"),
+        ({"tokenizer": "a folder"}, "tokenizer must be a fastemb.Tokenizer, got str"),
+        ({"table": None}, "table must be a numpy.ndarray, got None"),
+        ({"table": [[1.0]]}, r"table must be a numpy.ndarray, got list; give numpy.array\(table\)"),
+        ({"table": np.ma.ones((32_000, 2))}, "table is a masked array"),
+        ({"table": np.ones((32_000, 2), int)}, "table must have dtype float64, .* got int64"),
+        ({"normalize": "no"}, "normalize must be a bool or None, got 'no'"),
+        ({"max_length": "model"}, "max_length must be an integer or None, got 'model'"),
+        ({"drop": 0.5}, "drop must be an integer or None, got 0.5"),
+    ],
+)
+def test_what_makes_no_model(model, options, words):
+    parts = {"tokenizer": model.tokenizer, "table": model.table} | options
+    with pytest.raises(TypeError, match=f"^{words}"):
+        fastemb.StaticModel(parts.pop("tokenizer"), parts.pop("table"), **parts)
+    quantized = fastemb.quantize(model.table)
+    with pytest.raises(TypeError, match=r"got fastemb\.quantized\.QuantizedTable; give table\.dequantize\(\)$"):
+        fastemb.StaticModel(model.tokenizer, quantized)
+    for wrong in ({"max_length": 0}, {"drop": -1}):
+        with pytest.raises(ValueError, match=f"^{next(iter(wrong))} must be at least"):
+            fastemb.StaticModel(model.tokenizer, model.table, **wrong)
+    with pytest.raises(ValueError, match="vocabulary needs 32000 rows"):
+        fastemb.StaticModel(model.tokenizer, model.table[1:])
+    assert fastemb.StaticModel(model.tokenizer, model.table, drop=0, max_length=np.int64(5)).encode("a").any()
+
+
 def test_dim_keeps_the_first_columns_without_a_copy(model):
     small = fastemb.StaticModel.load(dim=64)
     assert small.table.base is not None

@@ -333,3 +333,58 @@ def test_decode_errors(gpt2):
         gpt2.decode([1.0])
     with pytest.raises(ValueError, match=r"in one dimension, got shape \(1, 1\); decode_batch takes rows"):
         gpt2.decode([[1]])
+    # The id that is named is the caller's, whatever it was read as.
+    for ids, bad in (([0, 2**70], 2**70), ([0, -(2**70)], -(2**70)), (np.array([0, 2**64 - 1], np.uint64), 2**64 - 1)):
+        with pytest.raises(IndexError, match=f"^id {bad} at position 1 is no token of this vocabulary$"):
+            gpt2.decode(ids)
+        with pytest.raises(IndexError, match=rf"^id {bad} at position 1 of rows\[1\] is no token of this vocabulary$"):
+            gpt2.decode_batch([[0], ids])
+    assert gpt2.decode(np.array([0, 1], object)) == gpt2.decode([0, 1]) == gpt2.decode(np.array([0, 1], np.uint64))
+    for ids, words in (
+        (None, "got None"),
+        ("ab", r"got strings \(dtype <U2\); a Tokenizer makes ids of text"),
+        ([1, None], "got a list of objects that holds None"),
+        ({"input_ids": [1]}, r'got dict; give ids\["input_ids"\]'),
+    ):
+        with pytest.raises(TypeError, match=f"^ids must be integers in one dimension, {words}$"):
+            gpt2.decode(ids)
+    with pytest.raises(TypeError, match=r"^ids is a masked array, .* give ids\.data"):
+        gpt2.decode(np.ma.array([1]))
+    with pytest.raises(TypeError, match=r"^rows must be a Ragged or a sequence of rows of ids, got str$"):
+        gpt2.decode_batch("ab")
+
+
+def test_arguments_are_named(gpt2, tmp_path):
+    for call in (fastemb.Tokenizer.load, gpt2.save, fastemb.StaticModel.load):
+        for path in (5, b"file"):
+            with pytest.raises(TypeError, match=f"^path must be a str or an os.PathLike, got {type(path).__name__}$"):
+                call(path)
+    with pytest.raises(TypeError, match=r"^text must be a str or bytes, got list; for many texts call encode_batch$"):
+        gpt2.encode(["a"])
+    with pytest.raises(TypeError, match=r"^text must be a str or bytes, got list; for many texts call count_batch$"):
+        gpt2.count(["a"])
+    with pytest.raises(
+        TypeError, match=r"^texts must be str or bytes, got int at position 1; ids become text by decode$"
+    ):
+        gpt2.encode_batch(["a", 5])
+    for n, error, words in (
+        (1.5, TypeError, "n must be an integer, got float"),
+        (-1, ValueError, "n must be at least 0"),
+    ):
+        with pytest.raises(error, match=f"^{words}"):
+            gpt2.truncate("a", n)
+    with pytest.raises(TypeError, match=r"^max_tokens must be an integer, got float$"):
+        gpt2.encode("a", max_tokens=1.5)
+    with pytest.raises(TypeError, match=r"^id must be an integer, got str$"):
+        gpt2.id_to_token("1")
+
+
+def test_a_frame_is_no_sequence_of_texts(gpt2):
+    """What iterates over the names of columns would give their ids, silently."""
+
+    class Frame(dict):
+        columns = ("text",)
+
+    for call in (gpt2.encode_batch, gpt2.count_batch):
+        with pytest.raises(TypeError, match=r"^texts must be a sequence of str, got Frame; give one of its columns$"):
+            call(Frame(text=["a", "b"]))

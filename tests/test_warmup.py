@@ -60,6 +60,15 @@ def test_names_and_dtypes(caplog):
         fastemb.warmup("nothing")
     with pytest.raises(TypeError, match="dtypes must have dtype float64, float32, float16 or bfloat16, got int32"):
         fastemb.warmup("gather", dtypes="int32")
+    for wrong in (2.0, "no dtype", object()):
+        with pytest.raises(
+            TypeError, match=r"^dtypes must be of float64, float32, float16 or bfloat16, by NumPy's names"
+        ):
+            fastemb.warmup("gather", dtypes=wrong)
+    with pytest.raises(TypeError, match=r"dtypes must have dtype float64, .* got object"):
+        fastemb.warmup("gather", dtypes=None)  # NumPy's float64
+    with pytest.raises(ValueError, match=r"^no kernels belong to \['gather'\]; functions with kernels are embed, "):
+        fastemb.warmup(["gather"])
     assert set(_warmup._CALLS) < set(fastemb.__all__)
 
 

@@ -154,10 +154,10 @@ class Framework:
 
     def _refuse(self, framework: "Framework | None", name: str, function: Callable[..., Any]) -> NoReturn:
         decides = next(one for one in _DECIDE if one in _names_of(function))
-        whose = framework.name if framework else "NumPy"
+        whose, made = (framework.name, f"numpy.asarray({name})") if framework else ("NumPy", name)
         raise TypeError(
             f"{name} is an array of {whose} and {decides} one of {self.name}: arrays of one call must be of one "
-            f"framework; {self.maker}(numpy.asarray({name})), say"
+            f"framework; give {self.maker}({made})"
         )
 
     def _results(self, value: Any) -> Any:
