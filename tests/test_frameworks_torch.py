@@ -335,7 +335,7 @@ def test_a_fault_is_said_in_words_of_tensors_and_nothing_is_written():
          lambda: fastemb.gather(tensor(TABLE), FLAT, out=out.numpy())),
         (TypeError, "out must be a numpy.ndarray, as the table or x is, got torch.Tensor",
          lambda: fastemb.gather(TABLE, FLAT, out=out)),
-        (TypeError, "positions is an array of NumPy and table one of torch.*torch.from_numpy",
+        (TypeError, r"positions is an array of NumPy and table one of torch.*; give torch\.from_numpy\(positions\)$",
          lambda: fastemb.embed(tensor(TABLE), FLAT, positions=POSITIONS, out=out)),
         (TypeError, "positions must be a numpy.ndarray, as the array that decides is, got torch.Tensor",
          lambda: fastemb.embed(TABLE, FLAT, positions=tensor(POSITIONS))),
@@ -358,6 +358,13 @@ def test_a_fault_is_said_in_words_of_tensors_and_nothing_is_written():
         with pytest.raises(error, match=words):
             call()
         assert bool((out == 7).all())
+
+
+def test_arrays_of_two_other_frameworks():
+    jnp = pytest.importorskip("jax.numpy", reason="the package jax is not installed")
+    words = r"^positions is an array of JAX and .*; give torch\.from_numpy\(numpy\.asarray\(positions\)\)$"
+    with pytest.raises(TypeError, match=words):
+        fastemb.embed(tensor(TABLE), FLAT, positions=jnp.asarray(POSITIONS))
 
 
 def test_numbers_may_be_tensors_where_numpys_may():
@@ -427,7 +434,7 @@ def test_a_layer_of_torch_is_no_norm_and_the_words_say_what_is(make):
 def test_tensors_where_only_numpys_arrays_are_taken(llama_file):
     codes, tokens = fastemb.quantize(TABLE), fastemb.Tokenizer.load(llama_file)
     with pytest.raises(
-        TypeError, match=r"^scale must be a numpy\.ndarray, .*got torch\.Tensor; give numpy\.asarray\(scale"
+        TypeError, match=r"^scale must be .*, as which a QuantizedTable keeps it, got torch\.Tensor; give numpy"
     ):
         fastemb.QuantizedTable(codes.codes, tensor(codes.scale.copy()), codes.offset, codes.shape)
     with pytest.raises(

@@ -185,6 +185,13 @@ def test_an_id_that_no_dtype_holds_is_out_of_range_in_any_mode():
         with pytest.raises(IndexError, match=r"^id -9223372036854775809 at position \(1, 0\) is beyond int64"):
             fastemb.gather(TABLE, [[0], [-(2**63) - 1]], mode=mode)
     assert fastemb.gather(TABLE, [2**63], mode="clip").shape == (1, 4)  # uint64, as NumPy reads it
+    for largest in (2**63 - 1, -(2**63)):
+        with pytest.raises(TypeError, match=r"got an array of dtype object that holds int; give numpy\.asarray\(ids"):
+            fastemb.gather(TABLE, np.array([0, largest], object))
+        with pytest.raises(IndexError, match=r"at position 1 is beyond int64"):
+            fastemb.gather(TABLE, np.array([0, largest + (1 if largest > 0 else -1)], object))
+    with pytest.raises(TypeError, match=r"^ids must have an integer dtype, got a list of objects that holds bool$"):
+        fastemb.gather(TABLE, [2**70, True])
 
 
 MASKS = {
