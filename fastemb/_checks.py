@@ -110,29 +110,36 @@ def as_numbers(values: Any, name: str) -> Any:
         array = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:  # lists of lists, and whatever an object's own raises
         if isinstance(error, ValueError) and isinstance(values, list | tuple):
-            ragged = f"got rows of different lengths, which are a Ragged: Ragged.from_lists({name})"
-            raise ValueError(f"{name} must be rectangular, {ragged}") from None
+            way = f", which are a Ragged: Ragged.from_lists({name})" if name.endswith("ids") else ""
+            raise ValueError(f"{name} must be rectangular, got rows of different lengths{way}") from None
         raise TypeError(f"{name} is a {type_name(values)} that NumPy cannot read: {error}") from error
     return array.astype(np.int64) if not array.size and isinstance(values, list | tuple) else array
 
 
-def as_integers(values: Any, name: str, too_large: type[Exception] = ValueError, fits: str = "int64") -> Any:
+def as_integers(values: Any, name: str, fits: str = "int64") -> Any:
     """Return offsets or their like as a plain array of an integer dtype; ``fits`` is what integers of Python must."""
     array = as_numbers(values, name)
     if array.dtype.kind not in "iu":
         if found := beyond(values, array):
-            objects, position = found
-            if too_large is IndexError:
-                raise IndexError(f"{name_id(objects, position, name[:-1])} is beyond int64; no table has such a row")
-            raise too_large(f"{name} must fit {fits}, got {shown(objects.flat[position])}")
-        way = way_to_integers(values, array, name)
-        raise TypeError(f"{name} must have an integer dtype, got {held(values, array)}{way}")
+            raise ValueError(f"{name} must fit {fits}, got {shown(found[0].flat[found[1]])}")
+        _raise_no_integers(values, array, name)
     return array
 
 
 def as_ids(values: Any, name: str = "ids") -> Any:
     """Return ids as a plain array of an integer dtype; integers that no dtype holds are out of range of any table."""
-    return as_integers(values, name, IndexError)
+    array = as_numbers(values, name)
+    if array.dtype.kind not in "iu":
+        if found := beyond(values, array):
+            raise IndexError(f"{name_id(*found, name[:-1])} is beyond int64; no table has such a row")
+        _raise_no_integers(values, array, name)
+    return array
+
+
+def _raise_no_integers(values: Any, array: Any, name: str) -> NoReturn:
+    """Raise the TypeError for what was read as an array of another dtype."""
+    given = f"got {held(values, array)}{way_to_integers(values, array, name)}"
+    raise TypeError(f"{name} must have an integer dtype, {given}")
 
 
 def as_reals(values: Any, name: str, what: str = "have an integer or a float dtype") -> Any:

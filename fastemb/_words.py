@@ -114,7 +114,8 @@ def way_to_integers(values: Any, array: npt.NDArray[Any], name: str) -> str:
     if kind == "f":
         return "; whole numbers have to be converted to an integer dtype first"
     if kind == "O" and any(isinstance(one, list | tuple | np.ndarray) for one in array.flat):
-        return f"; rows of different lengths are a Ragged: Ragged.from_lists({name}), or flat ids and offsets"
+        ways = f"; rows of different lengths are a Ragged: Ragged.from_lists({name}), or flat ids and offsets"
+        return ways if name.endswith("ids") else ""
     return f"; give numpy.asarray({name}, numpy.int64)" if all_ints(array) else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Any
@@ -27,8 +27,9 @@ __all__ = ["Tokenizer"]
 
 PLAIN, MATCH, REFUSE = range(3)  # fe_token_action
 _ACTIONS: dict[SpecialMode, int] = {"none": PLAIN, "all": MATCH, "raise": REFUSE}  # of all special tokens
-#: How special tokens are read: all in one way, or those of a set as tokens. A `str` is no such set.
-Special = SpecialMode | AbstractSet[str] | list[str] | tuple[str, ...]
+#: How special tokens are read: all in one way, or those of a set (or of `Tokenizer.special_tokens`) as tokens. A `str`
+#: is none of these, so a type checker knows a misspelt word.
+Special = SpecialMode | AbstractSet[str] | Mapping[str, int] | list[str] | tuple[str, ...]
 
 
 class Tokenizer:
