@@ -4,6 +4,7 @@ Where a value is wrong (an id out of range, offsets that descend), the room that
 How an error ends, with what was given and the way out, is in `_words`, which looks at Python's own objects.
 """
 
+import sys
 from functools import cache
 from numbers import Real
 from operator import index as as_int
@@ -183,6 +184,16 @@ def as_integer(value: Any, name: str) -> int:
         return as_int(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {type_name(value)}{way_to_number(value, name)}") from None
+
+
+def as_size(value: Any, name: str) -> int:
+    """Return a number of rows, columns or their like as an int."""
+    size = as_integer(value, name)
+    if size < 0:
+        raise ValueError(f"{name} must not be negative, got {shown(size)}")
+    if size > sys.maxsize:  # NumPy says so too, but not of which
+        raise ValueError(f"{name} is larger than an array can be, got {shown(size)}")
+    return size
 
 
 def as_flag(value: Any, name: str) -> bool:

@@ -193,7 +193,7 @@ def warmup(*names: KernelName, dtypes: Any = ("float32",)) -> dict[str, float]:
 
 def _dtype(kind: Any) -> np.dtype[Any]:
     """Return a dtype, also by the names that NumPy knows only when ml_dtypes is loaded."""
-    if kind == "bfloat16":
+    if isinstance(kind, str) and kind == "bfloat16":
         import ml_dtypes
 
         kind = ml_dtypes.bfloat16

@@ -1,7 +1,6 @@
 """Where a token stands: ``sinusoidal``, ``alibi``, ``rope`` and ``rope_frequencies``."""
 
 import math
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,16 +10,6 @@ import numpy.typing as npt
 from . import _checks, _devices, _frameworks, _words
 
 _Array = npt.NDArray[Any]
-
-
-def _size(value: Any, name: str) -> int:
-    """Return a number of heads, positions or columns as an int."""
-    size = _checks.as_integer(value, name)
-    if size < 0:
-        raise ValueError(f"{name} must not be negative, got {_words.shown(size)}")
-    if size > sys.maxsize:  # NumPy says so too, but not of which
-        raise ValueError(f"{name} is larger than an array can be, got {_words.shown(size)}")
-    return size
 
 
 def sinusoidal(length: int, dim: int) -> npt.NDArray[np.float32]:
@@ -58,7 +47,7 @@ def sinusoidal(length: int, dim: int) -> npt.NDArray[np.float32]:
     array([[0.        , 1.        , 0.        , 1.        ],
            [0.84147096, 0.5403023 , 0.00999983, 0.99995   ]], dtype=float32)
     """
-    length, dim = _size(length, "length"), _size(dim, "dim")
+    length, dim = _checks.as_size(length, "length"), _checks.as_size(dim, "dim")
     table: npt.NDArray[np.float32] = _devices.position(None).sinusoidal(length, dim)
     return table
 
@@ -100,7 +89,7 @@ def alibi(heads: int, length: int) -> npt.NDArray[np.float32]:
            [-0.5,  0. , -0.5],
            [-1. , -0.5,  0. ]], dtype=float32)
     """
-    heads, length = _size(heads, "heads"), _size(length, "length")
+    heads, length = _checks.as_size(heads, "heads"), _checks.as_size(length, "length")
     table: npt.NDArray[np.float32] = _devices.position(None).alibi(heads, length)
     return table
 
@@ -159,12 +148,12 @@ def rope_frequencies(
     >>> rope(np.ones((2, 128), np.float32), inv_freq=inv_freq, scale=scale).shape
     (2, 128)
     """
-    dim, base = _size(dim, "dim"), _as_base(base)
+    dim, base = _checks.as_size(dim, "dim"), _as_base(base)
     if dim % 2:
         raise ValueError(f"dim must be even, as columns are turned in pairs, got {dim}")
     if scaling is not None and not isinstance(scaling, Mapping):
         raise TypeError(f"scaling must be a mapping, got {_words.type_name(scaling)}")
-    longest = None if length is None else _size(length, "length")
+    longest = None if length is None else _checks.as_size(length, "length")
     inv_freq, scale = _devices.position(None).rope_frequencies(dim, base, scaling or {}, longest)
     return inv_freq, scale
 

@@ -137,9 +137,13 @@ class QuantizedTable:
 
 def _as_bits(bits: Any) -> int:
     """Return the size of a code as an int."""
-    if not hasattr(bits, "__index__") or bits not in (8, 4):
+    try:
+        size = as_int(bits)
+    except TypeError:
+        size = 0
+    if size not in (8, 4):
         raise ValueError(f"bits must be 8 or 4, got {_words.shown(bits)}")
-    return as_int(bits)
+    return size
 
 
 def _as_shape(shape: Any) -> tuple[int, int]:

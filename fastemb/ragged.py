@@ -179,7 +179,7 @@ class Ragged:
         array([[ True,  True],
                [False,  True]])
         """
-        asked = None if length is None else _checks.as_integer(length, "length")
+        asked = None if length is None else _checks.as_size(length, "length")
         pad_id = _checks.as_integer(pad_id, "pad_id")
         _checks.require_word(side, _checks.SIDES, "side")
         if not _INT32.min <= pad_id <= _INT32.max:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _frameworks
-from ._checks import SPECIAL_MODES, SpecialMode, as_integer, as_numbers, is_word, name_id
+from ._checks import SPECIAL_MODES, SpecialMode, as_flag, as_integer, as_numbers, is_word, name_id
 from ._text.core import NO_LIMIT, Core, Ids, ffi, lib
 from ._text.decode import decode_row, decode_rows, id_of_bytes, id_of_spelling, ids_by_name, name_of
 from ._text.encode import Options, count_texts, encode_texts, surround
@@ -212,12 +212,13 @@ class Tokenizer:
         Raises
         ------
         TypeError
-            `text` is neither ``str`` nor ``bytes``, `special` neither a word nor a set, or `max_tokens` no integer.
+            `text` is neither ``str`` nor ``bytes``, `special` neither a word nor a set, `template` no bool, or
+            `max_tokens` no integer.
         ValueError
             With ``special="raise"``, a special token stands in the text; `special` names no special token; or
             `max_tokens` is negative or has no room for the template.
         """
-        if type(text) is str and isinstance(special, str) and max_tokens is None and not template:
+        if type(text) is str and isinstance(special, str) and max_tokens is None and template is False:
             actions = self._short_actions.get(special)
             ids = None if actions is None else self._core.encode_short(text, actions)
             if ids is not None:
@@ -257,7 +258,7 @@ class Tokenizer:
             As in `encode`.
         """
         metadata = self._core.metadata
-        before, after = (metadata.before, metadata.after) if template else ([], [])
+        before, after = (metadata.before, metadata.after) if as_flag(template, "template") else ([], [])
         limit = _limit(max_tokens, len(before) + len(after))
         rows, tails = as_str(texts, self._core)
         options = Options(self._core, self._actions(special), self._splitter, limit)

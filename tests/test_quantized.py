@@ -170,6 +170,7 @@ def test_sizes_of_zero():
         (np.ones((2, 2, 2)), 8, ValueError, r"shape \(V, D\), got \(2, 2, 2\)"),
         (np.ones((2, 2)), 2, ValueError, "bits must be 8 or 4, got 2"),
         (np.ones((2, 2)), "8", ValueError, "bits must be 8 or 4, got '8'"),
+        (np.ones((2, 2)), np.array([8, 4]), ValueError, r"bits must be 8 or 4, got array\(\[8, 4\]\)"),
         (quantize(np.ones((2, 2))), 8, TypeError, "must be a numpy.ndarray.*QuantizedTable"),
     ],
 )

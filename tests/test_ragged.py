@@ -112,6 +112,8 @@ def test_refusals_of_methods():
         ragged.pad(2.5)
     with pytest.raises(TypeError, match="length must be an integer, got bool"):
         ragged.pad(True)
+    with pytest.raises(ValueError, match=r"length is larger than an array can be, got 1180591620717411303424"):
+        ragged.pad(2**70)
     with pytest.raises(TypeError, match="pad_id must be an integer, got None"):
         ragged.pad(pad_id=None, side="up")
     for s in (2, -3):

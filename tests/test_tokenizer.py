@@ -1,6 +1,7 @@
 """Token ids, held against the `tokenizers` package: real text, random text, random vocabularies."""
 
 import random
+import re
 
 import numpy as np
 import pytest
@@ -375,6 +376,10 @@ def test_arguments_are_named(gpt2, tmp_path):
             gpt2.truncate("a", n)
     with pytest.raises(TypeError, match=r"^max_tokens must be an integer, got float$"):
         gpt2.encode("a", max_tokens=1.5)
+    for wrong in ("no", np.array([1, 2])):
+        with pytest.raises(TypeError, match=rf"^template must be a bool, got {re.escape(repr(wrong))}$"):
+            gpt2.encode("a", template=wrong)
+    assert gpt2.encode("a", template=np.False_).tolist() == gpt2.encode("a", template=0).tolist() == [64]
     with pytest.raises(TypeError, match=r"^id must be an integer, got str$"):
         gpt2.id_to_token("1")
 

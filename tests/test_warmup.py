@@ -60,7 +60,7 @@ def test_names_and_dtypes(caplog):
         fastemb.warmup("nothing")
     with pytest.raises(TypeError, match="dtypes must have dtype float64, float32, float16 or bfloat16, got int32"):
         fastemb.warmup("gather", dtypes="int32")
-    for wrong in (2.0, "no dtype", object()):
+    for wrong in (2.0, "no dtype", object(), np.array([1, 2])):
         with pytest.raises(
             TypeError, match=r"^dtypes must be of float64, float32, float16 or bfloat16, by NumPy's names"
         ):

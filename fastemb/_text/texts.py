@@ -23,7 +23,7 @@ def _as_texts(texts: Iterable[str | bytes]) -> tuple[str | bytes, ...]:
         raise TypeError(
             f"texts must be a sequence of str, got one {type(texts).__name__}; for a single text call encode"
         )
-    if hasattr(type(texts), "columns"):  # a frame, of which the names would be taken for texts
+    if type(texts) is not list and hasattr(type(texts), "columns"):  # a frame, whose names would be taken for texts
         raise TypeError(f"texts must be a sequence of str, got {type(texts).__name__}; give one of its columns")
     try:
         return tuple(texts)
