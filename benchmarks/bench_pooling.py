@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -17,7 +18,7 @@ from .measure import Measure, close
 from .rivals import load_torch
 
 Array = npt.NDArray[Any]
-READ = "kept rows read once (the floor)"
+READ = "reading the kept rows once (the floor)"
 TORCH = "sentence-transformers' torch"
 
 TEXTS = pytest.mark.parametrize(
@@ -32,24 +33,30 @@ def texts(request: pytest.FixtureRequest) -> Array:
 
 
 @pytest.fixture(scope="session")
-def read() -> Callable[[Array], float]:
-    """Return a kernel that reads float32 once, at the rate of this machine, and adds it up in any order."""
+def read() -> Callable[[Array, Array], float]:
+    """Return a kernel that reads the rows of a list once, and adds all up in any order.
+
+    It asks for later rows as early as ours does: else rows with gaps between them are read at half the rate.
+    """
     import numba
 
+    from fastemb._cpu.kernels.intrinsics import prefetch_row
+    from fastemb._cpu.kernels.jit import TUNING
+
+    ahead = TUNING.rows_ahead
+
     @numba.njit(fastmath=True)  # type: ignore[untyped-decorator]
-    def add_up(values: Array) -> float:
-        total = np.float32(0)
-        for i in range(values.size):
-            total += values[i]
+    def add_up(values: Array, rows: Array) -> float:
+        total, start, size = np.float32(0), np.int64(values.ctypes.data), values.shape[1] * 4
+        for i in range(rows.size):
+            later = start + rows[min(i + ahead, rows.size - 1)] * size
+            for line in range(0, size, 64):
+                prefetch_row(later + line)
+            for j in range(values.shape[1]):
+                total += values[rows[i], j]
         return total  # type: ignore[no-any-return]
 
     return add_up  # type: ignore[no-any-return]
-
-
-def floor(read: Callable[[Array], float], texts: Array, kept: int) -> Callable[[], float]:
-    """Read as many rows as are kept, from as much memory: rows that follow one another."""
-    values = texts.reshape(-1)[: kept * texts.shape[-1]]
-    return lambda: read(values)
 
 
 def pool_calls(texts: Array, mask: Array, mode: str) -> dict[str, Callable[[], Any]]:
@@ -82,7 +89,7 @@ def test_pool(measure: Measure, texts: Array, mode: str, name: str) -> None:
     if name not in calls:
         pytest.skip("NumPy is compared in mode mean")
     case = f"{B} texts of {T} x {D} float32, lengths {T // 4} to {T}"
-    moved, asked = int(lengths.sum() + B) * D * 4, {TORCH: 25, "NumPy": 8}
+    moved, asked = int(lengths.sum() + B) * D * 4, {TORCH: 28, "NumPy": 7}
     measure(f"pool, {mode}", case, calls, name, agree=close, moved=moved, asked=asked)
 
 
@@ -90,20 +97,21 @@ def test_pool(measure: Measure, texts: Array, mode: str, name: str) -> None:
 @pytest.mark.parametrize("share", [25, 50, 75, 100])
 @TEXTS
 def test_pool_masks(
-    measure: Measure, read: Callable[[Array], float], texts: Array, share: int, name: str
+    measure: Measure, read: Callable[[Array, Array], float], texts: Array, share: int, name: str
 ) -> None:  # fmt: skip
     B, T, D = texts.shape
     mask = np.random.default_rng(3).random((B, T)) < share / 100
-    kept = int(mask.sum())
-    calls = {"fastemb": lambda: fastemb.pool(texts, mask), READ: floor(read, texts, kept)}
+    rows = np.flatnonzero(mask)
+    flat, kept = texts.reshape(B * T, D), len(rows)
+    calls = {"fastemb": lambda: fastemb.pool(texts, mask), READ: lambda: read(flat, rows)}
     case = f"{B} texts of {T} x {D} float32, {share} % kept, at random"
-    measure("pool, mean", case, calls, name, agree=None, moved=(kept + B) * D * 4, asked=0.7)
+    measure("pool, mean", case, calls, name, agree=None, moved=(kept + B) * D * 4, asked=0.8)
 
 
 # Bags -------------------------------------------------------------------------------------------------------------
 
 TABLES = [(30_522, 384, 20), (128_256, 768, 32), (128_256, 4096, 32), (1_000_000, 128, 20)]
-KINDS = ["float32", "float16"]
+KINDS: list[Any] = [np.float32, np.float16, ml_dtypes.bfloat16]
 
 
 @pytest.fixture(scope="module")
@@ -120,12 +128,18 @@ def bag_calls(bags: tuple[Array, Array, Array], threads: int, **options: Any) ->
     """Return ours, and torch's call of FBGEMM."""
     torch = load_torch(threads)
     table, ids, offsets = bags
-    weight, flat, starts = torch.from_numpy(table), torch.from_numpy(ids), torch.from_numpy(offsets[:-1].copy())
+    flat, starts, brain = (
+        torch.from_numpy(ids),
+        torch.from_numpy(offsets[:-1].copy()),
+        table.dtype == ml_dtypes.bfloat16,
+    )
+    weight = torch.from_numpy(table.view(np.int16)).view(torch.bfloat16) if brain else torch.from_numpy(table)
 
     def in_torch() -> Any:
         torch.set_num_threads(threads)
         with torch.inference_mode():
-            return torch.nn.functional.embedding_bag(flat, weight, starts, **options).numpy()
+            result = torch.nn.functional.embedding_bag(flat, weight, starts, **options)
+            return result.view(torch.int16).numpy().view(table.dtype) if brain else result.numpy()
 
     return {"fastemb": lambda: fastemb.embedding_bag(table, ids, offsets, **options), "torch": in_torch}
 
@@ -142,24 +156,27 @@ def near(a: Array, b: Array) -> None:
     """Rows are the same but for the order of sums, and the last place of what they are rounded to."""
     assert a.dtype == b.dtype
     apart = np.abs(a.astype(np.float32) - b.astype(np.float32)).max(axis=1)
-    assert np.all(apart <= 4 * np.finfo(a.dtype).eps * np.abs(b.astype(np.float32)).max(axis=1))
+    assert np.all(apart <= 4 * float(ml_dtypes.finfo(a.dtype).eps) * np.abs(b.astype(np.float32)).max(axis=1))
 
 
 @pytest.mark.allocates
 @pytest.mark.parametrize("name", ["fastemb", "torch"])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("mode", ["sum", "mean"])
-@pytest.mark.parametrize("bags", [(t, k) for t in TABLES for k in KINDS], indirect=True, ids=lambda p: f"{p[0]}-{p[1]}")
+@pytest.mark.parametrize(
+    "bags", [(t, k) for t in TABLES for k in KINDS], indirect=True, ids=lambda p: f"{p[0]}-{p[1].__name__}"
+)
 def test_bags(measure: Measure, bags: tuple[Array, Array, Array], mode: str, threads: int, name: str) -> None:
     case, moved = describe(bags, threads)
     calls = bag_calls(bags, threads, mode=mode)
-    measure(f"embedding_bag, {mode}", case, calls, name, agree=near, threads=threads, moved=moved, asked=1.0)
+    asked = 1.2 if bags[0].dtype == np.float32 else 1.0
+    measure(f"embedding_bag, {mode}", case, calls, name, agree=near, threads=threads, moved=moved, asked=asked)
 
 
 @pytest.mark.allocates
 @pytest.mark.parametrize("name", ["fastemb", "torch"])
 @pytest.mark.parametrize(
-    ("options", "asked"), [({"mode": "max"}, 6), ({"mode": "mean", "padding_idx": 7}, 1.3)], ids=["max", "padding_idx"]
+    ("options", "asked"), [({"mode": "max"}, 8), ({"mode": "mean", "padding_idx": 7}, 1.3)], ids=["max", "padding_idx"]
 )
 @pytest.mark.parametrize("bags", [(t, "float32") for t in (TABLES[0], TABLES[1], TABLES[3])], indirect=True, ids=str)
 def test_bags_that_torch_adds_itself(
@@ -171,6 +188,8 @@ def test_bags_that_torch_adds_itself(
         bags = table, np.where(np.arange(ids.size) % 5 == 4, options["padding_idx"], ids), offsets
     operation = "embedding_bag, " + ", ".join(str(option) for option in options.values() if option != 7)
     operation += " with padding_idx" if "padding_idx" in options else ""
+    if asked == 8 and len(bags[0]) == 1_000_000:  # rows of 512 bytes out of memory, where torch waits as well
+        asked = 7
     measure(operation, case, bag_calls(bags, 1, **options), name, agree=near, moved=moved, asked=asked)
 
 

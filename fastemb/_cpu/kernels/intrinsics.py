@@ -89,17 +89,37 @@ def make_load_rows(n: int) -> Callable[..., Any]:
     while 1 << (len(pairs) - 1) < n:
         pairs.append(UniTuple(pairs[-1], 2))
 
+    def load_near(context: Any, builder: Any, given: Any) -> list[Any]:
+        id_tag, size, ids, _, i, _, _ = given
+        ahead = TUNING.rows_ahead
+        places = [builder.add(i, _INT64(k + more)) for k in range(n) for more in (0, ahead)]
+        return _load_many(context, builder, id_tag, size, ids, places)
+
+    def load_far(context: Any, builder: Any, given: Any) -> list[Any]:
+        id_tag, size, ids, last, i, end, gap = given
+        places = []
+        for k in range(n):
+            later = builder.add(i, _INT64(k + TUNING.rows_ahead))
+            later = builder.add(later, builder.select(builder.icmp_signed(">=", later, end), gap, _INT64(0)))
+            places += [builder.add(i, _INT64(k)), builder.select(builder.icmp_signed("<", later, last), later, last)]
+        return _load_many(context, builder, id_tag, size, ids, places)
+
     def load_rows(typingctx: Any, id_tag: Any, ids: Any, N: Any, i: Any, end: Any, gap: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             size, ids, N, i, end, gap = arguments
-            last, places = builder.sub(N, _INT64(1)), []
-            for k in range(n):
-                later = builder.add(i, _INT64(k + TUNING.rows_ahead))
-                beyond = builder.select(builder.icmp_signed(">=", later, end), gap, _INT64(0))
-                later = builder.add(later, beyond)
-                later = builder.select(builder.icmp_signed("<", later, last), later, last)
-                places += [builder.add(i, _INT64(k)), later]
-            loaded = _load_many(context, builder, id_tag, size, ids, places)
+            given = id_tag, size, ids, builder.sub(N, _INT64(1)), i, end, gap
+            furthest = builder.add(i, _INT64(n - 1 + TUNING.rows_ahead))
+            inside = builder.icmp_signed("<", furthest, N)
+            # Nearly always no later row has to be looked for: rows of 64 columns gain a twentieth.
+            with builder.if_else(builder.and_(builder.icmp_signed("==", gap, _INT64(0)), inside)) as (near, far):
+                with near:
+                    one, here = load_near(context, builder, given), builder.block
+                with far:
+                    other, there = load_far(context, builder, given), builder.block
+            loaded = [builder.phi(_INT64) for _ in one]
+            for phi, a, b in zip(loaded, one, other, strict=True):
+                phi.add_incoming(a, here)
+                phi.add_incoming(b, there)
             for pair in pairs:
                 loaded = [context.make_tuple(builder, pair, loaded[k : k + 2]) for k in range(0, len(loaded), 2)]
             return loaded[0]

@@ -25,6 +25,7 @@ def spot(table: Any, segments: Any, i: int, rows: Any) -> Any:
     fetch_scales(table.dtype_tag, table.scale, table.offset, later)
     scale, offset = scale_of(table.dtype_tag, table.scale, one), scale_of(table.dtype_tag, table.offset, one)
     weight = weight_of(table.dtype_tag, segments.weights, i)
+    # Its last line, too: NumPy's arrays begin at 16 mod 64, so a row of 512 bytes lies in nine lines.
     prefetch_row(table.address + later * table.stride + (table.D * table.bits + 7) // 8 - 1)
     return table.address + one * table.stride, scale, offset, weight, table.address + later * table.stride
 
@@ -159,11 +160,16 @@ def make_reduction(combine: Any, start: float) -> Any:
                 reduce_long(table, ids, segments, out, s, begin, end, by, gap, first, last)
                 continue
             reduce_piece(table, ids, segments, sums, begin, end, gap, first, last)
+            j = first
             if segments.divide_by == BY_ONE:  # a division by 1 takes as long as any other
-                for j in range(first, last, 16):
-                    write(out, s, j, min(16, last - j), load(acc_tag, sums, j - first, _ZERO, _ZERO))
+                while j + 16 <= last:
+                    write(out, s, j, 16, load(acc_tag, sums, j - first, _ZERO, _ZERO))
+                    j += 16
             else:
-                for j in range(first, last, 16):
-                    write(out, s, j, min(16, last - j), load(acc_tag, sums, j - first, _ZERO, _ZERO) / by)
+                while j + 16 <= last:
+                    write(out, s, j, 16, load(acc_tag, sums, j - first, _ZERO, _ZERO) / by)
+                    j += 16
+            if j < last:
+                write(out, s, j, last - j, load(acc_tag, sums, j - first, _ZERO, _ZERO) / by)
 
     return reduce_row
