@@ -44,9 +44,10 @@ enum fe_pattern {
 enum fe_path {
     FE_PATH_SCALAR = 0, /* one character after the other: the ground truth */
     FE_PATH_PLAIN = 1,  /* 64 bytes at a time, in plain C */
-    FE_PATH_AVX2 = 2,
-    FE_PATH_AVX512 = 3,
-    FE_PATH_BEST = 4 /* the fastest that this processor has */
+    FE_PATH_NEON = 2,
+    FE_PATH_AVX2 = 3,
+    FE_PATH_AVX512 = 4,
+    FE_PATH_BEST = 5 /* the fastest that this processor has */
 };
 
 /* How a text becomes symbols, the smallest units that merges join. */

@@ -7,7 +7,10 @@
 
 int32_t fe_scan_path(int32_t path) {
     int32_t best = FE_PATH_PLAIN;
-#if defined(__x86_64__)
+#if defined(__AARCH64EL__) /* NEON is part of it */
+    best = FE_PATH_NEON;
+#elif defined(__x86_64__)
+    if (path == FE_PATH_NEON) return FE_PATH_PLAIN; /* below the others, but of another kind */
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
         __builtin_cpu_supports("popcnt"))
@@ -65,6 +68,8 @@ int64_t fe_scan_more(fe_scan *scan) {
 #if defined(__x86_64__)
         case FE_PATH_AVX512: fe_scan_avx512(scan); break;
         case FE_PATH_AVX2: fe_scan_avx2(scan); break;
+#elif defined(__AARCH64EL__)
+        case FE_PATH_NEON: fe_scan_neon(scan); break;
 #endif
         case FE_PATH_SCALAR: fe_scan_slowly(scan, scan->end); break;
         default: fe_scan_plain(scan);

@@ -85,6 +85,7 @@ void fe_scan_slowly(fe_scan *scan, const uint8_t *past);
 
 /* The same for kinds of processors: fe_scan_more between start and drop. */
 void fe_scan_plain(fe_scan *scan);
+void fe_scan_neon(fe_scan *scan);
 void fe_scan_avx2(fe_scan *scan);
 void fe_scan_avx512(fe_scan *scan);
 

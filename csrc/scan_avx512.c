@@ -5,37 +5,10 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "scan_flags.h"
+
 #define SCAN fe_scan_avx512
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx2,bmi,bmi2,lzcnt,popcnt")))
-
-enum { LETTER = 1, UPPER = 2, NUMBER = 4, SPACE = 8, NEWLINE = 16, BLANK = 32, QUOTE = 64, SLASH = 128 };
-
-#define S SPACE
-#define N NEWLINE
-#define D NUMBER
-#define U (LETTER | UPPER)
-#define L LETTER
-
-static const uint8_t flags_of[128] __attribute__((aligned(64))) = {
-    0, 0, 0, 0,     0, 0, 0,     0, 0, S, N,
-    S, S, N, 0,     0, 0, 0,     0, 0, 0, 0,
-    0, 0, 0, 0,     0, 0, 0,     0, 0, 0, SPACE | BLANK,
-    0, 0, 0, 0,     0, 0, QUOTE, 0, 0, 0, 0,
-    0, 0, 0, SLASH, D, D, D,     D, D, D, D,
-    D, D, D, 0,     0, 0, 0,     0, 0, 0, U,
-    U, U, U, U,     U, U, U,     U, U, U, U,
-    U, U, U, U,     U, U, U,     U, U, U, U,
-    U, U, U, 0,     0, 0, 0,     0, 0, L, L,
-    L, L, L, L,     L, L, L,     L, L, L, L,
-    L, L, L, L,     L, L, L,     L, L, L, L,
-    L, L, 0, 0,     0, 0, 0,
-};
-
-#undef S
-#undef N
-#undef D
-#undef U
-#undef L
 
 static inline __attribute__((always_inline)) TARGET uint64_t bits_of(__m512i flags, char flag) {
     return _mm512_test_epi8_mask(flags, _mm512_set1_epi8(flag));
@@ -43,7 +16,7 @@ static inline __attribute__((always_inline)) TARGET uint64_t bits_of(__m512i fla
 
 static inline __attribute__((always_inline)) TARGET void classify(const uint8_t *p, fe_masks64 *m) {
     const __m512i text = _mm512_loadu_si512(p);
-    const __m512i low = _mm512_load_si512(flags_of), high = _mm512_load_si512(flags_of + 64);
+    const __m512i low = _mm512_load_si512(fe_flags), high = _mm512_load_si512(fe_flags + 64);
     m->high = _mm512_movepi8_mask(text);
     m->lead = _mm512_cmpge_epu8_mask(text, _mm512_set1_epi8((char)0xC0));
     const __m512i flags = _mm512_maskz_permutex2var_epi8(~m->high, low, text, high);

@@ -53,7 +53,7 @@ class Tokenizer:
     (the environment variable ``FASTEMB_TOKENIZER_CACHE`` sets another number of bytes; 0 remembers nothing), shared out
     among the calls that run at the same time; the ids do not depend on the caches. Batches are shared out among threads
     (see `set_num_threads`); the ids and their order do not depend on threads. The environment variable
-    ``FASTEMB_SIMD``, ``avx512``, ``avx2`` or ``none``, keeps a new tokenizer from using wider instructions.
+    ``FASTEMB_SIMD``, ``avx512``, ``avx2``, ``neon`` or ``none``, keeps a new tokenizer from using wider instructions.
 
     References
     ----------

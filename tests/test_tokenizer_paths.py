@@ -12,7 +12,12 @@ from fastemb._text import core
 
 lib, ffi = core.lib, core.ffi
 PATTERNS = [getattr(lib, name) for name in dir(lib) if name.startswith("FE_PATTERN_") and name != "FE_PATTERN_OWN"]
-PATHS = {"plain": lib.FE_PATH_PLAIN, "avx2": lib.FE_PATH_AVX2, "avx512": lib.FE_PATH_AVX512}
+PATHS = {  # those that a processor lacks are replaced
+    "plain": lib.FE_PATH_PLAIN,
+    "neon": lib.FE_PATH_NEON,
+    "avx2": lib.FE_PATH_AVX2,
+    "avx512": lib.FE_PATH_AVX512,
+}
 # What the masks treat apart: contractions, runs of digits, line ends and white space in all orders, slashes behind line
 # ends, cases, letters of neither case, marks, spaces and digits of several bytes, characters of 2, 3 and 4 bytes, and
 # bytes that are none.
@@ -153,11 +158,11 @@ def test_runs_across_blocks():
 
 
 def test_paths_by_environment(gpt2, monkeypatch, real_lines):
-    for name, path in (("none", lib.FE_PATH_PLAIN), ("avx2", lib.FE_PATH_AVX2)):
+    for name, path in (("none", lib.FE_PATH_PLAIN), ("neon", lib.FE_PATH_NEON), ("avx2", lib.FE_PATH_AVX2)):
         monkeypatch.setenv("FASTEMB_SIMD", name)
         other = pickle.loads(pickle.dumps(gpt2))
         assert lib.fe_tokenizer_path(other._core.handle) <= path  # a processor may have less
         assert other.encode_batch(real_lines[:2000]).ids.tolist() == gpt2.encode_batch(real_lines[:2000]).ids.tolist()
     monkeypatch.setenv("FASTEMB_SIMD", "mmx")
-    with pytest.raises(ValueError, match="FASTEMB_SIMD must be avx512, avx2 or none, got 'mmx'"):
+    with pytest.raises(ValueError, match="FASTEMB_SIMD must be avx512, avx2, neon or none, got 'mmx'"):
         pickle.loads(pickle.dumps(gpt2))

@@ -39,7 +39,7 @@ static bool one_round(void) {
     if (one_in(8)) break_vocabulary(&v);
     fe_tokenizer *tokenizer;
     int64_t twice;
-    const fe_status status = fe_tokenizer_new(&v.model, (int32_t)rnd(5), &tokenizer, &twice);
+    const fe_status status = fe_tokenizer_new(&v.model, (int32_t)rnd(FE_PATH_BEST + 1), &tokenizer, &twice);
     CHECK((status == FE_OK) == (tokenizer != NULL));
     CHECK(v.broken ? status == FE_BAD_MODEL || status == FE_TWICE : status == FE_OK);
     CHECK((status == FE_TWICE) == (twice >= 0));

@@ -40,7 +40,7 @@ _MESSAGES = {
     lib.FE_NO_MEMORY: "out of memory while tokenizing",
     lib.FE_TOO_LONG: "a text of 2**31 - 64 bytes or more cannot be tokenized in one piece",
 }
-_PATHS = {"": lib.FE_PATH_BEST, "avx512": lib.FE_PATH_AVX512, "avx2": lib.FE_PATH_AVX2, "none": lib.FE_PATH_PLAIN}
+_PATHS = dict(zip(("none", "neon", "avx2", "avx512", ""), range(lib.FE_PATH_PLAIN, lib.FE_PATH_BEST + 1), strict=True))
 
 
 class SpecialTokenFound(Exception):
@@ -368,7 +368,7 @@ def simd_path() -> int:
     """Return the fe_path, the widest instructions by which pieces may be found."""
     name = os.environ.get("FASTEMB_SIMD", "").strip().lower()
     if name not in _PATHS:
-        raise ValueError(f"environment variable FASTEMB_SIMD must be avx512, avx2 or none, got {name!r}")
+        raise ValueError(f"environment variable FASTEMB_SIMD must be avx512, avx2, neon or none, got {name!r}")
     return int(_PATHS[name])
 
 
