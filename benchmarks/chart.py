@@ -18,7 +18,7 @@ class Bar(NamedTuple):
     words: str
 
 
-def chart(groups: dict[str, list[Bar]]) -> str:
+def chart(groups: dict[str, list[Bar]], where: str) -> str:
     """Return an SVG of the ratios: bars from a line at 1 on a logarithmic axis."""
     groups = {title: bars for title, bars in groups.items() if bars}
     every = [bar for bars in groups.values() for bar in bars]
@@ -29,10 +29,11 @@ def chart(groups: dict[str, list[Bar]]) -> str:
     def place(ratio: float) -> float:
         return left + PLOT * (math.log10(ratio) - lowest) / (highest - lowest)
 
-    top = 60
+    top = 76
     bottom = top + TITLE * len(groups) + LINE * len(every) + 10
     width, height = math.ceil(max(left + PLOT + VALUE, 640)), bottom + 30
     parts = [text(20, 24, "How many times as long the rival takes (right of 1: fastemb is faster)", size=15, bold=True)]
+    parts.append(text(20, 42, where))
     for tick in ticks(10**lowest, 10**highest):
         parts += axis(place(tick), tick, top, bottom)
     y = top

@@ -1,32 +1,33 @@
 """Turn pytest-benchmark's JSON into Markdown, a chart, and the six numbers of the README.
 
-``python benchmarks/report.py results.json ... [--kept kept.json] [-o page.md] [--svg chart.svg] [--readme README.md]``
+``python benchmarks/report.py [results.json ...] [--kept kept.json] [--results folder] [-o page.md] [--svg chart.svg]
+[--readme README.md]``
 
 Each row of the report is one group of benchmarks: fastemb, and what it is compared with. A ratio is a rival's
 median time over fastemb's: above 1 fastemb is faster, and below 1 the report says "slower". ``kept.json`` holds the
-benchmarks marked ``allocates``, run again under an allocator that keeps its memory (benchmarks/README.md).
+benchmarks marked ``allocates``, run again under an allocator that keeps its memory (benchmarks/README.md). In the
+folder of results each processor has a file (`record`): the one of this run is brought up to date, and the page shows
+all of them, a column a processor; chart and README are of the processor that was measured last.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from chart import Bar, chart  # beside this file, which is run as a script
+from record import KEPT, OURS, RATES, DamagedError, Record, Row, add_kept, file_of, read, read_all, stored, written
 
-OURS = "fastemb"
-FLOOR = "(the floor)"  # ends the name of what nothing could beat: shown, but no rival to win or lose against
-KEPT = "memory kept"
-RATES = [("bytes_per_second", "B/s"), ("tokens_per_second", " tokens/s"), ("documents_per_second", " texts/s")]
-NUMBERS = {"asked", "copy_median", "copy_best", "bytes_moved", "share_of_copy", *(key for key, _ in RATES)}
+UNITS = dict(zip(RATES, ("B/s", " tokens/s", " texts/s"), strict=True))
 PREFIXES = [(1e9, "G"), (1e6, "M"), (1e3, "k")]
 START, END = "<!-- six numbers -->", "<!-- end -->"
+
+
+Comparison = tuple[str, str, str]  # operation, case and rival
 
 
 class Headline(NamedTuple):
@@ -66,128 +67,6 @@ HEADLINES = [
 ]  # fmt: skip
 
 
-class DamagedError(Exception):
-    """The file is not what it should be; the message says where."""
-
-
-@dataclass(frozen=True)
-class Timing:
-    """One contender of a group, in seconds."""
-
-    median: float
-    best: float
-    info: dict[str, Any]
-
-
-@dataclass
-class Row:
-    """One group: a case of an operation, timed for one or more contenders."""
-
-    operation: str
-    case: str
-    timings: dict[str, Timing] = field(default_factory=dict)
-    kept: dict[str, float] = field(default_factory=dict)  # the ratios where the allocator keeps its memory
-
-    @property
-    def rivals(self) -> list[str]:
-        """Everybody but fastemb, in the order of the file."""
-        return [name for name in self.timings if name != OURS]
-
-    def ratio(self, rival: str) -> float | None:
-        """How many times as long the rival takes; None where one of the two was not timed."""
-        if OURS not in self.timings or rival not in self.timings:
-            return None
-        return self.timings[rival].median / self.timings[OURS].median
-
-    def ratios(self) -> Iterator[tuple[str, float]]:
-        """Each rival and its ratio, where there is one."""
-        for rival in self.rivals:
-            ratio = self.ratio(rival)
-            if ratio is not None:
-                yield rival, ratio
-
-    def comparisons(self) -> Iterator[tuple[str, float]]:
-        """Each rival that can win or lose, and its ratio, under both allocators where it was timed so."""
-        for rival, ratio in [*self.ratios(), *((f"{rival}, {KEPT}", ratio) for rival, ratio in self.kept.items())]:
-            if FLOOR not in rival:
-                yield rival, ratio
-
-
-# Reading ---------------------------------------------------------------------------------------------------------
-
-
-def read(path: Path, keeps_memory: bool = False) -> tuple[dict[str, Any], list[Row]]:
-    """Return the description of the machine, and the rows in the order of the file."""
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise DamagedError(f"{path}: {error.strerror or error}") from None
-    except ValueError as error:  # no UTF-8, or no JSON
-        raise DamagedError(f"{path}: not a JSON file: {error}") from None
-    try:
-        rows = group([entry for entry in data["benchmarks"] if "operation" in entry["extra_info"]])
-        machine = described(data.get("machine_info"))
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise DamagedError(f"{path}: not pytest-benchmark's JSON: {type(error).__name__}: {error}") from None
-    if not rows:
-        raise DamagedError(f"{path}: holds no timings of these benchmarks; was pytest given --benchmark-enable?")
-    if bool(machine.get("keeps_memory")) != keeps_memory:
-        kind = "the system's allocator as it is" if keeps_memory else "an allocator that keeps its memory"
-        raise DamagedError(f"{path}: measured under {kind}; benchmarks/README.md tells the two files apart")
-    return machine, rows
-
-
-def read_all(paths: list[Path]) -> tuple[dict[str, Any], list[Row]]:
-    """Return what several runs on one machine measured; a row stands as the last file that has it says."""
-    parts = [read(path) for path in paths]
-    if len({machine.get("processor") for machine, _ in parts}) > 1:
-        raise DamagedError(f"{', '.join(map(str, paths))}: measured on different processors")
-    rows = {(row.operation, row.case): row for _, part in parts for row in part}
-    commands = "`, then `".join(machine.get("command", "unknown") for machine, _ in parts)
-    return parts[0][0] | {"command": commands}, list(rows.values())
-
-
-def add_kept(rows: list[Row], again: list[Row]) -> None:
-    """Put the ratios of the second file, each of two times of that file, beside those of the first."""
-    found = {(row.operation, row.case): dict(row.ratios()) for row in again}
-    for row in rows:
-        row.kept = found.get((row.operation, row.case), {})
-
-
-def group(entries: list[dict[str, Any]]) -> list[Row]:
-    """Put the contenders of a group into one row."""
-    rows: dict[tuple[str, str], Row] = {}
-    for entry in entries:
-        info, stats = dict(entry["extra_info"]), entry["stats"]
-        operation, case, name = (str(info[key]) for key in ("operation", "case", "name"))
-        row = rows.setdefault((operation, case), Row(operation, case))
-        for key in NUMBERS & info.keys():
-            info[key] = positive(info[key])
-        row.timings[name] = Timing(positive(stats["median"]), positive(stats["min"]), info)
-    return list(rows.values())
-
-
-def described(machine_info: Any) -> dict[str, Any]:
-    """Return what the benchmarks wrote about the machine; a file without it can still be compared."""
-    ours = dict((machine_info or {}).get("fastemb") or {})
-    return ours | {key: dict(ours.get(key) or {}) for key in ("threads", "versions")}
-
-
-def positive(value: Any) -> float:
-    """Return a number that can be divided by, in a range where the result is one, too."""
-    if not isinstance(value, int | float) or not 1e-12 < value < 1e18:
-        raise ValueError(f"{value!r} is no measured number")
-    return float(value)
-
-
-def by_operation(rows: list[Row]) -> dict[str, list[Row]]:
-    """Return the rows of each operation."""
-    operations: dict[str, list[Row]] = {}
-    for row in rows:
-        operations.setdefault(row.operation, []).append(row)
-    return operations
-
-
 # Numbers as text -------------------------------------------------------------------------------------------------
 
 
@@ -222,7 +101,7 @@ def times(ratio: float) -> str:
 
 def rate(info: dict[str, Any]) -> str:
     """Return how much text, or how many ids, a second."""
-    for key, unit in RATES:
+    for key, unit in UNITS.items():
         if key in info:
             return scaled(info[key], unit)
     return "—"
@@ -231,36 +110,24 @@ def rate(info: dict[str, Any]) -> str:
 # Markdown --------------------------------------------------------------------------------------------------------
 
 
-def markdown(machine: dict[str, Any], rows: list[Row]) -> str:
+def markdown(records: list[Record]) -> str:
     """Return the whole report: what is lost, what was asked for, then every row."""
-    parts = ["# Benchmarks", *header(machine, rows), *losses(rows), *asked(rows)]
-    for operation, members in by_operation(rows).items():
-        parts += [f"## {operation}", table(members)]
+    parts = ["# Benchmarks", *header(records), *losses(records), *asked(records)]
+    operations = dict.fromkeys(operation for record in records for operation, _ in record.rows)
+    for operation in operations:
+        parts += [f"## {operation}", table(operation, records)]
     return "\n\n".join(parts) + "\n"
 
 
-def header(machine: dict[str, Any], rows: list[Row]) -> Iterator[str]:
+def header(records: list[Record]) -> Iterator[str]:
     """Say where the numbers come from and how to read them."""
-    infos = [timing.info for row in rows for timing in row.timings.values()]
-    copies = next((info for info in infos if "copy_median" in info), None)
-    lines = [
-        f"- Processor: {machine.get('processor', 'unknown')}, {machine.get('cores', '?')} cores in use",
-        "- Threads: " + ", ".join(f"{name}: {value}" for name, value in machine["threads"].items()),
-        "- Versions: " + ", ".join(f"{name} {value}" for name, value in machine["versions"].items()),
-        f"- Command: `{machine.get('command', 'unknown')}`",
-    ]
-    if copies:
-        lines.append(
-            f"- Copy rate of one thread in the same run, bytes read and bytes written: "
-            f"{scaled(copies['copy_best'], 'B/s')} (median {scaled(copies['copy_median'], 'B/s')})"
-        )
-    yield "\n".join(lines)
+    yield "\n".join(line for record in records for line in source(record))
     yield (
         "Times are medians, with the shortest in brackets. A ratio is the rival's median over fastemb's: above 1 "
         "fastemb is faster. *Moved* counts ids and rows read and results written; its share of the "
         "best copy rate can exceed 100 % where a table fits into the caches."
     )
-    if any(row.kept for row in rows):
+    if any(row.kept for record in records for row in record.rows.values()):
         yield (
             f"*{KEPT.capitalize()}*: the same ratio in a second run, under an allocator that gives no memory back to "
             "the system. Part of the time of a rival that allocates its results is the system's, for new pages. The "
@@ -268,51 +135,117 @@ def header(machine: dict[str, Any], rows: list[Row]) -> Iterator[str]:
         )
 
 
-def losses(rows: list[Row]) -> Iterator[str]:
-    """Name every comparison that is lost before the first table, the worst first."""
-    pairs = [(row, rival, ratio) for row in rows for rival, ratio in row.comparisons()]
-    lost = sorted((pair for pair in pairs if pair[2] < 1), key=lambda pair: pair[2])
-    yield "## What is lost"
-    yield f"fastemb is slower in {len(lost)} of {len(pairs)} comparisons" + (":" if lost else ".")
-    if lost:
-        yield "\n".join(f"- {row.operation}, {row.case}: {times(ratio)} than {rival}" for row, rival, ratio in lost)
+def source(record: Record) -> Iterator[str]:
+    """Say how one processor was measured; what two of its runs have in common is said once."""
+
+    def told(words: Callable[[dict[str, Any]], str], between: str = "; ") -> str:
+        return between.join(dict.fromkeys(filter(None, map(words, record.runs.values()))))
+
+    def listed(key: str) -> str:
+        return told(lambda run: ", ".join(f"{name}{mark[key]} {value}" for name, value in run[key].items()))
+
+    mark = {"threads": ":", "versions": ""}
+    yield f"- Processor: {named(record)}, {record.cores} cores in use"
+    for key in mark:
+        yield f"  - {key.capitalize()}: {listed(key)}"
+    yield "  - Command: " + told(lambda run: f"`{run['command']}`", ", then ")
+    copies = told(lambda run: copied(run) if "copy_best" in run else "")
+    if copies:
+        yield f"  - Copy rate of one thread in the same run, bytes read and bytes written: {copies}"
 
 
-def asked(rows: list[Row]) -> Iterator[str]:
-    """Set what was asked for beside what was measured; what is missed comes first, the worst before all."""
-    found = [
-        (ratio / row.timings[rival].info["asked"], row, rival, ratio)
-        for row in rows
-        for rival, ratio in row.ratios()
-        if "asked" in row.timings[rival].info
+def copied(run: dict[str, Any]) -> str:
+    """Return how fast a plain copy was."""
+    return f"{scaled(run['copy_best'], 'B/s')} (median {scaled(run['copy_median'], 'B/s')})"
+
+
+def named(record: Record, run: str | None = None) -> str:
+    """Return the processor, and the day of one run, or the days of all."""
+    days = [time[:10] for time in (record.runs if run is None else [run])]
+    return f"{record.processor}, {' to '.join(dict.fromkeys([min(days), max(days)]))}".removesuffix(", ")
+
+
+def each(records: list[Record], words: list[str]) -> str:
+    """Say of each processor what there is to say of it."""
+    return ", ".join(f"{said} on {record.processor}" for record, said in zip(records, words, strict=True))
+
+
+def losses(records: list[Record]) -> Iterator[str]:
+    """Name every comparison that is lost on some processor before the first table, the worst first."""
+    found: list[dict[Comparison, float]] = [
+        {(*key, rival): ratio for key, row in record.rows.items() for rival, ratio in row.comparisons()}
+        for record in records
     ]
-    missed = sorted((entry for entry in found if entry[0] < 1), key=lambda entry: entry[0])
-    lines = [["call", "case", "against", "at least", "measured", ""], ["---", "---", "---", "---:", "---:", "---"]]
-    for share, row, rival, ratio in missed + [entry for entry in found if entry[0] >= 1]:
-        least = f"{row.timings[rival].info['asked']:.3g} ×"
-        lines.append([row.operation, row.case, rival, least, f"{ratio:.2f} ×", "**missed**" if share < 1 else ""])
-    if found:
+    counts = [f"{sum(ratio < 1 for ratio in one.values())} of {len(one)} comparisons" for one in found]
+    every = dict.fromkeys(key for one in found for key in one)
+    worst = {key: min(one[key] for one in found if key in one) for key in every}
+    lost = sorted((key for key in worst if worst[key] < 1), key=lambda key: worst[key])
+    yield "## What is lost"
+    yield f"fastemb is slower in {each(records, counts)}" + (":" if lost else ".")
+    if lost:
+        head = [["call", "case", "against", *map(named, records)], ["---"] * 3 + ["---:"] * len(records)]
+        yield cells_in_bars(head + [[*key, *(compared(one.get(key)) for one in found)] for key in lost])
+
+
+def asked(records: list[Record]) -> Iterator[str]:
+    """Set what was asked for beside what was measured; what is missed comes first, the worst before all.
+
+    What is asked is what the first of the records asks: the one that was measured last.
+    """
+    least: dict[Comparison, float | None] = {}
+    found: list[dict[Comparison, float]] = []
+    for record in records:
+        found.append({})
+        for key, row in record.rows.items():
+            for rival, ratio in row.ratios():
+                found[-1][*key, rival] = ratio
+                least.setdefault((*key, rival), row.timings[rival].info.get("asked"))
+    wanted = {key: ratio for key, ratio in least.items() if ratio is not None}
+    shares = [{key: ratio / wanted[key] for key, ratio in one.items() if key in wanted} for one in found]
+    missed = {key: min(one[key] for one in shares if key in one) for key in wanted}
+    head = ["call", "case", "against", "at least", *map(named, records)]
+    lines = [head, ["---"] * 3 + ["---:"] * (len(head) - 3)]
+    for key in sorted(wanted, key=lambda key: min(missed[key], 1)):  # stable: what is reached keeps its order
+        measured = [against(one.get(key), wanted[key]) for one in found]
+        lines.append([*key, f"{wanted[key]:.3g} ×", *measured])
+    if wanted:
+        counts = [f"{sum(share < 1 for share in one.values())} of {len(one)} are missed" for one in shares]
         yield "## What was asked"
-        yield f"The ratio that a change must not fall below; {len(missed)} of {len(found)} are missed, and come first."
+        yield f"The ratio that a change must not fall below; {each(records, counts)}, and come first."
         yield cells_in_bars(lines)
 
 
-def table(rows: list[Row]) -> str:
-    """Return one operation's table, with two columns for each of its rivals, or three."""
-    head = ["Case", OURS]
-    cells: list[Callable[[Row], str]] = [lambda row: row.case, lambda row: timed(row, OURS)]
+def against(ratio: float | None, least: float) -> str:
+    """Return a ratio, marked where it falls below what was asked."""
+    if ratio is None:
+        return "—"
+    return f"{ratio:.2f} ×" + (" **missed**" if ratio / least < 1 else "")
+
+
+def table(operation: str, records: list[Record]) -> str:
+    """Return one operation's table: for each case a line a processor, and two columns for each rival, or three."""
+    found = [(record, row) for record in records for row in record.rows.values() if row.operation == operation]
+    cases = list(dict.fromkeys(row.case for _, row in found))
+    found.sort(key=lambda pair: cases.index(pair[1].case))  # stable: the processors stay in their order
+    rows = [row for _, row in found]
+    head = ["Case", "Processor", OURS]
+    lines = [[row.case, named(record, row.run), timed(row, OURS)] for record, row in found]
+
+    def add(title: str, cells: list[str]) -> None:
+        head.append(title)
+        for line, cell in zip(lines, cells, strict=True):
+            line.append(cell)
+
     for rival in dict.fromkeys(rival for row in rows for rival in row.rivals):
-        head += [rival, f"ratio to {rival}"]
-        cells += [lambda row, rival=rival: timed(row, rival), lambda row, rival=rival: compared(row.ratio(rival))]
+        add(rival, [timed(row, rival) for row in rows])
+        add(f"ratio to {rival}", [compared(row.ratio(rival)) for row in rows])
         if any(rival in row.kept for row in rows):
-            head.append(KEPT)
-            cells.append(lambda row, rival=rival: compared(row.kept.get(rival)))
+            add(KEPT, [compared(row.kept.get(rival)) for row in rows])
     for title, cell in (("rate", rate), ("moved", moved), ("share of copy", share)):
-        column = {row.case: cell(row.timings[OURS].info) if OURS in row.timings else "—" for row in rows}
-        if set(column.values()) != {"—"}:
-            head.append(title)
-            cells.append(lambda row, column=column: column[row.case])
-    return cells_in_bars([head, ["---"] + ["---:"] * (len(head) - 1), *([cell(row) for cell in cells] for row in rows)])
+        cells = [cell(row.timings[OURS].info) if OURS in row.timings else "—" for row in rows]
+        if set(cells) != {"—"}:
+            add(title, cells)
+    return cells_in_bars([head, ["---"] * 2 + ["---:"] * (len(head) - 2), *lines])
 
 
 def cells_in_bars(lines: list[list[str]]) -> str:
@@ -341,35 +274,36 @@ def share(info: dict[str, Any]) -> str:
     return f"{info['share_of_copy']:.0%}".replace("%", " %") if "share_of_copy" in info else "—"
 
 
-def bars(rows: list[Row]) -> dict[str, list[Bar]]:
+def bars(record: Record) -> dict[str, list[Bar]]:
     """Return the bars of the chart, by operation."""
-    return {
-        operation: [
-            Bar(f"{row.case} vs {rival}", ratio, times(ratio)) for row in members for rival, ratio in row.ratios()
-        ]
-        for operation, members in by_operation(rows).items()
-    }
+    operations: dict[str, list[Bar]] = {}
+    for row in record.rows.values():
+        operations.setdefault(row.operation, []).extend(
+            Bar(f"{row.case} vs {rival}", ratio, times(ratio)) for rival, ratio in row.ratios()
+        )
+    return operations
 
 
 # README ----------------------------------------------------------------------------------------------------------
 
 
-def with_six_numbers(readme: Path, machine: dict[str, Any], rows: list[Row]) -> str:
+def with_six_numbers(readme: Path, record: Record) -> str:
     """Return the README with new numbers between its two marks."""
     text = readme.read_text("utf-8")
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
         raise DamagedError(f"{readme}: no {START} followed by {END}")
-    return f"{before}{START}\n{six_numbers(machine, rows)}\n{END}{after}"
+    return f"{before}{START}\n{six_numbers(record)}\n{END}{after}"
 
 
-def six_numbers(machine: dict[str, Any], rows: list[Row]) -> str:
+def six_numbers(record: Record) -> str:
     """Return the table of headlines, where it was measured, and how much is lost."""
     lines = [["", OURS, "", "takes", "times as long"], ["---", "---:", "---", "---:", "---:"]]
-    found, any_kept = {(row.operation, row.case): row for row in rows}, any(row.kept for row in rows)
+    rows = list(record.rows.values())
+    any_kept = any(row.kept for row in rows)
     for words, operation, case, rival in HEADLINES:
-        row = found.get((operation, case), Row(operation, case))
+        row = record.rows.get((operation, case), Row(operation, case))
         ratio = row.ratio(rival)
         if ratio is None:
             raise DamagedError(f"no time of {operation}, {case}, against {rival}: the README needs the whole suite")
@@ -382,8 +316,9 @@ def six_numbers(machine: dict[str, Any], rows: list[Row]) -> str:
         [
             cells_in_bars(lines),
             "",
-            f"One thread on each side of an {machine.get('processor', 'unknown processor')} with "
-            f"{machine.get('cores', '?')} cores; medians of `{machine.get('command', 'unknown')}`.",
+            f"One thread on each side of an {record.processor} with {record.cores} cores; medians of "
+            + ", then ".join(dict.fromkeys(f"`{run['command']}`" for run in record.runs.values()))
+            + ".",
             *(["In brackets: where the rival's allocator keeps its memory, as ours does."] if any_kept else []),
             f"fastemb is slower in {lost} of {len(pairs)} comparisons: "
             "[they come first](docs/benchmarks.md#what-is-lost) on the page of all of them.",
@@ -394,24 +329,43 @@ def six_numbers(machine: dict[str, Any], rows: list[Row]) -> str:
 # Command line ----------------------------------------------------------------------------------------------------
 
 
+def records_of(options: argparse.Namespace) -> list[Record]:
+    """Return what is to be shown, the processor that was measured last first."""
+    measured = read_all(options.measured) if options.measured else None
+    if measured and options.kept:
+        add_kept(measured, read(options.kept, keeps_memory=True))
+    before = stored(options.results) if options.results else []
+    if not measured:
+        return before
+    same = next((record for record in before if record.processor == measured.processor), None)
+    if same and not options.anew:
+        same.add(measured)
+        measured = same
+    return [measured, *(record for record in before if record.processor != measured.processor)]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write what was asked for; return 0, or 2 where a file cannot be read or written."""
     parser = argparse.ArgumentParser(description="Turn pytest-benchmark's JSON into a report.")
-    parser.add_argument("results", type=Path, nargs="+", help="what --benchmark-json wrote, in one run or several")
+    parser.add_argument("measured", type=Path, nargs="*", help="what --benchmark-json wrote, in one run or several")
     parser.add_argument("--kept", type=Path, help="another, measured under an allocator that keeps its memory")
+    parser.add_argument("--results", type=Path, help="the folder of a file for each processor: to update, and to show")
+    parser.add_argument("--anew", action="store_true", help="forget what earlier runs measured on this processor")
     parser.add_argument("-o", "--output", type=Path, help="the Markdown file to write; standard output if not given")
     parser.add_argument("--svg", type=Path, help="a chart to write as well")
     parser.add_argument("--readme", type=Path, help="a README whose six numbers to write anew")
     options = parser.parse_args(arguments)
     try:
-        machine, rows = read_all(options.results)
-        if options.kept:
-            add_kept(rows, read(options.kept, keeps_memory=True)[1])
-        files = {options.output: markdown(machine, rows)}
+        records = records_of(options)
+        if not records:
+            raise DamagedError("nothing to report: neither a file of pytest-benchmark nor a folder that holds results")
+        files = {options.output: markdown(records)}
         if options.svg:
-            files[options.svg] = chart(bars(rows))
+            files[options.svg] = chart(bars(records[0]), named(records[0]))
         if options.readme:
-            files[options.readme] = with_six_numbers(options.readme, machine, rows)
+            files[options.readme] = with_six_numbers(options.readme, records[0])
+        if options.results and options.measured:
+            files[file_of(options.results, records[0].processor)] = written(records[0])
         for path, words in files.items():
             if path:
                 path.write_text(words, "utf-8")
