@@ -53,6 +53,7 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
         "processor": f"{brand} ({processor().replace('znver', 'Zen ')})",
         "cores": measure.cores(),
         "keeps_memory": all(os.environ.get(name) == value for name, value in KEEPS_MEMORY.items()),
+        "turns": measure.TURNS,
         "threads": {"fastemb": "1 where a row does not say otherwise"} | RIVAL_THREADS,
         "versions": {"Python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "command": shlex.join(["pytest", *config.invocation_params.args]),
@@ -81,10 +82,15 @@ def kept_results() -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(name="measure")
 def measure_fixture(
-    benchmark: Any, copy_rates: dict[str, float], kept_results: dict[str, dict[str, Any]]
+    request: pytest.FixtureRequest,
+    benchmark: Any,
+    copy_rates: dict[str, float],
+    kept_results: dict[str, dict[str, Any]],
 ) -> measure.Measure:
     """Compare and time one contender."""
-    return measure.Measure(benchmark, copy_rates, kept_results)
+    option = request.config.getoption
+    budget = float(option("benchmark_max_time")), int(option("benchmark_min_rounds"))
+    return measure.Measure(benchmark, copy_rates, kept_results, budget)
 
 
 @pytest.fixture(scope="session")

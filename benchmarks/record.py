@@ -19,7 +19,7 @@ KEPT = "memory kept"
 RATES = ("bytes_per_second", "tokens_per_second", "documents_per_second")
 COPIES = ("copy_best", "copy_median")
 KEPT_INFO = ("bytes_moved", "share_of_copy", *RATES)  # of our own timing
-NUMBERS = {"asked", *COPIES, *KEPT_INFO}
+NUMBERS = {"asked", "ours_median", *COPIES, *KEPT_INFO}
 OTHERS = {"instructions.json"}  # what else lies in the folder of results
 
 
@@ -40,7 +40,8 @@ class Timing:
 class Row:
     """One group: a case of an operation, timed for one or more contenders in one run.
 
-    Ratios are those of the medians, unless they are stated: of a run of which no more than rounded times is left.
+    Ratios are those of the medians, unless they are stated: of rounds in which the two took turns, or of a run of which
+    no more than rounded times is left.
     """
 
     operation: str
@@ -81,7 +82,7 @@ class Record:
 
     processor: str
     cores: Any
-    runs: dict[str, dict[str, Any]]  # threads, versions, command, and how fast a plain copy was
+    runs: dict[str, dict[str, Any]]  # threads, versions, command, turns, and how fast a plain copy was
     rows: dict[tuple[str, str], Row]
 
     @property
@@ -118,6 +119,7 @@ def read(path: Path, keeps_memory: bool = False) -> Record:
         kind = "the system's allocator as it is" if keeps_memory else "an allocator that keeps its memory"
         raise DamagedError(f"{path}: measured under {kind}; benchmarks/README.md tells the two files apart")
     told = {key: machine[key] for key in ("threads", "versions")} | {"command": machine.get("command", "unknown")}
+    told |= {"turns": machine["turns"]} if "turns" in machine else {}
     told |= {key: positive(copies[key]) for key in COPIES if key in copies}
     return Record(str(machine.get("processor", "unknown")), machine.get("cores", "?"), {run: told}, rows)
 
@@ -163,6 +165,8 @@ def group(entries: list[dict[str, Any]], run: str) -> dict[tuple[str, str], Row]
         for key in NUMBERS & info.keys():
             info[key] = positive(info[key])
         row.timings[name] = Timing(positive(stats["median"]), positive(stats["min"]), info)
+        if "ours_median" in info:
+            row.stated[name] = positive(row.timings[name].median / info["ours_median"])
     return rows
 
 

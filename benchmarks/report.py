@@ -149,6 +149,9 @@ def source(record: Record) -> Iterator[str]:
     for key in mark:
         yield f"  - {key.capitalize()}: {listed(key)}"
     yield "  - Command: " + told(lambda run: f"`{run['command']}`", ", then ")
+    yield "  - Ratios: of " + told(
+        lambda run: f"{run['turns']} rounds by turns" if "turns" in run else "each side by itself"
+    )
     copies = told(lambda run: copied(run) if "copy_best" in run else "")
     if copies:
         yield f"  - Copy rate of one thread in the same run, bytes read and bytes written: {copies}"

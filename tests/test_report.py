@@ -252,6 +252,27 @@ def test_ratios_that_are_stated(tmp_path):
     assert "2.51 ×" in row(run.stdout, "big")
 
 
+def test_a_ratio_is_of_rounds_by_turns(tmp_path):
+    """Measured for a moment, through all: each rival's time stands beside ours of the same rounds."""
+    file = tmp_path / "results.json"
+    command = [sys.executable, "-m", "pytest", "benchmarks/bench_lookup.py", "-k", "few and 4-float32", "-q"]
+    options = ["--benchmark-enable", "--benchmark-max-time=0.005", f"--benchmark-json={file}", "-p", "no:cacheprovider"]
+    subprocess.run([*command, *options], cwd=ROOT, check=True, capture_output=True)
+    data = json.loads(file.read_text("utf-8"))
+    assert data["machine_info"]["fastemb"]["turns"] == 3
+    rivals = {one["extra_info"]["name"]: one for one in data["benchmarks"]}
+    assert "ours_median" not in rivals.pop("fastemb")["extra_info"]
+    assert rivals.keys() == {"np.take", "table[ids]"}
+    text = report(tmp_path, data).stdout
+    assert "Ratios: of 3 rounds by turns" in text
+    shown = row(text, "1,000 x 64 float32, 4 chosen ids").split(" | ")
+    for place, (rival, one) in enumerate(rivals.items()):
+        assert one["stats"]["rounds"] >= 5
+        assert one["stats"]["rounds"] % 3 == 0
+        ratio = one["stats"]["median"] / one["extra_info"]["ours_median"]
+        assert float(shown[4 + 2 * place].split(" ×")[0]) == pytest.approx(ratio, abs=0.006), rival
+
+
 @pytest.mark.parametrize(
     "change",
     [
