@@ -87,6 +87,8 @@ def other_calls(table, ids, offsets, weights):
     x, ones = table[ids], np.ones(table.shape[1], np.float32)
     first, norm, finite = x[:, 0], fastemb.LayerNorm(ones, ones), np.nan_to_num(table.astype("f4"), posinf=1)
     codes = {bits: fastemb.quantize(finite, bits) for bits in (8, 4)}
+    frozen = finite.copy()
+    frozen.flags.writeable = False  # not the small path
     calls = {
         "gather, raise": lambda: fastemb.gather(table, ids),
         "bags, weights": lambda: fastemb.embedding_bag(
@@ -111,6 +113,7 @@ def other_calls(table, ids, offsets, weights):
     for bits, made in codes.items():
         calls |= {
             f"quantize, {bits} bits": lambda made=made: (made.codes, made.scale, made.offset, made.dequantize()),
+            f"quantize anew, {bits} bits": lambda bits=bits: fastemb.quantize(frozen, bits).codes,
             f"codes, {bits} bits": lambda made=made: (fastemb.gather(made, ids), fastemb.embedding_bag(made, ids)),
             f"topk, {bits} bits": lambda made=made: tuple(fastemb.topk(finite[:3], made, 5)),
         }
