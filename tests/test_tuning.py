@@ -80,6 +80,12 @@ def test_rows_are_asked_for_as_the_tuning_says(name, printed):
     assert ("prefetcht0" in assembly) or name == "amd"
 
 
+@pytest.mark.parametrize("name", TUNINGS)
+def test_sums_are_not_zeroed_for_each_bag(name, printed):
+    """Numba zeroes what its own helper allocates: 4 KiB for each bag, a quarter of the time of short ones."""
+    assert "memset" not in printed[name][1]
+
+
 def test_the_processor_decides_unless_asked(monkeypatch):
     monkeypatch.delenv("FASTEMB_TUNING", raising=False)
     assert choose("znver4") == choose("znver3") == "amd"
