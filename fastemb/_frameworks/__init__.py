@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-_Result = TypeVar("_Result")
+Result = TypeVar("Result")
 
 
 class DeviceArray(NamedTuple):
@@ -59,14 +59,20 @@ _LISTS = frozenset(
     {"ids", "offsets", "mask", "lengths", "weights", "position_ids", "segment_ids", "inv_freq"}
 )  # fmt: skip
 #: What is no array, whatever was given for it.
-_SCALARS = frozenset({"alpha", "base", "bits", "eps", "k", "mode", "padding_idx", "scale"})
-_PLAIN = frozenset({type(None), bool, int, float, str, list})
+SCALARS = frozenset({"alpha", "base", "bits", "eps", "k", "mode", "padding_idx", "scale"})
+PLAIN = frozenset({type(None), bool, int, float, str, list})
 
 
 @cache
-def _names_of(function: Callable[..., Any]) -> tuple[str, ...]:
+def names_of(function: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of the parameters that may be given by place: Python makes them anew each time it is asked."""
     return function.__code__.co_varnames[: function.__code__.co_argcount]
+
+
+@cache
+def _fields_of(kind: Any, name: str) -> tuple[str, ...]:
+    """Return what errors call the parts of a parameter that is a named tuple."""
+    return tuple(f"{name}.{field}" for field in kind._fields)
 
 
 class Framework:
@@ -101,41 +107,48 @@ class Framework:
     def wrote(self, array: Any) -> None:
         """Note that an array was written to."""
 
-    def call(self, function: Callable[..., _Result], *given: Any, **options: Any) -> _Result:
+    def call(self, function: Callable[..., Result], *given: Any, **options: Any) -> Result:
         """Call a function of this package with views of the arrays given; return its results as the framework's.
 
         An array that was written to is returned itself.
         """
-        known, out = _KNOWN, options.get("out")
-        view = self._view_of_one_shape if self.has_lists else self.view
-        # Loops of few steps, as they stand: each step counts 0.05 µs, and a small call is one of 6.
-        views = []
-        for name, value in zip(_names_of(function), given):  # noqa: B905
+        known, view = KNOWN, self._view_of_one_shape if self.has_lists else self.view
+        views, told = [], {}
+        for name, value in zip(names_of(function), given):  # noqa: B905
             views.append(view(value, name) if known.get(type(value)) is self else self._other(value, name, function))
         for name, value in options.items():
-            if value is not None and type(value) not in _PLAIN:
-                mine = known.get(type(value)) is self and name not in _SCALARS
-                options[name] = view(value, name) if mine else self._other(value, name, function)
-        result: Any = function(*views, **options)
+            if value is not None:
+                mine = known.get(type(value)) is self and name not in SCALARS
+                told[name] = view(value, name) if mine else self._other(value, name, function)
+        return self._answer(function, given, options, views, told)
+
+    def _answer(
+        self, function: Callable[..., Result], given: tuple[Any, ...], options: Any, views: list[Any], told: Any
+    ) -> Result:
+        """Return what a function gives of views, as the framework's arrays."""
+        result: Any = function(*views, **told)
         answer: Any
         if type(result) is not np.ndarray:
             answer = self._results(result)
-        elif out is None and result is not views[0]:
+        elif "out" not in told and result is not views[0]:
             answer = self.result(result)
         else:
-            answer = given[0] if out is None else out
+            answer = options["out"] if "out" in told else given[0]
             self.wrote(answer)
         return answer  # type: ignore[no-any-return]
 
     def _other(self, value: Any, name: str, function: Callable[..., Any]) -> Any:
         """Return a view of an array of this framework, and as they are numbers, words, ids and their like of others."""
-        if name in _SCALARS or type(value) in _PLAIN:
+        if name in SCALARS or type(value) in PLAIN:
             return value
         if isinstance(value, tuple) and hasattr(value, "_fields"):  # LayerNorm and RMSNorm
-            parts = [
-                part if type(part) in _PLAIN else self._other(part, f"{name}.{field}", function)
-                for part, field in zip(value, value._fields, strict=True)
-            ]
+            known, parts = KNOWN, []
+            for part, field in zip(value, _fields_of(type(value), name)):  # noqa: B905
+                if type(part) in PLAIN:
+                    parts.append(part)
+                else:
+                    mine = known.get(type(part)) is self
+                    parts.append(self.view(part, field) if mine else self._other(part, field, function))
             return type(value)(*parts)
         if name in _LISTS:  # of another kind, so looked at where it is needed
             return value
@@ -153,7 +166,7 @@ class Framework:
         return array if name in _LISTS and self.is_lists(array) else self.view(array, name)
 
     def _refuse(self, framework: "Framework | None", name: str, function: Callable[..., Any]) -> NoReturn:
-        decides = next(one for one in _DECIDE if one in _names_of(function))
+        decides = next(one for one in _DECIDE if one in names_of(function))
         whose, made = (framework.name, f"numpy.asarray({name})") if framework else ("NumPy", name)
         raise TypeError(
             f"{name} is an array of {whose} and {decides} one of {self.name}: arrays of one call must be of one "
@@ -165,8 +178,8 @@ class Framework:
         if type(value) is np.ndarray:
             return self.result(value)
         if isinstance(value, tuple):
-            make = getattr(value, "_make", tuple)
-            return make(map(self._results, value))
+            parts = [part if part is None else self._results(part) for part in value]
+            return value._make(parts) if hasattr(value, "_make") else tuple(parts)
         return self.result(np.asarray(value)) if isinstance(value, np.generic) else value
 
 
@@ -185,17 +198,17 @@ class Refused(Framework):
 
 #: The first word of the name of a module in which types of a framework are defined, and the sibling that knows them.
 _FILES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "pyarrow": "arrow", "polars": "polars"}
-_KNOWN: dict[type, Framework] = {}
+KNOWN: dict[type, Framework] = {}
 
 
 def of(array: Any) -> Framework | None:
     """Return the framework of an array; None for NumPy's, and for what is no array of a known framework."""
     kind = type(array)
-    found = _KNOWN.get(kind)
-    if found is None and kind is not np.ndarray and kind not in _PLAIN:
+    found = KNOWN.get(kind)
+    if found is None and kind is not np.ndarray and kind not in PLAIN:
         found = _find(kind)
         if found is not None:
-            _KNOWN[kind] = found
+            KNOWN[kind] = found
     return found
 
 

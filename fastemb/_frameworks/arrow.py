@@ -7,13 +7,28 @@ from typing import Any, cast
 from . import WRITTEN, Array, Framework, unlocked
 
 
-def refuse_written(name: str, whose: str) -> None:
-    """Refuse an immutable array where one is written to."""
-    if name in WRITTEN:
-        raise TypeError(f"{name} is an array of {whose}, which cannot be written to; give a NumPy array")
+class Columns(Framework):
+    """What arrays of Arrow's memory have in common, whoever made them: they are immutable, and may have nulls."""
+
+    def view(self, array: Any, name: str) -> Array:
+        """Return a view; of booleans, which are bits there, a copy."""
+        if name in WRITTEN:
+            raise TypeError(f"{name} is an array of {self.name}, which cannot be written to; give a NumPy array")
+        view = self._numbers(array, name)
+        return view if view.flags.writeable else unlocked(view, view.ctypes.data)
+
+    def _numbers(self, array: Any, name: str) -> Array:
+        """Return a view of an array of numbers, which may be read-only; refuse all others."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _refuse_nulls(array: Any, nulls: int, words: str, rows: str = "") -> None:
+        # NumPy would make NaN of these, and float64 of integers.
+        if nulls:
+            raise TypeError(f"{words} nulls ({nulls} of {len(array)}{rows}); drop or fill them")
 
 
-class Arrow(Framework):
+class Arrow(Columns):
     """Arrays: results of one axis are arrays of numbers, of more axes lists of one length."""
 
     name, maker = "PyArrow", "pyarrow.array"
@@ -21,16 +36,9 @@ class Arrow(Framework):
     def __init__(self, pa: Any) -> None:
         self._pa = pa
 
-    def view(self, array: Any, name: str) -> Array:
-        """Return a view; of booleans, which are bits there, a copy."""
-        refuse_written(name, "PyArrow")
-        view = self._numbers(array, name)
-        return view if view.flags.writeable else unlocked(view, view.ctypes.data)
-
     def _numbers(self, array: Any, name: str) -> Array:
         types, kind = self._pa.types, array.type
-        if array.null_count:  # np.asarray would make NaN of these, and float64 of integers
-            raise TypeError(f"{name} has nulls ({array.null_count} of {len(array)}); drop or fill them")
+        self._refuse_nulls(array, array.null_count, f"{name} has")
         if types.is_fixed_size_list(kind):
             flat = self._numbers(array.flatten(), name)
             return flat.reshape(len(array), kind.list_size, *flat.shape[1:])
@@ -63,8 +71,7 @@ class Arrow(Framework):
 
     def lists(self, array: Any) -> tuple[Array, Array]:
         """Return the flat ids and the offsets of an array of lists; a slice's begin where the slice does."""
-        if array.null_count:
-            raise TypeError(f"ids have nulls ({array.null_count} of {len(array)} rows); drop or fill them")
+        self._refuse_nulls(array, array.null_count, "ids have", " rows")
         offsets = array.offsets.to_numpy()
         return self._numbers(array.flatten(), "ids"), offsets - offsets[0]
 
@@ -100,7 +107,7 @@ class FixedShape(Arrow):
         return self._pa.FixedShapeTensorArray.from_numpy_ndarray(array) if array.ndim > 1 else super().result(array)
 
 
-class Tensor(Framework):
+class Tensor(Columns):
     """Arrow's dense tensors."""
 
     name, maker = "PyArrow", "pyarrow.Tensor.from_numpy"
@@ -108,11 +115,8 @@ class Tensor(Framework):
     def __init__(self, pa: Any) -> None:
         self._pa = pa
 
-    def view(self, array: Any, name: str) -> Array:
-        """Return a view."""
-        refuse_written(name, "PyArrow")
-        view: Array = array.to_numpy()
-        return view
+    def _numbers(self, array: Any, name: str) -> Array:
+        return cast("Array", array.to_numpy())
 
     def result(self, array: Array) -> Any:
         """Return a tensor, which shares the memory."""

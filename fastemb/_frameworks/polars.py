@@ -5,28 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from . import Array, Framework, unlocked
-from .arrow import refuse_written
+from . import Array, Framework
+from .arrow import Columns
 
 
-class Polars(Framework):
-    """Series: results of one axis hold numbers, of more axes arrays."""
+class Polars(Columns):
+    """Series, of several chunks a copy: results of one axis hold numbers, of more axes arrays."""
 
     name, maker, has_lists = "Polars", "polars.Series", True
 
     def __init__(self, pl: Any) -> None:
         self._pl = pl
 
-    def view(self, array: Any, name: str) -> Array:
-        """Return a view; of several chunks, and of booleans, which are bits there, a copy."""
-        refuse_written(name, "Polars")
-        view = self._numbers(array, name)
-        return view if view.flags.writeable else unlocked(view, view.ctypes.data)
-
     def _numbers(self, array: Any, name: str) -> Array:
         kind = array.dtype
-        if array.null_count():
-            raise TypeError(f"{name} has nulls ({array.null_count()} of {len(array)}); drop or fill them")
+        self._refuse_nulls(array, array.null_count(), f"{name} has")
         if self.is_lists(array):
             raise TypeError(
                 f"{name} is a series of lists, whose rows may differ in length: only as ids it is taken; else give "
@@ -54,8 +47,7 @@ class Polars(Framework):
 
     def lists(self, array: Any) -> tuple[Array, Array]:
         """Return the flat ids and the offsets of a series of lists."""
-        if array.null_count():
-            raise TypeError(f"ids have nulls ({array.null_count()} of {len(array)} rows); drop or fill them")
+        self._refuse_nulls(array, array.null_count(), "ids have", " rows")
         lengths = array.list.len().to_numpy()
         offsets = np.zeros(len(array) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
