@@ -27,7 +27,15 @@ class Framework(NamedTuple):
 
     name: str
     from_numpy: Callable[[np.ndarray], Any]
-    to_numpy: Callable[[Any], Any]
+    to_numpy: Callable[[Any], np.ndarray]
+    #: What it can hold of an array: the same numbers, in a layout and a byte order that it has.
+    nearest: Callable[[np.ndarray], np.ndarray] = lambda array: array
+    #: Whether its arrays may be written to, and so be an ``out`` or a target.
+    writes: bool = True
+
+    def held(self, given):
+        """Return what the framework can hold of arrays, as NumPy's: what it is then given, and laws are told."""
+        return _each(lambda one: self.nearest(one) if isinstance(one, np.ndarray) else one, given)
 
     def make(self, given):
         """Return arrays, those in tuples and dicts too, as the framework's; all else as it is."""
@@ -35,7 +43,7 @@ class Framework(NamedTuple):
 
     def back(self, result):
         """Return a result, or a tuple of them, as NumPy's."""
-        return _each(self.to_numpy, result)
+        return _each(lambda one: one if one is None else self.to_numpy(one), result)
 
 
 def _each(change, value):
@@ -47,8 +55,49 @@ def _each(change, value):
     return change(value)
 
 
+@contextmanager
+def _numpy():
+    yield Framework("NumPy", lambda array: array, lambda result: result)
+
+
+@contextmanager
+def _torch():
+    torch = pytest.importorskip("torch", reason="the package torch is not installed")
+
+    def nearest(array):
+        has_layout = array.flags.aligned and array.flags.writeable and min(array.strides, default=0) >= 0
+        return array if has_layout and array.dtype.isnative else native(array).copy()
+
+    def make(array):
+        if array.dtype == BF16:
+            return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+        if not array.flags.writeable:  # of broadcasting: torch warns, and writes to none that is not an out
+            array = np.lib.stride_tricks.as_strided(array, writeable=True)
+        return torch.from_numpy(array)
+
+    def back(tensor):
+        assert isinstance(tensor, torch.Tensor)
+        return tensor.numpy() if tensor.dtype != torch.bfloat16 else tensor.view(torch.int16).numpy().view(BF16)
+
+    yield Framework("torch", make, back, nearest)
+
+
+@contextmanager
+def _jax():
+    jax = pytest.importorskip("jax", reason="the package jax is not installed")
+
+    def back(array):
+        assert isinstance(array, jax.Array)
+        return np.asarray(array)
+
+    with jax.enable_x64(True):
+        yield Framework("JAX", jax.numpy.asarray, back, lambda array: native(array).copy(), writes=False)
+
+
 #: What the law of each family is tested with, by the fixture `framework`: one more, or a device, is one more entry.
-FRAMEWORKS = [Framework("numpy", lambda array: array, lambda result: result)]
+FRAMEWORKS = {"NumPy": _numpy, "torch": _torch, "JAX": _jax}
+with _numpy() as NUMPY:
+    pass
 
 
 # Layouts -----------------------------------------------------------------------------------------------------------

@@ -29,10 +29,11 @@ def package_folder(name: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-@pytest.fixture(scope="module", params=FRAMEWORKS, ids=lambda framework: framework.name)
+@pytest.fixture(scope="module", params=FRAMEWORKS)
 def framework(request):
-    """What arrays are made by: NumPy, and all other frameworks that are known to the kit."""
-    return request.param
+    """What arrays are made by: NumPy, and all other frameworks that are known to the kit and installed."""
+    with FRAMEWORKS[request.param]() as found:
+        yield found
 
 
 @pytest.fixture

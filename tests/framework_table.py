@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from framework_cases import Foreign
 
 from fastemb import Ragged, _frameworks, _memory
 
@@ -83,20 +84,7 @@ def polars_cases():
     yield "String, Date, Decimal and others", pl.Series(["a"]), None
 
 
-class Other:
-    """An array of a library that nobody knows."""
-
-    def __init__(self, array):
-        self.array = np.from_dlpack(array)
-
-    def __dlpack__(self, **options):
-        return self.array.__dlpack__(**options)
-
-    def __dlpack_device__(self):
-        return self.array.__dlpack_device__()
-
-
-class OtherDevice(Other):
+class OtherDevice(Foreign):
     """The same on a device."""
 
     def __dlpack_device__(self):
@@ -109,12 +97,12 @@ class Cuda:
     __cuda_array_interface__ = None
 
 
-Other.__module__ = OtherDevice.__module__ = "library"
+OtherDevice.__module__ = "library"
 
 
 def dlpack_cases():
-    sys.modules.setdefault("library", types.SimpleNamespace(from_dlpack=Other))
-    yield "array on the CPU", Other(TABLE), TABLE.ctypes.data
+    sys.modules.setdefault("library", types.SimpleNamespace(from_dlpack=Foreign))
+    yield "array on the CPU", Foreign(TABLE), TABLE.ctypes.data
     yield "array on a device", OtherDevice(TABLE), None
     yield "array of CuPy, or a device array of Numba", Cuda(), None
 
@@ -147,7 +135,7 @@ def address_of(result):
         return result.unsafe_buffer_pointer()
     if hasattr(result, "num_chunks"):
         result = result.chunk(0)
-    if isinstance(result, Other):
+    if isinstance(result, Foreign):
         return result.array.ctypes.data
     if hasattr(result, "to_numpy_ndarray"):
         return result.to_numpy_ndarray().ctypes.data

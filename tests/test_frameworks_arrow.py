@@ -6,7 +6,7 @@ import types
 import numpy as np
 import pytest
 from arrays import by_eight_callers, same_bits
-from framework_cases import CALLS, FLAT, IDS, MASK, OFFSETS, POSITIONS, PURE, TABLE, D, V, X, check
+from framework_cases import CALLS, FLAT, IDS, MASK, OFFSETS, POSITIONS, PURE, TABLE, D, Foreign, V, X, check
 
 import fastemb
 from fastemb import Ragged, _devices, _frameworks
@@ -27,22 +27,6 @@ def of_lists(array):
         shape.append(array.type.list_size)
         array = array.flatten()
     return array.to_numpy(zero_copy_only=False).reshape(shape)
-
-
-class Foreign:
-    """An array of a library that nobody knows, which has DLPack."""
-
-    def __init__(self, array):
-        self.array = np.from_dlpack(array)
-
-    def __dlpack__(self, **options):
-        return self.array.__dlpack__(**options)
-
-    def __dlpack_device__(self):
-        return self.array.__dlpack_device__()
-
-
-Foreign.__module__ = "library"
 
 
 def pyarrow():

@@ -31,6 +31,8 @@ from fastemb.gradient import row_grad, scatter_add
 def test_scatter_add_equals_reference(
     framework, dtype, kind, layout, rows_layout, int_dtype, shape, D, alpha, mode, seed
 ):
+    if not framework.writes:
+        pytest.skip("its arrays are not written to")
     low, high = (0, 20) if mode == "raise" or int_dtype[0] == "u" else (-50, 50)
     ids = np.random.default_rng(seed).integers(low, high, shape).astype(int_dtype)
     if mode != "raise" and int_dtype == "u8" and ids.ndim:

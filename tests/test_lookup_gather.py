@@ -58,13 +58,17 @@ DTYPES = [
 def test_equals_reference(framework, dtype, layout, tail, V, id_dtype, id_shape, random):
     table = make_table((V, *tail), dtype, layout)
     ids = np.array([random.randrange(V) for _ in range(int(np.prod(id_shape)))], id_dtype).reshape(id_shape)
+    if framework.name != "NumPy" and table.dtype.kind in "SUMV" and table.dtype != BF16:
+        return
+    table, ids = framework.held((table, ids))
     expected = np.asarray(reference.gather(table, ids), table.dtype)
     there, given_ids = framework.make((table, ids))
     assert same_bits(framework.back(gather(there, given_ids)), expected)
     assert same_bits(framework.back(gather(there, framework.make(ids.astype("i8")), mode="clip")), expected)
-    out = framework.make(np.empty(ids.shape + table.shape[1:], table.dtype))
-    assert gather(there, given_ids, mode="wrap", out=out) is out
-    assert same_bits(framework.back(out), expected)
+    if framework.writes:
+        out = framework.make(np.empty(ids.shape + table.shape[1:], table.dtype))
+        assert gather(there, given_ids, mode="wrap", out=out) is out
+        assert same_bits(framework.back(out), expected)
 
 
 @pytest.mark.parametrize("road", ["small", "plain", "streamed"])

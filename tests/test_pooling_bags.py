@@ -2,7 +2,16 @@
 
 import numpy as np
 import pytest
-from arrays import BF16, OUT_LAYOUTS, by_eight_callers, fence_stands, fenced, rounded, same_bits, same_on_threads
+from arrays import (
+    BF16,
+    OUT_LAYOUTS,
+    by_eight_callers,
+    fence_stands,
+    fenced,
+    rounded,
+    same_bits,
+    same_on_threads,
+)
 from hypothesis import given, settings
 from pooling_cases import PAIRS, bag_calls, make_bags, make_table
 
@@ -16,13 +25,13 @@ from fastemb.ragged import Ragged
 @settings(max_examples=300, deadline=None)
 @given(bag_calls())
 def test_equals_reference(framework, call):
-    table, options = call
+    table, options = framework.held(call)
     given_bytes = {name: value.tobytes() for name, value in options.items() if isinstance(value, np.ndarray)}
     before, dtype = table.tobytes(), table.dtype.newbyteorder("=")
     expected = reference.embedding_bag(table, **options)
     there, given_options = framework.make((table, options))
     assert same_bits(framework.back(embedding_bag(there, **given_options)), rounded(expected, dtype))
-    if dtype != BF16:
+    if dtype != BF16 and framework.writes:
         wide, unit = framework.make((np.full_like(expected, np.nan), np.full_like(expected, np.nan)))
         assert embedding_bag(there, **given_options, out=wide) is wide
         assert same_bits(framework.back(wide), expected)

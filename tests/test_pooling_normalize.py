@@ -28,7 +28,7 @@ def test_normalize(framework, dtype, shape, layout):
     x = np.random.default_rng(1).standard_normal(shape).astype(dtype)
     if x.size and x.ndim > 1:
         x[-1] = 0
-    x = lay(x, layout)
+    x = framework.held(lay(x, layout))
     before, exact = x.tobytes(), reference.normalize(x.astype("f8"))
     given = framework.make(x)
     result = framework.back(normalize(given))
@@ -40,6 +40,8 @@ def test_normalize(framework, dtype, shape, layout):
     assert (np.abs(result.astype("f8") - exact) <= np.abs(exact) * HALF[name] + LEAST[name]).all()
     if x.size and x.ndim > 1:
         assert not result[-1].any()
+    if not framework.writes:
+        return
     assert normalize(given, out=given) is given
     assert same_bits(framework.back(given).astype(dtype), result)
 

@@ -30,15 +30,16 @@ from fastemb.ragged import Ragged
 @settings(max_examples=400, deadline=None)
 @given(pool_calls())
 def test_equals_reference(framework, call):
-    x, options = call
+    x, options = framework.held(call)
     before = x.tobytes(), copies(options)
     given_x, given_options = framework.make((x, options))
     result = framework.back(pool(given_x, **given_options))
     expected = reference.pool(np.array(x), **options)
     assert same_but_nan(result, rounded(expected, x.dtype.newbyteorder("=")))
-    out = framework.make(np.full(expected.shape, np.nan, result.dtype))
-    assert pool(given_x, **given_options, out=out) is out
-    assert same_but_nan(framework.back(out), result)
+    if framework.writes:
+        out = framework.make(np.full(expected.shape, np.nan, result.dtype))
+        assert pool(given_x, **given_options, out=out) is out
+        assert same_but_nan(framework.back(out), result)
     assert x.tobytes() == before[0]
     assert all((options[name] == old).all() for name, old in before[1].items())
 

@@ -5,7 +5,7 @@ import tracemalloc
 import ml_dtypes
 import numpy as np
 import pytest
-from arrays import DTYPES, FRAMEWORKS, IN_LAYOUTS, by_eight_callers, lay, same_on_threads
+from arrays import DTYPES, IN_LAYOUTS, NUMPY, by_eight_callers, lay, same_on_threads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +31,8 @@ def assert_same(result, expected):
     np.testing.assert_array_equal(scores, right_scores)  # NaN equals NaN here
 
 
-def check(queries, vectors, k, metric, framework=FRAMEWORKS[0]):
+def check(queries, vectors, k, metric, framework=NUMPY):
+    queries, vectors = framework.held((queries, vectors))
     found = framework.back(topk(*framework.make((queries, vectors)), k, metric=metric))
     assert_same(found, reference.topk(queries, vectors, k, metric))
 
