@@ -179,6 +179,8 @@ def pool(
     -----
     The same kernel as `embedding_bag`, so the same rules for sums, rounding and NaN; the padded and the ragged form
     of the same rows give the same bits. An `x` in the other byte order or with a strided last axis is copied.
+    sentence-transformers' ``Pooling`` computes the same in its six modes, but of a text of which nothing is kept: there
+    ``cls`` gives its first row and ``max`` −inf.
 
     Examples
     --------

@@ -303,8 +303,10 @@ def test_tensors_without_plain_memory(make, words):
 
 
 def test_nested_ids_of_other_layouts():
+    out = torch.full((2, D), 7.0)
     with pytest.raises(TypeError, match=r"ids is a nested tensor of layout strided.*layout=torch\.jagged"):
-        fastemb.embedding_bag(tensor(TABLE), strided_nested())
+        fastemb.embedding_bag(tensor(TABLE), strided_nested(), out=out)
+    assert bool((out == 7).all())
     deep = torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(1, 3)], layout=torch.jagged)
     with pytest.raises(TypeError, match="nested tensor of 3 axes"):
         fastemb.embedding_bag(tensor(TABLE), deep)
