@@ -14,7 +14,7 @@ import numpy.typing as npt
 from . import _devices
 from ._checks import MODEL_LENGTHS, ModelLength, as_float_table, is_word
 from ._text.core import Core
-from ._text.texts import as_path, only_str
+from ._text.texts import as_path, as_tuple, only_str
 from ._text.tokenizer_json import load_json
 from ._words import shown, type_name, way_to_array
 from .pooling import embedding_bag
@@ -190,7 +190,7 @@ class StaticModel:
             row = out[np.newaxis] if isinstance(out, np.ndarray) else out
             vector: npt.NDArray[np.float32] = self._pool(self._tokenize([texts], max_length), normalize, row)[0]
             return vector
-        return self._pool(self._tokenize(only_str(texts), max_length), normalize, out)
+        return self._pool(self._tokenize(as_tuple(texts), max_length), normalize, out)
 
     def __getstate__(self) -> dict[str, Any]:
         """Copy and pickle without what is looked up again."""
@@ -245,15 +245,15 @@ class StaticModel:
 
     # The general road ---------------------------------------------------------------------------------------------
 
-    def _tokenize(self, texts: Sequence[str], max_length: int | ModelLength | None = "model") -> Ragged:
-        """Return the ids that count."""
+    def _tokenize(self, texts: Sequence[Any], max_length: int | ModelLength | None = "model") -> Ragged:
+        """Return the ids that count; TypeError where some text is no ``str``."""
         if is_word(max_length, MODEL_LENGTHS):
             limit = self._max_length
         else:
             limit = _check_count(max_length, "max_length", f" ({MODEL_LENGTHS[0]!r} is the model's own)")
         if limit is not None:
-            texts = [text[: limit * self._chars_per_id] for text in texts]
-        rows = self.tokenizer.encode_batch(texts, special="all")
+            texts = [text[: limit * self._chars_per_id] for text in only_str(texts)]
+        rows = self.tokenizer._encode_str(tuple(texts))
         if limit is not None:
             rows = _keep(rows, np.arange(rows.ids.size) - np.repeat(rows.offsets[:-1], rows.lengths) < limit)
         return rows if self._drop is None else _keep(rows, rows.ids != self._drop)
@@ -265,7 +265,7 @@ class StaticModel:
         if normalize is not None:
             _check_normalize(normalize)
         if out is None:
-            out = np.empty((len(rows), self.table.shape[1]), np.float32)
+            out = _devices.static(self.table).new_vectors(len(rows), self.table.shape[1])
         return embedding_bag(
             self.table, rows, mode="mean", normalize=self._normalize if normalize is None else normalize, out=out
         )

@@ -16,10 +16,10 @@ from . import _frameworks
 from ._checks import SPECIAL_MODES, SpecialMode, as_flag, as_integer, as_numbers, is_word, name_id
 from ._text.core import NO_LIMIT, Core, Ids, ffi, lib
 from ._text.decode import decode_row, decode_rows, id_of_bytes, id_of_spelling, ids_by_name, name_of
-from ._text.encode import Options, count_texts, encode_texts, surround
+from ._text.encode import NotPlainError, Options, count_texts, encode_texts, surround
 from ._text.load import load
 from ._text.regex_split import compile_pattern
-from ._text.texts import as_path, as_str
+from ._text.texts import as_path, as_str, only_str
 from ._words import all_ints, held, shown, type_name, way_to_integers
 from .ragged import Ragged
 
@@ -554,6 +554,15 @@ class Tokenizer:
         """Return what encodes short texts, and by which actions; None: they take the general road."""
         actions = self._short_actions.get(special)
         return None if actions is None else (self._core, actions)
+
+    def _encode_str(self, texts: tuple[Any, ...]) -> Ragged:
+        """Return what `encode_batch` does with ``special="all"``; TypeError where some text is no ``str``."""
+        options = Options(self._core, self._actions("all"), self._splitter, known=False)
+        try:
+            rows = encode_texts(options, texts, {})
+        except NotPlainError:
+            rows = encode_texts(options._replace(known=True), only_str(texts), {})
+        return Ragged._trusted(*rows)
 
     def _actions(self, special: Special) -> bytes:
         """Return the fe_token_action of each added token."""

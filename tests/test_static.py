@@ -6,7 +6,12 @@ import json
 import logging
 import pickle
 import shutil
+import signal
 import struct
+import subprocess
+import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -14,6 +19,7 @@ import safetensors.numpy
 import tokenizers
 
 import fastemb
+from fastemb._text import encode
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +150,96 @@ def test_the_same_bits_for_any_thread_count(model, real_lines):
     for threads in (2, 7):
         with fastemb.num_threads(threads):
             assert np.array_equal(model.encode(lines), one)
+
+
+class Text(str):
+    """A text that lies about its length."""
+
+    def __len__(self):
+        return 1
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_many_texts_of_very_different_lengths(model, real_lines, threads):
+    """Only some texts tell how much room to make; here the long ones are none of them."""
+    texts = real_lines[:5000]
+    for i in (1, 2, 2049, 4998):
+        texts[i] = " ".join(real_lines[i : i + 3000])
+    expected = np.concatenate([model.encode(texts[i : i + 100]) for i in range(0, len(texts), 100)])
+    with fastemb.num_threads(threads):
+        assert np.array_equal(model.encode(texts), expected)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_bad_text_among_many(model, real_lines, threads):
+    """Types are looked at block by block, but nothing is written before the last, and the position is that of all."""
+    texts = real_lines[:5000]
+    texts[4990] = b"bytes"
+    out = np.full((5000, 256), 7, np.float32)
+    with fastemb.num_threads(threads):
+        with pytest.raises(TypeError, match="texts must be str, got bytes at position 4990"):
+            model.encode(texts, out=out)
+        assert (out == 7).all()
+        texts[4990] = Text("a b")
+        assert np.array_equal(model.encode(texts)[4990], model.encode("a b"))
+
+
+@pytest.mark.parametrize("culprit", ["caller", "helper"])
+def test_an_error_stops_the_other_threads(model, real_lines, monkeypatch, culprit):
+    caller, both, seen = threading.get_ident(), threading.Barrier(2, timeout=20), threading.local()
+    after = []
+    plain = encode._encode_block
+
+    def block(*arguments):
+        if not hasattr(seen, "first"):
+            seen.first = True
+            both.wait()  # both threads have a block
+            if (threading.get_ident() == caller) == (culprit == "caller"):
+                raise MemoryError("no room")
+            time.sleep(0.2)
+        after.append(threading.get_ident())
+        return plain(*arguments)
+
+    monkeypatch.setattr(encode, "_encode_block", block)
+    with fastemb.num_threads(2), pytest.raises(MemoryError, match="no room"):
+        model.encode(real_lines[:20_000])
+    assert len(after) == 1  # the block that the other thread was at
+    monkeypatch.undo()
+    with fastemb.num_threads(2):
+        assert model.encode(real_lines[:3000]).shape == (3000, 256)
+
+
+INTERRUPTED = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
+import numpy as np
+import fastemb
+
+model = fastemb.StaticModel.load()
+fastemb.set_num_threads(2)
+texts = [f"line {i} of a text that is no longer than others" for i in range(30_000)]
+expected = model.encode(texts)
+signal.signal(signal.SIGALRM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+caught = 0
+for delay in np.linspace(1e-4, 2e-2, 40):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        model.encode(texts)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        time.sleep(0)
+    except KeyboardInterrupt:
+        caught += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+assert caught > 5, caught
+assert np.array_equal(model.encode(texts), expected)
+print("alive")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no setitimer")
+def test_interrupts():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "alive\n", done.stderr
 
 
 def test_max_length(model):

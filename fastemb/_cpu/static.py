@@ -1,7 +1,8 @@
-"""The CPU's way with small calls of static models: the means of few ids by a kernel of their own."""
+"""The CPU's way with static models: memory of results, and the means of few ids by a kernel of their own."""
 
 import numpy as np
 
+from .. import _memory
 from .arrays import Array, is_row_major
 from .kernels.pooling import normalize_small
 from .kernels.static import mean_small
@@ -9,6 +10,11 @@ from .kernels.static import mean_small
 _SMALL_BYTES = 1 << 19  # as for pools and bags
 _FLOAT32, _BITS = np.dtype(np.float32), np.dtype(np.uint16)
 _NO_OFFSETS = np.zeros(1, np.int64)
+
+
+def new_vectors(N: int, D: int) -> Array:
+    """Return room for vectors, in memory of earlier results where there is some."""
+    return _memory.empty((N, D), _FLOAT32)
 
 
 def small_rows(table: Array) -> Array | None:

@@ -31,6 +31,7 @@ from .texts import repaired
 # joining a large batch at once costs many times its own size (docs/design/tokenizer.md).
 BLOCK_CHARS = 1 << 19
 BLOCK_TEXTS = 2048
+SAMPLE = 1024  # texts whose lengths tell about those of a large batch
 LONG_TEXT = 2048  # texts of so many characters on average, or more, are not copied
 WORK_PER_CHAR = 16  # encoding a character takes about as long as moving so many bytes
 CONTEXT = 20  # characters of text shown on each side of a refused token
@@ -44,6 +45,11 @@ class Options(NamedTuple):
     splitter: Splitter | None = None  # cuts texts by a pattern that C does not know
     limit: int = NO_LIMIT  # ids of a text
     pattern: int = lib.FE_PATTERN_OWN
+    known: bool = True  # the texts are plain str; else NotPlainError says that some text is not
+
+
+class NotPlainError(Exception):
+    """Some text is bytes, of a subclass of ``str``, or no text at all."""
 
 
 # ---------------------------------------------------------------- texts of a call
@@ -93,51 +99,62 @@ def _refusal(core: Core, texts: Sequence[str], found: SpecialTokenFound) -> Valu
 
 def _encode_blocks(options: Options, texts: Sequence[str]) -> tuple[Ids, Offsets]:
     """Return the ids of texts that C cuts, and the offsets of their rows."""
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    cuts = _cut(lengths)
-    offsets = np.zeros(len(texts) + 1, np.int64)
-    threads = _threads.parts(WORK_PER_CHAR * int(lengths.sum()), len(cuts) - 1)
+    N = len(texts)
+    if N <= BLOCK_TEXTS:
+        lengths = _lengths(options, texts)
+        chars = int(lengths.sum())
+    else:
+        # To look at all lengths, and types, takes a tenth of the time of short texts and holds the GIL: threads do it
+        # block by block, while others are in C. Until then some of the texts tell how many characters there may be.
+        sample = _lengths(options, texts[:: N // SAMPLE + 1])
+        lengths, chars = np.full(N, -1), int(sample.mean() * N)
+    offsets = np.zeros(N + 1, np.int64)
+    threads = _threads.parts(WORK_PER_CHAR * chars, N)
     if threads > 1:
-        return _encode_shared(options, texts, lengths, cuts, offsets, threads), offsets
-    ids, used = empty((_guess(int(lengths.sum()), options, len(texts)),), np.int32), 0
+        return _encode_shared(options, texts, chars, lengths, offsets, threads), offsets
+    ids, used = empty((_guess(chars, options, N),), np.int32), 0
     with options.core.workspace() as workspace:
-        for first, last in pairwise(cuts):
-            ids, used = _encode_block(options, workspace, texts, lengths, offsets, first, last, ids, used)
+        for first in range(0, N, BLOCK_TEXTS):
+            last = min(first + BLOCK_TEXTS, N)
+            ids, used = _encode_range(options, workspace, texts, lengths, offsets, first, last, ids, used)
     _learn(options, lengths, used)
     return (ids[:used] if 4 * used >= 3 * ids.size else ids[:used].copy()), offsets
 
 
 def _encode_shared(
-    options: Options, texts: Sequence[str], lengths: Offsets, cuts: list[int], offsets: Offsets, threads: int
+    options: Options, texts: Sequence[str], chars: int, lengths: Offsets, offsets: Offsets, threads: int
 ) -> Ids:
-    """Encode blocks on several threads; fills the offsets and returns the ids of all blocks in order.
+    """Encode texts on several threads; fills lengths and offsets and returns the ids of all texts in order.
 
     A thread writes the ids of a block behind those of its last block; then all ids are copied into one array.
     """
+    N, size = lengths.size, min(BLOCK_CHARS, max(chars // (4 * threads), BLOCK_CHARS // 8))  # some blocks a thread
+    step = max(1, min(BLOCK_TEXTS, size * N // max(1, chars)))
+    cuts = [*range(0, N, step), N]
     todo = list(range(len(cuts) - 2, -1, -1))  # taken from the end, by whichever thread is free
     sizes = np.zeros(len(todo), np.int64)
     done: list[tuple[list[Ids], int]] = [([], 0)] * len(todo)  # of a block: its thread's array, and the place in it
-    share = _guess(int(lengths.sum()), options, lengths.size) * 5 // (4 * threads)
+    share = _guess(chars, options, N) * 5 // (4 * threads)
 
     def work(start: int, stop: int) -> None:
         ids, used, held = empty((share,), np.int32), 0, list[Ids]()
-        with options.core.workspace() as workspace:
-            while todo:
-                try:
-                    block = todo.pop()
-                except IndexError:  # another thread was quicker
-                    break
-                first, last, before = cuts[block], cuts[block + 1], used
-                ids, used = _encode_block(options, workspace, texts, lengths, offsets, first, last, ids, used)
-                offsets[first + 1 : last + 1] -= before
-                sizes[block], done[block] = used - before, (held, before)
+        try:
+            with options.core.workspace() as workspace:
+                while todo:
+                    try:
+                        block = todo.pop()
+                    except IndexError:  # another thread was quicker
+                        break
+                    first, last, before = cuts[block], cuts[block + 1], used
+                    ids, used = _encode_range(options, workspace, texts, lengths, offsets, first, last, ids, used)
+                    offsets[first + 1 : last + 1] -= before
+                    sizes[block], done[block] = used - before, (held, before)
+        except BaseException:
+            todo.clear()  # nobody begins another block: an interrupt waits for one block, not for all that are left
+            raise
         held.append(ids)  # only now: with each block the array may have been replaced by a larger one
 
-    try:
-        _threads.run(work, list(range(threads + 1)))
-    except BaseException:
-        todo.clear()
-        raise
+    _threads.run(work, list(range(threads + 1)))
     places = np.zeros(sizes.size + 1, np.int64)
     np.cumsum(sizes, out=places[1:])
     ids = empty((int(places[-1]),), np.int32)
@@ -156,11 +173,11 @@ def _encode_shared(
 def _count_blocks(options: Options, texts: Sequence[str]) -> Offsets:
     """Return the number of ids that `_encode_blocks` would give for each text, without making them."""
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    cuts = _cut(lengths)
+    cuts = _cut(lengths, int(lengths.sum()) // (4 * _threads.get_num_threads()))
     counts = np.zeros(len(texts), np.int64)
     blocks = len(cuts) - 1
     threads = _threads.parts(WORK_PER_CHAR * int(lengths.sum()), blocks)
-    core, actions, _, limit, pattern = options
+    core, actions, _, limit, pattern, _ = options
 
     def work(start: int, stop: int) -> None:
         with core.workspace() as workspace:
@@ -174,6 +191,43 @@ def _count_blocks(options: Options, texts: Sequence[str]) -> Offsets:
 
     _threads.run(work, _threads.split(blocks, threads) if blocks else [0])
     return counts
+
+
+def _encode_range(
+    options: Options,
+    workspace: Workspace,
+    texts: Sequence[str],
+    lengths: Offsets,
+    offsets: Offsets,
+    start: int,
+    stop: int,
+    ids: Ids,
+    used: int,
+) -> tuple[Ids, int]:
+    """Encode the texts from `start` to `stop` as `_encode_block` does, in blocks that are not too large."""
+    if lengths[start] < 0:
+        lengths[start:stop] = _lengths(options, texts[start:stop])
+    room = used + _guess(int(lengths[start:stop].sum()), options, stop - start)
+    if ids.size < room:  # some texts are longer than those by which room was made
+        ids = _grown(ids, used, max(room, ids.size + ids.size // 4))
+    for first, last in pairwise(_cut(lengths[start:stop], BLOCK_CHARS)):
+        where = start + first, start + last
+        ids, used = _encode_block(options, workspace, texts, lengths, offsets, *where, ids, used)
+    return ids, used
+
+
+def _lengths(options: Options, texts: Sequence[str]) -> Offsets:
+    """Return how many characters each text has; NotPlainError where one is no plain ``str``, which may lie about it."""
+    if not options.known and not {*map(type, texts)} <= {str}:  # one look at all types, at C speed
+        raise NotPlainError
+    return np.fromiter(map(len, texts), np.int64, len(texts))
+
+
+def _grown(ids: Ids, used: int, size: int) -> Ids:
+    """Return a larger array that begins with the first `used` ids."""
+    grown = empty((size,), np.int32)
+    grown[:used] = ids[:used]
+    return grown
 
 
 def _encode_block(
@@ -191,7 +245,7 @@ def _encode_block(
 
     Returns the array of ids, a larger one where they did not fit, and how many of it are used.
     """
-    core, actions, _, limit, pattern = options
+    core, actions, _, limit, pattern, _ = options
     left, ends = _in_utf8(texts[first:last], lengths[first:last]), offsets[first + 1 : last + 1]
     while True:
         done, status = core.encode(workspace, left, actions, ends, ids=ids, used=used, limit=limit, pattern=pattern)
@@ -200,9 +254,7 @@ def _encode_block(
             break
         # C stopped before the text that did not fit, and goes on there with more room.
         left, ends, first = left.behind(done), ends[done.texts :], first + done.texts
-        grown = empty((max(ids.size + ids.size // 4, 2 * (ids.size - used) + used) + 64,), np.int32)
-        grown[:used] = ids[:used]
-        ids = grown
+        ids = _grown(ids, used, max(ids.size + ids.size // 4, 2 * (ids.size - used) + used) + 64)
     if status != lib.FE_OK:
         fail(status, done, left, first)
     return ids, used
@@ -221,11 +273,10 @@ def _learn(options: Options, lengths: Offsets, ids: int) -> None:
         options.core.ids_per_char = ids / chars
 
 
-def _cut(lengths: Offsets) -> list[int]:
-    """Return the texts at which blocks begin, and the end of the last block: some blocks a thread, if not too small."""
+def _cut(lengths: Offsets, chars: int) -> list[int]:
+    """Return the texts at which blocks of about `chars` characters begin, and the end of the last block."""
     ends = np.cumsum(lengths)
-    share = int(ends[-1]) // (4 * _threads.get_num_threads()) if lengths.size else 0
-    size = min(BLOCK_CHARS, max(share, BLOCK_CHARS // 8))
+    size = min(BLOCK_CHARS, max(chars, BLOCK_CHARS // 8))
     cuts = [0]
     while cuts[-1] < lengths.size:
         first = cuts[-1]
@@ -251,6 +302,7 @@ def _in_utf8(texts: Sequence[str], lengths: Offsets) -> Packed | Scattered:
 
 def _encode_pieces(options: Options, splitter: Splitter, texts: Sequence[str]) -> tuple[Ids, Offsets]:
     """Return the ids of texts that `splitter` cuts, and the offsets of their rows: to C each piece is a text."""
+    _lengths(options, texts)  # for their types
     added, actions = options.core.metadata.added, options.actions
     wanted = {token.content: number for number, token in enumerate(added) if actions[number]}
     # The leftmost added token, and of several there the longest: what C does. Only text between them is cut.
@@ -268,7 +320,7 @@ def _encode_pieces(options: Options, splitter: Splitter, texts: Sequence[str]) -
             at = match.end()
         pieces += splitter.pieces(text[at:])
         ends.append(len(pieces))
-    uncut = options._replace(pattern=lib.FE_PATTERN_NONE, limit=NO_LIMIT)
+    uncut = options._replace(pattern=lib.FE_PATTERN_NONE, limit=NO_LIMIT, known=True)
     ids, offsets = _encode_blocks(uncut, tuple(pieces))
     return _cut_rows(ids, offsets[ends], options.limit)
 

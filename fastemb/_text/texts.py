@@ -17,7 +17,7 @@ def as_path(path: Any) -> Path:
     return Path(path)
 
 
-def _as_texts(texts: Iterable[str | bytes]) -> tuple[str | bytes, ...]:
+def as_tuple(texts: Iterable[str | bytes]) -> tuple[str | bytes, ...]:
     """Return the texts as a tuple: the caller's list may change while its texts are encoded."""
     if isinstance(texts, str | bytes):
         raise TypeError(
@@ -40,7 +40,9 @@ def _way_to_str(text: Any) -> str:
 
 def only_str(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the texts as a tuple; TypeError where one of them is no str."""
-    rows = _as_texts(texts)
+    rows = as_tuple(texts)
+    if {*map(type, rows)} <= {str}:  # one look at all types, at C speed
+        return rows  # type: ignore[return-value]
     for i, text in enumerate(rows):
         if not isinstance(text, str):
             raise TypeError(f"texts must be str, got {type(text).__name__} at position {i}{_way_to_str(text)}")
@@ -54,8 +56,8 @@ def as_str(texts: Iterable[str | bytes], core: Core) -> tuple[tuple[str, ...], d
     that puts a space before a text cannot encode a tail by itself: for both the invalid bytes are U+FFFD, and there is
     no tail.
     """
-    rows = _as_texts(texts)
-    if {*map(type, rows)} <= {str}:  # one look at all types, at C speed
+    rows = as_tuple(texts)
+    if {*map(type, rows)} <= {str}:
         return rows, {}  # type: ignore[return-value]
     tails: dict[int, bytes] = {}
     read: list[str] = []
