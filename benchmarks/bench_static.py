@@ -92,21 +92,24 @@ def test_few_texts(
 
 
 @pytest.mark.skipif(cores() < 2, reason="needs two processors")
-@pytest.mark.parametrize("name", ["fastemb, 1 thread", "fastemb"])
-def test_two_threads(measure: Measure, model: fastemb.StaticModel, lines: Corpus, name: str) -> None:
+@pytest.mark.parametrize("name", [ONE_THREAD := "fastemb, 1 thread", "fastemb"])
+@pytest.mark.parametrize("corpus", ["lines", "english"], indirect=True)
+def test_two_threads(measure: Measure, model: fastemb.StaticModel, corpus: Corpus, name: str) -> None:
+    corpus = measure.sized(corpus)
+
     def one_thread() -> Any:
         with fastemb.num_threads(1):
-            return model.encode(lines.texts)
+            return model.encode(corpus.texts)
 
-    calls = {"fastemb": lambda: model.encode(lines.texts), "fastemb, 1 thread": one_thread}
     measure(
         f"{OPERATION} with 2 threads",
-        lines.name,
-        calls,
+        corpus.name,
+        {"fastemb": lambda: model.encode(corpus.texts), ONE_THREAD: one_thread},
         name,
+        asked=1.6,
         agree=equal,
         threads=2,
-        rounds=5,
-        counts=counts(model, lines),
-        corpus=lines.origin,
+        rounds=21,
+        counts=counts(model, corpus),
+        corpus=corpus.origin,
     )

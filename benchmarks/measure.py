@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import gc
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 from typing import Any
 
@@ -33,6 +35,29 @@ def copy_rates() -> dict[str, float]:
         np.copyto(target, source)
         seconds.append(time.perf_counter() - start)
     return {"copy_median": 2 * COPY_BYTES / median(seconds), "copy_best": 2 * COPY_BYTES / min(seconds)}
+
+
+def copy_gain() -> float:
+    """Return how many times as long one thread takes to copy a large array as two threads that take half of it each."""
+    source, target, half = np.ones(COPY_BYTES, np.uint8), np.zeros(COPY_BYTES, np.uint8), COPY_BYTES // 2
+
+    def one() -> None:
+        np.copyto(target, source)
+
+    with ThreadPoolExecutor(1) as helper:
+
+        def two() -> None:
+            other = helper.submit(np.copyto, target[half:], source[half:])
+            np.copyto(target[:half], source[:half])
+            other.result()
+
+        best = dict.fromkeys((one, two), math.inf)
+        for _ in range(COPY_ROUNDS):  # in turns: how much memory gives may change within a minute
+            for copy in best:
+                start = time.perf_counter()
+                copy()
+                best[copy] = min(best[copy], time.perf_counter() - start)
+    return best[one] / best[two]
 
 
 def cores() -> int:

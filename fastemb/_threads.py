@@ -18,8 +18,9 @@ from typing import Any
 
 from . import _processors
 
-# A thread gets at least this many bytes to move: waking one costs about as much as moving a part of it.
-_GRAIN = 1 << 19
+# A thread gets at least this many bytes to move, 0.2 ms of work: what it takes to wake another, and to be woken by it,
+# goes up to 0.1 ms where processors have fallen asleep (docs/design/threads.md).
+_GRAIN = 8 << 20
 
 _override: ContextVar[int | None] = ContextVar("fastemb_num_threads", default=None)
 _process: int | None = None  # what set_num_threads asked for, or the environment once it has been read

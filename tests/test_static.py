@@ -143,7 +143,7 @@ def test_dim_keeps_the_first_columns_without_a_copy(model):
             fastemb.StaticModel.load(dim=dim)
 
 
-def test_the_same_bits_for_any_thread_count(model, real_lines):
+def test_the_same_bits_for_any_thread_count(small_grain, model, real_lines):
     lines = real_lines[:20_000]
     with fastemb.num_threads(1):
         one = model.encode(lines)
@@ -160,7 +160,7 @@ class Text(str):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
-def test_many_texts_of_very_different_lengths(model, real_lines, threads):
+def test_many_texts_of_very_different_lengths(small_grain, model, real_lines, threads):
     """Only some texts tell how much room to make; here the long ones are none of them."""
     texts = real_lines[:5000]
     for i in (1, 2, 2049, 4998):
@@ -171,7 +171,7 @@ def test_many_texts_of_very_different_lengths(model, real_lines, threads):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_bad_text_among_many(model, real_lines, threads):
+def test_a_bad_text_among_many(small_grain, model, real_lines, threads):
     """Types are looked at block by block, but nothing is written before the last, and the position is that of all."""
     texts = real_lines[:5000]
     texts[4990] = b"bytes"
@@ -185,7 +185,7 @@ def test_a_bad_text_among_many(model, real_lines, threads):
 
 
 @pytest.mark.parametrize("culprit", ["caller", "helper"])
-def test_an_error_stops_the_other_threads(model, real_lines, monkeypatch, culprit):
+def test_an_error_stops_the_other_threads(small_grain, model, real_lines, monkeypatch, culprit):
     caller, both, seen = threading.get_ident(), threading.Barrier(2, timeout=20), threading.local()
     after = []
     plain = encode._encode_block
@@ -204,7 +204,7 @@ def test_an_error_stops_the_other_threads(model, real_lines, monkeypatch, culpri
     with fastemb.num_threads(2), pytest.raises(MemoryError, match="no room"):
         model.encode(real_lines[:20_000])
     assert len(after) == 1  # the block that the other thread was at
-    monkeypatch.undo()
+    monkeypatch.setattr(encode, "_encode_block", plain)
     with fastemb.num_threads(2):
         assert model.encode(real_lines[:3000]).shape == (3000, 256)
 
@@ -214,7 +214,9 @@ import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 import numpy as np
 import fastemb
+from fastemb import _threads
 
+_threads._GRAIN = 1
 model = fastemb.StaticModel.load()
 fastemb.set_num_threads(2)
 texts = [f"line {i} of a text that is no longer than others" for i in range(30_000)]

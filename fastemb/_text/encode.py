@@ -33,7 +33,7 @@ BLOCK_CHARS = 1 << 19
 BLOCK_TEXTS = 2048
 SAMPLE = 1024  # texts whose lengths tell about those of a large batch
 LONG_TEXT = 2048  # texts of so many characters on average, or more, are not copied
-WORK_PER_CHAR = 16  # encoding a character takes about as long as moving so many bytes
+WORK_PER_CHAR = 32  # a character counts as so many bytes that are moved: threads pay from half a million on
 CONTEXT = 20  # characters of text shown on each side of a refused token
 
 
