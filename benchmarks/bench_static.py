@@ -109,7 +109,7 @@ def test_two_threads(measure: Measure, model: fastemb.StaticModel, corpus: Corpu
         asked=1.6,
         agree=equal,
         threads=2,
-        rounds=21,
+        rounds=41,
         counts=counts(model, corpus),
         corpus=corpus.origin,
     )

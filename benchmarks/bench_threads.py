@@ -66,8 +66,8 @@ def test_two_threads(
         f"{size >> 20} MiB moved, {len(table):,} x {table.shape[1]} {table.dtype}",
         {"fastemb": ours, ONE: alone},
         name,
-        asked=0.95 if size == SMALL else None if gain is None else 0.9 * gain,
+        asked=0.9 if size == SMALL else None if gain is None else 0.9 * gain,
         threads=2,
-        rounds=21 if size == LARGE else 301,
+        rounds=21 if size == LARGE else 3001,
         copy_gain=gain,
     )
