@@ -33,7 +33,9 @@ for dtype in ("f4", "f2"):
         take(fastemb.pool(x, lengths=[300, 5, 0], mode="max"))
         take(fastemb.pool(x, rng.random((3, 300)) < 0.5))
         take(fastemb.gather(table, ids, out=np.empty((1100, D), dtype)))
-take(fastemb.row_grad(ids % 7, table[ids]))
+    for some in (ids % 3, ids % 100, np.arange(1100), np.where(ids < 40, ids, np.arange(1100) + 40)):  # long runs, few
+        take(fastemb.row_grad(some, table[ids]))
+        take(fastemb.scatter_add(np.ones((1200, D), dtype), some, table[ids], alpha=0.3))
 take(fastemb.topk(table[:3], table[10:], 5, metric="dot"))
 codes = fastemb.quantize(rng.standard_normal((300, 384)).astype("f4"))
 take((codes.codes, codes.scale, codes.offset, fastemb.embedding_bag(codes, ids, offsets, mode="sum")))

@@ -11,12 +11,11 @@ from .. import _checks, _memory, _threads
 from .arrays import Array, acc_dtype, address, as_index, as_row_major, is_row_major, no_ids, rows
 from .kernels import gradient as kernels
 from .kernels import grouping
+from .kernels.jit import TUNING
 from .kernels.layout import BY_ONE, Ids, Segments
 from .kernels.reduce import sum_rows
 from .lookup import rows_meant
 
-# Where rows are as short as this and few ids come again, `scatter_add` takes ids as they come instead of sorting them.
-_SHORT_BYTES = 1 << 10
 # Grouping without a sort is tried for at least so many ids, in a range of at most so many times their number.
 _RARE, _MARKS = 1 << 10, 1 << 6
 
@@ -287,5 +286,5 @@ def scatter_add(target: Array, ids: Array, rows: Array, alpha: float, mode: str)
     D = math.prod(target.shape[1:])
     flat = as_row_major(rows.reshape(ids.size, D))
     span = grouping.find_range(index.dtype.type(0), address(index), index.size)
-    runs = Runs(index, -1, *span, ascending=D * rows.dtype.itemsize > _SHORT_BYTES)
+    runs = Runs(index, -1, *span, ascending=D * rows.dtype.itemsize > TUNING.unsorted)
     runs.add(flat, alpha, target if target.ndim == 2 else target.reshape(-1, D))

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 
 from .grouping import COUNTS, LIMIT, find_range, group_ids
-from .intrinsics import as_acc, fence, load_id, prefetch, store_id
-from .jit import kernel, part
-from .layout import Ids, Rows
+from .intrinsics import SCRATCH, as_acc, fence, load_id, prefetch_row, scratch, store_id
+from .jit import TUNING, inlined, kernel, part
+from .layout import BY_ONE, Ids, Rows, Segments
 from .lookup import address
+from .reduce import add
+from .reduce_rows import make_piece
 from .rows import read, write
-from .vectors import every, narrow, stream, wide
+from .vectors import every, fetch_16, load, narrow, store, stream, wide
 
 _WORD = np.int64(0)  # the tag of offsets, and of the ids of small calls
-# Bytes between the row that is read and the one that is fetched: of long rows few, as they push out each other.
-_AHEAD_BYTES = 6 << 10
+_DOUBLE = np.float64(0)  # the dtype tag of sums of pieces
+sum_piece = make_piece(add, -0.0)
 SUM, MEAN, ADD = 0, 1, 2  # what `put_runs` does with sums
 
 
@@ -34,9 +36,9 @@ def row_later(table: Any, ids: Any, i: int, ahead: int) -> int:
 @part
 def fetch(row: int, bits: int, j: int) -> None:
     """Ask for 16 columns of the row at an address: a line of float32, half of one of 16-bit floats."""
-    prefetch(row + (j * bits >> 3))
+    prefetch_row(row + (j * bits >> 3))
     if bits == 64:
-        prefetch(row + 8 * j + 64)
+        prefetch_row(row + 8 * j + 64)
 
 
 @part
@@ -52,17 +54,23 @@ def put(out: Any, one: int, j: int, count: int, x: Any, by: Any, do: int, nontem
         write(out, one, j, count, x)
 
 
-@part
-def put_row(
-    grad: Any, perm: Any, i: int, ahead: int, out: Any, where: Any, u: int, by: Any, do: int, nontemporal: bool
-) -> None:
-    """Put the run that is position ``i`` alone: one loop over the row, whose end is the same every time."""
-    row, one = load_id(perm.id_tag, perm.address, i), load_id(where.id_tag, where.address, u)
-    later, goal = row_later(grad, perm, i, ahead), row_later(out, where, u, ahead)
+@inlined
+def add_row(grad: Any, row: int, later: int, out: Any, one: int, goal: int, by: Any) -> None:
+    """Add the run that is row ``row`` alone: one loop over the row, whose end is the same every time."""
     for j in range(0, out.D - 15, 16):
-        fetch(later, grad.bits, j)
-        if do == ADD:
-            fetch(goal, out.bits, j)
+        fetch_16(grad.dtype_tag, later, j)
+        fetch_16(out.dtype_tag, goal, j)
+        write(out, one, j, 16, read(out, one, j, 16) + read(grad, row, j, 16) * by)
+    rest = out.D % 16
+    if rest:
+        put(out, one, out.D - rest, rest, read(grad, row, out.D - rest, rest), by, ADD, False)
+
+
+@inlined
+def copy_row(grad: Any, row: int, later: int, out: Any, one: int, by: Any, do: int, nontemporal: bool) -> None:
+    """Write the run that is row ``row`` alone."""
+    for j in range(0, out.D - 15, 16):
+        fetch_16(grad.dtype_tag, later, j)
         put(out, one, j, 16, read(grad, row, j, 16), by, do, nontemporal)
     rest = out.D % 16
     if rest:
@@ -129,7 +137,7 @@ def sum_one(grad: Any, perm: Any, piece_indptr: int, first: int, last: int, ahea
 
 
 @part
-def put_run(
+def put_run_by_columns(
     grad: Any, perm: Any, piece_indptr: int, first: int, last: int, ahead: int, out: Any, where: Any, u: int, by: Any,
     do: int, nontemporal: bool,
 ) -> None:  # fmt: skip
@@ -149,6 +157,48 @@ def put_run(
         put(out, one, j, count, sum_one(grad, perm, piece_indptr, first, last, ahead, j, count), by, do, nontemporal)
 
 
+@part
+def sum_pieces(
+    grad: Any, perm: Any, piece_indptr: int, first: int, last: int, sums: int, start: int, stop: int
+) -> None:  # fmt: skip
+    """Write the columns [start, stop) of the sum of a run to the scratch row, several pieces' added in float64."""
+    acc_tag, zero, totals = as_acc(grad.dtype_tag, 0), np.float32(0), scratch(_DOUBLE)
+    for p in range(first, last):
+        begin, end = load_id(_WORD, piece_indptr, p), load_id(_WORD, piece_indptr, p + 1)
+        sum_piece(grad, perm, Segments(0, 0, 0, None, BY_ONE), sums, begin, end, 0, start, stop)
+        for j in range(0, stop - start, 16):
+            x = wide(load(acc_tag, sums, j, zero, zero))
+            if p > first:
+                x = load(_DOUBLE, totals, j, zero, zero) + x
+            store(_DOUBLE, totals, j, x)
+    for j in range(0, stop - start, 16):
+        store(acc_tag, sums, j, narrow(grad.dtype_tag, load(_DOUBLE, totals, j, zero, zero)))
+
+
+@part
+def put_run_by_rows(
+    grad: Any, perm: Any, piece_indptr: int, first: int, last: int, ahead: int, out: Any, where: Any, u: int, by: Any,
+    do: int, nontemporal: bool,
+) -> None:  # fmt: skip
+    """Put the sum of a run, whole rows added to a scratch row."""
+    acc_tag, zero, sums = as_acc(grad.dtype_tag, 0), np.float32(0), scratch(grad.dtype_tag)
+    begin, end = load_id(_WORD, piece_indptr, first), load_id(_WORD, piece_indptr, first + 1)
+    one, goal = load_id(where.id_tag, where.address, u), row_later(out, where, u, ahead)
+    for start in range(0, out.D, SCRATCH):
+        stop = min(start + SCRATCH, out.D)
+        if last - first == 1:
+            sum_piece(grad, perm, Segments(0, 0, 0, None, BY_ONE), sums, begin, end, 0, start, stop)
+        else:
+            sum_pieces(grad, perm, piece_indptr, first, last, sums, start, stop)
+        for j in range(start, stop, 16):
+            if do == ADD:
+                fetch(goal, out.bits, j)
+            put(out, one, j, min(16, stop - j), load(acc_tag, sums, j - start, zero, zero), by, do, nontemporal)
+
+
+put_run = put_run_by_rows if TUNING.by_rows else put_run_by_columns
+
+
 @kernel
 def put_runs(
     grad: Any, perm: Any, piece_indptr: int, run_indptr: int, out: Any, where: Any, do: int, alpha: float,
@@ -159,7 +209,7 @@ def put_runs(
     ``do`` says how: `SUM` writes them, `MEAN` writes them over the length of their run, `ADD` adds ``alpha`` times
     them. ``nontemporal``, past the caches, is for writing alone, to rows at multiples of 64 bytes.
     """
-    ahead = max(1, min(12, _AHEAD_BYTES * 8 // max(1, grad.D * grad.bits)))
+    ahead = max(1, min(TUNING.rows_ahead, TUNING.grad_ahead * 8 // max(1, grad.D * grad.bits)))
     by = as_acc(grad.dtype_tag, alpha)
     for u in range(start, stop):
         first, last = load_id(_WORD, run_indptr, u), load_id(_WORD, run_indptr, u + 1)
@@ -167,7 +217,12 @@ def put_runs(
         if do == MEAN:
             by = as_acc(grad.dtype_tag, end - begin)
         if end - begin == 1:
-            put_row(grad, perm, begin, ahead, out, where, u, by, do, nontemporal)
+            row, later = load_id(perm.id_tag, perm.address, begin), row_later(grad, perm, begin, ahead)
+            one, goal = load_id(where.id_tag, where.address, u), row_later(out, where, u, ahead)
+            if do == ADD:
+                add_row(grad, row, later, out, one, goal, by)
+            else:
+                copy_row(grad, row, later, out, one, by, do, nontemporal)
         else:
             put_run(grad, perm, piece_indptr, first, last, max(4, ahead), out, where, u, by, do, nontemporal)
     if nontemporal:

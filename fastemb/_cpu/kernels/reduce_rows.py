@@ -92,7 +92,7 @@ def _make_group(start: float, n: int, find: Any, fold: Any, fold_head: Any) -> A
     return add_group
 
 
-def _make_piece(combine: Any, start: float) -> Any:
+def make_piece(combine: Any, start: float) -> Any:
     """Make the part that writes the sums of one piece."""
     one = _one(combine)
     two = _twice(*one, 1)
@@ -126,7 +126,7 @@ def make_reduction(combine: Any, start: float) -> Any:
 
     Rows wider than a scratch are reduced part by part.
     """
-    reduce_piece = _make_piece(combine, start)
+    reduce_piece = make_piece(combine, start)
 
     @part
     def reduce_long(

@@ -17,7 +17,9 @@ class Tuning(NamedTuple):
     the second cache (prefetcht1), 3 goes on to the first (prefetcht0). ``rows_ahead`` rows lie between the row that is
     added and the one that is asked for. ``gather_ahead`` is the same for rows that are copied past the caches; with
     ``gather_whole`` the later row is asked for line by line while one is copied, else its first 512 bytes at once.
-    ``scan_ahead`` are the bytes between the vector that is scored and the one that is asked for.
+    ``scan_ahead`` are the bytes between the vector that is scored and the one that is asked for. Row gradients ask for
+    rows ``rows_ahead`` rows before they are needed, but no more than ``grad_ahead`` bytes. `scatter_add` takes rows of
+    up to ``unsorted`` bytes as they come where few ids come again, all others in the order of ids.
     """
 
     by_rows: bool
@@ -26,12 +28,20 @@ class Tuning(NamedTuple):
     gather_whole: bool
     gather_ahead: int
     scan_ahead: int
+    grad_ahead: int
+    unsorted: int
 
 
 TUNINGS = {
-    "amd": Tuning(by_rows=True, row_locality=2, rows_ahead=24, gather_whole=True, gather_ahead=16, scan_ahead=8256),
-    "intel": Tuning(by_rows=False, row_locality=3, rows_ahead=12, gather_whole=False, gather_ahead=8, scan_ahead=1024),
-}
+    "amd": Tuning(
+        by_rows=True, row_locality=2, rows_ahead=24, gather_whole=True, gather_ahead=16, scan_ahead=8256,
+        grad_ahead=128 << 10, unsorted=1 << 40,
+    ),
+    "intel": Tuning(
+        by_rows=False, row_locality=3, rows_ahead=12, gather_whole=False, gather_ahead=8, scan_ahead=1024,
+        grad_ahead=6 << 10, unsorted=1 << 10,
+    ),
+}  # fmt: skip
 
 
 def choose(processor: str) -> str:
