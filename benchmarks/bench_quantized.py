@@ -60,7 +60,8 @@ def same_table(a: Any, b: Any) -> None:
 @TABLE
 def test_quantize(measure: Measure, table: npt.NDArray[np.float32], bits: int, name: str) -> None:
     calls, case = quantize_calls(table, bits), f"{len(table):,} x {table.shape[1]} float32 to {bits} bits"
-    measure("quantize", case, calls, name, agree=same_table, rounds=5, moved=table.nbytes + table.size * bits // 8)
+    moved = table.nbytes + table.size * bits // 8
+    measure("quantize", case, calls, name, agree=same_table, rounds=5, moved=moved, asked={"torch": 1})
 
 
 def quantize_calls(table: npt.NDArray[np.float32], bits: int) -> dict[str, Callable[[], Any]]:

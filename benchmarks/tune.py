@@ -40,6 +40,8 @@ def cases() -> dict[str, Callable[[], Any]]:
         found[f"bag max {V}x{D} float32"] = lambda t=table, i=ids: fastemb.embedding_bag(t, i, mode="max")
         found[f"gather {V}x{D}"] = lambda t=table, i=some, o=out: fastemb.gather(t, i, out=o)
         found[f"gather {V}x{D}, Zipf"] = lambda t=table, i=often, o=out: fastemb.gather(t, i, out=o)
+        found[f"scatter_add {V}x{D}"] = lambda t=table, i=some, o=out: fastemb.scatter_add(t, i, o)
+        found[f"row_grad {V}x{D}, Zipf"] = lambda i=often, o=out: fastemb.row_grad(i, o)
     vectors = rng.standard_normal((200_000, 384), np.float32)
     found["topk, one query"] = lambda: fastemb.topk(vectors[:1], vectors, 10, metric="dot")
     return found

@@ -105,6 +105,19 @@ def test_ties_go_to_the_even_code():
     assert unpack(codes, 6, 4)[0].tolist() == [[0, 0, 2, 14, 14, 15]]
 
 
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("dtype", DTYPES[:4])
+def test_numbers_about_the_middle_between_two_codes(dtype, bits):
+    rng, top = np.random.default_rng(3), 2**bits - 1
+    for size in (1.0, 0.1, 3e-38, 1e-44, 1e31, 1e36, 1 / 3):
+        x = (rng.integers(0, top, (60, 256)) + 0.5) * (1 + rng.integers(-3, 4, (60, 256)) * 2.0**-24)
+        x[:, :2] = 0, top
+        with np.errstate(over="ignore"):
+            table = (size * (x + rng.standard_normal((60, 1)))).astype(dtype)
+        if np.isfinite(table.astype("f8")).all():
+            assert_is_the_law(quantize(table, bits), native(table), bits)
+
+
 def test_two_codes_share_a_byte_the_even_column_in_the_low_half():
     made = quantize(np.array([[0, 1, 2, 3, 15], [15, 14, 13, 12, 0]], "f4"), bits=4)
     assert made.codes.tolist() == [[0x10, 0x32, 0x0F], [0xEF, 0xCD, 0x00]]

@@ -58,7 +58,7 @@ def quantize(table: Array, bits: int) -> tuple[Array, Array, Array]:
     Raises the ValueError for the first row that has no codes.
     """
     V, D = table.shape
-    codes = np.zeros((V, -(-D * bits // 8)), np.uint8)
+    codes = _memory.empty((V, -(-D * bits // 8)), np.uint8)
     scale, offset = np.zeros(V, np.float32), np.zeros(V, np.float32)
     if table.size:
         tag = DTYPE_TAGS[f"int{bits}"]

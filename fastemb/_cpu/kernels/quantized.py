@@ -4,29 +4,38 @@ from typing import Any
 
 import numpy as np
 
-from .intrinsics import as_acc, fence, prefetch
+from .intrinsics import as_acc, fence, load_acc, prefetch
 from .jit import kernel, part
 from .layout import DTYPE_TAGS, Ids, Rows
 from .lookup import AHEAD, LINES, RAISE, address, first_bad_id, row_of, size_tag
 from .rows import read, write
 from .vectors import (
     above,
+    any_near_half,
     below,
     every,
+    every_64,
+    fetch_64,
+    flawed,
     head,
     highest,
     load,
+    load_64,
     load_head,
     lowest,
     scale_of,
+    store,
     store_head,
+    store_products,
     stream,
     total,
 )
 
 _SINGLE = np.float32(0)  # the tag of scales and offsets
 _BYTES, _NIBBLES = DTYPE_TAGS["int8"], DTYPE_TAGS["int4"]
+_ROWS, _AHEAD = 2, 16  # rows whose scales are found together, and from a row to the one that is asked for
 _STEP = np.float32(2.0**-149)  # the least float32 above zero
+_LEAST, _MOST = np.float32(2.0**-100), np.float32(2.0**100)  # between them the inverse has all its bits
 
 
 @part
@@ -40,23 +49,26 @@ def fill(dtype_tag: Any, x: Any, count: int) -> Any:
 def bounds(table: Any, i: int) -> Any:
     """Return the least and the greatest number of row ``i``, and 0, or NaN if a number is not finite.
 
-    Two chains of each: one number after the other would take as long as its four cycles. NaN is for ``faults`` to see.
+    NaN is for ``faults`` to see.
     """
-    low, high, faults = every(table.dtype_tag, np.inf), every(table.dtype_tag, -np.inf), every(table.dtype_tag, 0.0)
-    low_2, high_2, faults_2, j = low, high, faults, 0
-    while j + 32 <= table.D:
-        x, y = read(table, i, j, 16), read(table, i, j + 16, 16)
-        low, high, faults = below(low, x), above(high, x), faults + x * 0.0
-        low_2, high_2, faults_2 = below(low_2, y), above(high_2, y), faults_2 + y * 0.0
-        j += 32
-    while j < table.D:
-        count = min(16, table.D - j)
-        x = read(table, i, j, count)
-        if count < 16:
-            x = fill(table.dtype_tag, x, count)
-        low, high, faults = below(low, x), above(high, x), faults + x * 0.0
-        j += 16
-    return lowest(below(low, low_2)), highest(above(high, high_2)), total(faults + faults_2)
+    tag, row, j = table.dtype_tag, table.address + i * table.stride, 0
+    low, high, faults = every_64(tag, np.inf), every_64(tag, -np.inf), every_64(tag, 0.0)
+    while j + 64 <= table.D:
+        x = load_64(tag, row, j, _SINGLE, _SINGLE)
+        low, high, faults = below(low, x), above(high, x), flawed(faults, x)
+        j += 64
+    least, most, wrong = lowest(low), highest(high), total(faults)
+    if j < table.D:
+        a, b, c = every(tag, np.inf), every(tag, -np.inf), every(tag, 0.0)
+        while j < table.D:
+            count = min(16, table.D - j)
+            x = read(table, i, j, count)
+            if count < 16:
+                x = fill(tag, x, count)
+            a, b, c = below(a, x), above(b, x), flawed(c, x)
+            j += 16
+        least, most, wrong = min(least, lowest(a)), max(most, highest(b)), wrong + total(c)
+    return least, most, wrong
 
 
 @part
@@ -74,25 +86,54 @@ def put(values: int, i: int, x: Any) -> None:
 
 
 @part
+def scale_row(table: Any, codes: Any, i: int) -> bool:
+    """Write the scale and the offset of a row; return False if it has none."""
+    low, high, faults = bounds(table, i)
+    # Adding 0 makes -0.0 0.0: which of them is found first depends on the machine.
+    step, offset = step_of(table.dtype_tag, low, high, codes.bits), np.float32(low) + np.float32(0)
+    last = step * np.float32((1 << codes.bits) - 1) + offset
+    put(codes.scale, i, step)
+    put(codes.offset, i, offset)
+    return bool(faults == 0 and last - last == 0)
+
+
+@part
+def encode_row(table: Any, codes: Any, i: int) -> None:
+    """Write the codes of a row. Where none of 64 lies near a half, a product is as good as a quotient."""
+    tag, row, goal = table.dtype_tag, table.address + i * table.stride, codes.address + i * codes.stride
+    step, offset = load_acc(_SINGLE, codes.scale, i), load_acc(_SINGLE, codes.offset, i)
+    by, j = as_acc(tag, step if step > 0 else np.float32(np.inf)), 0  # all codes of a constant row are 0
+    if _LEAST < step < _MOST:
+        inverse = as_acc(tag, 1) / by
+        while j + 64 <= table.D:
+            fetch_64(tag, row + _AHEAD * table.stride, j)
+            x = load_64(tag, row, j, _SINGLE, _SINGLE) - offset
+            if any_near_half(x, inverse):
+                store(codes.dtype_tag, goal, j, x / by)
+            else:
+                store_products(codes.dtype_tag, goal, j, x, inverse)
+            j += 64
+    while j < table.D:
+        count = min(16, table.D - j)
+        x = (read(table, i, j, count) - offset) / by
+        write(codes, i, j, count, x if count == 16 else head(x, count))  # zeros pad the last byte
+        j += 16
+
+
+@part
 def encode_rows(table: Any, codes: Any, start: int, stop: int) -> int:
     """Write codes, scales and offsets of the rows [start, stop); return the first that has none, or -1.
 
-    Such a row has a number that is not finite, or its largest code would not mean a finite float32.
+    Such a row has a number that is not finite, or its largest code would not mean a finite float32. Two rows
+    get their scales before either gets codes, which would else wait for lanes to be folded, and for two divisions.
     """
-    for i in range(start, stop):
-        low, high, faults = bounds(table, i)
-        # Adding 0 makes -0.0 0.0: which of them is found first depends on the machine.
-        step, offset = step_of(table.dtype_tag, low, high, codes.bits), np.float32(low) + np.float32(0)
-        last = step * np.float32((1 << codes.bits) - 1) + offset
-        if not (faults == 0 and last - last == 0):
-            return i
-        put(codes.scale, i, step)
-        put(codes.offset, i, offset)
-        by = step if step > 0 else np.float32(np.inf)  # all codes of a constant row are 0
-        for j in range(0, table.D, 16):
-            count = min(16, table.D - j)
-            x = (read(table, i, j, count) - offset) / by
-            write(codes, i, j, count, x if count == 16 else head(x, count))  # zeros pad the last byte
+    for begin in range(start, stop, _ROWS):
+        end = min(begin + _ROWS, stop)
+        for i in range(begin, end):
+            if not scale_row(table, codes, i):
+                return i
+        for i in range(begin, end):
+            encode_row(table, codes, i)
     return -1
 
 

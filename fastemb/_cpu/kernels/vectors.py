@@ -18,7 +18,7 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, models, register_model
 
-from .codes import alternate, round_codes, split_codes
+from .codes import alternate, fix, multiply_add, near_half, pack_codes, round_codes, split_codes, whole
 from .halves import has_half, narrow_brain, narrow_half, widen_brain, widen_half
 from .intrinsics import acc_type, emit_prefetch
 from .jit import TUNING, intrinsic
@@ -189,7 +189,7 @@ def narrow(typingctx: Any, dtype_tag: Any, vector: Any) -> Any:
 def _make_fold(join: Callable[[Any, Any, Any], Any]) -> Callable[..., Any]:
     def fold(typingctx: Any, vector: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
-            value, lanes = given[0], LANES
+            value, lanes = given[0], vector.lanes
             while lanes > 1:
                 lanes //= 2
                 low, high = (
@@ -373,6 +373,48 @@ def stream(typingctx: Any, dtype_tag: Any, row: Any, column: Any, vector: Any) -
         return context.get_dummy_value()
 
     return types.void(dtype_tag, types.int64, types.int64, vector), codegen
+
+
+@intrinsic
+def any_near_half(typingctx: Any, vector: Any, by: Any) -> Any:
+    """Whether `store_products` may be wrong about a lane: one that is close to the middle between two codes."""
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        if vector.lane == types.float64:
+            return cgutils.true_bit
+        near = near_half(builder, fix(builder, given[0], _every(builder, given[1], vector.lanes)))
+        bits = ir.IntType(vector.lanes)
+        return builder.icmp_unsigned("!=", builder.bitcast(near, bits), ir.Constant(bits, 0))
+
+    return types.boolean(vector, vector.lane), codegen
+
+
+@intrinsic
+def store_products(typingctx: Any, dtype_tag: Any, row: Any, column: Any, vector: Any, by: Any) -> Any:
+    """Store lanes times a number as codes, which they are at least, and at most; none may be `any_near_half`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        if vector.lane == types.float32:
+            fixed = fix(builder, given[3], _every(builder, given[4], vector.lanes))
+            value = pack_codes(builder, whole(builder, fixed), 4 if dtype_tag == _CODE_4 else 8)
+            place = _place(builder, dtype_tag, given[1], given[2])
+            builder.store(value, _pointer(builder, place, value.type), align=1)
+        return context.get_dummy_value()
+
+    return types.void(dtype_tag, types.int64, types.int64, vector, vector.lane), codegen
+
+
+@intrinsic
+def flawed(typingctx: Any, faults: Any, x: Any) -> Any:
+    """Return ``faults + x * 0``: NaN where ``x`` is NaN or infinite. Both steps are exact, so they may be fused."""
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        zero = _fill(given[1].type, 0.0)
+        if faults.lane == types.float64:
+            return builder.fadd(given[0], builder.fmul(given[1], zero))
+        return multiply_add(builder, given[1], zero, given[0])
+
+    return faults(faults, faults), codegen
 
 
 def _make_fetch(lanes: int) -> Callable[..., Any]:
