@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .intrinsics import as_acc, fence, load_id, prefetch
-from .jit import kernel, part
+from .intrinsics import as_acc, fence, load_id, prefetch, prefetch_row
+from .jit import TUNING, kernel, part
 from .layout import Rows
 from .lookup import address, first_bad_id, size_tag
 from .rows import PIECE, read, write
@@ -18,9 +18,9 @@ from .vectors import every, head, load, narrow, store, store_head, stream, total
 
 NO_NORM, LAYER, RMS = 0, 1, 2
 _ID = np.int64(0)  # the tag of ids of positions and segments
-# Bytes of rows that are asked for before they are needed; two rows at least, sixteen at most. 1 and 16 KiB are no
-# better.
-_AHEAD_BYTES = 1 << 12
+# Bytes of rows that are asked for before they are needed; two rows at least, sixteen at most. Where they go to the
+# second cache alone, more of them help.
+_AHEAD_BYTES = 1 << (15 if TUNING.row_locality == 2 else 12)
 
 
 class Addends(NamedTuple):
@@ -76,7 +76,7 @@ def fetch_columns(table: Any, one: int, begin: int, end: int) -> None:
     """Ask for columns [begin, end) of a row."""
     row = table.address + one * table.stride
     for line in range(begin * table.bits // 8, end * table.bits // 8, 64):
-        prefetch(row + line)
+        prefetch_row(row + line)
 
 
 @part
