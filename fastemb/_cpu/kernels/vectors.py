@@ -5,7 +5,8 @@ A ``Vector`` lives in registers: float32 lanes, or float64 lanes for float64 ele
 is not looked at: ``float64`` and ``float32`` for themselves, ``uint16`` for float16 bits, ``int16`` for bfloat16
 bits, ``uint8`` for 8-bit codes, ``int8`` for 4-bit codes (two to a byte, the low half first).
 
-Every operation is rounded by itself: there are no fused multiply-adds, so all machines give the same bits.
+Every operation is rounded by itself: there are no fused multiply-adds but in ``codes.py``, where they cannot change a
+result. So all machines give the same bits.
 Loads and stores claim no alignment but for ``stream``.
 """
 
