@@ -30,7 +30,7 @@ def test_wrong_types(llama):
         llama.encode(3)
     with pytest.raises(TypeError, match="got bytearray at position 0"):
         llama.encode_batch([bytearray(b"abc")])
-    with pytest.raises(TypeError, match="got NoneType"):
+    with pytest.raises(TypeError, match="got None; for many texts call count_batch"):
         llama.count(None)
     with pytest.raises(TypeError, match="texts must be a sequence of str, got NoneType"):
         llama.encode_batch(None)

@@ -205,8 +205,11 @@ def test_ids_beyond_what_arrays_hold(cl100k_file):
     for bad in ([2**63], [2**70], [-1], [2**31], np.array([2**64 - 1], np.uint64), [5, -(2**70)]):
         with pytest.raises(IndexError, match="is no token of this vocabulary"):
             tokenizer.decode(bad)
-    for bad in ([[1], [2, 3]], [1.0], [True], [[1]], np.ma.array([1, 2])):
+    for bad in ([1.0], [True], np.ma.array([1, 2])):
         with pytest.raises(TypeError, match="ids"):
+            tokenizer.decode(bad)
+    for bad, way in (([[1], [2, 3]], "Ragged.from_lists"), ([[1]], "decode_batch takes rows of ids")):
+        with pytest.raises(ValueError, match=way):
             tokenizer.decode(bad)
 
 
