@@ -203,12 +203,19 @@ def opened(path: Path) -> Record:
     data = loaded(path)
     try:
         rows = [row_of(entry) for entry in data["rows"]]
-        runs = {str(time): {"threads": {}, "versions": {}} | told for time, told in data["runs"].items()}
+        runs = {str(time): run_of(told) for time, told in data["runs"].items()}
         for row in rows:
             runs[row.run]  # of a run that there is
         return Record(str(data["processor"]), data["cores"], runs, {(row.operation, row.case): row for row in rows})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"{path}: no file of results: {type(error).__name__}: {error}") from None
+
+
+def run_of(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return what is told of a run in a file."""
+    told = entry | {key: dict(entry.get(key, {})) for key in ("threads", "versions")}
+    told["command"] = str(entry.get("command", "unknown"))
+    return told | {key: positive(entry[key]) for key in COPIES if any(copy in entry for copy in COPIES)}
 
 
 def row_of(entry: dict[str, Any]) -> Row:

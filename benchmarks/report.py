@@ -252,8 +252,9 @@ def table(operation: str, records: list[Record]) -> str:
 
 
 def cells_in_bars(lines: list[list[str]]) -> str:
-    """Return a table of Markdown; a bar inside a cell opens no other."""
-    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
+    """Return a table of Markdown; a bar inside a cell opens no other, and the end of a line ends none."""
+    cells = ([" ".join(text.splitlines()).replace("|", "\\|") for text in line] for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 
 def timed(row: Row, name: str) -> str:

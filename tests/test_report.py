@@ -282,6 +282,9 @@ def test_a_ratio_is_of_rounds_by_turns(tmp_path):
         lambda data: data["rows"][0]["seconds"].update(fastemb=[0, 1]),
         lambda data: data["rows"][0]["seconds"].update(fastemb=3),
         lambda data: data["rows"][0].pop("case"),
+        lambda data: data["runs"]["2026-11-29 10:11"].update(versions=None),
+        lambda data: data["runs"]["2026-11-29 10:11"].update(copy_best="fast"),
+        lambda data: data["runs"]["2026-11-29 10:11"].pop("copy_median"),
     ],
 )
 def test_damaged_results_are_one_line(tmp_path, change):
@@ -332,6 +335,13 @@ def test_readme_that_cannot_be_written(tmp_path, headlines):
     assert f"no time of {headlines[0].operation}, {headlines[0].case}, against {headlines[0].rival}" in run.stderr
     assert readme.read_text("utf-8") == "<!-- six numbers --><!-- end -->\n"
     assert not page.exists()  # nothing is written where one part cannot be
+
+
+def test_a_name_ends_no_line(tmp_path):
+    data = {**RESULTS, "benchmarks": [entry("two\nlines", name, 1.0) for name in ("fastemb", "a\nrival")]}
+    text = report(tmp_path, data).stdout
+    assert row(text, "two lines |").count(" | ") == 4
+    assert "| Case | Processor | fastemb | a rival | ratio to a rival |" in text
 
 
 def test_a_floor_is_no_rival(tmp_path):
