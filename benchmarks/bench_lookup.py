@@ -30,11 +30,11 @@ class Size(NamedTuple):
 
 
 TABLES = [
-    Size(30_522, 384, np.float32, 32_768),
+    Size(30_522, 384, np.float32, 32_768, {"uniform": 1.2, "Zipf": 1.2}),
     Size(128_256, 768, np.float32, 32_768, {"uniform": 1.4, "Zipf": 1.4}, {"uniform": 2.5, "Zipf": 2.5}),
     Size(128_256, 4096, np.float32, 8_192, {"uniform": 1.25, "Zipf": 1.4}, {"uniform": 2.0, "Zipf": 2.5}),
-    Size(1_000_000, 128, np.float32, 131_072, {"uniform": 1.0, "Zipf": 1.0}),
-    Size(32_000, 256, np.float16, 32_768),
+    Size(1_000_000, 128, np.float32, 131_072, {"uniform": 1.2, "Zipf": 1.2}),
+    Size(32_000, 256, np.float16, 32_768, {"uniform": 1.2, "Zipf": 1.2}),
 ]
 LARGE = TABLES[:4]  # results of 48 MiB and more
 
