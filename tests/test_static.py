@@ -184,6 +184,23 @@ def test_a_bad_text_among_many(small_grain, model, real_lines, threads):
         assert np.array_equal(model.encode(texts)[4990], model.encode("a b"))
 
 
+@pytest.mark.parametrize("short", [1000, 9000])
+def test_long_texts_that_lie_together_are_shared_out(small_grain, model, monkeypatch, short):
+    """By the mean length of all texts they would share one block, and one thread would take nearly all work."""
+    texts, found, plain = ["a"] * short + ["word " * 4000] * 100, [], encode._encode_range
+    expected = np.repeat(model.encode([texts[0], texts[-1]]), [short, 100], axis=0)
+
+    def block(*arguments):
+        found.append(sum(map(len, texts[slice(*arguments[5:7])])))
+        return plain(*arguments)
+
+    monkeypatch.setattr(encode, "_encode_range", block)
+    with fastemb.num_threads(2):
+        assert np.array_equal(model.encode(texts), expected)
+    assert sum(found) == sum(map(len, texts))
+    assert max(found) < sum(found) / 6
+
+
 @pytest.mark.parametrize("culprit", ["caller", "helper"])
 def test_an_error_stops_the_other_threads(small_grain, model, real_lines, monkeypatch, culprit):
     caller, both, seen = threading.get_ident(), threading.Barrier(2, timeout=20), threading.local()

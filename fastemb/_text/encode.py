@@ -99,19 +99,18 @@ def _refusal(core: Core, texts: Sequence[str], found: SpecialTokenFound) -> Valu
 
 def _encode_blocks(options: Options, texts: Sequence[str]) -> tuple[Ids, Offsets]:
     """Return the ids of texts that C cuts, and the offsets of their rows."""
+    # To look at all lengths, and types, takes a tenth of the time of short texts and holds the GIL: of a large batch
+    # threads do it block by block, while others are in C. Until then some texts tell how many characters there may be.
     N = len(texts)
-    if N <= BLOCK_TEXTS:
-        lengths = _lengths(options, texts)
-        chars = int(lengths.sum())
-    else:
-        # To look at all lengths, and types, takes a tenth of the time of short texts and holds the GIL: threads do it
-        # block by block, while others are in C. Until then some of the texts tell how many characters there may be.
-        sample = _lengths(options, texts[:: N // SAMPLE + 1])
-        lengths, chars = np.full(N, -1), int(sample.mean() * N)
+    stride = N // SAMPLE + 1 if N > BLOCK_TEXTS else 1
+    sample = _lengths(options, texts[::stride])
+    lengths = sample if stride == 1 else np.full(N, -1)
+    ends = np.cumsum(sample) * stride
+    chars = int(ends[-1]) if N else 0
     offsets = np.zeros(N + 1, np.int64)
     threads = _threads.parts(WORK_PER_CHAR * chars, N)
     if threads > 1:
-        return _encode_shared(options, texts, chars, lengths, offsets, threads), offsets
+        return _encode_shared(options, texts, ends, lengths, offsets, threads), offsets
     ids, used = empty((_guess(chars, options, N),), np.int32), 0
     with options.core.workspace() as workspace:
         for first in range(0, N, BLOCK_TEXTS):
@@ -122,15 +121,15 @@ def _encode_blocks(options: Options, texts: Sequence[str]) -> tuple[Ids, Offsets
 
 
 def _encode_shared(
-    options: Options, texts: Sequence[str], chars: int, lengths: Offsets, offsets: Offsets, threads: int
+    options: Options, texts: Sequence[str], ends: Offsets, lengths: Offsets, offsets: Offsets, threads: int
 ) -> Ids:
     """Encode texts on several threads; fills lengths and offsets and returns the ids of all texts in order.
 
-    A thread writes the ids of a block behind those of its last block; then all ids are copied into one array.
+    A thread writes the ids of a block behind those of its last block; then all ids are copied into one array. `ends` is
+    as `_rough_cut` takes it.
     """
-    N, size = lengths.size, min(BLOCK_CHARS, max(chars // (4 * threads), BLOCK_CHARS // 8))  # some blocks a thread
-    step = max(1, min(BLOCK_TEXTS, size * N // max(1, chars)))
-    cuts = [*range(0, N, step), N]
+    N, chars = lengths.size, int(ends[-1])
+    cuts = _rough_cut(ends, N, min(BLOCK_CHARS, max(chars // (4 * threads), BLOCK_CHARS // 8)))  # some blocks a thread
     todo = list(range(len(cuts) - 2, -1, -1))  # taken from the end, by whichever thread is free
     sizes = np.zeros(len(todo), np.int64)
     done: list[tuple[list[Ids], int]] = [([], 0)] * len(todo)  # of a block: its thread's array, and the place in it
@@ -284,6 +283,17 @@ def _cut(lengths: Offsets, chars: int) -> list[int]:
         last = int(np.searchsorted(ends, before + size))
         cuts.append(min(max(last, first + 1), first + BLOCK_TEXTS, lengths.size))
     return cuts
+
+
+def _rough_cut(ends: Offsets, N: int, chars: int) -> list[int]:
+    """Return the same for N texts of which some, evenly apart, have been looked at.
+
+    `ends` says how many characters there may be up to the end of each stretch of texts that one of these stands for. So
+    long texts that lie together do not share one block, which a single thread would take.
+    """
+    goals = np.arange(0, ends[-1], chars)
+    cuts = np.interp(goals, np.append(0, ends), np.linspace(0, N, ends.size + 1)).astype(np.int64)
+    return [*map(int, np.unique(np.concatenate((cuts, np.arange(0, N, BLOCK_TEXTS), [N]))))]
 
 
 def _in_utf8(texts: Sequence[str], lengths: Offsets) -> Packed | Scattered:
