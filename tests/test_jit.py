@@ -13,6 +13,7 @@ import pytest
 import fastemb._cpu.kernels.jit as jit
 from fastemb._cpu.kernels.lookup import gather_rows
 from fastemb._cpu.kernels.reduce import sum_rows
+from fastemb._cpu.kernels.tuning import TUNINGS
 from fastemb.lookup import gather
 from fastemb.pooling import embedding_bag, pool
 
@@ -62,6 +63,12 @@ def test_the_cache_can_be_turned_off(copied):
     for _ in range(2):
         assert run_child(COPY_ONE_ROW, PYTHONPATH=str(copied), FASTEMB_CACHE="0") == ["1", "0"]
     assert not list(copied.rglob("*.nb?"))
+
+
+def test_each_tuning_has_a_cache_of_its_own(copied):
+    for loaded in "01":
+        for name in TUNINGS:
+            assert run_child(COPY_ONE_ROW, PYTHONPATH=str(copied), FASTEMB_TUNING=name) == ["1", loaded], name
 
 
 def test_broken_cache_files_are_compiled_anew(copied):

@@ -55,7 +55,7 @@ print("\\n".join([*sum_rows.inspect_asm().values(), *gather_rows.inspect_asm().v
 
 
 def run(code, name, cache="0"):
-    """Return what a process of a tuning prints. The cache belongs to one tuning: another's process would empty it."""
+    """Return what a process of a tuning prints."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env={**os.environ, "FASTEMB_TUNING": name, "FASTEMB_CACHE": cache}, capture_output=True, text=True, check=True,

@@ -41,7 +41,10 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]  # Numba is untyped
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)  # RuntimeError where no place is writable
-        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, _STAMP)
+        # Files of its own for each tuning: an index whose stamp is another's is begun anew, so processes of two tunings
+        # (of two kinds of machines that share a home, say) would empty each other's cache again and again.
+        name = f"{self._impl.filename_base}.{TUNING_NAME}"
+        self._cache_file = IndexDataCacheFile(self._cache_path, name, _STAMP)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the cached result, or None where there is none that can be trusted."""
