@@ -11,8 +11,8 @@ import pytest
 import fastemb
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "benchmarks/README.md"]
-PAGES += sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+PAGES += [page for folder in ("benchmarks", "docs") for page in sorted((ROOT / folder).rglob("*.md"))]
 PUBLIC = {each: getattr(fastemb, each) for each in fastemb.__all__ if each != "__version__"}
 NOTES = {"kernel_args"}  # of rooms, on public objects
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
