@@ -44,7 +44,7 @@ def test_numpys_tables_take_ids_of_jax(name):
     check(found, CALLS[name](np.asarray, np.asarray), np.ndarray, np.asarray, ids_kept=False)
 
 
-@pytest.mark.parametrize("name", ["bool", "int8", "uint8", "complex64", "float8_e4m3fn"])
+@pytest.mark.parametrize("name", ["bool", "int8", "uint8", "int4", "uint4", "complex64", "float8_e4m3fn"])
 def test_gather_moves_any_dtype(name):
     table = jnp.asarray(np.abs(TABLE)).astype(name)
     found = fastemb.gather(table, IDS)

@@ -39,7 +39,10 @@ class Jax(Framework):
         view = np.asarray(array)  # waits until the values are there
         if name == "offsets":  # of 32 bits there; a small call takes them with 64
             return view.astype(np.int64)
-        return unlocked(view, array.unsafe_buffer_pointer()) if len(devices) == 1 else view
+        if len(devices) > 1:
+            return view
+        # Numbers of 4 bits lie two in a byte there, so of dtypes that are not NumPy's own the view itself is asked.
+        return unlocked(view, array.unsafe_buffer_pointer() if view.dtype.isbuiltin == 1 else view.ctypes.data)
 
     def result(self, array: Array) -> Any:
         """Return an array of JAX, which shares the memory of results that are large and begin at a multiple of 64."""
