@@ -175,7 +175,12 @@ LLAMA = MODELS["Llama 3.1"][2]
         ({"scaling": {"type": "longrope", "original_max_position_embeddings": 9, "short_factor": [1] * 31}}, ValueError,
          "got 31"),
         ({"scaling": {"partial_rotary_factor": 0.52}}, ValueError, "even number of the 64 columns, got 33"),
-        ({"scaling": {"partial_rotary_factor": 1.5}}, ValueError, "even number of the 64 columns, got 96"),
+        ({"scaling": {"partial_rotary_factor": 1.5}}, ValueError, r"factor'\] must be at most 1, got 1.5"),
+        ({"scaling": {"partial_rotary_factor": 1e308}}, ValueError, "must be at most 1"),
+        ({"scaling": {"type": "longrope", "original_max_position_embeddings": 1, "factor": 2, "short_factor": [1] * 32,
+                      "long_factor": [1] * 32}}, ValueError, "must be more than 1 for longrope, got 1"),
+        ({"scaling": {"full_attention": LLAMA, "sliding_attention": {"rope_type": "default"}}}, ValueError,
+         "one for each kind of layer: give that of 'full_attention' or 'sliding_attention'"),
     ],
     ids=str,
 )  # fmt: skip

@@ -25,13 +25,19 @@ def rope_frequencies(dim: int, base: float, scaling: Mapping[str, Any], length: 
 
     Raises the ValueError or TypeError for what the dict lacks or has that is no number.
     """
+    layers = " or ".join(repr(name) for name, value in scaling.items() if isinstance(value, Mapping))
+    if layers and "rope_type" not in scaling and "type" not in scaling:
+        raise ValueError(f"scaling must be one dict, got one for each kind of layer: give that of {layers}")
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     rule = _RULES.get(kind) if isinstance(kind, str) else None
     if rule is None:
         raise ValueError(f"scaling must have a rope_type of {', '.join(map(repr, _RULES))}, got {kind!r}")
     base = _number(scaling, "rope_theta", base)
-    turning = int(dim * _number(scaling, "partial_rotary_factor", 1.0))
-    if not 0 <= turning <= dim or turning % 2:
+    share = _number(scaling, "partial_rotary_factor", 1.0)
+    if share > 1:
+        raise ValueError(f"scaling['partial_rotary_factor'] must be at most 1, got {share}")
+    turning = int(dim * share)
+    if turning % 2:
         raise ValueError(f"partial_rotary_factor must leave an even number of the {dim} columns, got {turning}")
     return rule(scaling, plain(turning, base), base, length)
 
@@ -130,6 +136,8 @@ def _longrope(scaling: Mapping[str, Any], inv_freq: Array, base: float, length: 
     if scaling.get("attention_factor") is not None:
         return found, _number(scaling, "attention_factor")
     factor = _factor(scaling)
+    if known <= 1:
+        raise ValueError(f"scaling[{_ORIGINAL!r}] must be more than 1 for longrope, got {known}")
     return found, math.sqrt(1 + math.log(factor) / math.log(known)) if factor > 1 else 1.0
 
 
