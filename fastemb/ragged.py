@@ -112,6 +112,8 @@ class Ragged:
         whole = _frameworks.lists(rows, cls)
         if whole is not rows:
             return cls._trusted(whole.ids.copy(), whole.offsets)
+        if framework := _frameworks.of(rows):  # rows of one length: iterating would give its scalars
+            rows = framework.view(rows, "rows")
         if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
             raise TypeError(f"rows must be a list of rows of ids, got {_words.type_name(rows)}")
         parts: list[_Ids] = []

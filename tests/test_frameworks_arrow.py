@@ -164,6 +164,7 @@ def test_texts_and_rows_in_arrow(pa, llama_file):
         assert not np.shares_memory(made.ids, lists.flatten().to_numpy())
         assert fastemb.Ragged.from_lists(lists[1:]).tolist() == rows.tolist()[1:]
         assert tokens.decode_batch(lists) == texts
+    assert fastemb.Ragged.from_lists(pa.array([[1, 2], [3, 4]], pa.list_(pa.int32(), 2))).tolist() == [[1, 2], [3, 4]]
     assert tokens.decode(pa.array(rows[0])) == "one two"
     with pytest.raises(TypeError, match=r"^ids has nulls"):
         tokens.decode(pa.array([1, None]))
@@ -181,10 +182,12 @@ def test_texts_and_rows_in_arrow(pa, llama_file):
 def test_arrow_of_no_numbers(pa):
     table = fixed_lists(pa, TABLE)
     bad_table = pa.FixedSizeListArray.from_arrays(pa.array([1.0, None, 2.0, 3.0]), 2)
+    shaped = pa.ExtensionArray.from_storage(pa.fixed_shape_tensor(pa.float64(), (2,)), bad_table)
     for words, call in (
         (r"ids has nulls \(1 of 2\); drop or fill them", lambda: fastemb.gather(TABLE, pa.array([1, None]))),
         (r"ids has nulls \(1 of 2\)", lambda: fastemb.gather(table, pa.chunked_array([[1], [None]]))),
         (r"table has nulls \(1 of 4\)", lambda: fastemb.gather(bad_table, [0])),
+        (r"table has nulls \(1 of 4\)", lambda: fastemb.gather(shaped, [0])),
         ("ids have nulls", lambda: fastemb.embedding_bag(TABLE, pa.array([[1], None]))),
         (r"ids has nulls", lambda: fastemb.embedding_bag(TABLE, pa.array([[1], [None]]))),
         ("ids is a dictionary.* array of PyArrow", lambda: fastemb.gather(TABLE, pa.array([1, 1]).dictionary_encode())),
@@ -269,8 +272,9 @@ def test_polars_of_no_numbers(pl):
         ("ids has nulls", lambda: fastemb.embedding_bag(TABLE, pl.Series([[1], [None]]))),
         ("series of String", lambda: fastemb.gather(TABLE, pl.Series(["a"]))),
         ("series of Date", lambda: fastemb.gather(TABLE, pl.Series([1]).cast(pl.Date))),
-        ("series of Array.* that NumPy cannot see",
+        (r"table has nulls \(1 of 2\)",
          lambda: fastemb.gather(pl.Series([[1.0, None]], dtype=pl.Array(pl.Float32, 2)), [0])),
+        ("series of Int128 that NumPy cannot see", lambda: fastemb.gather(TABLE, pl.Series([1], dtype=pl.Int128))),
         (r"table is a series of lists.*list\.to_array", lambda: fastemb.gather(pl.Series([[1.0], [2.0]]), [0])),
         ("out is an array of Polars, which cannot be written to", lambda: fastemb.gather(table, FLAT, out=table)),
         ("positions is an array of NumPy and table one of Polars",

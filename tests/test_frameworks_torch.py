@@ -307,6 +307,9 @@ def test_nested_ids_of_other_layouts():
     with pytest.raises(TypeError, match=r"ids is a nested tensor of layout strided.*layout=torch\.jagged"):
         fastemb.embedding_bag(tensor(TABLE), strided_nested(), out=out)
     assert bool((out == 7).all())
+    packed = torch.nn.utils.rnn.pack_sequence([torch.tensor([1, 2]), torch.tensor([3])])  # a named tuple
+    with pytest.raises(ValueError, match="ids must be rectangular"):
+        fastemb.embedding_bag(tensor(TABLE), packed)
     deep = torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(1, 3)], layout=torch.jagged)
     with pytest.raises(TypeError, match="nested tensor of 3 axes"):
         fastemb.embedding_bag(tensor(TABLE), deep)

@@ -141,7 +141,7 @@ class Framework:
         """Return a view of an array of this framework, and as they are numbers, words, ids and their like of others."""
         if name in SCALARS or type(value) in PLAIN:
             return value
-        if isinstance(value, tuple) and hasattr(value, "_fields"):  # LayerNorm and RMSNorm
+        if name == "norm" and isinstance(value, tuple) and hasattr(value, "_fields"):  # LayerNorm and RMSNorm
             known, parts = KNOWN, []
             for part, field in zip(value, _fields_of(type(value), name)):  # noqa: B905
                 if type(part) in PLAIN:

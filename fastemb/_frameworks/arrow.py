@@ -43,6 +43,8 @@ class Arrow(Columns):
             flat = self._numbers(array.flatten(), name)
             return flat.reshape(len(array), kind.list_size, *flat.shape[1:])
         if isinstance(array, self._pa.FixedShapeTensorArray):
+            inner = array.storage.flatten()
+            self._refuse_nulls(inner, inner.null_count, f"{name} has")
             return cast("Array", array.to_numpy_ndarray())
         if self.is_lists(array):
             raise TypeError(

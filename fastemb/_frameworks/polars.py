@@ -33,7 +33,10 @@ class Polars(Columns):
         whole = array if array.n_chunks() == 1 else array.rechunk()
         try:
             view: Array = whole.to_numpy(allow_copy=inner == self._pl.Boolean)
-        except RuntimeError as error:  # nulls inside of arrays
+        except RuntimeError as error:
+            if kind == self._pl.Array:
+                inside = whole.reshape((-1,))
+                self._refuse_nulls(inside, inside.null_count(), f"{name} has")
             raise TypeError(f"{name} is a series of {kind} that NumPy cannot see: {error}") from error
         return view
 
