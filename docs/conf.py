@@ -15,7 +15,7 @@ copyright = author
 version = release = fastemb.__version__
 
 root_doc = "docs/index"
-include_patterns = ["docs/**", "benchmarks/**/README.md", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+include_patterns = ["docs/**", "benchmarks/**.md", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"]
 exclude_patterns = [".*", "build", "dist", "csrc", "fastemb", "tests"]  # folders that need not be searched
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]

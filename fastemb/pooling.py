@@ -326,7 +326,8 @@ def embedding_bag_backward(
         As they were given to `embedding_bag`. Ids of `padding_idx`, compared as it is (torch's negative one counts from
         the end), get no gradient.
     scale_grad_by_freq : bool
-        Divide the gradient of each row of the table by how often its id is kept in all bags together, in any mode.
+        Divide the gradient of each row of the table by how often its id is kept in all bags together, in any mode; in
+        ``"cls"`` and ``"last"`` one id of a bag counts, the one whose row is taken.
 
     Returns
     -------
