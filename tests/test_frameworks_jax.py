@@ -1,5 +1,9 @@
 """Arrays of JAX: NumPy's numbers to the bit, views of its memory; one sentence for what cannot be."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from arrays import BF16, by_eight_callers, same_bits
@@ -105,6 +109,32 @@ def test_eight_callers():
     jobs = [(jnp.asarray(LARGE), np.random.default_rng(k).integers(0, 6000, 3000)) for k in range(16)]
     for (table, ids), found in zip(jobs, by_eight_callers(fastemb.gather, jobs), strict=True):
         assert same_bits(np.asarray(found), np.asarray(table)[ids])
+
+
+SEVERAL = """
+import fastemb, jax, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+table, (first, second) = np.arange(24, dtype="f4").reshape(6, 4), jax.devices()
+for device in (first, second):
+    mine = jax.device_put(table, device)
+    for default in (first, second):
+        with jax.default_device(default):
+            for found in (fastemb.gather(mine, [5, 0]), *fastemb.row_grad([5, 0], mine[:2])):
+                assert found.devices() == {device}
+    assert fastemb.quantize(mine).shape == (6, 4)
+mesh = Mesh(np.array([first, second]), "a")
+for parts in (PartitionSpec("a"), PartitionSpec()):  # cut, and on both
+    shared = jax.device_put(table, NamedSharding(mesh, parts))
+    assert np.array_equal(fastemb.gather(shared, [5, 0]), table[[5, 0]])
+"""
+
+
+def test_several_devices_on_the_cpu():
+    """Results lie where the array that decides does, whichever device JAX makes arrays on."""
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    done = subprocess.run([sys.executable, "-c", SEVERAL], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 # What cannot be ---------------------------------------------------------------------------------------------------

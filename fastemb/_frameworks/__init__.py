@@ -51,7 +51,7 @@ class DeviceArray(NamedTuple):
 # What parameters are, by their names -----------------------------------------------------------------------------
 
 #: The array that decides has the first of these names that a function has.
-_DECIDE = ("table", "x", "target", "vectors", "grad")
+DECIDE = ("table", "x", "target", "vectors", "grad")
 #: Arrays that a function writes to.
 WRITTEN = frozenset({"target", "out"})
 #: Ids and their like: of any framework, whichever the array that decides is of. All other arrays must be of its own.
@@ -166,7 +166,7 @@ class Framework:
         return array if name in _LISTS and self.is_lists(array) else self.view(array, name)
 
     def _refuse(self, framework: "Framework | None", name: str, function: Callable[..., Any]) -> NoReturn:
-        decides = next(one for one in _DECIDE if one in names_of(function))
+        decides = next(one for one in DECIDE if one in names_of(function))
         whose, made = (framework.name, f"numpy.asarray({name})") if framework else ("NumPy", name)
         raise TypeError(
             f"{name} is an array of {whose} and {decides} one of {self.name}: arrays of one call must be of one "

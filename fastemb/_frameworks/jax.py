@@ -1,12 +1,13 @@
 """Arrays of JAX on the CPU: views of their memory, and results that share ours where they are large."""
 
 import sys
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from . import WRITTEN, Array, Framework, Refused, unlocked
+from . import DECIDE, KNOWN, WRITTEN, Array, Framework, Refused, Result, names_of, unlocked
 
 # Making an array of JAX takes 17 µs with a copy and 28 without: from about here on the copy is the longer way.
 _SHARED_BYTES = 1 << 18
@@ -21,6 +22,26 @@ class Jax(Framework):
         self._jax, self._copied, self._put = jax, jax.numpy.asarray, jax.device_put
         # Arrays are made on the default device, and results belong where the arrays of the call are.
         self._device = None if jax.default_backend() == "cpu" else jax.devices("cpu")[0]
+        self._several = len(jax.devices("cpu")) > 1
+
+    def call(self, function: Callable[..., Result], *given: Any, **options: Any) -> Result:
+        """As `Framework.call`; where the CPU is several devices, results lie on that of the array that decides."""
+        result = super().call(function, *given, **options)
+        return self._moved(result, function, given) if self._several else result
+
+    def _moved(self, result: Any, function: Callable[..., Any], given: tuple[Any, ...]) -> Any:
+        """Return results on the device of the array that decides, if that lies on one."""
+        names = names_of(function)
+        decides = given[names.index(next(name for name in DECIDE if name in names))]
+        devices: set[Any] = decides.devices() if KNOWN.get(type(decides)) is self else set()
+        if len(devices) != 1:
+            return result
+        (device,) = devices
+
+        def move(one: Any) -> Any:
+            return self._put(one, device) if KNOWN.get(type(one)) is self and one.devices() != devices else one
+
+        return self._jax.tree.map(move, result)
 
     def view(self, array: Any, name: str) -> Array:
         """Return a view; a copy of an array that lies on several devices."""
