@@ -81,6 +81,25 @@ def test_equals_transformers(name, monkeypatch):
     np.testing.assert_allclose(got, x * cos + half * sin, rtol=0, atol=1e-6 * np.abs(x).max() * scale)
 
 
+def test_equals_gptj(monkeypatch):
+    """The pairs of GPT-J lie side by side, and its heads stand behind the positions: (B, T, heads, D)."""
+    torch = pytest.importorskip("torch", reason="no torch here to compare with")
+    gptj = pytest.importorskip("transformers.models.gptj.modeling_gptj", reason="no transformers here to compare with")
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    ids, dim = np.array([[0, 1, 77, 4095], [3, 65_537, 99_999, 100_000]]), 64
+    x = np.random.default_rng(0).standard_normal((2, 4, 3, dim), np.float32)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        sin, cos = gptj.create_sinusoidal_positions(100_001, dim)[torch.from_numpy(ids)].chunk(2, dim=-1)
+    finally:
+        torch.set_default_dtype(before)
+    assert sin.dtype == torch.float64
+    wanted = gptj.apply_rotary_pos_emb(torch.from_numpy(x.astype("f8")), sin, cos).numpy()
+    got = rope(x.swapaxes(1, 2), ids, interleaved=True).swapaxes(1, 2)
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-6 * np.abs(x).max())
+
+
 KNOWN = {
     "default": ([
         1.0, 0.177827941003892, 0.0316227766016838, 0.00562341325190349, 0.001,
