@@ -48,6 +48,8 @@ def jax_cases():
 
     array = jax.numpy.asarray(TABLE)
     yield "array, of any dtype", array, array.unsafe_buffer_pointer()
+    quarter = array.astype("int4")
+    yield "but of numbers of 4 bits", quarter, quarter.unsafe_buffer_pointer()
     seen = []
     jax.jit(lambda x: seen.append(x) or x)(array)
     yield "tracer (inside jit, grad, vmap)", seen[0], None
