@@ -307,6 +307,8 @@ def test_nested_ids_of_other_layouts():
     with pytest.raises(TypeError, match=r"ids is a nested tensor of layout strided.*layout=torch\.jagged"):
         fastemb.embedding_bag(tensor(TABLE), strided_nested(), out=out)
     assert bool((out == 7).all())
+    with pytest.raises(TypeError, match="grad is a nested tensor of layout jagged; only as ids"):
+        fastemb.row_grad(jagged([1], [2]), jagged([1.0], [2.0]))
     packed = torch.nn.utils.rnn.pack_sequence([torch.tensor([1, 2]), torch.tensor([3])])  # a named tuple
     with pytest.raises(ValueError, match="ids must be rectangular"):
         fastemb.embedding_bag(tensor(TABLE), packed)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import KNOWN, PLAIN, SCALARS, WRITTEN, Array, Framework, Refused, Result, names_of
+from . import DECIDE, KNOWN, PLAIN, SCALARS, WRITTEN, Array, Framework, Refused, Result, names_of
 
 #: Dtypes that NumPy has from ml_dtypes alone: their bits are moved as integers of the same size.
 _BITS = {
@@ -149,6 +149,11 @@ class Nested(Framework):
 
     def __init__(self, plain: Torch) -> None:
         self._plain = plain
+
+    def call(self, function: Callable[..., Result], *given: Any, **options: Any) -> Result:
+        """Refuse a nested tensor as the array that decides; ids beside it may well be nested."""
+        names = names_of(function)
+        raise TypeError(_nested_words(next(name for name in DECIDE if name in names), "jagged"))
 
     def view(self, array: Any, name: str) -> Array:
         """Refuse a nested tensor where one of one shape is needed."""
