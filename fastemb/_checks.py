@@ -75,7 +75,9 @@ def as_table(table: Any, name: str = "table") -> Any:
     if type(table) is DeviceArray:
         return table
     if not isinstance(table, np.ndarray):
-        if _frameworks.of(table):
+        if framework := _frameworks.of(table):
+            if isinstance(framework, _frameworks.Refused):  # a tracer, say, which NumPy could not take either
+                framework.view(table, name)
             both = f"as the array that decides is, got {type_name(table)}; give numpy.asarray({name})"
             raise TypeError(f"{name} must be a numpy.ndarray, {both}")
         raise_no_array(table, name)

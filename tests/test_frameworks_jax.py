@@ -153,7 +153,7 @@ def test_several_devices_on_the_cpu():
     ],
 )
 def test_tracers(call):
-    with pytest.raises(TypeError, match=r"is a JAX tracer.*call outside of jit|positions must be a numpy\.ndarray"):
+    with pytest.raises(TypeError, match=r"is a JAX tracer.*call outside of jit"):
         call()
 
 
