@@ -261,7 +261,7 @@ def as_mask(mask: Any) -> Any:
         return array
     way = "; give an array of bools" if array.ndim else way_to_array(mask, "mask")
     if is_float(array.dtype):
-        way = "; give mask != 0, or mask > 0 where numbers below zero leave out"
+        way = "; give mask != 0, or mask == 0 where it is added to scores, so that 0 keeps"
     raise TypeError(f"mask must have dtype bool or an integer dtype, got {held(mask, array)}{way}")
 
 

@@ -210,7 +210,7 @@ MASKS = {
 
 @pytest.mark.parametrize("name", MASKS)
 def test_what_is_no_mask(name):
-    floats = "; give mask != 0, or mask > 0 where numbers below zero leave out"
+    floats = "; give mask != 0, or mask == 0 where it is added to scores, so that 0 keeps"
     for given, words in (
         (np.ones((2, 3)), f"dtype float64{floats}"),
         (np.ones((2, 3), ml_dtypes.bfloat16), f"dtype bfloat16{floats}"),
