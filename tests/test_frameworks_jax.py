@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from arrays import BF16, by_eight_callers, same_bits
-from framework_cases import CALLS, FLAT, GRAD, IDS, MASK, POSITIONS, PURE, TABLE, D, V, X, check
+from framework_cases import CALLS, FLAT, GRAD, IDS, MASK, OFFSETS, POSITIONS, PURE, TABLE, D, V, X, check
 
 import fastemb
 from fastemb import Ragged, _frameworks, _memory
@@ -135,6 +135,21 @@ def test_several_devices_on_the_cpu():
     environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
     done = subprocess.run([sys.executable, "-c", SEVERAL], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_offsets_are_integers_or_refused(monkeypatch):
+    """Those of 32 bits are widened for the small path, and nothing else is made integers."""
+    table, ids = jnp.asarray(TABLE), jnp.asarray(FLAT)
+    for call in (
+        lambda offsets: fastemb.embedding_bag(table, ids, offsets),
+        lambda offsets: fastemb.pool(table, offsets=offsets),
+        lambda offsets: Ragged(FLAT, offsets),
+    ):
+        for offsets in (jnp.asarray([0.5, 15.0]), jnp.asarray([False, True]), jnp.asarray([0, 15j])):
+            with pytest.raises(TypeError, match=f"offsets must have an integer dtype, got dtype {offsets.dtype}"):
+                call(offsets)
+    monkeypatch.setattr(fastemb.pooling._devices.HERE["pooling"], "reduce", None)
+    assert fastemb.embedding_bag(table, ids, jnp.asarray(OFFSETS)).shape == (3, D)
 
 
 # What cannot be ---------------------------------------------------------------------------------------------------

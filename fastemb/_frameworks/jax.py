@@ -58,7 +58,7 @@ class Jax(Framework):
                     f'jax.device_put({name}, jax.devices("cpu")[0])'
                 )
         view = np.asarray(array)  # waits until the values are there
-        if name == "offsets":  # of 32 bits there; a small call takes them with 64
+        if name == "offsets" and view.dtype == np.int32:  # as JAX makes them; a small call takes them with 64 bits
             return view.astype(np.int64)
         if len(devices) > 1:
             return view
