@@ -165,6 +165,15 @@ def test_a_configuration_brings_its_base():
     )
 
 
+@pytest.mark.parametrize("name", ["Qwen 2.5, yarn", "Phi-3, short", "Phi-3, long"])
+def test_a_configuration_brings_its_scale(name):
+    dim, base, scaling, length = MODELS[name]
+    plain = rope_frequencies(dim, base=base, scaling=scaling, length=length)
+    given = rope_frequencies(dim, base=base, scaling=scaling | {"attention_factor": 1.25}, length=length)
+    assert given[1] == 1.25
+    assert given[0].tolist() == plain[0].tolist()
+
+
 LLAMA = MODELS["Llama 3.1"][2]
 
 
