@@ -81,10 +81,13 @@ def gather(
     """
     rows: npt.NDArray[Any] | None
     if type(table) is _ndarray:
-        if out is None and mode is _RAISE and type(ids) is _ndarray:
-            rows = _HERE["lookup"].small_gather(table, ids)
-            if rows is not None:
-                return rows
+        if mode is _RAISE and type(ids) is _ndarray:
+            if out is None:
+                rows = _HERE["lookup"].small_gather(table, ids)
+                if rows is not None:
+                    return rows
+            elif type(out) is _ndarray and _HERE["lookup"].gather_into(table, ids, out):
+                return out
     elif type(table) is QuantizedTable:
         if out is None and mode is _RAISE and type(ids) is np.ndarray and type(table.codes) is np.ndarray:
             rows = _devices.HERE["lookup"].small_gather_codes(table, ids)

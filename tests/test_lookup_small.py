@@ -98,3 +98,26 @@ def test_a_mode_that_is_no_word(table):
     for mode in (np.array("raise"), ["raise"], None):
         with pytest.raises(ValueError, match="mode must be one of"):
             gather(table, ids, mode=mode)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f2"])
+def test_results_that_the_caller_has_memory_for(dtype, monkeypatch):
+    """Up to a larger size than new results; what shares memory, or has a bad id, goes the general road."""
+    general = spy(monkeypatch, "gather_rows", 0)
+    table = make_table((100, 64), dtype)
+    ids = np.random.default_rng(3).integers(0, 100, 2 * lookup._SMALL_BYTES // table.strides[0])
+    out = np.empty((ids.size, 64), dtype)
+    assert gather(table, ids, out=out) is out
+    assert same_bits(out, table[ids])
+    assert not general
+    monkeypatch.setattr(lookup, "_INTO_BYTES", out.nbytes)
+    out[:] = 0
+    assert same_bits(gather(table, ids, out=out), table[ids])
+    assert general
+    kept = out.copy()
+    with pytest.raises(IndexError, match="id 100 at position 1 "):
+        gather(table, np.array([3, 100]), out=out[:2])
+    assert same_bits(out, kept)
+    for shared, few in ((table, np.arange(100)), (table[1:3], np.arange(2))):
+        with pytest.raises(ValueError, match="out overlaps table in memory"):
+            gather(table, few, out=shared)

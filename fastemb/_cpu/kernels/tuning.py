@@ -19,7 +19,8 @@ class Tuning(NamedTuple):
     ``gather_whole`` the later row is asked for line by line while one is copied, else its first 512 bytes at once.
     ``scan_ahead`` are the bytes between the vector that is scored and the one that is asked for. Row gradients ask for
     rows ``rows_ahead`` rows before they are needed, but no more than ``grad_ahead`` bytes. `scatter_add` takes rows of
-    up to ``unsorted`` bytes as they come where few ids come again, all others in the order of ids.
+    up to ``unsorted`` bytes as they come where few ids come again, all others in the order of ids. Results of less than
+    ``into_bytes`` that a caller has memory for are copied plainly, into the caches.
     """
 
     by_rows: bool
@@ -30,16 +31,17 @@ class Tuning(NamedTuple):
     scan_ahead: int
     grad_ahead: int
     unsorted: int
+    into_bytes: int
 
 
 TUNINGS = {
     "amd": Tuning(
         by_rows=True, row_locality=2, rows_ahead=24, gather_whole=True, gather_ahead=16, scan_ahead=8256,
-        grad_ahead=128 << 10, unsorted=1 << 40,
+        grad_ahead=128 << 10, unsorted=1 << 40, into_bytes=12 << 20,
     ),
     "intel": Tuning(
         by_rows=False, row_locality=3, rows_ahead=12, gather_whole=False, gather_ahead=8, scan_ahead=1024,
-        grad_ahead=6 << 10, unsorted=1 << 10,
+        grad_ahead=6 << 10, unsorted=1 << 10, into_bytes=8 << 20,
     ),
 }  # fmt: skip
 
