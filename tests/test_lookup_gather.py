@@ -149,7 +149,7 @@ def test_large_results_are_streamed_into_touched_memory(monkeypatch):
     monkeypatch.setattr(_memory, "_pool", None)
     seen = spy(monkeypatch, "gather_rows", 9)
     table = make_table((100, 96), "f4")
-    ids = np.random.default_rng(2).integers(0, 100, (12 << 20) // 384 + 1)  # beyond any tuning's `into_bytes`
+    ids = np.random.default_rng(2).integers(0, 100, (16 << 20) // 384 + 1)  # beyond any tuning's `into_bytes`
     for threads in (1, 3):
         with _threads.num_threads(threads):
             monkeypatch.setattr(_memory, "_pool", None)

@@ -37,7 +37,7 @@ class Tuning(NamedTuple):
 TUNINGS = {
     "amd": Tuning(
         by_rows=True, row_locality=2, rows_ahead=24, gather_whole=True, gather_ahead=16, scan_ahead=8256,
-        grad_ahead=128 << 10, unsorted=1 << 40, into_bytes=12 << 20,
+        grad_ahead=128 << 10, unsorted=1 << 40, into_bytes=16 << 20,
     ),
     "intel": Tuning(
         by_rows=False, row_locality=3, rows_ahead=12, gather_whole=False, gather_ahead=8, scan_ahead=1024,
