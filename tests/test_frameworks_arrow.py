@@ -290,7 +290,7 @@ def test_polars_of_no_numbers(pl):
 # DLPack, and devices ------------------------------------------------------------------------------------------------
 
 
-def test_dlpack_by_pointers(monkeypatch):
+def test_dlpack_by_pointers(monkeypatch, general_road):
     monkeypatch.setitem(sys.modules, "library", types.SimpleNamespace(from_dlpack=Foreign))
     seen = table_seen(monkeypatch)
     table, out = Foreign(TABLE), Foreign(np.zeros((15, D), np.float32))

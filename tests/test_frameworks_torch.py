@@ -124,7 +124,7 @@ def test_shapes_without_numbers():
 # Memory -----------------------------------------------------------------------------------------------------------
 
 
-def test_results_and_outs_are_no_copies(monkeypatch):
+def test_results_and_outs_are_no_copies(monkeypatch, general_road):
     """By pointers: what kernels read and write is the tensors' own memory."""
     seen = []
     room = fastemb.lookup._devices.HERE["lookup"]
