@@ -37,10 +37,14 @@ TABLES = [
     Size(32_000, 256, np.float16, 32_768, {"uniform": 1.2, "Zipf": 1.2}),
 ]
 LARGE = TABLES[:4]  # results of 48 MiB and more
+# Results of 64 KiB to 12 MiB, which may lie in a cache from the call before.
+SMALLER = [
+    Size(30_522, 384, np.float32, N, {"uniform": 1.0, "Zipf": 1.0}) for N in (43, 171, 683, 1_366, 2_731, 5_462, 8_192)
+]
 
 
 def name_of(size: Size) -> str:
-    return f"{size.V}x{size.D}"
+    return f"{size.V}x{size.D}" if size in TABLES else f"{size.V}x{size.D}-{size.N}"
 
 
 ALL = pytest.mark.parametrize("lookup", TABLES, indirect=True, ids=name_of)
@@ -77,7 +81,7 @@ def describe(table: npt.NDArray[Any], ids: npt.NDArray[np.int64], spread: str) -
 
 @pytest.mark.parametrize("name", ["np.take", "fastemb"])
 @SPREAD
-@ALL
+@pytest.mark.parametrize("lookup", TABLES + SMALLER, indirect=True, ids=name_of)
 def test_gather_into_out(measure: Measure, lookup: Lookup, spread: str, name: str) -> None:
     ids = lookup.ids(spread)
     case, moved = describe(lookup.table, ids, spread)

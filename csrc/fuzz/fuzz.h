@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "fe.h"
 
 enum {
@@ -21,14 +22,6 @@ enum {
     TEXTS = 700,
     IDS = 5 * BLOCK
 };
-
-#define CHECK(condition)                                                            \
-    do {                                                                            \
-        if (!(condition)) {                                                         \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                \
-        }                                                                           \
-    } while (0)
 
 void seed(uint64_t number);
 uint32_t rnd(uint32_t below);

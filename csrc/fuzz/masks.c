@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "scan.h"
 
 #ifndef SCAN_FILE
@@ -20,14 +21,6 @@
 #define fe_scan_avx512 fe_scan_again
 void fe_scan_again(fe_scan *scan);
 #include SCAN_FILE
-
-#define CHECK(condition)                                                            \
-    do {                                                                            \
-        if (!(condition)) {                                                         \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                                \
-        }                                                                           \
-    } while (0)
 
 static uint64_t rnd(uint64_t *state) { /* xorshift64* */
     *state ^= *state >> 12;

@@ -91,7 +91,7 @@ def gather_into(table: Array, ids: Array, out: Array) -> bool:
     N, D, dtype = ids.size, table.shape[1], table.dtype
     if not 0 < out.nbytes < _INTO_BYTES or out.shape != (*ids.shape, D) or out.dtype is not dtype:
         return False
-    if not out.flags.carray or np.may_share_memory(out, table) or np.may_share_memory(out, ids):
+    if not out.flags.carray or _checks.may_share(out, table) or _checks.may_share(out, ids):
         return False
     flat, rows = (ids, out) if ids.ndim == 1 else (ids.reshape(N), out.reshape(N, D))
     if dtype is not _FLOAT32:
