@@ -1,0 +1,128 @@
+"""Arrays of a device as kernels see them: addresses, strides, dtypes by name; new ones of the caller's framework."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import _frameworks
+from .._frameworks import DeviceArray
+from . import launch
+from .kernels.convert import make_convert, make_copy
+
+MOST_WIDTH = 16  # bytes that one instruction moves
+
+
+def place_of(array: DeviceArray) -> launch.Place:
+    """Return where work on an array goes."""
+    return launch.Place(array.ordinal, max(array.stream, 0), array.waits)
+
+
+def new(shape: tuple[int, ...], dtype: Any, like: DeviceArray) -> DeviceArray:
+    """Return new memory of the framework, the device and the stream of an array. Its values are anything."""
+    framework = _frameworks.of(like.owner)
+    if framework is None:
+        raise TypeError(f"an array of {type(like.owner).__name__} has no way to make another; give out=")
+    return framework.empty(shape, np.dtype(dtype), like)
+
+
+def tag_of(array: DeviceArray) -> str:
+    """Return the name of a dtype as kernels know it."""
+    return str(array.dtype.newbyteorder("=").name)
+
+
+def width_of(*numbers: int) -> int:
+    """Return the widest load or store that fits addresses, strides and sizes in bytes: 16, 8, 4, 2 or 1."""
+    return math.gcd(MOST_WIDTH, *numbers)
+
+
+def is_contiguous(array: DeviceArray, first: int = 0) -> bool:
+    """Whether the axes from ``first`` on follow one another in the order of C."""
+    apart = array.dtype.itemsize
+    for length, stride in zip(reversed(array.shape[first:]), reversed(array.strides[first:]), strict=True):
+        if length > 1 and stride != apart:
+            return array.size == 0
+        apart *= length
+    return True
+
+
+def reshaped(array: DeviceArray, *shape: int) -> DeviceArray:
+    """Return a contiguous array with another shape."""
+    size, strides = array.dtype.itemsize, []
+    for length in reversed(shape):
+        strides.append(size)
+        size *= max(length, 1)
+    return array._replace(shape=shape, strides=tuple(reversed(strides)))
+
+
+def _four_axes(array: DeviceArray) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shape and strides of an array with four axes: neighbours that follow one another are one."""
+    shape: list[int] = []
+    strides: list[int] = []
+    for length, stride in zip(array.shape, array.strides, strict=True):
+        if length == 1:
+            continue
+        if shape and strides[-1] == stride * length:
+            shape[-1], strides[-1] = shape[-1] * length, stride
+        else:
+            shape.append(length)
+            strides.append(stride)
+    if len(shape) > 4:
+        raise ValueError(f"an array of shape {array.shape} and strides {array.strides} has more than four axes apart")
+    missing = 4 - len(shape)
+    return (1,) * missing + tuple(shape), (0,) * missing + tuple(strides)
+
+
+def _run(kernel: launch.Kernel, apart: DeviceArray, flat: DeviceArray, place: launch.Place) -> None:
+    shape, strides = _four_axes(apart)
+    threads = launch.driver.threads
+    values = (apart.pointer, *shape[1:], *strides, flat.pointer, apart.size)
+    launch.submit(kernel, (-(-apart.size // threads), 1), (threads, 1), place, values, (apart, flat))
+
+
+def _copy(apart: DeviceArray, flat: DeviceArray, back: bool, place: launch.Place) -> None:
+    """Copy the bytes of an array of any strides to a contiguous one, or ``back``."""
+    size = apart.dtype.itemsize
+    width = width_of(size, apart.pointer, flat.pointer, *apart.strides)
+    if width < size:  # numbers of 12 bytes, say: an axis more
+        shape, strides = (*apart.shape, size // width), (*apart.strides, width)
+        apart = apart._replace(shape=shape, strides=strides, dtype=np.dtype(f"V{width}"))
+    _run(launch.kernel(make_copy, width, back), apart, flat, place)
+
+
+def contiguous(array: DeviceArray, place: launch.Place) -> DeviceArray:
+    """Return the array, or a contiguous copy of the same bytes."""
+    if is_contiguous(array):
+        return array
+    out = new(array.shape, array.dtype, array)
+    _copy(array, out, False, place)
+    return out
+
+
+def copy_into(array: DeviceArray, source: DeviceArray, place: launch.Place) -> None:
+    """Copy a contiguous array of the same dtype and shape into one of any strides."""
+    _copy(array, source, True, place)
+
+
+def converted(array: DeviceArray, dtype: Any, place: launch.Place) -> DeviceArray:
+    """Return the array as contiguous numbers of a dtype, each rounded once; itself where it is that already.
+
+    dtype bool asks of each number whether it is not 0.
+    """
+    dtype = np.dtype(dtype)
+    if array.dtype == dtype and is_contiguous(array):
+        return array
+    out = new(array.shape, dtype, array)
+    _run(launch.kernel(make_convert, tag_of(array), str(dtype.name)), array, out, place)
+    return out
+
+
+def as_index(ids: DeviceArray, place: launch.Place) -> DeviceArray:
+    """Return ids as contiguous int32 or int64, flat. Beyond int64 they turn negative."""
+    kind = ids.dtype if ids.dtype in (np.dtype(np.int32), np.dtype(np.int64)) else np.dtype(np.int64)
+    return reshaped(converted(ids, kind, place), ids.size)
+
+
+def as_rows(array: DeviceArray, place: launch.Place) -> DeviceArray:
+    """Return an array (V, …) whose rows are each in one piece: itself, or a copy."""
+    return array if is_contiguous(array, 1) else contiguous(array, place)

@@ -1,0 +1,128 @@
+"""Arithmetic in the simulator: on numbers, and on NumPy arrays for columns in registers. `words` says what each means."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from .words_simulated import _at, _lock, _me
+
+
+def add(x: Any, y: Any) -> Any:
+    return x + y
+
+
+def minus(x: Any, m: Any) -> Any:
+    return x - x.dtype.type(m)
+
+
+def less(x: Any, y: Any) -> Any:
+    return x - y
+
+
+def times(x: Any, w: Any) -> Any:
+    return x * x.dtype.type(w)
+
+
+def times_each(x: Any, y: Any) -> Any:
+    return x * y
+
+
+def over(x: Any, n: Any) -> Any:
+    return x / x.dtype.type(n)
+
+
+def fused(x: Any, y: Any, z: Any) -> Any:
+    return (x.astype(np.float64) * y + z).astype(x.dtype)
+
+
+def greater(x: Any, y: Any) -> Any:
+    return np.where((y > x) | np.isnan(y), y, x)
+
+
+def take(so: Any, x: Any, y: Any) -> Any:
+    return x if so else y
+
+
+def doubled(x: Any) -> Any:
+    return x.astype(np.float64)
+
+
+def singled(x: Any) -> Any:
+    return x.astype(np.float32)
+
+
+def total(x: Any) -> Any:
+    while len(x) > 1:
+        half = len(x) // 2
+        x = np.concatenate([x[:half] + x[half : 2 * half], x[2 * half :]])
+    return x[0]
+
+
+def squares(x: Any) -> Any:
+    return total(x * x)
+
+
+def dot(x: Any, y: Any) -> Any:
+    return total(x * y)
+
+
+def most(x: Any) -> Any:
+    return np.fmax.reduce(np.abs(x))
+
+
+def root(x: Any) -> Any:
+    return np.sqrt(x)
+
+
+def inverse_root(x: Any) -> Any:
+    return type(x)(1) / np.sqrt(x)
+
+
+def divide(x: Any, y: Any) -> Any:
+    return x / type(x)(y)
+
+
+def product(x: Any, y: Any) -> Any:
+    return x * type(x)(y)
+
+
+@cache
+def make_number(acc: str) -> Any:
+    kind = np.dtype(acc).type
+
+    def number(x: Any) -> Any:
+        return kind(x)
+
+    return number
+
+
+def _shuffled(x: Any, step: int) -> Any:
+    """Return the number of the thread ``step`` away. All threads of the block must come here, as a warp's lanes do."""
+    me = _me()
+    held = me._manager.__dict__.setdefault("fastemb_lanes", {})
+    with _lock:
+        held[me.thread_id] = x
+    me.syncthreads()
+    other = held[me.thread_id ^ step]
+    me.syncthreads()
+    return other
+
+
+def warp_sum(x: Any) -> Any:
+    for step in (16, 8, 4, 2, 1):
+        x = x + _shuffled(x, step)
+    return x
+
+
+def warp_most(x: Any) -> Any:
+    for step in (16, 8, 4, 2, 1):
+        x = np.fmax(x, _shuffled(x, step))
+    return x
+
+
+def report(status: Any, position: Any) -> None:
+    with _lock:
+        word = _at(status, 16, np.int64)
+        word[0] = min(word[0], int(position))
+        np.frombuffer((np.ctypeslib.ctypes.c_char * 8).from_address(int(word[1])), np.int64)[0] = 1
