@@ -6,46 +6,18 @@ is a sibling file, loaded when the first of its arrays is met: a new one is a fi
 """
 
 import ctypes
-import math
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from .device import DeviceArray as DeviceArray
+
 Array = npt.NDArray[Any]
 Result = TypeVar("Result")
-
-
-class DeviceArray(NamedTuple):
-    """Memory that is not the CPU's: all that a launch needs to know, and who owns it. No value can be looked at."""
-
-    device: str
-    pointer: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    dtype: np.dtype[Any]
-    stream: int
-    owner: Any
-    writeable: bool = True
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return math.prod(self.shape)
-
-    def bounds(self) -> tuple[int, int]:
-        """Return the first address and the one behind the last."""
-        reach = [(length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True)]
-        low, high = sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)
-        return self.pointer + low, self.pointer + high + self.dtype.itemsize
 
 
 # What parameters are, by their names -----------------------------------------------------------------------------
@@ -58,9 +30,9 @@ WRITTEN = frozenset({"target", "out"})
 _LISTS = frozenset(
     {"ids", "offsets", "mask", "lengths", "weights", "position_ids", "segment_ids", "inv_freq"}
 )  # fmt: skip
-#: What is no array, whatever was given for it.
+#: What is no array, whatever was given for it; of PLAIN types what no framework makes a view of.
 SCALARS = frozenset({"alpha", "base", "bits", "eps", "k", "mode", "padding_idx", "scale"})
-PLAIN = frozenset({type(None), bool, int, float, str, list})
+PLAIN = frozenset({type(None), bool, int, float, str, list, DeviceArray})
 
 
 @cache
@@ -81,17 +53,42 @@ class Framework:
     #: What errors call the framework, and how they say that a NumPy array becomes an array of it.
     name = "NumPy"
     maker = "numpy.asarray"
+    #: How errors say that any array becomes one of this framework on a device, and one of a device NumPy's again.
+    put = "a copy of {name} on {place}"
+    fetch = "a copy of {name} on the CPU"
 
-    def view(self, array: Any, name: str) -> Array:
+    def view(self, array: Any, name: str) -> Any:
         """Return a NumPy view of an array, without a copy where its layout allows that; TypeError where it has none.
 
-        ``name`` is that of the parameter, for errors; arrays of the names in `WRITTEN` have to be writeable.
+        Of an array on a device it is a `DeviceArray`. ``name`` is that of the parameter, for errors; arrays of the
+        names in `WRITTEN` have to be writeable.
         """
         raise NotImplementedError
+
+    def is_device(self, array: Any) -> bool:
+        """Whether an array lies on a device that is not the CPU."""
+        return False
 
     def result(self, array: Array) -> Any:
         """Return a new array of NumPy's as one of the framework's, which has the same memory where that can be."""
         raise NotImplementedError
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], like: DeviceArray) -> DeviceArray:
+        """Return a new array, uninitialised, on the device of another and for work on its stream."""
+        raise NotImplementedError
+
+    def argsort(
+        self, keys: DeviceArray, like: DeviceArray, below: int | None = None
+    ) -> tuple[DeviceArray, DeviceArray] | None:
+        """Return keys in ascending order, equal ones in theirs, and where each was; None where there is no such sort.
+
+        Where all keys are known to be from 0 to ``below`` - 1, they may be sorted, and returned, in fewer bits.
+        """
+        return None
+
+    def matmul(self, a: DeviceArray, b: DeviceArray) -> DeviceArray | None:
+        """Return the product of two matrices, rounded as their dtype is; None where none is known to be."""
+        return None
 
     #: Whether there are arrays that hold lists among those of the same type.
     has_lists = False
@@ -128,10 +125,10 @@ class Framework:
         """Return what a function gives of views, as the framework's arrays."""
         result: Any = function(*views, **told)
         answer: Any
-        if type(result) is not np.ndarray:
+        if type(result) is not np.ndarray and type(result) is not DeviceArray:
             answer = self._results(result)
         elif "out" not in told and result is not views[0]:
-            answer = self.result(result)
+            answer = self.result(result) if type(result) is np.ndarray else cast(DeviceArray, result).owner
         else:
             answer = options["out"] if "out" in told else given[0]
             self.wrote(answer)
@@ -177,6 +174,8 @@ class Framework:
         """Return results as the framework's arrays, in tuples of the same types."""
         if type(value) is np.ndarray:
             return self.result(value)
+        if type(value) is DeviceArray:
+            return value.owner
         if isinstance(value, tuple):
             parts = [part if part is None else self._results(part) for part in value]
             return value._make(parts) if hasattr(value, "_make") else tuple(parts)
@@ -197,7 +196,14 @@ class Refused(Framework):
 # Types that are known --------------------------------------------------------------------------------------------
 
 #: The first word of the name of a module in which types of a framework are defined, and the sibling that knows them.
-_FILES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "pyarrow": "arrow", "polars": "polars"}
+_FILES = {
+    "torch": "torch",
+    "jax": "jax",
+    "jaxlib": "jax",
+    "pyarrow": "arrow",
+    "polars": "polars",
+    "numba": "numba_cuda",
+}
 KNOWN: dict[type, Framework] = {}
 
 
