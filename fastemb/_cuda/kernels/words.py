@@ -33,12 +33,15 @@ The others work on columns (``x``, ``y``: of one type and count) and on numbers 
 ``fused(x, y, z)``                  x * y + z, rounded once
 ``greater(x, y)``                   y where it is greater than x or a NaN, else x
 ``take(so, x, y)``                  x if so, else y
+``pick_equal(x, y, p, q)``          columns of p where x equals y, as NaN equals NaN here, else of q
 ``doubled(x)`` ``singled(x)``       x as float64, as float32
 ``total`` ``squares`` ``dot``       the sum of the columns, of their squares, of x * y, by halving
 ``most(x)``                         the largest magnitude; a NaN counts as nothing
 ``root(w)`` ``inverse_root(w)``     √w rounded to nearest; 1/√w, of float32 to about 2 units in the last place
 ``divide(w, n)`` ``product(w, n)``  rounded to nearest, fused with nothing
 ``warp_sum(w)`` ``warp_most(w)``    over the 32 threads of a warp, which all come there; so in all of them
+``warp_votes(so)``                  how many threads before this one say so, how many of the warp, the first (32: none) and
+                                    the last (-1: none) that do
 ``meet()``                          all threads of a block wait for each other
 ``report(status, position)``        a value at a position is wrong: keep the least, raise the host's flag
 ``device(f)``                       makes f a function that kernels call
@@ -54,8 +57,8 @@ SIMULATED = bool(config.ENABLE_CUDASIM)
 
 if SIMULATED:
     from .numbers_simulated import (
-        add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, product, report,
-        root, singled, squares, take, times, times_each, total, warp_most, warp_sum,
+        add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, pick_equal, product,
+        report, root, singled, squares, take, times, times_each, total, warp_most, warp_sum, warp_votes,
     )  # fmt: skip
     from .words_simulated import (
         block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
@@ -63,8 +66,8 @@ if SIMULATED:
     )  # fmt: skip
 else:
     from .numbers_device import (
-        add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, product, report,
-        root, singled, squares, take, times, times_each, total, warp_most, warp_sum,
+        add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, pick_equal, product,
+        report, root, singled, squares, take, times, times_each, total, warp_most, warp_sum, warp_votes,
     )  # fmt: skip
     from .words_device import (
         block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
@@ -75,6 +78,6 @@ __all__ = [
     "SIMULATED", "acc_of", "add", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot", "doubled",
     "fused", "greater", "inverse_root", "less", "make_columns", "make_constant", "make_keep", "make_number",
     "make_numbers", "make_piece", "make_shared", "make_shared_numbers", "make_store", "make_words", "meet", "minus", "most",
-    "over", "product", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y",
-    "times", "times_each", "total", "warp_most", "warp_sum",
+    "over", "pick_equal", "product", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y",
+    "times", "times_each", "total", "warp_most", "warp_sum", "warp_votes",
 ]  # fmt: skip
