@@ -54,7 +54,7 @@ class Torch(Framework):
                 else:
                     name = names_of(function)[len(views)]
                     mine = known.get(type(value)) is self
-                    views.append(self.view(value, name) if mine else self._other(value, name, function))
+                    views.append(self.view(value, name) if mine else self._other(value, name, function, given))
             for name, value in options.items():
                 if value is None:
                     continue
@@ -63,7 +63,7 @@ class Torch(Framework):
                 elif known.get(type(value)) is self and name not in SCALARS:
                     told[name] = value.numpy() if value.dtype not in marked else self.view(value, name)
                 else:
-                    told[name] = self._other(value, name, function)
+                    told[name] = self._other(value, name, function, given)
         except Exception:  # of many types
             views.clear()
         if views:
