@@ -173,7 +173,7 @@ class Framework:
         if there != (framework is not None and framework.is_device(value)):
             raise_two_devices(name, value, decides, first)
         whose, made = (framework.name, f"numpy.asarray({name})") if framework else ("NumPy", name)
-        way = self.put.format(name=name, place=place(first)) if there else f"{self.maker}({made})"
+        way = self.put.format(name=name, place=place(first), decides=decides) if there else f"{self.maker}({made})"
         raise TypeError(
             f"{name} is an array of {whose} and {decides} one of {self.name}: arrays of one call must be of one "
             f"framework; give {way}"
@@ -211,6 +211,7 @@ _FILES = {
     "jaxlib": "jax",
     "pyarrow": "arrow",
     "polars": "polars",
+    "cupy": "cupy",
     "numba": "numba_cuda",
 }
 KNOWN: dict[type, Framework] = {}
@@ -236,7 +237,7 @@ def _find(kind: type) -> Framework | None:
             found = cast("Framework | None", import_module(f"{__name__}.{file}").find(kind))
             if found is not None:
                 return found
-    if any(hasattr(kind, name) for name in ("__cuda_ndarray__", "__cuda_array_interface__", "__dlpack__")):
+    if any(hasattr(kind, name) for name in ("__cuda_array_interface__", "__dlpack__")):
         return cast("Framework | None", import_module(f"{__name__}.dlpack").find(kind))
     return None
 
@@ -253,7 +254,7 @@ def raise_two_devices(name: str, array: Any, decides: str, first: Any) -> NoRetu
     """Raise the TypeError for an array that is not on the device of the array that decides."""
     there = place(first)
     whose = of(getattr(array, "owner", array) if there == "the CPU" else getattr(first, "owner", first)) or Framework()
-    way = (whose.fetch if there == "the CPU" else whose.put).format(name=name, place=there)
+    way = (whose.fetch if there == "the CPU" else whose.put).format(name=name, place=there, decides=decides)
     raise TypeError(
         f"{name} is on {place(array)} and {decides} on {there}: arrays of one call must be on one device; give {way}"
     )
