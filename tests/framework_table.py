@@ -15,7 +15,7 @@ from framework_cases import Foreign
 from fastemb import Ragged, _frameworks, _memory
 
 sys.path.append(str(Path(__file__).parent / "cuda"))
-import fakes  # noqa: E402
+import fakes
 
 PAGE = Path(__file__).parent.parent / "docs/frameworks.md"
 BEGIN, END = "<!-- tables: written by tests/framework_table.py -->\n", "<!-- end of tables -->\n"

@@ -280,7 +280,9 @@ def raise_two_devices(name: str, array: Any, decides: str, first: Any) -> NoRetu
     """Raise the TypeError for an array that is not on the device of the array that decides."""
     there = place(first)
     whose = of(getattr(array, "owner", array) if there == "the CPU" else getattr(first, "owner", first)) or Framework()
-    way = (whose.fetch if there == "the CPU" else whose.put).format(name=name, place=there, decides=decides)
+    way = "an array there"  # and not a copy, to which nobody looks
+    if name not in WRITTEN:
+        way = (whose.fetch if there == "the CPU" else whose.put).format(name=name, place=there, decides=decides)
     raise TypeError(
         f"{name} is on {place(array)} and {decides} on {there}: arrays of one call must be on one device; give {way}"
     )
