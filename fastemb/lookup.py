@@ -104,6 +104,7 @@ def gather(
         _checks.require_out(out, np.dtype(np.float32), "dtype float32, as which a QuantizedTable is read")
     elif out is not None:
         _checks.require_out(out, source.dtype, f"the table's dtype, {source.dtype}")
+    _checks.require_one_device(table=source, ids=given, out=out)
     _checks.require_word(mode, _checks.ID_MODES, "mode")
     _checks.require_axis(source, "table")
     target = out

@@ -68,9 +68,7 @@ class QuantizedTable:
     def __init__(self, codes: Any, scale: Any, offset: Any, shape: tuple[int, int], bits: int = 8) -> None:
         codes = _as_typed(codes, "codes", np.uint8)
         scale, offset = _as_typed(scale, "scale", np.float32), _as_typed(offset, "offset", np.float32)
-        devices = [_devices.device(array) for array in (codes, scale, offset)]
-        if len(set(devices)) > 1:
-            raise TypeError(f"codes, scale and offset must lie on one device, got {', '.join(devices)}")
+        _checks.require_one_device(codes=codes, scale=scale, offset=offset)
         (V, D), bits = _as_shape(shape), _as_bits(bits)
         _require_shape(codes, "codes", (V, -(-D * bits // 8)))
         _require_shape(scale, "scale", (V,))

@@ -54,7 +54,7 @@ class _Status:
 
     def __init__(self, ordinal: int) -> None:
         self.ordinal, self.calls = ordinal, 0
-        self.flag, self.flag_address = launch.driver.mapped()
+        self.flag, self.flag_address = launch.driver.mapped(ordinal)
         self.blocks: list[tuple[int, int]] = []  # address, bytes of zeros; the last is in use
         self.faults: OrderedDict[int, tuple[Fault, ...]] = OrderedDict()
 
@@ -107,7 +107,7 @@ def begin(place: launch.Place, row_bytes: int, *faults: Fault) -> Check:
 
 
 def require_ids(place: launch.Place, check: Check, number: int, index: Any, V: int) -> None:
-    """In the mode "sync": wait, and raise the error of the first id that is not in [0, V), before anything is written."""
+    """In the mode "sync": wait, and raise the error of the first id not in [0, V), before anything is written."""
     if mode != SYNC or not index.size:
         return
     threads = launch.driver.threads

@@ -1,24 +1,25 @@
 """All that kernels may do with memory, with registers and with each other: some fifty words, each with a plain twin.
 
 A kernel is plain Python: it takes addresses and counts (int64) and numbers, and uses these words. On a device each word
-is an intrinsic of a few instructions (`words_device`, `numbers_device`); in the simulator (``NUMBA_ENABLE_CUDASIM=1``) it
-is Python that checks every address (`words_simulated`, `numbers_simulated`). A change of compiler rewrites the former.
+is an intrinsic of a few instructions (`words_device`, `numbers_device`); in the simulator, ``NUMBA_ENABLE_CUDASIM=1``,
+it is Python that checks every address (`words_simulated`, `numbers_simulated`). A change of compiler rewrites the
+former.
 
 Words whose code depends on the dtype in memory or on sizes are *made*, when a kernel is made:
 
 =========================================== ========================================================================
 ``make_words(width)``                       ``load(a)``, ``load4(a, b, c, d)``, ``store(a, w)``, ``store_if(a, w, so)``
                                             of 16, 8, 4, 2 or 1 bytes as they are; loads of four stay together
-``make_columns(tag, width)``                ``load(a)``, ``load4``, ``load_if(a, so)`` (zeros unless so) of the numbers in
+``make_columns(tag, width)``                ``load(a)``, ``load4``, ``load_if(a, so)`` (unless so: zeros) of numbers in
                                             ``width`` bytes, widened to float32 (float64: float64), and their count
 ``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once,
                                             ``width`` bytes at a time
-``make_piece(tag, width, K)``               ``load_piece(a, step, last)``, ``store_piece(a, step, last, x)``: K words of a
-                                            row, ``step`` bytes apart, the last under a predicate (not read: zeros)
+``make_piece(tag, width, K)``               ``load_piece(a, step, last)``, ``store_piece(a, step, last, x)``: K words of
+                                            a row, ``step`` bytes apart, the last under a predicate (not read: zeros)
 ``make_keep(K)``                            ``keep(last, x)``: such a piece with zeros for its last word unless last
 ``make_constant(acc, count, value)``        ``constant()``: columns that are all one number
-``make_numbers(tag)``                       ``get(a, i)``, ``put(a, i, x)`` of the i-th number at an address: integers as
-                                            int64, floats as float32 (float64: float64). Read once, written by nobody else
+``make_numbers(tag)``                       ``get(a, i)``, ``put(a, i, x)`` of the i-th number at an address: integers
+                                            as int64, floats as float32 (float64: float64); written by nobody else
 ``make_number(acc)``                        ``number(x)``: an integer or a float as one of the type computed in
 ``make_shared(size)``                       ``shared()``: the address of bytes that the threads of a block share; called
                                             once, in the kernel itself
