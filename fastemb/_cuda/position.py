@@ -171,4 +171,4 @@ def _frequencies(base: float, H: int, place: launch.Place, like: DeviceArray) ->
             address = launch.driver.allocate(place.ordinal, 8 * H)
             launch.driver.write(place, address, made)
             _kept[key] = address
-    return DeviceArray(like.device, address, (H,), (8,), _FLOAT64, place.stream, None, False, place.ordinal)
+    return DeviceArray(like.device, address, (H,), (8,), _FLOAT64, like.stream, None, False, place.ordinal)
