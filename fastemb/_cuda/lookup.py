@@ -25,7 +25,8 @@ def gather(table: Any, ids: DeviceArray, mode: str, out: DeviceArray | None) -> 
     if N and row_bytes:
         source = arrays.as_rows(table, place)
         goal = result if arrays.is_contiguous(result, 0) else arrays.new(result.shape, result.dtype, table)
-        _copy_rows(source, index, arrays.reshaped(goal, N, row_bytes // table.dtype.itemsize), row_bytes, mode, check, place)
+        rows = arrays.reshaped(goal, N, row_bytes // table.dtype.itemsize)
+        _copy_rows(source, index, rows, row_bytes, mode, check, place)
         if goal is not result:
             arrays.copy_into(result, goal, place)
     return result.owner

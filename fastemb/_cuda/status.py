@@ -56,7 +56,7 @@ class _Status:
 
     def __init__(self, ordinal: int) -> None:
         self.ordinal, self.calls = ordinal, 0
-        self.flag, self.flag_address = launch.driver.mapped()
+        self.flag, self.flag_address = launch.driver.mapped(ordinal)
         self.blocks: list[tuple[int, int]] = []  # address, bytes of zeros; the last is in use
         self.faults: OrderedDict[int, tuple[Fault, ...]] = OrderedDict()
 

@@ -1,5 +1,6 @@
-"""Arithmetic in the simulator: on numbers, and on NumPy arrays for columns in registers. `words` says what each means."""
+"""Arithmetic in the simulator: on numbers, and on NumPy arrays for columns in registers; `words` says what each is."""
 
+import ctypes
 from functools import cache
 from typing import Any
 
@@ -141,4 +142,4 @@ def report(status: Any, position: Any) -> None:
     with _lock:
         word = _at(status, 16, np.int64)
         word[0] = min(word[0], int(position))
-        np.frombuffer((np.ctypeslib.ctypes.c_char * 8).from_address(int(word[1])), np.int64)[0] = 1
+        ctypes.c_int64.from_address(int(word[1])).value = 1

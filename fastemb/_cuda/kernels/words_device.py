@@ -92,13 +92,13 @@ def meet(typingctx: Any) -> Any:
 # Words of 1 to 16 bytes ------------------------------------------------------------------------------------------
 
 
-def _operand(width: int, first: int) -> str:
+def _operand(width: int, first: int) -> tuple[str, str]:
     """Return the type and the operands of a load or a store of a number of bytes."""
     if width < 4:
-        return f"u{8 * width} ", f"${first}"  # type: ignore[return-value]
+        return f"u{8 * width} ", f"${first}"
     count = width // 4
     names = ", ".join(f"${first + k}" for k in range(count))
-    return ("u32 ", names) if count == 1 else (f"v{count}.u32 ", f"{{{names}}}")  # type: ignore[return-value]
+    return ("u32 ", names) if count == 1 else (f"v{count}.u32 ", f"{{{names}}}")
 
 
 def _load_words(b: Any, width: int, addresses: list[Any], so: Any = None) -> list[list[Any]]:
@@ -449,7 +449,8 @@ def make_shared(size: int) -> Any:
     def shared(typingctx: Any) -> Any:
         def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
             memory = ir.GlobalVariable(b.module, ir.ArrayType(ir.IntType(8), size), name, addrspace=3)
-            memory.linkage, memory.align, memory.initializer = "internal", 16, ir.Constant(memory.value_type, ir.Undefined)
+            memory.linkage, memory.align = "internal", 16
+            memory.initializer = ir.Constant(memory.value_type, ir.Undefined)
             return b.ptrtoint(memory, I64)
 
         return T.int64(), gen

@@ -31,7 +31,8 @@ def _at(address: Any, size: int, dtype: Any = np.uint8) -> Any:
         raise IndexError(f"{size} bytes at {address} are misaligned")
     if not any(first <= address and address + size <= last for first, last in _ranges):
         raise IndexError(f"{size} bytes at {address} are outside of what the launch was given")
-    return np.frombuffer((ctypes.c_char * size).from_address(address), dtype)
+    memory: Any = (ctypes.c_char * size).from_address(address)
+    return np.frombuffer(memory, dtype)
 
 
 def device(function: Any) -> Any:

@@ -56,7 +56,7 @@ def test_a_bad_id_reads_zeros_and_is_said_later(V):
     result = run(fastemb.gather, table, ids)
     assert (result[1] == 0).all()
     assert (result[0] == 1).all()
-    words = r"id at position \(1, 0\) is out of range for a table of 5 rows \(found after an earlier call of gather on cuda:0\)"
+    words = r"id at position \(1, 0\) is out of range for a table of 5 rows \(found after an earlier call of gather on "
     with pytest.raises(IndexError, match=words):
         run(fastemb.gather, table, ids)
     run(fastemb.gather, table, ids[:1])  # it is said once
