@@ -73,8 +73,8 @@ def plan_of(bags: Bags, function: str) -> Plan:
     place, (S, N), V = arrays.place_of(like), (bags.shape[0], int(np.prod(bags.slots))), bags.rows.shape[0]
     what, most = ("length", bags.slots[-1]) if bags.offsets is None else ("offset", N)
     words = f"lengths from 0 to {most}" if bags.offsets is None else f"offsets that ascend from 0 to {most}"
-    check = status.begin(
-        place, arrays.MOST_WIDTH,
+    check = status.begin(  # zeros for a row of sums, which is what runs of gradients read
+        place, max(arrays.MOST_WIDTH, 8 * bags.rows.shape[-1]),
         status.Fault(function, what, (S + (bags.offsets is not None),), words, ValueError),
         status.Fault(function, "id", bags.slots, f"a table of {V} rows"),
     )  # fmt: skip
@@ -101,10 +101,9 @@ def plan_of(bags: Bags, function: str) -> Plan:
 
 def _require(plan: Plan, given: DeviceArray | None) -> None:
     """Raise what is wrong with values: bounds, then ids; a list was made of ids if some are left out."""
-    values = {"0": given, "1": plan.ids}
+    status.require(plan.place, plan.check, **{"0": given, "1": plan.ids})
     if plan.ids is not None and plan.where is plan.ids:
         status.require_ids(plan.place, plan.check, 1, plan.ids, plan.rows.V)
-    status.require(plan.place, plan.check, **values)
 
 
 def _bounds(
@@ -173,6 +172,7 @@ class Survey(NamedTuple):
 
     kept: DeviceArray  # bool
     ids: DeviceArray | None  # int64; -1 where it is not kept, or bad
+    bags: DeviceArray | None  # int64; of ids alone
     ranks: DeviceArray | None
     bounds: Bounds  # with the number of entries of each bag
 
@@ -182,16 +182,17 @@ def survey(plan: Plan) -> Survey:
     slots, like, ranked = plan.slots, plan.like, plan.bags.mode == "weighted_mean"
     kept, counts = arrays.new((slots.N,), np.bool_, like), arrays.new((slots.S,), np.int64, like)
     ids = None if plan.ids is None else arrays.new((slots.N,), np.int64, like)
+    of_bags = None if plan.ids is None else arrays.new((slots.N,), np.int64, like)
     ranks = arrays.new((slots.N,), plan.acc, like) if ranked else None
     form = _listing(plan, False)._replace(weights=plan.acc if ranked else "none", ranks=ranked)
     values = (
         address_of(plan.ids), plan.rows.V, address_of(slots.offsets), address_of(slots.counts), slots.T,
-        address_of(plan.keep.mask), plan.keep.padding or 0, slots.S, kept.pointer, address_of(ids), counts.pointer,
-        address_of(ranks), plan.check.address, plan.check.marks[1],
+        address_of(plan.keep.mask), plan.keep.padding or 0, slots.S, kept.pointer, address_of(ids), address_of(of_bags),
+        counts.pointer, address_of(ranks), plan.check.address, plan.check.marks[1],
     )  # fmt: skip
-    alive = (plan.ids, *slots.alive, plan.keep.mask, kept, ids, counts, ranks)
+    alive = (plan.ids, *slots.alive, plan.keep.mask, kept, ids, of_bags, counts, ranks)
     launch.submit(launch.kernel(kernels.make_survey, form), *one_a_warp(slots.S), plan.place, values, alive)
-    return Survey(kept, ids, ranks, slots._replace(counts=counts))
+    return Survey(kept, ids, of_bags, ranks, slots._replace(counts=counts))
 
 
 def divisors(plan: Plan, bounds: Bounds, divide: str, weights: Any) -> DeviceArray:

@@ -6,11 +6,12 @@ import numpy as np
 
 from .._bags import Bags
 from .._frameworks import DeviceArray
-from . import arrays, entries, joining, launch
+from . import arrays, entries, gradient, joining, launch, sorting
 from .entries import Plan, plan_of
 from .joining import BY_GIVEN, MAX, NO, SUM, blocks
 from .kernels import pooling as kernels
 from .kernels.dtypes import acc_of
+from .sorting import Runs
 
 # Words of a row that a thread holds, and columns, so that all fit in its registers.
 _MOST_WORDS, _MOST_COLUMNS = 8, 32
@@ -82,7 +83,7 @@ def normalize(x: DeviceArray, out: DeviceArray | None) -> Any:
     if not x.size:
         return result.owner
     D = x.shape[-1]
-    source = x if x.ndim == 2 and _is_plain(x) else arrays.contiguous(x, place)
+    source = _aligned(x if x.ndim == 2 and _is_plain(x) else arrays.contiguous(x, place), place)
     stored = (result.ndim == 2 and _is_plain(result)) or arrays.is_contiguous(result)
     target = result if stored else arrays.new(result.shape, acc_of(arrays.tag_of(x)), x)
     flat = source if source.ndim == 2 else arrays.reshaped(source, x.size // D, D)
@@ -91,6 +92,18 @@ def normalize(x: DeviceArray, out: DeviceArray | None) -> Any:
     if target is not result:
         _round_into(result, target, place)
     return result.owner
+
+
+def _aligned(x: DeviceArray, place: launch.Place) -> DeviceArray:
+    """Return rows that are read in the widest words that D allows, for the order of sums to depend on D alone."""
+    row_bytes = x.shape[-1] * x.dtype.itemsize
+    if arrays.width_of(x.pointer, x.strides[-2] if x.ndim == 2 else row_bytes) >= arrays.width_of(row_bytes):
+        return x
+    if not arrays.is_contiguous(x):
+        return arrays.contiguous(x, place)
+    out = arrays.new(x.shape, x.dtype, x)
+    arrays.copy_into(out, x, place)
+    return out
 
 
 def _scale_rows(source: DeviceArray, out: DeviceArray, place: launch.Place) -> None:
@@ -121,6 +134,8 @@ def reduce_backward(bags: Bags, grad: DeviceArray) -> tuple[Any, Any]:
 
     Of x the former is an array of its shape and dtype; of a table a pair: the ids in use, ascending, and their rows.
     """
+    if bags.ids is not None:
+        sorting.require_reading("embedding_bag_backward", arrays.place_of(grad))
     plan = plan_of(bags, "pool_backward" if bags.ids is None else "embedding_bag_backward")
     back = _Back(plan, arrays.converted(grad, plan.acc, plan.place))
     given = _grad_of_x(back) if bags.ids is None else _grad_of_table(back)
@@ -138,7 +153,7 @@ class _Back:
             _write(plan, self.y, False)
         self.grad = _before_length(plan, grad, self.y) if bags.normalize else grad
         # Of a table always: an id that is no row of it has to be found, and must not be one of those in use.
-        self.survey = entries.survey(plan) if plan.partial or bags.ids is not None else None
+        self.survey: Any = entries.survey(plan) if plan.partial or bags.ids is not None else None
         self.by = plan.by
         if plan.divide not in (NO, BY_GIVEN):
             self.by = entries.divisors(plan, self.survey.bounds if self.survey else plan.slots, plan.divide, None)
@@ -147,6 +162,11 @@ class _Back:
     def kept(self) -> DeviceArray | None:
         """Which slots are kept; None: all."""
         return None if self.survey is None else self.survey.kept
+
+    @property
+    def index(self) -> DeviceArray | None:
+        """The id of each slot; of x None."""
+        return None if self.survey is None else self.survey.ids  # type: ignore[no-any-return]
 
     @property
     def weights(self) -> DeviceArray | str | None:
@@ -197,16 +217,25 @@ def _grad_of_x(back: _Back) -> Any:
 
 
 def _grad_of_table(back: _Back) -> tuple[Any, Any]:
-    """Return the ids that have a gradient, ascending, in their dtype, and the sums of their rows."""
-    from . import gradient
+    """Return the ids that have a gradient, ascending, in their dtype, and the sums of their rows.
 
-    plan, ids = back.plan, back.survey.ids if back.survey else None
-    given = arrays.new((plan.slots.N, plan.rows.columns), plan.acc, plan.like)
-    _spread(back, given)
-    if plan.rows.columns != plan.rows.D:
-        given = arrays.contiguous(_columns(given, 0, plan.rows.D), plan.place)
-    assert ids is not None
-    return gradient.row_grad(ids, given, -1, plan.bags.by_count)
+    The host waits for their number.
+    """
+    plan, D, N, dtype = back.plan, back.plan.rows.D, back.plan.slots.N, back.plan.bags.ids.dtype
+    if not N or not plan.rows.V:
+        return arrays.new((0,), dtype, plan.like).owner, arrays.new((0, D), plan.acc, plan.like).owner
+    survey = back.survey
+    runs = Runs.of(survey.ids, plan.rows.V, plan.like, plan.check.address)
+    runs.read()
+    if back.weights is None and plan.bags.mode not in ("max", "mean_max"):  # the rows in between are never made
+        given = back.of_sums(D)
+        runs.point_to(survey.bags)
+    else:
+        given = arrays.new((N, plan.rows.columns), plan.acc, plan.like)
+        _spread(back, given)
+        given = _columns(given, 0, D)
+    sums = gradient.sum_runs(runs, given, plan.bags.by_count)
+    return gradient.unique_ids(runs, dtype).owner, sums.owner
 
 
 def _spread(back: _Back, out: DeviceArray) -> None:
@@ -247,7 +276,7 @@ def _narrow(back: _Back) -> joining.Rows:
 
 def _spread_maxima(back: _Back, out: DeviceArray) -> None:
     plan, slots, rows = back.plan, back.plan.slots, _narrow(back)
-    index = back.survey.ids if back.survey else None
+    index = back.index
     C, W = rows.columns, rows.row_bytes // rows.width
     both = plan.bags.mode == "mean_max"
     maxima, grad = back.last_columns(back.y, C), back.last_columns(back.grad, C)
@@ -269,7 +298,7 @@ def _spread_maxima(back: _Back, out: DeviceArray) -> None:
 def _grad_of_weights(back: _Back) -> Any:
     """Return the gradient of the weights, zeros where no bag reduces their rows."""
     plan, slots, rows = back.plan, back.plan.slots, back.plan.rows
-    out, index = arrays.new(plan.bags.weights.shape, plan.acc, plan.like), back.survey.ids if back.survey else None
+    out, index = arrays.new(plan.bags.weights.shape, plan.acc, plan.like), back.index
     if not out.size:
         return out.owner
     C, averaged = rows.columns, plan.divide == BY_GIVEN

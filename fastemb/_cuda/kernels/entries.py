@@ -111,7 +111,8 @@ def make_list_kept(form: Any) -> Any:
 def make_survey(form: Any) -> Any:
     """Make the kernel that says of each slot whether it is kept, and counts these: for gradients.
 
-    ``out_ids``: its id, or -1 where it is not kept or bad; ``out_weights``: its place in the bag. Block: (32, bags).
+    ``out_ids``: its id, or -1 where it is not kept or bad; ``out_bags``: its bag; ``out_weights``: its place there.
+    Block: (32, bags).
     """
     ids, bounds, _, pick, weights, ranks = form
     is_kept, row_of = make_row(ids, form.keep)
@@ -124,7 +125,7 @@ def make_survey(form: Any) -> Any:
 
     def survey(
         index: int, V: int, offsets: int, counts: int, T: int, kept: int, padding: int, S: int, out_kept: int,
-        out_ids: int, out_counts: int, out_weights: int, status: int, mark: int,
+        out_ids: int, out_bags: int, out_counts: int, out_weights: int, status: int, mark: int,
     ) -> None:  # fmt: skip
         s, lane = block_x() * threads_y() + thread_y(), thread_x()
         if s >= S:
@@ -146,6 +147,7 @@ def make_survey(form: Any) -> Any:
             put_kept(out_kept, i, 1 if so else 0)
             if has_ids:
                 put(out_ids, i, row_of(so, index, V, status, mark, i))
+                put(out_bags, i, s)
             if ranks:
                 put_weight(out_weights, i, number(i - start + 1))
             i += 32

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from llvmlite import ir
 from numba.cuda import types as T
 from numba.cuda.extending import intrinsic
 
-from .words_device import _MEMORY, _VOID, F32, F64, _asm, _letter, _many, _number, _parts, _tuple
+from .words_device import _MEMORY, _VOID, F32, F64, I32, I64, _asm, _letter, _many, _number, _parts, _tuple
 
 
 def _rounded(b: Any, name: str, *args: Any) -> Any:

@@ -45,12 +45,9 @@ The others work on columns (``x``, ``y``: of one type and count) and on numbers 
 ``fuse(w, n, m)``                   w * n + m, rounded once
 ``bits_of(w)`` ``of_bits(n)``       the bits of a float32 as a signed integer, and back
 ``warp_sum(w)`` ``warp_most(w)``    over the 32 threads of a warp, which all come there; so in all of them
-<<<<<<< HEAD
-``warp_votes(so)``                  how many threads before this one say so, how many of the warp, the first (32: none) and
-                                    the last (-1: none) that do
-=======
 ``half_warp_sum(w)``                over its first or its last 16 threads
->>>>>>> 48f9daba3df52e7c92ad921495785e4ffb9f1d08
+``warp_votes(so)``                  how many threads of the warp before this one say so, how many in all, the first and
+                                    the last that do, 32 and -1 where none does
 ``meet()``                          all threads of a block wait for each other
 ``report(status, position)``        a value at a position is wrong: keep the least, raise the host's flag
 ``device(f)``                       makes f a function that kernels call
@@ -66,8 +63,8 @@ SIMULATED = bool(config.ENABLE_CUDASIM)
 
 if SIMULATED:
     from .numbers_simulated import (
-        add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, pick_equal, product,
-        report, root, singled, squares, take, times, times_each, total, warp_most, warp_sum, warp_votes,
+        add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, pick_equal,
+        product, report, root, singled, squares, take, times, times_each, total, warp_most, warp_sum, warp_votes,
     )  # fmt: skip
     from .special_simulated import (
         bits_of, evens, fuse, half_warp_sum, highest, make_constants, odds, of_bits, pairs,
@@ -78,8 +75,8 @@ if SIMULATED:
     )  # fmt: skip
 else:
     from .numbers_device import (
-        add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, pick_equal, product,
-        report, root, singled, squares, take, times, times_each, total, warp_most, warp_sum, warp_votes,
+        add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, pick_equal,
+        product, report, root, singled, squares, take, times, times_each, total, warp_most, warp_sum, warp_votes,
     )  # fmt: skip
     from .special_device import (
         bits_of, evens, fuse, half_warp_sum, highest, make_constants, odds, of_bits, pairs,
@@ -90,18 +87,10 @@ else:
     )  # fmt: skip
 
 __all__ = [
-<<<<<<< HEAD
-    "SIMULATED", "acc_of", "add", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot", "doubled",
-    "fused", "greater", "inverse_root", "less", "make_columns", "make_constant", "make_keep", "make_number",
-    "make_numbers", "make_piece", "make_shared", "make_shared_numbers", "make_store", "make_words", "meet", "minus", "most",
-    "over", "pick_equal", "product", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y",
-    "times", "times_each", "total", "warp_most", "warp_sum", "warp_votes",
-=======
     "SIMULATED", "acc_of", "add", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot",
     "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "make_columns",
     "make_constant", "make_constants", "make_keep", "make_number", "make_numbers", "make_piece", "make_shared",
     "make_shared_numbers", "make_store", "make_words", "meet", "minus", "most", "odds", "of_bits", "over", "pairs",
-    "product", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y",
-    "times", "times_each", "total", "warp_most", "warp_sum",
->>>>>>> 48f9daba3df52e7c92ad921495785e4ffb9f1d08
+    "pick_equal", "product", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x",
+    "threads_y", "times", "times_each", "total", "warp_most", "warp_sum", "warp_votes",
 ]  # fmt: skip

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit import Ragged, on_device, run
+from kit import on_device, run
 
 import fastemb
-from fastemb import reference
+from fastemb import _frameworks, reference
 from fastemb._checks import POOL_MODES
+from fastemb._cuda import status
 from fastemb._cuda.kernels import join
 
 DTYPES = {"f8": "f8", "f4": "f4", "f2": "f2", "bf16": ml_dtypes.bfloat16}
@@ -113,36 +114,39 @@ def test_bags_equal_reference(data):
     check(result, reference.embedding_bag(table, ids, offsets, **options), table.dtype, False)
 
 
+def coded(rows, bits):
+    """A quantised table, of the device, and the numbers that it stands for."""
+    codes, scale, offset = reference.quantize(rows, bits)
+    packed = codes
+    if bits == 4:
+        even = np.pad(codes, ((0, 0), (0, codes.shape[1] % 2)), constant_values=9)
+        packed = even[:, ::2] | even[:, 1::2] << 4
+    parts = (_frameworks.of(part).view(part, "codes") for part in on_device((packed, scale, offset)))
+    table = fastemb.QuantizedTable._trusted(*parts, rows.shape, bits)
+    return table, reference.dequantize(codes, scale, offset)
+
+
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("D", [16, 7])
 @pytest.mark.parametrize("mode", ["mean", "mean_max", "last", "weighted_mean"])
 def test_codes(bits, D, mode):
     rng = np.random.default_rng(D)
-    table = fastemb.quantize(rng.normal(size=(6, D)).astype("f4"), bits)
+    table, numbers = coded(rng.normal(size=(6, D)).astype("f4"), bits)
     ids, offsets = rng.integers(0, 6, 24), np.array([0, 0, 3, 24])
-    there = fastemb.QuantizedTable._trusted(
-        *(view(on_device(part.copy())) for part in (table.codes, table.scale, table.offset)), table.shape, bits
-    )
     for options in ({}, {"normalize": True}, {"padding_idx": 2}):
-        result = fastemb.embedding_bag(there, on_device(ids), on_device(offsets), mode=mode, **options)
-        expected = reference.embedding_bag(table.dequantize(), ids, offsets, mode, **options)
-        check(result._ary, expected, np.dtype("f4"), options.get("normalize"))
+        result = run(fastemb.embedding_bag, table, ids, offsets, mode=mode, **options)
+        expected = reference.embedding_bag(numbers, ids, offsets, mode, **options)
+        check(result, expected, np.dtype("f4"), options.get("normalize"))
 
 
-def view(array):
-    from fastemb import _frameworks
-
-    return _frameworks.of(array).view(array, "codes")
-
-
-def test_a_ragged_and_a_bag_of_5000(monkeypatch):
+def test_a_bag_of_5000(monkeypatch):
     monkeypatch.setattr(join, "CUT", 256)
     rng = np.random.default_rng(0)
     table, ids = rng.normal(size=(40, 4)).astype("f4"), rng.integers(0, 40, 5010).astype("i4")
-    ragged = Ragged(ids, np.array([0, 3, 3, 5003, 5010]))
+    offsets = np.array([0, 3, 3, 5003, 5010])
     for options in ({"mode": "mean"}, {"mode": "weighted_mean", "padding_idx": 3}):
-        result = run(fastemb.embedding_bag, table, ragged, **options)
-        expected = reference.embedding_bag(table, ids, ragged.offsets, **options)
+        result = run(fastemb.embedding_bag, table, ids, offsets, **options)
+        expected = reference.embedding_bag(table, ids, offsets, **options)
         np.testing.assert_array_equal(result, expected)
 
 
@@ -171,4 +175,72 @@ def test_what_a_mask_leaves_out_is_not_read():
     assert (run(fastemb.pool, x, np.array([[0, 1], [1, 0]])) == [[1] * 4, [2] * 4]).all()
     ids = np.array([[-100, 0], [0, 9]])
     assert (run(fastemb.embedding_bag, x[1], ids, mask=np.array([[0, 1], [1, 0]])) == 2).all()
-    fastemb.cuda_check()
+    status.cuda_check()
+
+
+def test_bad_values_are_said_later_and_never_fault():
+    table, ids = np.ones((3, 4), "f4"), np.array([[0, 3], [1, -7]])
+    result = run(fastemb.embedding_bag, table, ids, mode="sum")
+    assert (result == 1).all()  # a bad id reads zeros
+    with pytest.raises(IndexError, match=r"id at position \(0, 1\) is out of range for a table of 3 rows"):
+        status.cuda_check()
+    run(fastemb.embedding_bag, table, ids, mode="cls", padding_idx=3)  # found though it is not the first
+    with pytest.raises(IndexError, match=r"id at position \(1, 1\)"):
+        status.cuda_check()
+    for offsets, place in (([1, 2, 4], 0), ([0, 3, 2], 2), ([0, 5, 4], 1), ([0, -1, 4], 1), ([0, 2, 3], 2), ([0], 0)):
+        run(fastemb.embedding_bag, table, np.zeros(4, int), np.array(offsets), launches=1)
+        words = f"offset at position {place} is out of range for offsets that ascend from 0 to 4"
+        with pytest.raises(ValueError, match=words):
+            status.cuda_check()
+    run(fastemb.pool, np.ones((2, 3, 4), "f4"), lengths=np.array([3, 4]))
+    with pytest.raises(ValueError, match="length at position 1 is out of range for lengths from 0 to 3"):
+        status.cuda_check()
+
+
+@pytest.mark.parametrize("options", [{}, {"mask": np.ones((2, 2), "?")}, {"mode": "last"}, {"padding_idx": 0}], ids=str)
+def test_in_sync_mode_nothing_is_written(monkeypatch, options):
+    monkeypatch.setattr(status, "mode", "sync")
+    table, ids, out = np.ones((3, 4), "f4"), np.array([[0, 2], [1, -7]]), np.full((2, 4), 5, "f4")
+    with pytest.raises(IndexError, match=r"id -7 at position \(1, 1\) is out of range for a table of 3 rows"):
+        run(fastemb.embedding_bag, table, ids, out=out, **options)
+    assert (out == 5).all()
+    with pytest.raises(ValueError, match="offset 3 at position 1 is out of range"):
+        run(fastemb.embedding_bag, table, ids[0], np.array([0, 3, 2]), out=out)
+    run(fastemb.embedding_bag, table, ids[:1], out=out[:1], **({} if "mask" in options else options))
+
+
+def lengths_apart(x, out):
+    return np.abs(out.astype("f8") - reference.normalize(x).astype("f8")).max(initial=0)
+
+
+NORMALIZED = [("f8", 8), ("f8", 600), ("f4", 7), ("f4", 1100), ("f2", 8), ("bf16", 300)]
+
+
+@pytest.mark.parametrize(("dtype", "D"), NORMALIZED)
+def test_normalize(dtype, D):
+    x = np.random.default_rng(D).normal(size=(2, D)).astype(DTYPES[dtype])
+    x[1] = -0.0
+    for layout in ("plain", "odd place"):
+        given = LAYOUTS[layout](x)
+        result = run(fastemb.normalize, given)
+        assert lengths_apart(x, result) <= 2 * eps(x.dtype)
+        assert (result[1] == 0).all()
+        assert np.signbit(result[1]).all()
+    place = on_device(x.copy())
+    assert fastemb.normalize(place, out=place) is place
+    np.testing.assert_array_equal(place._ary, result)
+
+
+def test_normalize_of_what_is_hard():
+    x = np.array([[1e-200, 2e-200], [1e200, -1e200], [5e-324, 0], [np.inf, 1], [np.nan, 1]])
+    result = run(fastemb.normalize, x)
+    with np.errstate(all="ignore"):
+        expected = reference.normalize(x[:3])
+    np.testing.assert_allclose(result[:3], expected, rtol=1e-15)
+    np.testing.assert_array_equal(result[3:], [[np.nan, 0], [np.nan, np.nan]])
+    assert run(fastemb.normalize, x[0]).shape == (2,)
+    out = np.zeros((2, 2, 2), "f2")[:, ::-1]
+    x = np.random.default_rng(0).normal(size=(2, 2, 2)).astype("f4")
+    run(fastemb.normalize, x, out=out)
+    assert lengths_apart(x, out) <= 2e-3
+    assert run(fastemb.normalize, np.zeros((0, 4)), launches=0).shape == (0, 4)
