@@ -12,6 +12,7 @@ Words whose code depends on the dtype in memory or on sizes are *made*, when a k
                                             of 16, 8, 4, 2 or 1 bytes as they are; loads of four stay together
 ``make_columns(tag, width)``                ``load(a)``, ``load4``, ``load_if(a, so)`` (unless so: zeros) of numbers in
                                             ``width`` bytes, widened to float32 (float64: float64), and their count
+``make_load_all(tag, width)``                 ``load_all(a, b, c, d)``: as ``load4``, but nothing is used before all are on their way
 ``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once,
                                             ``width`` bytes at a time
 ``make_piece(tag, width, K)``               ``load_piece(a, step, last)``, ``store_piece(a, step, last, x)``: K words of
@@ -70,8 +71,8 @@ if SIMULATED:
         bits_of, evens, fuse, half_warp_sum, highest, make_constants, odds, of_bits, pairs,
     )  # fmt: skip
     from .words_simulated import (
-        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
-        make_shared, make_shared_numbers, make_store, make_words, meet, thread_x, thread_y, threads_x, threads_y,
+        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_load_all, make_numbers,
+        make_piece, make_shared, make_shared_numbers, make_store, make_words, meet, thread_x, thread_y, threads_x, threads_y,
     )  # fmt: skip
 else:
     from .numbers_device import (
@@ -82,14 +83,14 @@ else:
         bits_of, evens, fuse, half_warp_sum, highest, make_constants, odds, of_bits, pairs,
     )  # fmt: skip
     from .words_device import (
-        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
-        make_shared, make_shared_numbers, make_store, make_words, meet, thread_x, thread_y, threads_x, threads_y,
+        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_load_all, make_numbers,
+        make_piece, make_shared, make_shared_numbers, make_store, make_words, meet, thread_x, thread_y, threads_x, threads_y,
     )  # fmt: skip
 
 __all__ = [
     "SIMULATED", "acc_of", "add", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot",
     "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "make_columns",
-    "make_constant", "make_constants", "make_keep", "make_number", "make_numbers", "make_piece", "make_shared",
+    "make_constant", "make_constants", "make_keep", "make_load_all", "make_number", "make_numbers", "make_piece", "make_shared",
     "make_shared_numbers", "make_store", "make_words", "meet", "minus", "most", "odds", "of_bits", "over", "pairs",
     "pick_equal", "product", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x",
     "threads_y", "times", "times_each", "total", "warp_most", "warp_sum", "warp_votes",
