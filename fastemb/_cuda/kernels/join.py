@@ -362,7 +362,7 @@ def make_finish(form: Any) -> Any:
 
     Between offsets group j - 1 does it whose bag's second part has the number j; so no list of long bags is made.
     """
-    load, load4, _, count = make_columns(form.acc, form.width)
+    (load, _, _, count), load_all = make_columns(form.acc, form.width), make_load_all(form.acc, form.width)
     store, _ = make_store(form.out_tag, form.out_width)
     first_of, stop_of = make_bounds(form.bounds)
     bag_of, part_of, slot_of = make_parts(form.bounds, form.cut)
@@ -395,7 +395,7 @@ def make_finish(form: Any) -> Any:
         at, next_ = parts + c * each + slot_of(offsets, T, s, 1) * step, apart * step
         x, k = more(True, start(), load(parts + c * each + slot_of(offsets, T, s, 0) * step)), 1
         while k + 4 <= K:
-            y = load4(at, at + next_, at + 2 * next_, at + 3 * next_)
+            y = load_all(at, at + next_, at + 2 * next_, at + 3 * next_)
             x = more(True, more(True, more(True, more(True, x, y[0]), y[1]), y[2]), y[3])
             at, k = at + 4 * next_, k + 4
         while k < K:

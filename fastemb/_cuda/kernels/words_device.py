@@ -28,7 +28,7 @@ def device(function: Any) -> Any:
 
 
 def _asm(b: Any, text: str, constraints: str, result: Any, args: Any, effect: bool, together: bool = False) -> Any:
-    """Call a statement; where threads meet in it, ``together`` keeps LLVM from moving it into a branch or copying it."""
+    """Call a statement. ``together``: threads meet in it, so LLVM must not copy it, nor move it into a branch."""
     kind = ir.FunctionType(result, [a.type for a in args])
     attributes = ("convergent",) if together else ()
     return b.call(ir.InlineAsm(kind, text, constraints, side_effect=effect), args, attrs=attributes)
