@@ -41,6 +41,10 @@ def greater(x: Any, y: Any) -> Any:
     return np.where((y > x) | np.isnan(y), y, x)
 
 
+def pick_equal(x: Any, y: Any, p: Any, q: Any) -> Any:
+    return np.where((x == y) | (np.isnan(x) & np.isnan(y)), p, q)
+
+
 def take(so: Any, x: Any, y: Any) -> Any:
     return x if so else y
 
@@ -120,6 +124,18 @@ def warp_most(x: Any) -> Any:
     for step in (16, 8, 4, 2, 1):
         x = np.fmax(x, _shuffled(x, step))
     return x
+
+
+def warp_votes(so: Any) -> Any:
+    me = _me()
+    held = me._manager.__dict__.setdefault("fastemb_votes", {})
+    with _lock:
+        held[me.thread_id] = bool(so)
+    me.syncthreads()
+    lane = me.thread_id % 32
+    votes = [k for k in range(32) if held[me.thread_id - lane + k]]
+    me.syncthreads()
+    return sum(k < lane for k in votes), len(votes), min(votes, default=32), max(votes, default=-1)
 
 
 def report(status: Any, position: Any) -> None:

@@ -35,6 +35,7 @@ The others work on columns (``x``, ``y``: of one type and count) and on numbers 
 ``fused(x, y, z)``                  x * y + z, rounded once
 ``greater(x, y)``                   y where it is greater than x or a NaN, else x
 ``take(so, x, y)``                  x if so, else y
+``pick_equal(x, y, p, q)``          columns of p where x equals y, as NaN equals NaN here, else of q
 ``doubled(x)`` ``singled(x)``       x as float64, as float32
 ``total`` ``squares`` ``dot``       the sum of the columns, of their squares, of x * y, by halving
 ``most(x)`` ``highest(x)``          the largest magnitude, a NaN counts as nothing; the greatest column, or NaN
@@ -45,6 +46,8 @@ The others work on columns (``x``, ``y``: of one type and count) and on numbers 
 ``bits_of(w)`` ``of_bits(n)``       the bits of a float32 as a signed integer, and back
 ``warp_sum(w)`` ``warp_most(w)``    over the 32 threads of a warp, which all come there; so in all of them
 ``half_warp_sum(w)``                over its first or its last 16 threads
+``warp_votes(so)``                  how many threads of the warp before this one say so, how many in all, the first and
+                                    the last that do, 32 and -1 where none does
 ``meet()``                          all threads of a block wait for each other
 ``report(status, position)``        a value at a position is wrong: keep the least, raise the host's flag
 ``device(f)``                       makes f a function that kernels call
@@ -60,8 +63,8 @@ SIMULATED = bool(config.ENABLE_CUDASIM)
 
 if SIMULATED:
     from .numbers_simulated import (
-        add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, product, report,
-        root, singled, squares, take, times, times_each, total, warp_most, warp_sum,
+        add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, pick_equal,
+        product, report, root, singled, squares, take, times, times_each, total, warp_most, warp_sum, warp_votes,
     )  # fmt: skip
     from .special_simulated import (
         bits_of, evens, fuse, half_warp_sum, highest, make_constants, odds, of_bits, pairs,
@@ -72,8 +75,8 @@ if SIMULATED:
     )  # fmt: skip
 else:
     from .numbers_device import (
-        add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, product, report,
-        root, singled, squares, take, times, times_each, total, warp_most, warp_sum,
+        add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, pick_equal,
+        product, report, root, singled, squares, take, times, times_each, total, warp_most, warp_sum, warp_votes,
     )  # fmt: skip
     from .special_device import (
         bits_of, evens, fuse, half_warp_sum, highest, make_constants, odds, of_bits, pairs,
@@ -88,6 +91,6 @@ __all__ = [
     "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "make_columns",
     "make_constant", "make_constants", "make_keep", "make_number", "make_numbers", "make_piece", "make_shared",
     "make_shared_numbers", "make_store", "make_words", "meet", "minus", "most", "odds", "of_bits", "over", "pairs",
-    "product", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y",
-    "times", "times_each", "total", "warp_most", "warp_sum",
+    "pick_equal", "product", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x",
+    "threads_y", "times", "times_each", "total", "warp_most", "warp_sum", "warp_votes",
 ]  # fmt: skip

@@ -27,9 +27,11 @@ def device(function: Any) -> Any:
 # Making intrinsics -----------------------------------------------------------------------------------------------
 
 
-def _asm(b: Any, text: str, constraints: str, result: Any, args: Any, effect: bool) -> Any:
+def _asm(b: Any, text: str, constraints: str, result: Any, args: Any, effect: bool, together: bool = False) -> Any:
+    """Call a statement; where threads meet in it, ``together`` keeps LLVM from moving it into a branch or copying it."""
     kind = ir.FunctionType(result, [a.type for a in args])
-    return b.call(ir.InlineAsm(kind, text, constraints, side_effect=effect), args)
+    attributes = ("convergent",) if together else ()
+    return b.call(ir.InlineAsm(kind, text, constraints, side_effect=effect), args, attrs=attributes)
 
 
 def _parts(b: Any, value: Any) -> list[Any]:
@@ -81,7 +83,7 @@ blocks_x, blocks_y = _place("nctaid.x"), _place("nctaid.y")
 @intrinsic
 def meet(typingctx: Any) -> Any:
     def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        _asm(b, "bar.sync 0;", _MEMORY, _VOID, [], True)
+        _asm(b, "bar.sync 0;", _MEMORY, _VOID, [], True, together=True)
         return context.get_dummy_value()
 
     return T.void(), gen
@@ -346,7 +348,7 @@ def make_keep(K: int) -> Any:
     return keep
 
 
-@cache
+# Not cached: 0.0 and -0.0 are one key.
 def make_constant(acc: str, count: int, value: float) -> Any:
     """Return a function that returns ``count`` numbers that are all ``value``."""
     kind = _number(acc)
@@ -420,7 +422,10 @@ def make_numbers(tag: str) -> tuple[Any, Any]:
     @intrinsic
     def put_float(typingctx: Any, a: Any, i: Any, x: Any) -> Any:
         def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-            _store_columns(b, tag, width, _offset(b, args[0], args[1], width), [args[2]])
+            x = args[2]
+            if isinstance(x.type, ir.IntType):
+                x = b.sitofp(x, F64 if tag == "float64" else F32)
+            _store_columns(b, tag, width, _offset(b, args[0], args[1], width), [x])
             return context.get_dummy_value()
 
         return T.void(T.int64, T.int64, x), gen
