@@ -114,6 +114,16 @@ def require_ids(place: launch.Place, check: Check, number: int, index: Any, V: i
     values = index.pointer, index.size, V, check.address, check.marks[number]
     find = launch.kernel(make_find_bad, index.dtype.name)
     launch.submit(find, (-(-index.size // threads), 1), (threads, 1), place, values, (index,))
+    require(place, check, index)
+
+
+def require(place: launch.Place, check: Check, index: Any = None) -> None:
+    """In the mode "sync": wait, and raise the error of what kernels of this call have reported so far.
+
+    ``index``: where the value stands at the position reported.
+    """
+    if mode != SYNC:
+        return
     with _lock:
         status = _of[place.ordinal]
         least = int(launch.driver.read(place, check.address, 1, np.int64)[0])
@@ -121,10 +131,11 @@ def require_ids(place: launch.Place, check: Check, number: int, index: Any, V: i
             return
         launch.driver.write(place, check.address, np.array([_NOTHING], np.int64))
         status.flag[0] = 0
-        position = least - check.marks[number]
-        fault = status.faults[status.calls][number]
-        at = index.pointer + position * index.dtype.itemsize
-        value = int(launch.driver.read(place, at, 1, index.dtype)[0])
+        position, value = least & ((1 << _POSITION_BITS) - 1), None
+        fault = status.faults[status.calls][least >> _POSITION_BITS & ((1 << _FAULT_BITS) - 1)]
+        if index is not None:
+            at = index.pointer + position * index.dtype.itemsize
+            value = int(launch.driver.read(place, at, 1, index.dtype)[0])
     raise fault.error(fault.words(position, value))
 
 
