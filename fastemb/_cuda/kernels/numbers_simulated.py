@@ -92,6 +92,12 @@ def product(x: Any, y: Any) -> Any:
     return x * type(x)(y)
 
 
+def remainder(i: Any, n: Any) -> Any:
+    if not (0 <= i < 1 << 32 and 0 < n < 1 << 32):
+        raise OverflowError(f"{i} % {n} in 32 bits")
+    return i % n
+
+
 @cache
 def make_number(acc: str) -> Any:
     kind = np.dtype(acc).type
@@ -114,10 +120,18 @@ def _shuffled(x: Any, step: int) -> Any:
     return other
 
 
-def warp_sum(x: Any) -> Any:
-    for step in (16, 8, 4, 2, 1):
-        x = x + _shuffled(x, step)
-    return x
+@cache
+def make_lanes_sum(lanes: int) -> Any:
+    def lanes_sum(x: Any) -> Any:
+        step = lanes // 2
+        while step:
+            x, step = x + _shuffled(x, step), step // 2
+        return x
+
+    return lanes_sum
+
+
+warp_sum = make_lanes_sum(32)
 
 
 def warp_most(x: Any) -> Any:
