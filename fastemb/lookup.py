@@ -93,6 +93,8 @@ def gather(
             rows = _devices.HERE["lookup"].small_gather_codes(table, ids)
             if rows is not None:
                 return rows
+        if (framework := _frameworks.of(out)) and framework.is_device(out):  # a view of out
+            return framework.call(gather, table, ids, mode=mode, out=out)
     elif framework := _frameworks.of(table):
         return framework.call(gather, table, ids, mode=mode, out=out)
     quantized = _checks.is_quantized(table)

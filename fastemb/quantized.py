@@ -20,7 +20,7 @@ class QuantizedTable:
     ----------
     codes : numpy.ndarray of uint8, shape (V, ceil(D * bits / 8))
         Codes of 8 bits, or two codes of 4 bits to a byte: the even column in the low half. Where D is odd, the
-        last high half means nothing.
+        last high half means nothing. Or an array of any framework on a GPU, as `scale` and `offset` are then.
     scale : numpy.ndarray of float32, shape (V,)
         The distance of two neighbouring codes.
     offset : numpy.ndarray of float32, shape (V,)
@@ -33,8 +33,8 @@ class QuantizedTable:
     Raises
     ------
     TypeError
-        If `codes` are not a NumPy array of uint8, `scale` or `offset` not one of float32 (arrays of other frameworks
-        are not taken here), `shape` not integers.
+        If `codes` are not an array of uint8, `scale` or `offset` not one of float32 (arrays of other frameworks are
+        taken on a GPU alone), or lie on two devices; if `shape` is not integers.
     ValueError
         If `shape` is not that of a table, `bits` neither 8 nor 4, or the shape of an array does not follow from
         them; if a scale or an offset is not finite: the first row that has one is named.
@@ -44,6 +44,9 @@ class QuantizedTable:
     Arrays are not copied, unless the bytes of a row, or the scales or offsets, do not follow one another, or are
     not in native byte order. So a later change of the caller's arrays changes the table. Its own
     views of them are read-only. It can be pickled and copied.
+
+    The parts of a table on a GPU say where they lie; the arrays of the caller's framework are ``table.codes.owner``,
+    ``table.scale.owner`` and ``table.offset.owner``. Results are of that framework.
 
     Examples
     --------
@@ -107,7 +110,9 @@ class QuantizedTable:
         return f"QuantizedTable(shape={self._shape}, bits={self._bits})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return QuantizedTable, (self._codes, self._scale, self._offset, self._shape, self._bits)
+        # Of a device the caller's own arrays: an address means nothing elsewhere.
+        parts = [getattr(part, "owner", part) for part in (self._codes, self._scale, self._offset)]
+        return QuantizedTable, (*parts, self._shape, self._bits)
 
     def dequantize(self) -> npt.NDArray[np.float32]:
         """Return all rows as numbers.
@@ -157,7 +162,8 @@ def _as_shape(shape: Any) -> tuple[int, int]:
 
 def _as_typed(array: Any, name: str, dtype: Any) -> Any:
     """Return the array as a plain one of this dtype, in either byte order."""
-    if type(array) is not np.ndarray and _frameworks.of(array):
+    framework = None if type(array) is np.ndarray else _frameworks.of(array)
+    if framework is not None and not framework.is_device(array):
         given = f"got {_words.type_name(array)}; give numpy.asarray({name})"
         raise TypeError(f"{name} must be a numpy.ndarray, as which a QuantizedTable keeps it, {given}")
     array = _checks.as_table(array, name)

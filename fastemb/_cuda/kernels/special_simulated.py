@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from .numbers_simulated import _shuffled, greater
+from .words_simulated import _at
 
 
 def highest(x: Any) -> Any:
@@ -50,3 +51,15 @@ def make_constants(values: tuple[float, ...]) -> Any:
         return np.float64(values[i])
 
     return constant
+
+
+def make_moves(width: int, K: int) -> tuple[Any, Any]:
+    def load(a: Any, step: Any, last: Any) -> Any:
+        return [_at(a + k * step, width).copy() for k in range(K) if k < K - 1 or last]
+
+    def store(a: Any, step: Any, last: Any, words: Any) -> None:
+        for k in range(K):
+            if k < K - 1 or last:
+                _at(a + k * step, width)[:] = words[k]
+
+    return load, store

@@ -12,10 +12,11 @@ Words whose code depends on the dtype in memory or on sizes are *made*, when a k
                                             of 16, 8, 4, 2 or 1 bytes as they are; loads of four stay together
 ``make_columns(tag, width)``                ``load(a)``, ``load4``, ``load_if(a, so)`` (unless so: zeros) of numbers in
                                             ``width`` bytes, widened to float32 (float64: float64), and their count
-``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once,
-                                            ``width`` bytes at a time
+``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once (as
+                                            a code kept within its bits, a NaN 0), ``width`` bytes at a time
 ``make_piece(tag, width, K)``               ``load_piece(a, step, last)``, ``store_piece(a, step, last, x)``: K words of
                                             a row, ``step`` bytes apart, the last under a predicate (not read: zeros)
+``make_moves(width, K)``                    ``load(a, step, last)``, ``store(a, step, last, w)`` of such a piece as it is
 ``make_keep(K)``                            ``keep(last, x)``: such a piece with zeros for its last word unless last
 ``make_constant(acc, count, value)``        ``constant()``: columns that are all one number
 ``make_numbers(tag)``                       ``get(a, i)``, ``put(a, i, x)`` of the i-th number at an address: integers
@@ -24,7 +25,7 @@ Words whose code depends on the dtype in memory or on sizes are *made*, when a k
 ``make_shared(size)``                       ``shared()``: the address of bytes that the threads of a block share; called
                                             once, in the kernel itself
 ``make_shared_numbers(tag)``                ``get(a, i)``, ``put(a, i, x)`` there: int32, int64, float32, float64
-``make_constants(values)``                  ``constant(i)``: the i-th of a few float64 that are known when a kernel is made
+``make_constants(values)``                  ``constant(i)``: the i-th of a few float64, known when a kernel is made
 =========================================== ========================================================================
 
 The others work on columns (``x``, ``y``: of one type and count) and on numbers (``w``, ``n``) of the same type:
@@ -64,7 +65,7 @@ if SIMULATED:
         root, singled, squares, take, times, times_each, total, warp_most, warp_sum,
     )  # fmt: skip
     from .special_simulated import (
-        bits_of, evens, fuse, half_warp_sum, highest, make_constants, odds, of_bits, pairs,
+        bits_of, evens, fuse, half_warp_sum, highest, make_constants, make_moves, odds, of_bits, pairs,
     )  # fmt: skip
     from .words_simulated import (
         block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
@@ -76,7 +77,7 @@ else:
         root, singled, squares, take, times, times_each, total, warp_most, warp_sum,
     )  # fmt: skip
     from .special_device import (
-        bits_of, evens, fuse, half_warp_sum, highest, make_constants, odds, of_bits, pairs,
+        bits_of, evens, fuse, half_warp_sum, highest, make_constants, make_moves, odds, of_bits, pairs,
     )  # fmt: skip
     from .words_device import (
         block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
@@ -86,8 +87,8 @@ else:
 __all__ = [
     "SIMULATED", "acc_of", "add", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot",
     "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "make_columns",
-    "make_constant", "make_constants", "make_keep", "make_number", "make_numbers", "make_piece", "make_shared",
-    "make_shared_numbers", "make_store", "make_words", "meet", "minus", "most", "odds", "of_bits", "over", "pairs",
-    "product", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y",
-    "times", "times_each", "total", "warp_most", "warp_sum",
+    "make_constant", "make_constants", "make_keep", "make_moves", "make_number", "make_numbers", "make_piece",
+    "make_shared", "make_shared_numbers", "make_store", "make_words", "meet", "minus", "most", "odds", "of_bits",
+    "over", "pairs", "product", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x",
+    "threads_y", "times", "times_each", "total", "warp_most", "warp_sum",
 ]  # fmt: skip
