@@ -88,13 +88,11 @@ def gather(
                     return rows
             elif type(out) is _ndarray and _HERE["lookup"].gather_into(table, ids, out):
                 return out
-    elif type(table) is QuantizedTable:
-        if out is None and mode is _RAISE and type(ids) is np.ndarray and type(table.codes) is np.ndarray:
+    elif type(table) is QuantizedTable and type(table.codes) is _ndarray:
+        if out is None and mode is _RAISE and type(ids) is _ndarray:
             rows = _devices.HERE["lookup"].small_gather_codes(table, ids)
             if rows is not None:
                 return rows
-        if (framework := _frameworks.of(out)) and framework.is_device(out):  # a view of out
-            return framework.call(gather, table, ids, mode=mode, out=out)
     elif framework := _frameworks.of(table):
         return framework.call(gather, table, ids, mode=mode, out=out)
     quantized = _checks.is_quantized(table)

@@ -34,7 +34,7 @@ class QuantizedTable:
     ------
     TypeError
         If `codes` are not an array of uint8, `scale` or `offset` not one of float32 (arrays of other frameworks are
-        taken on a GPU alone), or lie on two devices; if `shape` is not integers.
+        taken on a GPU alone), or they lie on two devices; if `shape` is not integers.
     ValueError
         If `shape` is not that of a table, `bits` neither 8 nor 4, or the shape of an array does not follow from
         them; if a scale or an offset is not finite: the first row that has one is named.
@@ -44,9 +44,6 @@ class QuantizedTable:
     Arrays are not copied, unless the bytes of a row, or the scales or offsets, do not follow one another, or are
     not in native byte order. So a later change of the caller's arrays changes the table. Its own
     views of them are read-only. It can be pickled and copied.
-
-    The parts of a table on a GPU say where they lie; the arrays of the caller's framework are ``table.codes.owner``,
-    ``table.scale.owner`` and ``table.offset.owner``. Results are of that framework.
 
     Examples
     --------
@@ -78,6 +75,7 @@ class QuantizedTable:
         _require_shape(offset, "offset", (V,))
         codes, scale, offset = (_devices.quantized(codes).as_part(array) for array in (codes, scale, offset))
         _devices.quantized(codes).check_finite(scale, offset)
+        codes, scale, offset = (_frameworks.owned(array) for array in (codes, scale, offset))
         self._keep(codes, scale, offset, (V, D), bits)
 
     def _keep(self, codes: Any, scale: Any, offset: Any, shape: tuple[int, int], bits: int) -> None:
@@ -101,7 +99,8 @@ class QuantizedTable:
     @property
     def nbytes(self) -> int:
         """Bytes of codes, scales and offsets."""
-        return sum(array.size * array.dtype.itemsize for array in (self._codes, self._scale, self._offset))
+        V, D = self._shape
+        return V * (-(-D * self._bits // 8) + 8)
 
     def __len__(self) -> int:
         return self._shape[0]
@@ -110,9 +109,7 @@ class QuantizedTable:
         return f"QuantizedTable(shape={self._shape}, bits={self._bits})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Of a device the caller's own arrays: an address means nothing elsewhere.
-        parts = [getattr(part, "owner", part) for part in (self._codes, self._scale, self._offset)]
-        return QuantizedTable, (*parts, self._shape, self._bits)
+        return QuantizedTable, (self._codes, self._scale, self._offset, self._shape, self._bits)
 
     def dequantize(self) -> npt.NDArray[np.float32]:
         """Return all rows as numbers.
@@ -134,6 +131,8 @@ class QuantizedTable:
         >>> quantize(np.array([[0.0, 1.5, 3.75]], np.float32), bits=4).dequantize()
         array([[0.  , 1.5 , 3.75]], dtype=float32)
         """
+        if framework := _frameworks.of(self._codes):
+            return framework.call(QuantizedTable.dequantize, self)
         values: npt.NDArray[np.float32] = _devices.quantized(self).dequantize(self)
         return values
 
@@ -161,9 +160,11 @@ def _as_shape(shape: Any) -> tuple[int, int]:
 
 
 def _as_typed(array: Any, name: str, dtype: Any) -> Any:
-    """Return the array as a plain one of this dtype, in either byte order."""
+    """Return the array as a plain one of this dtype, in either byte order, or as one of a device."""
     framework = None if type(array) is np.ndarray else _frameworks.of(array)
-    if framework is not None and not framework.is_device(array):
+    if framework is not None and framework.is_device(array):
+        array = framework.view(array, name)
+    elif framework is not None:
         given = f"got {_words.type_name(array)}; give numpy.asarray({name})"
         raise TypeError(f"{name} must be a numpy.ndarray, as which a QuantizedTable keeps it, {given}")
     array = _checks.as_table(array, name)

@@ -40,12 +40,16 @@ def compile_kernel(kernel: Any, cc: tuple[int, int]) -> tuple[str, str]:
 _compiling = threading.Lock()
 
 
-def link(ptx: str, cc: tuple[int, int]) -> bytes:
-    """Return machine code by nvJitLink, which needs no driver either and, unlike PTX, runs under older ones."""
+def link(ptx: str, cc: tuple[int, int]) -> tuple[bytes, str]:
+    """Return machine code by nvJitLink, which needs no driver either, and what that says of registers and spills.
+
+    Unlike PTX, machine code runs under older drivers of the same CUDA.
+    """
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
-    linker = Linker(ObjectCode.from_ptx(ptx.encode()), options=LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}"))
-    return bytes(linker.link("cubin").code)
+    linker = Linker(ObjectCode.from_ptx(ptx.encode()), options=LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}", verbose=True))
+    code = bytes(linker.link("cubin").code)
+    return code, linker.get_info_log()
 
 
 def _stamp() -> str:
@@ -136,7 +140,7 @@ class Driver:
         except OSError:
             pass
         ptx, entry = compile_kernel(kernel, cc)
-        code = link(ptx, cc)
+        code, _ = link(ptx, cc)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             part = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")

@@ -18,12 +18,12 @@ _LEAST_WARP_WORDS, _MOST_WARP_WORDS = 97, 256
 def gather(table: Any, ids: DeviceArray, mode: str, out: DeviceArray | None) -> Any:
     """Return the rows of a table that ids mean, in ``out`` where that is given."""
     is_quantized = _checks.is_quantized(table)
-    parts = quantized.parts_of(table) if is_quantized else (table,)
-    place, V, N = arrays.place_of(parts[0]), table.shape[0], ids.size
+    like = table.codes if is_quantized else table
+    place, V, N = arrays.place_of(like), table.shape[0], ids.size
     if not V and N:
         raise IndexError("a table of 0 rows has no row for any id")
     dtype = np.dtype(np.float32) if is_quantized else table.dtype
-    result = arrays.new(ids.shape + table.shape[1:], dtype, parts[0]) if out is None else out
+    result = arrays.new(ids.shape + table.shape[1:], dtype, like) if out is None else out
     D = math.prod(table.shape[1:])
     fault = status.Fault("gather", "id", ids.shape, f"a table of {V} rows")
     check = status.begin(place, D * dtype.itemsize, fault)
@@ -31,10 +31,10 @@ def gather(table: Any, ids: DeviceArray, mode: str, out: DeviceArray | None) -> 
     if mode == RAISE:
         status.require_ids(place, check, 0, index, V)
     if N and D * dtype.itemsize:
-        goal = result if arrays.is_contiguous(result) else arrays.new(result.shape, dtype, parts[0])
+        goal = result if arrays.is_contiguous(result) else arrays.new(result.shape, dtype, like)
         rows = arrays.reshaped(goal, N, D)
         if is_quantized:
-            quantized.widen(table, parts, index, mode, rows, check, place)
+            quantized.widen(table, index, mode, rows, check, place)
         else:
             _copy_rows(arrays.as_rows(table, place), index, rows, D * dtype.itemsize, mode, check, place)
         if goal is not result:

@@ -4,7 +4,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .. import _frameworks
 from .._frameworks import DeviceArray
 from . import arrays, launch, status
 from .kernels.dtypes import SIZES
@@ -15,21 +14,6 @@ from .kernels.quantized import (
 
 _FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)
 _NOTHING = 1 << 62
-
-
-def current(array: DeviceArray) -> DeviceArray:
-    """Return an array that was kept, with the stream on which its owner works now."""
-    framework = _frameworks.of(array.owner)
-    return array if framework is None else array._replace(stream=_stream(framework.view(array.owner, "codes"), array))
-
-
-def _stream(view: Any, array: DeviceArray) -> int:
-    return view.stream if type(view) is DeviceArray else array.stream
-
-
-def parts_of(table: Any) -> tuple[DeviceArray, DeviceArray, DeviceArray]:
-    """Return codes, scale and offset of a QuantizedTable, as they lie now."""
-    return current(table.codes), current(table.scale), current(table.offset)
 
 
 # Values that are wrong, said at once ------------------------------------------------------------------------------
@@ -132,20 +116,17 @@ def _raise_no_codes(source: DeviceArray, row: int, place: launch.Place) -> NoRet
 
 def dequantize(table: Any) -> Any:
     """Return all rows of a QuantizedTable as float32, (V, D)."""
-    parts = parts_of(table)
-    place = arrays.place_of(parts[0])
-    out = arrays.new(table.shape, _FLOAT32, parts[0])
+    place, out = arrays.place_of(table.codes), arrays.new(table.shape, _FLOAT32, table.codes)
     check = status.begin(place, 4, status.Fault("dequantize", "row", table.shape[:1], "the table"))
-    widen(table, parts, None, RAISE, out, check, place)
+    widen(table, None, RAISE, out, check, place)
     return out.owner
 
 
 def widen(
-    table: Any, parts: tuple[DeviceArray, ...], index: DeviceArray | None, mode: str, out: DeviceArray,
-    check: status.Check, place: launch.Place,
+    table: Any, index: DeviceArray | None, mode: str, out: DeviceArray, check: status.Check, place: launch.Place
 ) -> None:  # fmt: skip
     """Write the rows of a QuantizedTable that ids mean, or all of them, to contiguous ``out``: (N, D), float32."""
-    codes, scale, offset = parts
+    codes, scale, offset = table.codes, table.scale, table.offset
     V, D = table.shape
     N, tag, threads = (V if index is None else index.size), f"code{table.bits}", launch.driver.threads
     if not N or not D:

@@ -1,4 +1,4 @@
-"""CUDA's way with ``topk``: exact scores as keys that hold score and id, of which the least are found block by block."""
+"""CUDA's way with ``topk``: exact scores as keys that hold score and id, the least of them found in blocks."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import _checks
 from .._frameworks import DeviceArray
-from . import arrays, launch, quantized, status
+from . import arrays, launch, status
 from .kernels.search import (
     COSINE, LANES, make_exchange, make_lay, make_score, make_sort_block, make_unpack,
 )  # fmt: skip
@@ -57,7 +57,8 @@ class _Vectors:
     def __init__(self, vectors: Any) -> None:
         self.shape = vectors.shape
         if _checks.is_quantized(vectors):
-            codes, scale, offset = self.alive = quantized.parts_of(vectors)
+            codes, scale, offset = vectors.codes, vectors.scale, vectors.offset
+            self.alive: tuple[DeviceArray, ...] = codes, scale, offset
             self.place, self.tag = arrays.place_of(codes), f"code{vectors.bits}"
             self.values = codes.pointer, codes.strides[0], scale.pointer, offset.pointer
         else:

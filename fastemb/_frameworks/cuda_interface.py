@@ -103,8 +103,12 @@ class _Versioned(ctypes.Structure):
 
 
 _READ_ONLY = 1  # a bit of flags
-#: DLPack's codes of types: NumPy's kinds, and names of ml_dtypes.
-_KINDS = {0: "i", 1: "u", 2: "f", 5: "c"}
+#: DLPack's codes and bits of types: NumPy's own, and those of ml_dtypes.
+_OWN = {
+    (code, bits): f"{kind}{bits // 8}"
+    for code, kind in ((0, "i"), (1, "u"), (2, "f"), (5, "c"))
+    for bits in {"f": (16, 32, 64), "c": (64, 128)}.get(kind, (8, 16, 32, 64))
+} | {(6, 8): "?"}
 _BRAINS = {(4, 16): "bfloat16"} | {
     (code, 8): f"float8_{name}"
     for code, name in enumerate(("e3m4", "e4m3", "e4m3b11fnuz", "e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz", "e8m0fnu"), 7)
@@ -121,9 +125,12 @@ class Exported:
 def read_dlpack(array: Any, name: str, whose: str) -> DeviceArray:
     """Return what a launch needs to know, by DLPack; the library makes our stream wait for its own."""
     try:
-        capsule = array.__dlpack__(stream=_LEGACY, max_version=(1, 0))
-    except TypeError:  # of before versions
-        capsule = array.__dlpack__(stream=_LEGACY)
+        try:
+            capsule = array.__dlpack__(stream=_LEGACY, max_version=(1, 0))
+        except TypeError:  # of before versions
+            capsule = array.__dlpack__(stream=_LEGACY)
+    except Exception as error:  # whatever a library raises for what DLPack does not hold
+        raise TypeError(f"{whose}, of which it makes no DLPack capsule: {error}") from error
     address, kind = ctypes.pythonapi.PyCapsule_GetPointer, ctypes.pythonapi.PyCapsule_GetName
     address.restype, address.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
     kind.restype, kind.argtypes = ctypes.c_char_p, (ctypes.py_object,)
@@ -150,23 +157,19 @@ def read_dlpack(array: Any, name: str, whose: str) -> DeviceArray:
 
 def _dlpack_dtype(tensor: _Tensor, whose: str) -> np.dtype[Any]:
     """Return the dtype of a tensor."""
-    code, bits = tensor.code, tensor.bits
-    if tensor.lanes == 1:
-        if code in _KINDS and bits % 8 == 0 and f"{_KINDS[code]}{bits // 8}" in np.sctypeDict:
-            return np.dtype(f"{_KINDS[code]}{bits // 8}")
-        if (code, bits) == (6, 8):
-            return np.dtype(bool)
-        if (code, bits) in _BRAINS:
-            try:
-                import ml_dtypes
+    told = tensor.code, tensor.bits
+    if tensor.lanes == 1 and told in _OWN:
+        return np.dtype(_OWN[told])
+    if tensor.lanes != 1 or told not in _BRAINS:
+        words = f"DLPack's {told[0]}, {told[1]} bits, {tensor.lanes} lanes"
+        raise TypeError(f"{whose}, of a dtype ({words}) that no kernel reads")
+    try:
+        import ml_dtypes
 
-                named: np.dtype[Any] = np.dtype(getattr(ml_dtypes, _BRAINS[code, bits]))
-                return named
-            except (ImportError, AttributeError):
-                raise TypeError(
-                    f"{whose}, of {_BRAINS[code, bits]}, for which the package ml_dtypes is needed"
-                ) from None
-    raise TypeError(f"{whose}, of a dtype (DLPack's {code}, {bits} bits, {tensor.lanes} lanes) that no kernel reads")
+        named: np.dtype[Any] = np.dtype(getattr(ml_dtypes, _BRAINS[told]))
+    except (ImportError, AttributeError):
+        raise TypeError(f"{whose}, of {_BRAINS[told]}, for which the package ml_dtypes is needed") from None
+    return named
 
 
 # Memory ----------------------------------------------------------------------------------------------------------

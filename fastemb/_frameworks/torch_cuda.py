@@ -16,6 +16,7 @@ _NAMES = (
     "bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float16", "float32", "float64",
     "complex64", "complex128",
 )  # fmt: skip
+_NO_MEMORY = "torch gave no memory for a result: call outside of fake modes, torch.compile and their like"
 
 
 class TorchCuda:
@@ -44,7 +45,11 @@ class TorchCuda:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], like: DeviceArray) -> DeviceArray:
         """Return a new tensor beside another; refuse one without memory, as fake modes make."""
-        return self._new(like.owner.new_empty(shape, dtype=self._theirs[dtype]))
+        try:
+            made = like.owner.new_empty(shape, dtype=self._theirs[dtype])
+        except (AssertionError, TypeError) as error:  # of fake modes; no memory left is another error
+            raise TypeError(f"{_NO_MEMORY} ({str(error).partition(chr(10))[0]})") from error
+        return self._new(made)
 
     def argsort(self, keys: DeviceArray, below: int | None) -> tuple[DeviceArray, DeviceArray] | None:
         """Return keys in order and where each was: of 32 bits where that is enough, as a sort reads every bit."""
@@ -90,8 +95,5 @@ class TorchCuda:
         """Return a tensor that torch has made as a device array."""
         view = self.view(made) if KNOWN.get(type(made)) is self._framework else None
         if view is None or (view.size and not view.pointer):
-            raise TypeError(
-                f"torch made a {type(made).__name__} without memory for a result: call outside of fake modes, "
-                "torch.compile and their like"
-            )
+            raise TypeError(f"{_NO_MEMORY} (a {type(made).__name__})")
         return view

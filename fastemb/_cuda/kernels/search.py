@@ -1,4 +1,4 @@
-"""Kernels of ``topk``: scores in float64, of which each with its id becomes one integer; then integers are sorted.
+"""Kernels of ``topk``: scores in float64, each with its id made one integer; then integers are sorted.
 
 A *key* has in its upper half how a score ranks, best first and NaN last, and in its lower half the vector's id. Keys are
 all different, so their order is total, and the k least of them are the answer, ties and all.
@@ -100,8 +100,7 @@ def make_lay(tag: str) -> Any:
 
     Where ``scaled``, queries whose squares float64 cannot add are times a power of two: their cosines stay as they are.
     """
-    value, (get, put) = make_value(tag), make_numbers("float64")
-    wide = make_number("float64")
+    value, (_, put), wide = make_value(tag), make_numbers("float64"), make_number("float64")
 
     @device
     def scaled_square(a: int, row: int, scale: Any, offset: Any, j: int) -> Any:
@@ -144,7 +143,7 @@ def make_key(metric: str) -> Any:
             rank = rank ^ LAST
         if not ascending:
             rank = -1 - rank
-        if rounded != rounded:  # noqa: PLR0124
+        if rounded != rounded:
             rank = LAST
         return (rank << 32) + n
 

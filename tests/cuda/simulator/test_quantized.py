@@ -24,7 +24,7 @@ def packed(codes, bits):
 
 
 def host_parts(table):
-    return [on_host(part.owner) for part in (table.codes, table.scale, table.offset)]
+    return [on_host(part) for part in (table.codes, table.scale, table.offset)]
 
 
 def make(data):
@@ -97,9 +97,10 @@ def test_built_of_arrays_and_copied():
     wanted = reference.dequantize(codes, scale, offset)
     both = on_device(np.repeat(codes, 2, axis=1)[:, ::2]), on_device(np.repeat(scale, 2)[::2]), on_device(offset)
     table = fastemb.QuantizedTable(*both, (3, 4))
-    for one in (table, copy.copy(table)):  # the simulator's arrays make NumPy's of a deep copy
+    for one in (table, copy.copy(table)):
         assert on_host(one.dequantize()).tobytes() == wanted.tobytes()
         assert one.nbytes == 36
+        assert hasattr(one.codes, "__cuda_ndarray__")  # the owner's array
     scale[1] = np.nan
     with pytest.raises(ValueError, match=r"scale must be finite, got scale\[1\] = nan"):
         fastemb.QuantizedTable(*on_device((codes, scale, offset)), (3, 4))
