@@ -12,11 +12,12 @@ Words whose code depends on the dtype in memory or on sizes are *made*, when a k
                                             of 16, 8, 4, 2 or 1 bytes as they are; loads of four stay together
 ``make_columns(tag, width)``                ``load(a)``, ``load4``, ``load_if(a, so)`` (unless so: zeros) of numbers in
                                             ``width`` bytes, widened to float32 (float64: float64), and their count
-``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once,
-                                            ``width`` bytes at a time
 ``make_piece(tag, width, K, count)``        ``load_piece(a, step, last)``, ``store_piece(a, step, last, x)``: K times
                                             ``count`` columns (by default what ``width`` bytes hold, by which they move)
                                             ``step`` bytes apart, the last under a predicate (not read: zeros)
+``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once (as
+                                            a code kept within its bits, a NaN 0), ``width`` bytes at a time
+``make_moves(width, K)``                    ``load(a, step, last)``, ``store(a, step, last, w)`` of such a piece as it is
 ``make_keep(K)``                            ``keep(last, x)``: such a piece with zeros for its last word unless last
 ``make_constant(acc, count, value)``        ``constant()``: columns that are all one number
 ``make_numbers(tag)``                       ``get(a, i)``, ``put(a, i, x)`` of the i-th number at an address: integers
@@ -27,7 +28,7 @@ Words whose code depends on the dtype in memory or on sizes are *made*, when a k
                                             once, in the kernel itself
 ``make_shared_columns(acc, count)``         ``load(a)``, ``store(a, x)`` of columns there
 ``make_shared_numbers(tag)``                ``get(a, i)``, ``put(a, i, x)`` there: int32, int64, float32, float64
-``make_constants(values)``                  ``constant(i)``: the i-th of a few float64 that are known when a kernel is made
+``make_constants(values)``                  ``constant(i)``: the i-th of a few float64, known when a kernel is made
 =========================================== ========================================================================
 
 The others work on columns (``x``, ``y``: of one type and count) and on numbers (``w``, ``n``) of the same type:
@@ -72,7 +73,7 @@ if SIMULATED:
         warp_sum, warp_votes,
     )  # fmt: skip
     from .special_simulated import (
-        bits_of, evens, fuse, half_warp_sum, highest, make_constants, odds, of_bits, pairs,
+        bits_of, evens, fuse, half_warp_sum, highest, make_constants, make_moves, odds, of_bits, pairs,
     )  # fmt: skip
     from .words_simulated import (
         block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
@@ -86,7 +87,7 @@ else:
         warp_sum, warp_votes,
     )  # fmt: skip
     from .special_device import (
-        bits_of, evens, fuse, half_warp_sum, highest, make_constants, odds, of_bits, pairs,
+        bits_of, evens, fuse, half_warp_sum, highest, make_constants, make_moves, odds, of_bits, pairs,
     )  # fmt: skip
     from .words_device import (
         block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
@@ -97,9 +98,9 @@ else:
 __all__ = [
     "SIMULATED", "acc_of", "add", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot",
     "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "make_columns",
-    "make_constant", "make_constants", "make_keep", "make_lanes_sum", "make_number", "make_numbers", "make_piece",
-    "make_shared", "make_shared_columns", "make_shared_numbers", "make_store", "make_words", "meet", "minus", "most",
-    "odds", "of_bits", "over", "pairs", "pick_equal", "product", "remainder", "report", "root", "singled", "squares",
-    "take", "thread_x", "thread_y", "threads_x", "threads_y", "times", "times_each", "total", "warp_most", "warp_sum",
-    "warp_votes",
+    "make_constant", "make_constants", "make_keep", "make_lanes_sum", "make_moves", "make_number", "make_numbers",
+    "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers", "make_store", "make_words", "meet",
+    "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product", "remainder", "report", "root",
+    "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y", "times", "times_each", "total",
+    "warp_most", "warp_sum", "warp_votes",
 ]  # fmt: skip

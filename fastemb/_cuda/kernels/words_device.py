@@ -222,6 +222,21 @@ def _to_odd(b: Any, x: Any) -> Any:
     return _asm(b, text, "=&f,d", F32, [x], False)
 
 
+def _codes(b: Any, tag: str, numbers: list[Any]) -> list[Any]:
+    """Return words of whole numbers, kept within those of a code; a NaN becomes 0."""
+    kind, letter = ("f64", "d") if numbers[0].type == F64 else ("f32", "f")
+    # The conversion keeps what it gives at 0 or above by itself.
+    text = "{\n.reg .u32 w;\ncvt.rni.u32.%s w, $1;\nmin.u32 $0, w, %d;\n}" % (kind, (1 << SIZES[tag]) - 1)
+    each, words = LANES_A_WORD[tag], []
+    for k, x in enumerate(numbers):
+        one = _asm(b, text, f"=r,{letter}", I32, [x], False)
+        if k % each:
+            words[-1] = b.or_(words[-1], b.shl(one, I32(k % each * SIZES[tag])))
+        else:
+            words.append(one)
+    return words
+
+
 def _narrow(b: Any, tag: str, numbers: list[Any]) -> list[Any]:
     """Return the words that hold numbers, each rounded once: to the nearest, ties to even; a NaN stays one."""
     if tag == "float64":
@@ -229,6 +244,8 @@ def _narrow(b: Any, tag: str, numbers: list[Any]) -> list[Any]:
         return [b.trunc(part, I32) for x in wide for part in (x, b.lshr(x, I64(32)))]
     if tag == "float32":
         return [b.bitcast(x if x.type == F32 else b.fptrunc(x, F32), I32) for x in numbers]
+    if tag in ("code8", "code4"):
+        return _codes(b, tag, numbers)
     if len(numbers) == 1 or numbers[0].type == F64:
         single = [_halves(b, tag, x) for x in numbers]
         if len(single) == 1:

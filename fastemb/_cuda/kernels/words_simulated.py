@@ -121,6 +121,9 @@ def _widen(tag: str, words: Any) -> Any:
 def _narrow(tag: str, numbers: Any) -> Any:
     """Return the bytes of numbers, each rounded once: to the nearest, ties to even; a NaN stays one."""
     x = np.atleast_1d(np.asarray(numbers))
+    if tag in ("code8", "code4"):
+        codes = np.clip(np.rint(np.nan_to_num(x)), 0, (1 << SIZES[tag]) - 1).astype(np.uint8)
+        return codes if tag == "code8" else codes[0::2] | codes[1::2] << 4
     if tag != "bfloat16":
         return x.astype(_DTYPES[tag]).view(np.uint8)
     if x.dtype == np.float64:  # to odd first: toward zero, with the last bit set where that was not exact
