@@ -75,6 +75,7 @@ class QuantizedTable:
         _require_shape(offset, "offset", (V,))
         codes, scale, offset = (_devices.quantized(codes).as_part(array) for array in (codes, scale, offset))
         _devices.quantized(codes).check_finite(scale, offset)
+        codes, scale, offset = (_frameworks.owned(array) for array in (codes, scale, offset))
         self._keep(codes, scale, offset, (V, D), bits)
 
     def _keep(self, codes: Any, scale: Any, offset: Any, shape: tuple[int, int], bits: int) -> None:
@@ -98,7 +99,8 @@ class QuantizedTable:
     @property
     def nbytes(self) -> int:
         """Bytes of codes, scales and offsets."""
-        return sum(array.size * array.dtype.itemsize for array in (self._codes, self._scale, self._offset))
+        V, D = self._shape
+        return V * (-(-D * self._bits // 8) + 8)
 
     def __len__(self) -> int:
         return self._shape[0]
@@ -129,6 +131,8 @@ class QuantizedTable:
         >>> quantize(np.array([[0.0, 1.5, 3.75]], np.float32), bits=4).dequantize()
         array([[0.  , 1.5 , 3.75]], dtype=float32)
         """
+        if framework := _frameworks.of(self._codes):
+            return framework.call(QuantizedTable.dequantize, self)
         values: npt.NDArray[np.float32] = _devices.quantized(self).dequantize(self)
         return values
 
@@ -156,8 +160,11 @@ def _as_shape(shape: Any) -> tuple[int, int]:
 
 
 def _as_typed(array: Any, name: str, dtype: Any) -> Any:
-    """Return the array as a plain one of this dtype, in either byte order."""
-    if type(array) is not np.ndarray and _frameworks.of(array):
+    """Return the array as a plain one of this dtype, in either byte order, or as one of a device."""
+    framework = None if type(array) is np.ndarray else _frameworks.of(array)
+    if framework is not None and framework.is_device(array):
+        array = framework.view(array, name)
+    elif framework is not None:
         given = f"got {_words.type_name(array)}; give numpy.asarray({name})"
         raise TypeError(f"{name} must be a numpy.ndarray, as which a QuantizedTable keeps it, {given}")
     array = _checks.as_table(array, name)

@@ -148,6 +148,8 @@ class Framework:
                     mine = known.get(type(part)) is self
                     parts.append(self.view(part, field) if mine else self._other(part, field, function, given))
             return type(value)(*parts)
+        if _has_codes(type(value)):
+            return _with_parts(value, lambda part: self.view(part, name))
         if name in _LISTS:  # of another kind, so looked at where it is needed
             return value
         framework = of(value)
@@ -169,11 +171,12 @@ class Framework:
         names = names_of(function)
         decides = next(one for one in DECIDE if one in names)
         first = given[names.index(decides)]
+        first = getattr(first, "codes", first)
         there = self.is_device(first)
         if there != (framework is not None and framework.is_device(value)):
             raise_two_devices(name, value, decides, first)
         whose, made = (framework.name, f"numpy.asarray({name})") if framework else ("NumPy", name)
-        way = self.put.format(name=name, place=place(first)) if there else f"{self.maker}({made})"
+        way = self.put.format(name=name, place=place(first), decides=decides) if there else f"{self.maker}({made})"
         raise TypeError(
             f"{name} is an array of {whose} and {decides} one of {self.name}: arrays of one call must be of one "
             f"framework; give {way}"
@@ -185,6 +188,8 @@ class Framework:
             return self.result(value)
         if type(value) is DeviceArray:
             return value.owner
+        if _has_codes(type(value)):
+            return _with_parts(value, owned)
         if isinstance(value, tuple):
             parts = [part if part is None else self._results(part) for part in value]
             return value._make(parts) if hasattr(value, "_make") else tuple(parts)
@@ -211,16 +216,22 @@ _FILES = {
     "jaxlib": "jax",
     "pyarrow": "arrow",
     "polars": "polars",
+    "cupy": "cupy",
     "numba": "numba_cuda",
 }
 KNOWN: dict[type, Framework] = {}
 
 
 def of(array: Any) -> Framework | None:
-    """Return the framework of an array; None for NumPy's, and for what is no array of a known framework."""
+    """Return the framework of an array; None for NumPy's, and for what is no array of a known framework.
+
+    A quantised table is of the framework of its codes.
+    """
     kind = type(array)
     found = KNOWN.get(kind)
     if found is None and kind is not np.ndarray and kind not in PLAIN:
+        if _has_codes(kind):
+            return of(array.codes)
         found = _find(kind)
         if found is not None:
             KNOWN[kind] = found
@@ -236,9 +247,25 @@ def _find(kind: type) -> Framework | None:
             found = cast("Framework | None", import_module(f"{__name__}.{file}").find(kind))
             if found is not None:
                 return found
-    if any(hasattr(kind, name) for name in ("__cuda_ndarray__", "__cuda_array_interface__", "__dlpack__")):
+    if any(hasattr(kind, name) for name in ("__cuda_array_interface__", "__dlpack__")):
         return cast("Framework | None", import_module(f"{__name__}.dlpack").find(kind))
     return None
+
+
+def _has_codes(kind: Any) -> bool:
+    """Whether it is the type of quantised tables."""
+    return all(hasattr(kind, name) for name in ("codes", "dequantize", "_trusted"))
+
+
+def _with_parts(table: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a quantised table whose arrays are changed."""
+    parts = (change(part) for part in (table.codes, table.scale, table.offset))
+    return type(table)._trusted(*parts, table.shape, table.bits)
+
+
+def owned(array: Any) -> Any:
+    """Return the framework's own array of a device array; all others as they are."""
+    return array.owner if type(array) is DeviceArray and of(array.owner) else array
 
 
 def place(array: Any) -> str:
@@ -253,7 +280,9 @@ def raise_two_devices(name: str, array: Any, decides: str, first: Any) -> NoRetu
     """Raise the TypeError for an array that is not on the device of the array that decides."""
     there = place(first)
     whose = of(getattr(array, "owner", array) if there == "the CPU" else getattr(first, "owner", first)) or Framework()
-    way = (whose.fetch if there == "the CPU" else whose.put).format(name=name, place=there)
+    way = "an array there"  # and not a copy, to which nobody looks
+    if name not in WRITTEN:
+        way = (whose.fetch if there == "the CPU" else whose.put).format(name=name, place=there, decides=decides)
     raise TypeError(
         f"{name} is on {place(array)} and {decides} on {there}: arrays of one call must be on one device; give {way}"
     )

@@ -24,6 +24,7 @@ Words whose code depends on the dtype in memory or on sizes are *made*, when a k
 ``make_shared(size)``                       ``shared()``: the address of bytes that the threads of a block share; called
                                             once, in the kernel itself
 ``make_shared_numbers(tag)``                ``get(a, i)``, ``put(a, i, x)`` there: int32, int64, float32, float64
+``make_constants(values)``                  ``constant(i)``: the i-th of a few float64 that are known when a kernel is made
 =========================================== ========================================================================
 
 The others work on columns (``x``, ``y``: of one type and count) and on numbers (``w``, ``n``) of the same type:
@@ -36,10 +37,14 @@ The others work on columns (``x``, ``y``: of one type and count) and on numbers 
 ``take(so, x, y)``                  x if so, else y
 ``doubled(x)`` ``singled(x)``       x as float64, as float32
 ``total`` ``squares`` ``dot``       the sum of the columns, of their squares, of x * y, by halving
-``most(x)``                         the largest magnitude; a NaN counts as nothing
+``most(x)`` ``highest(x)``          the largest magnitude, a NaN counts as nothing; the greatest column, or NaN
+``evens`` ``odds`` ``pairs(x, y)``  every second column from the first, from the second; those of two in turns
 ``root(w)`` ``inverse_root(w)``     √w rounded to nearest; 1/√w, of float32 to about 2 units in the last place
 ``divide(w, n)`` ``product(w, n)``  rounded to nearest, fused with nothing
+``fuse(w, n, m)``                   w * n + m, rounded once
+``bits_of(w)`` ``of_bits(n)``       the bits of a float32 as a signed integer, and back
 ``warp_sum(w)`` ``warp_most(w)``    over the 32 threads of a warp, which all come there; so in all of them
+``half_warp_sum(w)``                over its first or its last 16 threads
 ``meet()``                          all threads of a block wait for each other
 ``report(status, position)``        a value at a position is wrong: keep the least, raise the host's flag
 ``device(f)``                       makes f a function that kernels call
@@ -58,6 +63,9 @@ if SIMULATED:
         add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, product, report,
         root, singled, squares, take, times, times_each, total, warp_most, warp_sum,
     )  # fmt: skip
+    from .special_simulated import (
+        bits_of, evens, fuse, half_warp_sum, highest, make_constants, odds, of_bits, pairs,
+    )  # fmt: skip
     from .words_simulated import (
         block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
         make_shared, make_shared_numbers, make_store, make_words, meet, thread_x, thread_y, threads_x, threads_y,
@@ -67,15 +75,19 @@ else:
         add, divide, dot, doubled, fused, greater, inverse_root, less, make_number, minus, most, over, product, report,
         root, singled, squares, take, times, times_each, total, warp_most, warp_sum,
     )  # fmt: skip
+    from .special_device import (
+        bits_of, evens, fuse, half_warp_sum, highest, make_constants, odds, of_bits, pairs,
+    )  # fmt: skip
     from .words_device import (
         block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
         make_shared, make_shared_numbers, make_store, make_words, meet, thread_x, thread_y, threads_x, threads_y,
     )  # fmt: skip
 
 __all__ = [
-    "SIMULATED", "acc_of", "add", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot", "doubled",
-    "fused", "greater", "inverse_root", "less", "make_columns", "make_constant", "make_keep", "make_number",
-    "make_numbers", "make_piece", "make_shared", "make_shared_numbers", "make_store", "make_words", "meet", "minus",
-    "most", "over", "product", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x",
-    "threads_y", "times", "times_each", "total", "warp_most", "warp_sum",
+    "SIMULATED", "acc_of", "add", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot",
+    "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "make_columns",
+    "make_constant", "make_constants", "make_keep", "make_number", "make_numbers", "make_piece", "make_shared",
+    "make_shared_numbers", "make_store", "make_words", "meet", "minus", "most", "odds", "of_bits", "over", "pairs",
+    "product", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y",
+    "times", "times_each", "total", "warp_most", "warp_sum",
 ]  # fmt: skip
