@@ -16,11 +16,14 @@ from fastemb import _devices
 HERE = Path(__file__).parent
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 
+#: Files that need no compiler: their room is a stub.
+BY_THEMSELVES = {"test_host_frameworks.py", "test_host_libraries.py", "test_host_protocols.py", "test_host_driver.py"}
+
 
 def reason_against(path: Path) -> str | None:
     """Return why a file of tests cannot run in this process."""
     tier = path.relative_to(HERE).parts[0]
-    if find_spec("numba_cuda") is None and not tier.startswith("test_host_frameworks"):  # these have a stub for the room
+    if find_spec("numba_cuda") is None and tier not in BY_THEMSELVES:
         return "CUDA's kernels are compiled and simulated by numba-cuda: pip install 'fastemb[cuda-test]'"
     if tier == "simulator" and not SIMULATED:
         return "the simulator has a process of its own: NUMBA_ENABLE_CUDASIM=1 pytest tests/cuda/simulator"
