@@ -34,7 +34,7 @@ class QuantizedTable:
     ------
     TypeError
         If `codes` are not a NumPy array of uint8, `scale` or `offset` not one of float32 (arrays of other frameworks
-        are not taken here), `shape` not integers.
+        are taken here on a GPU alone, all three on one), `shape` not integers.
     ValueError
         If `shape` is not that of a table, `bits` neither 8 nor 4, or the shape of an array does not follow from
         them; if a scale or an offset is not finite: the first row that has one is named.
