@@ -20,7 +20,7 @@ RATES = ("bytes_per_second", "tokens_per_second", "documents_per_second")
 COPIES = ("copy_best", "copy_median")
 KEPT_INFO = ("bytes_moved", "share_of_copy", *RATES)  # of our own timing
 NUMBERS = {"asked", "ours_median", *COPIES, *KEPT_INFO}
-OTHERS = {"instructions.json"}  # what else lies in the folder of results
+OTHERS = {"instructions.json", "cuda.json", "cuda_static.json"}  # what else lies in the folder of results
 
 
 class DamagedError(Exception):

@@ -51,6 +51,8 @@ def of_ids(
     padding = _checks.as_padding(padding_idx)
     normalize, by_count = _checks.as_flag(normalize, "normalize"), _checks.as_flag(by_count, "scale_grad_by_freq")
     grad = _types(out, grad)
+    lists = {"ids": ids, "offsets": offsets, "mask": mask, "weights": weights}
+    _checks.require_one_device(table=table, **lists, out=out, grad=None if grad is _FORWARD else grad)
     _require_mode(mode, weights)
     if ragged and twice:
         raise ValueError("a Ragged brings its own offsets; neither offsets nor mask must be given with it")
@@ -73,6 +75,8 @@ def of_rows(
     weights = None if weights is None else _checks.as_weights(weights)
     normalize = _checks.as_flag(normalize, "normalize")
     grad = _types(out, grad)
+    lists = {"mask": mask, "lengths": lengths, "offsets": offsets, "weights": weights}
+    _checks.require_one_device(x=x, **lists, out=out, grad=None if grad is _FORWARD else grad)
     _require_mode(mode, weights)
     if len(given) > 1:
         raise ValueError(f"at most one of mask, lengths and offsets may be given, got {' and '.join(given)}")

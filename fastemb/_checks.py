@@ -33,6 +33,8 @@ SpecialMode = Literal["none", "all", "raise"]
 ModelLength = Literal["model"]
 #: Where a configuration goes.
 ConfigMode = Literal["stdout", "dicts"]
+#: When wrong values on a CUDA device are said.
+CudaCheck = Literal["defer", "sync", "none"]
 #: Functions that have kernels.
 KernelName = Literal[
     "embed", "embed_backward", "embedding_bag", "embedding_bag_backward", "gather", "normalize", "pool",
@@ -46,6 +48,7 @@ SIDES: tuple[Side, ...] = get_args(Side)
 SPECIAL_MODES: tuple[SpecialMode, ...] = get_args(SpecialMode)
 MODEL_LENGTHS: tuple[ModelLength, ...] = get_args(ModelLength)
 CONFIG_MODES: tuple[ConfigMode, ...] = get_args(ConfigMode)
+CUDA_CHECKS: tuple[CudaCheck, ...] = get_args(CudaCheck)
 KERNEL_NAMES: tuple[KernelName, ...] = get_args(KernelName)
 
 
@@ -78,6 +81,8 @@ def as_table(table: Any, name: str = "table") -> Any:
         if framework := _frameworks.of(table):
             if isinstance(framework, _frameworks.Refused):  # a tracer, say, which NumPy could not take either
                 framework.view(table, name)
+            if framework.is_device(table):  # beside an array on the CPU, as `require_one_device` says
+                return framework.view(table, name)
             both = f"as the array that decides is, got {type_name(table)}; give numpy.asarray({name})"
             raise TypeError(f"{name} must be a numpy.ndarray, {both}")
         raise_no_array(table, name)
@@ -270,6 +275,41 @@ def as_weights(weights: Any) -> Any:
     return as_reals(weights, "weights", "be real numbers")
 
 
+_HERE = frozenset({np.ndarray, type(None)})
+
+
+def require_one_device(**arrays: Any) -> None:
+    """Refuse arrays of one call that lie on two devices. The first decides; those that are None do not count."""
+    if _HERE.issuperset(map(type, arrays.values())):  # as in nearly every call
+        return
+    (decides, first), *others = arrays.items()
+    first = getattr(first, "codes", first)
+    here = _device(first)
+    for name, array in others:
+        if array is not None and _device(array) != here:
+            _frameworks.raise_two_devices(name, array, decides, first)
+
+
+def _device(array: Any) -> Any:
+    """Return which device an array lies on, None for the CPU."""
+    if type(array) is np.ndarray:
+        return None
+    if type(array) is not DeviceArray:
+        framework = _frameworks.of(array)
+        if framework is None or not framework.is_device(array):
+            return None
+        array = framework.view(array, "")
+    return array.device, array.ordinal
+
+
+def require_cpu(array: Any, name: str) -> Any:
+    """Return an array that is read here; refuse one on a device."""
+    if type(array) is DeviceArray:
+        framework = _frameworks.of(array.owner) or _frameworks.Framework()
+        raise TypeError(f"{name} is on {array.place}, and is read on the CPU; give {framework.fetch.format(name=name)}")
+    return array
+
+
 # Shapes and memory -----------------------------------------------------------------------------------------------
 
 
@@ -347,7 +387,9 @@ def _start(array: Any) -> int:
 def require_out(out: Any, dtype: np.dtype[Any] | None = None, words: str = "") -> None:
     """Refuse an ``out`` of another type or dtype: one of the four float dtypes, or just ``dtype``, by its ``words``."""
     if type(out) is not DeviceArray and not isinstance(out, np.ndarray):
-        if _frameworks.of(out):
+        if framework := _frameworks.of(out):
+            if framework.is_device(out):  # beside an array on the CPU, as `require_one_device` says
+                return
             raise TypeError(f"out must be a numpy.ndarray, as the table or x is, got {type_name(out)}")
         raise TypeError(f"out must be a numpy.ndarray or an array of another framework, got {type_name(out)}")
     refuse_masked(out, "out")

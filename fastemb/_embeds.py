@@ -67,6 +67,10 @@ def of(
         _checks.require_out(out)
     if grad is not _FORWARD:
         grad = _checks.as_float_table(grad, "grad")
+    _checks.require_one_device(
+        table=table, ids=ids, positions=positions, position_ids=position_ids, segments=segments,
+        segment_ids=segment_ids, mask=mask, **norm_parts(norm), out=out, grad=None if grad is _FORWARD else grad,
+    )  # fmt: skip
     _checks.require_word(mode, _checks.ID_MODES, "mode")
     _checks.require_table_shape(table)
     D = table.shape[1]
@@ -97,9 +101,12 @@ def check_out(out: Any, embeds: Embeds) -> Any:
         return None
     names = "table", "ids", "offsets", "positions", "position_ids", "segments", "segment_ids", "mask"
     inputs = {name: getattr(embeds, name) for name in names}
-    if embeds.norm is not None:
-        inputs |= {"norm.weight": embeds.norm.weight, "norm.bias": embeds.norm.bias}
-    return _checks.check_out(out, embeds.shape, **inputs)
+    return _checks.check_out(out, embeds.shape, **inputs, **norm_parts(embeds.norm))
+
+
+def norm_parts(norm: Norm | None) -> dict[str, Any]:
+    """Return the arrays of a norm, by the names that errors use."""
+    return {} if norm is None else {"norm.weight": norm.weight, "norm.bias": norm.bias}
 
 
 def check_grad(grad: Any, embeds: Embeds) -> Any:

@@ -103,6 +103,7 @@ def row_grad(ids: Any, grad: Array, *, padding_idx: int | None = None, scale_gra
     given = ids.ids if isinstance(ids, Ragged) else _checks.as_ids(ids)
     source = _checks.as_float_table(grad, "grad")
     skip, by_count = _checks.as_padding(padding_idx), _checks.as_flag(scale_grad_by_freq, "scale_grad_by_freq")
+    _checks.require_one_device(grad=source, ids=given)
     if source.ndim != given.ndim + 1 or source.shape[:-1] != given.shape:
         wanted = ", ".join([*map(str, given.shape), "D"]) + "," * (given.ndim == 0)
         raise ValueError(f"grad must have shape ({wanted}) for ids of shape {given.shape}, got {source.shape}")
@@ -182,6 +183,7 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
     given = ids.ids if isinstance(ids, Ragged) else _checks.as_ids(ids)
     source = _checks.as_float_table(rows, "rows")
     factor = _checks.as_real(alpha, "alpha")
+    _checks.require_one_device(target=table, ids=given, rows=source)
     _checks.require_word(mode, _checks.ID_MODES, "mode")
     _require_target(table)
     shape = given.shape + table.shape[1:]

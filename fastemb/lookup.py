@@ -88,8 +88,8 @@ def gather(
                     return rows
             elif type(out) is _ndarray and _HERE["lookup"].gather_into(table, ids, out):
                 return out
-    elif type(table) is QuantizedTable:
-        if out is None and mode is _RAISE and type(ids) is np.ndarray and type(table.codes) is np.ndarray:
+    elif type(table) is QuantizedTable and type(table.codes) is _ndarray:
+        if out is None and mode is _RAISE and type(ids) is _ndarray:
             rows = _devices.HERE["lookup"].small_gather_codes(table, ids)
             if rows is not None:
                 return rows
@@ -104,6 +104,7 @@ def gather(
         _checks.require_out(out, np.dtype(np.float32), "dtype float32, as which a QuantizedTable is read")
     elif out is not None:
         _checks.require_out(out, source.dtype, f"the table's dtype, {source.dtype}")
+    _checks.require_one_device(table=source, ids=given, out=out)
     _checks.require_word(mode, _checks.ID_MODES, "mode")
     _checks.require_axis(source, "table")
     target = out

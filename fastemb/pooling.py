@@ -254,6 +254,7 @@ def normalize(x: _Array, *, out: _Array | None = None) -> _Array:
     source = _checks.as_float_table(x, "x")
     if out is not None:
         _checks.require_out(out)
+        _checks.require_one_device(x=source, out=out)
     _checks.require_axis(source, "x")
     target = out
     if out is not None:

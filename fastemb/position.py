@@ -249,6 +249,7 @@ def rope(
     options = _checks.as_flag(interleaved, "interleaved"), _checks.as_flag(inverse, "inverse")
     if out is not None:
         _checks.require_out(out)
+    _checks.require_one_device(x=source, position_ids=ids, inv_freq=speed, out=out)
     _checks.require_axis(source, "x")
     _check_shapes(source.shape, None if ids is None else ids.shape)
     if speed is not None:

@@ -20,7 +20,7 @@ class QuantizedTable:
     ----------
     codes : numpy.ndarray of uint8, shape (V, ceil(D * bits / 8))
         Codes of 8 bits, or two codes of 4 bits to a byte: the even column in the low half. Where D is odd, the
-        last high half means nothing.
+        last high half means nothing. Or an array of any framework on a GPU, as `scale` and `offset` are then.
     scale : numpy.ndarray of float32, shape (V,)
         The distance of two neighbouring codes.
     offset : numpy.ndarray of float32, shape (V,)
@@ -33,8 +33,8 @@ class QuantizedTable:
     Raises
     ------
     TypeError
-        If `codes` are not a NumPy array of uint8, `scale` or `offset` not one of float32 (arrays of other frameworks
-        are not taken here), `shape` not integers.
+        If `codes` are not an array of uint8, `scale` or `offset` not one of float32 (arrays of other frameworks are
+        taken on a GPU alone), or they lie on two devices; if `shape` is not integers.
     ValueError
         If `shape` is not that of a table, `bits` neither 8 nor 4, or the shape of an array does not follow from
         them; if a scale or an offset is not finite: the first row that has one is named.
@@ -68,15 +68,14 @@ class QuantizedTable:
     def __init__(self, codes: Any, scale: Any, offset: Any, shape: tuple[int, int], bits: int = 8) -> None:
         codes = _as_typed(codes, "codes", np.uint8)
         scale, offset = _as_typed(scale, "scale", np.float32), _as_typed(offset, "offset", np.float32)
-        devices = [_devices.device(array) for array in (codes, scale, offset)]
-        if len(set(devices)) > 1:
-            raise TypeError(f"codes, scale and offset must lie on one device, got {', '.join(devices)}")
+        _checks.require_one_device(codes=codes, scale=scale, offset=offset)
         (V, D), bits = _as_shape(shape), _as_bits(bits)
         _require_shape(codes, "codes", (V, -(-D * bits // 8)))
         _require_shape(scale, "scale", (V,))
         _require_shape(offset, "offset", (V,))
         codes, scale, offset = (_devices.quantized(codes).as_part(array) for array in (codes, scale, offset))
         _devices.quantized(codes).check_finite(scale, offset)
+        codes, scale, offset = (_frameworks.owned(array) for array in (codes, scale, offset))
         self._keep(codes, scale, offset, (V, D), bits)
 
     def _keep(self, codes: Any, scale: Any, offset: Any, shape: tuple[int, int], bits: int) -> None:
@@ -100,7 +99,8 @@ class QuantizedTable:
     @property
     def nbytes(self) -> int:
         """Bytes of codes, scales and offsets."""
-        return sum(array.size * array.dtype.itemsize for array in (self._codes, self._scale, self._offset))
+        V, D = self._shape
+        return V * (-(-D * self._bits // 8) + 8)
 
     def __len__(self) -> int:
         return self._shape[0]
@@ -131,6 +131,8 @@ class QuantizedTable:
         >>> quantize(np.array([[0.0, 1.5, 3.75]], np.float32), bits=4).dequantize()
         array([[0.  , 1.5 , 3.75]], dtype=float32)
         """
+        if framework := _frameworks.of(self._codes):
+            return framework.call(QuantizedTable.dequantize, self)
         values: npt.NDArray[np.float32] = _devices.quantized(self).dequantize(self)
         return values
 
@@ -158,8 +160,11 @@ def _as_shape(shape: Any) -> tuple[int, int]:
 
 
 def _as_typed(array: Any, name: str, dtype: Any) -> Any:
-    """Return the array as a plain one of this dtype, in either byte order."""
-    if type(array) is not np.ndarray and _frameworks.of(array):
+    """Return the array as a plain one of this dtype, in either byte order, or as one of a device."""
+    framework = None if type(array) is np.ndarray else _frameworks.of(array)
+    if framework is not None and framework.is_device(array):
+        array = framework.view(array, name)
+    elif framework is not None:
         given = f"got {_words.type_name(array)}; give numpy.asarray({name})"
         raise TypeError(f"{name} must be a numpy.ndarray, as which a QuantizedTable keeps it, {given}")
     array = _checks.as_table(array, name)

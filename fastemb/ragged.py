@@ -66,11 +66,11 @@ class Ragged:
     __slots__ = ("_ids", "_offsets")
 
     def __init__(self, ids: Any, offsets: Any) -> None:
-        flat = _checks.as_integers(ids, "ids", fits="int32")
+        flat = _checks.require_cpu(_checks.as_integers(ids, "ids", fits="int32"), "ids")
         if flat.ndim != 1:
             raise ValueError(f"ids must be 1-D, got shape {flat.shape}")
         self._ids: _Ids = _as_int32(flat, "ids")
-        bounds = _checks.as_integers(offsets, "offsets")
+        bounds = _checks.require_cpu(_checks.as_integers(offsets, "offsets"), "offsets")
         _checks.require_offsets_shape(bounds)
         self._offsets: _Offsets = np.ascontiguousarray(bounds, np.int64)
         if not _checks.ascend(self._offsets, flat.size):
@@ -113,12 +113,12 @@ class Ragged:
         if whole is not rows:
             return cls._trusted(whole.ids.copy(), whole.offsets)
         if framework := _frameworks.of(rows):  # rows of one length: iterating would give its scalars
-            rows = framework.view(rows, "rows")
+            rows = _checks.require_cpu(framework.view(rows, "rows"), "rows")
         if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
             raise TypeError(f"rows must be a list of rows of ids, got {_words.type_name(rows)}")
         parts: list[_Ids] = []
         for s, row in enumerate(rows):
-            part = _checks.as_integers(row, f"rows[{s}]", fits="int32")
+            part = _checks.require_cpu(_checks.as_integers(row, f"rows[{s}]", fits="int32"), f"rows[{s}]")
             if part.ndim != 1:
                 one = ", a single id: rows are lists" if not part.ndim else ""
                 raise ValueError(f"rows[{s}] must be 1-D, got shape {part.shape}{one}")

@@ -89,6 +89,7 @@ def topk(
         return found
     asked, table = _checks.as_float_table(queries, "queries"), _as_vectors(vectors)
     k = _checks.as_integer(k, "k")
+    _checks.require_one_device(vectors=table, queries=asked)
     _checks.require_word(metric, _checks.METRICS, "metric")
     _checks.require_axis(asked, "queries")
     _checks.require_axis(table, "vectors")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _frameworks
-from ._checks import SPECIAL_MODES, SpecialMode, as_flag, as_integer, as_numbers, is_word, name_id
+from ._checks import SPECIAL_MODES, SpecialMode, as_flag, as_integer, as_numbers, is_word, name_id, require_cpu
 from ._text.core import NO_LIMIT, Core, Ids, ffi, lib
 from ._text.decode import decode_row, decode_rows, id_of_bytes, id_of_spelling, ids_by_name, name_of
 from ._text.encode import NotPlainError, Options, count_texts, encode_texts, surround
@@ -599,7 +599,7 @@ def _limit(max_tokens: int | None, taken: int) -> int:
 
 def _as_ids(ids: Any, name: str = "ids") -> npt.NDArray[np.int64]:
     """Return the caller's ids as int64, one row of them."""
-    array = as_numbers(ids, name)
+    array = require_cpu(as_numbers(ids, name), name)
     if array.dtype.kind not in "iu" and (array.size or array.ndim != 1) and not all_ints(array):
         way = way_to_integers(ids, array, name)
         raise TypeError(f"{name} must be integers in one dimension, got {held(ids, array)}{way}")

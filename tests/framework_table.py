@@ -9,9 +9,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pytest
 from framework_cases import Foreign
 
 from fastemb import Ragged, _frameworks, _memory
+
+sys.path.append(str(Path(__file__).parent / "cuda"))
+import fakes
 
 PAGE = Path(__file__).parent.parent / "docs/frameworks.md"
 BEGIN, END = "<!-- tables: written by tests/framework_table.py -->\n", "<!-- end of tables -->\n"
@@ -87,16 +91,10 @@ def polars_cases():
 
 
 class OtherDevice(Foreign):
-    """The same on a device."""
+    """The same on a device of another maker."""
 
     def __dlpack_device__(self):
-        return 2, 0
-
-
-class Cuda:
-    """An array with CUDA's protocol: of CuPy, or Numba."""
-
-    __cuda_array_interface__ = None
+        return 10, 0
 
 
 OtherDevice.__module__ = "library"
@@ -105,8 +103,25 @@ OtherDevice.__module__ = "library"
 def dlpack_cases():
     sys.modules.setdefault("library", types.SimpleNamespace(from_dlpack=Foreign))
     yield "array on the CPU", Foreign(TABLE), TABLE.ctypes.data
-    yield "array on a device", OtherDevice(TABLE), None
-    yield "array of CuPy, or a device array of Numba", Cuda(), None
+    yield "array on a device that is neither the CPU nor a GPU of NVIDIA", OtherDevice(TABLE), None
+
+
+def gpu_cases(patch):
+    """Yield arrays that say that they lie on a GPU; their memory is the CPU's."""
+    import torch
+
+    at = TABLE.ctypes.data
+    make = fakes.torch_on_gpus(torch, patch)
+    yield "tensor of torch", make(TABLE), at
+    yield "tensor of torch with a negative mark", make(np.stack([TABLE, TABLE], 2)).view(torch.float32)._neg_view(), 0
+    yield "array of CuPy", fakes.CuPyArray(TABLE), at
+    yield "array of JAX", fakes.JaxArray(TABLE), at
+    yield "array of JAX on several GPUs", fakes.JaxArray(TABLE, (0, 1)), at
+    yield "device array of Numba", fakes.NumbaArray(TABLE, stream=fakes.STREAMS[0]), at
+    yield "`__cuda_array_interface__` that names a stream", fakes.InterfaceArray(TABLE, stream=fakes.STREAMS[0]), at
+    yield "`__cuda_array_interface__` that names none", fakes.InterfaceArray(TABLE), at
+    yield "the same with a mask, or of bytes (`<V2`)", fakes.InterfaceArray(TABLE, typestr="<V4"), at
+    yield "DLPack", fakes.DLPackArray(TABLE), at
 
 
 FRAMEWORKS = {
@@ -126,7 +141,8 @@ def read(array, name, address):
         view = framework.view(array, name)
     except (TypeError, ValueError) as error:
         return type(error).__name__
-    return "in place" if view.ctypes.data == address else "copied"
+    there = view.pointer if type(view) is _frameworks.DeviceArray else view.ctypes.data
+    return "in place" if there == address else "copied"
 
 
 def address_of(result):
@@ -166,6 +182,27 @@ def one_row(what, array, address):
     return f"| {what} | {' | '.join(cells)} |\n"
 
 
+def gpu_row(what, array, address):
+    """Return a row of the table of GPUs: whose results are, and where the work goes."""
+    cells = [read(array, name, address) for name in ("table", "ids", "out")]
+    if "Error" in cells[0]:
+        return f"| {what} | {' | '.join(cells)} |  |  |\n"
+    framework = _frameworks.of(array)
+    like = framework.view(array, "table")
+    made = framework.empty((2, 3), np.dtype("f4"), like)
+    stream = "its stream" if like.stream == fakes.STREAMS[0] else "the default stream"
+    wait = ", with waits of the host" if like.waits else ""
+    return f"| {what} | {' | '.join(cells)} | {_frameworks.of(made.owner).name}'s | {stream}{wait} |\n"
+
+
+def gpu_table():
+    """Return the table of GPUs."""
+    head = "| | as a table, `x`, `grad` | as ids and their like | as `out`, `target` | results | work goes on |"
+    with pytest.MonkeyPatch.context() as patch, fakes.installed():
+        rows = "".join(gpu_row(*case) for case in gpu_cases(patch))
+    return f"\n### On a GPU of NVIDIA\n\n{head}\n|---|---|---|---|---|---|\n{rows}"
+
+
 def tables():
     """Return all tables, as Markdown."""
     parts = []
@@ -175,6 +212,7 @@ def tables():
             parts.append(f"\n### {name}\n\n| | as a table, `x`, `grad` | as ids and their like | as `out`, `target` |")
             parts.append(" results |\n|---|---|---|---|---|\n")
             parts += [one_row(*case) for case in cases()]
+        parts.append(gpu_table())
     return "".join(parts) + "\n"
 
 

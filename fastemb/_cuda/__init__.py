@@ -1,4 +1,4 @@
-"""The room of CUDA devices: the twins of `fastemb._cpu`, for arrays that lie on one. Needs the extra cuda12 or cuda13."""
+"""The room of CUDA devices, the twins of `fastemb._cpu` for arrays there. Needs the extra cuda12 or cuda13."""
 
 from importlib.util import find_spec
 

@@ -7,6 +7,9 @@ import ctypes
 import hashlib
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,8 @@ def compile_kernel(kernel: Any, cc: tuple[int, int]) -> tuple[str, str]:
     kinds = {"q": T.int64, "f": T.float32, "d": T.float64}
     with _compiling:
         # Functions that kernels call ask the device for its capability even where it is given: without one that raises.
-        asked, dispatcher.get_current_device = dispatcher.get_current_device, lambda: SimpleNamespace(compute_capability=cc)
+        asked = dispatcher.get_current_device
+        dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=cc)
         try:
             ptx, _ = cuda.compile_ptx(kernel.function, T.void(*(kinds[t] for t in kernel.types)), device=False, cc=cc)
         finally:
@@ -36,19 +40,26 @@ def compile_kernel(kernel: Any, cc: tuple[int, int]) -> tuple[str, str]:
 _compiling = threading.Lock()
 
 
-def link(ptx: str, cc: tuple[int, int]) -> bytes:
-    """Return machine code by nvJitLink, which needs no driver either and, unlike PTX, runs under older ones."""
+def link(ptx: str, cc: tuple[int, int]) -> tuple[bytes, str]:
+    """Return machine code by nvJitLink, which needs no driver either, and what that says of registers and spills.
+
+    Unlike PTX, machine code runs under older drivers of the same CUDA.
+    """
     from cuda.core import Linker, LinkerOptions, ObjectCode
 
-    linker = Linker(ObjectCode.from_ptx(ptx.encode()), options=LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}"))
-    return bytes(linker.link("cubin").code)
+    linker = Linker(ObjectCode.from_ptx(ptx.encode()), options=LinkerOptions(arch=f"sm_{cc[0]}{cc[1]}", verbose=True))
+    code = bytes(linker.link("cubin").code)
+    return code, linker.get_info_log()
 
 
 def _stamp() -> str:
     """Return what machine code depends on beside the kernel's own name: the files of kernels, and who compiled."""
-    import numba_cuda
-
-    found = hashlib.sha256(numba_cuda.__version__.encode())
+    found = hashlib.sha256()
+    for package in ("numba-cuda", "llvmlite", "nvidia-nvvm", "nvidia-nvjitlink"):
+        try:
+            found.update(f"{package} {metadata.version(package)}".encode())
+        except metadata.PackageNotFoundError:  # CUDA 12 has others' names, or comes with the system
+            continue
     for file in sorted((Path(__file__).parent / "kernels").glob("*.py")):
         found.update(file.read_bytes())
     return found.hexdigest()
@@ -60,29 +71,43 @@ class Driver:
     threads = 256
 
     def __init__(self) -> None:
-        from cuda.bindings import driver as cu
-
-        self._cu = cu
         try:
+            from cuda.bindings import driver as cu
+
+            self._cu = cu
             self._ask(cu.cuInit(0))
-        except Exception as error:
-            raise ImportError(f"arrays on CUDA devices need NVIDIA's driver: {error}") from None
+        except Exception as error:  # no package, no driver, no device: of many types
+            raise ImportError(
+                "arrays on CUDA devices need NVIDIA's driver and the extra of its CUDA, pip install 'fastemb[cuda13]' "
+                f"or 'fastemb[cuda12]': {error}"
+            ) from error
         self._stamp = ""
         self._contexts: dict[int, Any] = {}
+        self._kinds = {"q": (int, ctypes.c_int64), "f": (float, ctypes.c_float), "d": (float, ctypes.c_double)}
 
     def _ask(self, answer: tuple[Any, ...]) -> Any:
         """Return what a call of the driver gave; RuntimeError with its words if it failed."""
         error, *found = answer
         if error:
-            raise RuntimeError(f"the CUDA driver says: {self._cu.cuGetErrorString(error)[1].decode()}")
+            words = self._cu.cuGetErrorString(error)[1]
+            raise RuntimeError(f"the CUDA driver says: {words.decode() if words else error}")
         return found[0] if len(found) == 1 else tuple(found)
 
-    def _enter(self, ordinal: int) -> None:
-        """Make the primary context of a GPU, which frameworks use too, the thread's own."""
+    @contextmanager
+    def _on(self, ordinal: int) -> Iterator[None]:
+        """Make the primary context of a GPU, which frameworks use too, the thread's own; put the caller's back."""
         if ordinal not in self._contexts:
             self._contexts[ordinal] = self._ask(self._cu.cuDevicePrimaryCtxRetain(self._cu.CUdevice(ordinal)))
-        if int(self._ask(self._cu.cuCtxGetCurrent())) != int(self._contexts[ordinal]):
-            self._ask(self._cu.cuCtxSetCurrent(self._contexts[ordinal]))
+        mine, before = self._contexts[ordinal], self._ask(self._cu.cuCtxGetCurrent())
+        if int(before) == int(mine):
+            yield
+            return
+        self._ask(self._cu.cuCtxSetCurrent(mine))
+        try:
+            yield
+        finally:
+            if int(before):  # a thread that had none keeps this one
+                self._ask(self._cu.cuCtxSetCurrent(before))
 
     def capability(self, ordinal: int) -> tuple[int, int]:
         """Return the compute capability of a GPU."""
@@ -108,81 +133,105 @@ class Driver:
         """Return the machine code of a kernel and its name there, from the cache on disk where it lies there."""
         self._stamp = self._stamp or _stamp()
         key = hashlib.sha256(f"{self._stamp} {kernel.name} {kernel.types} {cc}".encode()).hexdigest()
-        file = cache_folder() / f"{kernel.name[:80]}-sm_{cc[0]}{cc[1]}-{key[:16]}.cubin"
-        try:
-            held = file.read_bytes()
-            name, _, code = held.partition(b"\0")
+        folder = cache_folder()
+        file = (folder or Path()) / f"{kernel.name[:80]}-sm_{cc[0]}{cc[1]}-{key[:16]}.cubin"
+        if folder and file.exists():
+            name, _, code = file.read_bytes().partition(b"\0")
             return code, name.decode()
-        except OSError:
-            pass
-        ptx, name = compile_kernel(kernel, cc)
-        code = link(ptx, cc)
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            part = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-            part.write_bytes(name.encode() + b"\0" + code)
-            part.replace(file)
-        except OSError:  # a folder that cannot be written to: it is compiled again in the next process
-            pass
-        return code, name
+        ptx, entry = compile_kernel(kernel, cc)
+        code, _ = link(ptx, cc)
+        if folder:
+            with suppress(OSError):  # a folder that cannot be written to: the next process compiles again
+                folder.mkdir(parents=True, exist_ok=True)
+                part = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+                part.write_bytes(entry.encode() + b"\0" + code)
+                part.replace(file)
+        return code, entry
 
     def launch(
         self, kernel: Any, grid: Any, block: Any, place: Any, values: Any, alive: Any, shared: int
     ) -> None:  # fmt: skip
-        """Put a kernel on the stream. The memory in ``alive`` is its owners', who free it in the order of the stream."""
-        self._enter(place.ordinal)
-        code = kernel.loaded.get(place.ordinal) or self._load(kernel, place.ordinal)
-        kinds = {"q": ctypes.c_int64, "f": ctypes.c_float, "d": ctypes.c_double}
-        types = tuple(kinds[t] for t in kernel.types)
-        given = (tuple(values), types)
-        self._ask(self._cu.cuLaunchKernel(code, *grid, 1, *block, 1, shared, place.stream, given, 0))
-        if place.waits:
-            self._ask(self._cu.cuStreamSynchronize(place.stream))
+        """Put a kernel on the stream. Memory in ``alive`` is its owners', who free it in the order of the stream."""
+        kinds = [self._kinds[t] for t in kernel.types]
+        numbers = tuple(number(value) for (number, _), value in zip(kinds, values, strict=True))
+        given = numbers, tuple(kind for _, kind in kinds)
+        with self._on(place.ordinal):
+            code = kernel.loaded.get(place.ordinal) or self._load(kernel, place.ordinal)
+            self._ask(self._cu.cuLaunchKernel(code, *grid, 1, *block, 1, shared, place.stream, given, 0))
 
     def allocate(self, ordinal: int, size: int) -> int:
         """Return the address of new memory of zeros that is never freed."""
-        self._enter(ordinal)
-        address = int(self._ask(self._cu.cuMemAlloc(size)))
-        self._ask(self._cu.cuMemsetD8(address, 0, size))
+        with self._on(ordinal):
+            address = int(self._ask(self._cu.cuMemAlloc(size)))
+            self._ask(self._cu.cuMemsetD8(address, 0, size))
+            self._ask(self._cu.cuStreamSynchronize(0))  # streams that do not wait for this one may use it next
         return address
 
-    def mapped(self) -> tuple[Any, int]:
+    def mapped(self, ordinal: int) -> tuple[Any, int]:
         """Return a word of the host that kernels write to, as an array of one number, and its address for them."""
         flags = self._cu.CU_MEMHOSTALLOC_DEVICEMAP | self._cu.CU_MEMHOSTALLOC_PORTABLE
-        host = int(self._ask(self._cu.cuMemHostAlloc(8, flags)))
-        word = np.frombuffer((ctypes.c_char * 8).from_address(host), np.int64)
+        with self._on(ordinal):
+            host = int(self._ask(self._cu.cuMemHostAlloc(8, flags)))
+            there = int(self._ask(self._cu.cuMemHostGetDevicePointer(host, 0)))
+        memory: Any = (ctypes.c_char * 8).from_address(host)
+        word = np.frombuffer(memory, np.int64)
         word[0] = 0
-        return word, int(self._ask(self._cu.cuMemHostGetDevicePointer(host, 0)))
+        return word, there
 
     def write(self, place: Any, address: int, values: Any) -> None:
         """Write values of the host to memory of the device, in the order of the stream; the host waits."""
-        self._enter(place.ordinal)
         held = np.ascontiguousarray(values)
-        self._ask(self._cu.cuMemcpyHtoDAsync(address, held.ctypes.data, held.nbytes, place.stream))
-        self._ask(self._cu.cuStreamSynchronize(place.stream))
+        with self._on(place.ordinal):
+            self._require_no_capture(place)
+            self._ask(self._cu.cuMemcpyHtoDAsync(address, held.ctypes.data, held.nbytes, place.stream))
+            self._ask(self._cu.cuStreamSynchronize(place.stream))
 
     def read(self, place: Any, address: int, count: int, dtype: Any) -> Any:
         """Return numbers in memory of the device, after all work on the stream is done."""
-        self._enter(place.ordinal)
         held = np.empty(count, dtype)
-        self._ask(self._cu.cuMemcpyDtoHAsync(held.ctypes.data, address, held.nbytes, place.stream))
-        self._ask(self._cu.cuStreamSynchronize(place.stream))
+        with self._on(place.ordinal):
+            self._require_no_capture(place)
+            self._ask(self._cu.cuMemcpyDtoHAsync(held.ctypes.data, address, held.nbytes, place.stream))
+            self._ask(self._cu.cuStreamSynchronize(place.stream))
         return held
+
+    def _require_no_capture(self, place: Any) -> None:
+        if self.capturing(place):
+            raise RuntimeError(
+                f"stream {place.stream:#x} of cuda:{place.ordinal} is being captured into a graph, and the host has to "
+                "wait for it here: for a result whose size the device knows (row_grad and the like), or as this is the "
+                "first call on this GPU, or the first with rows as large; make one call before the capture"
+            )
+
+    def finish(self, place: Any) -> None:
+        """Let the host wait for the stream."""
+        with self._on(place.ordinal):
+            self._require_no_capture(place)
+            self._ask(self._cu.cuStreamSynchronize(place.stream))
+
+    def synchronize(self, ordinal: int) -> None:
+        """Let the host wait for all streams of a GPU."""
+        with self._on(ordinal):
+            self._ask(self._cu.cuCtxSynchronize())
 
     def wait(self, place: Any, other: int) -> None:
         """Let work on the stream of ``place`` begin after that on another: by an event, the host does not wait."""
-        self._enter(place.ordinal)
-        event = self._ask(self._cu.cuEventCreate(self._cu.CUevent_flags.CU_EVENT_DISABLE_TIMING))
-        self._ask(self._cu.cuEventRecord(event, other))
-        self._ask(self._cu.cuStreamWaitEvent(place.stream, event, 0))
-        self._ask(self._cu.cuEventDestroy(event))
+        with self._on(place.ordinal):
+            event = self._ask(self._cu.cuEventCreate(self._cu.CUevent_flags.CU_EVENT_DISABLE_TIMING))
+            try:
+                self._ask(self._cu.cuEventRecord(event, other))
+                self._ask(self._cu.cuStreamWaitEvent(place.stream, event, 0))
+            finally:
+                self._ask(self._cu.cuEventDestroy(event))  # once it has happened
 
     def capturing(self, place: Any) -> bool:
         """Whether work on the stream is recorded, not run."""
-        return bool(self._ask(self._cu.cuStreamIsCapturing(place.stream)))
+        with self._on(place.ordinal):
+            return bool(self._ask(self._cu.cuStreamIsCapturing(place.stream)))
 
 
-def cache_folder() -> Path:
-    """Return where machine code is kept: ``FASTEMB_CUDA_CACHE``, else a folder of the user's cache."""
-    given = os.environ.get("FASTEMB_CUDA_CACHE")
-    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastemb" / "cuda"
+def cache_folder() -> Path | None:
+    """Return where machine code is kept: ``FASTEMB_CUDA_CACHE``, else in the user's cache; None for nowhere."""
+    if given := os.environ.get("FASTEMB_CUDA_CACHE"):
+        return Path(given) if given != "0" else None
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastemb" / "cuda"

@@ -1,5 +1,6 @@
 """A driver that runs kernels in Numba's simulator, on the memory of the CPU."""
 
+import ctypes
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Simulated:
         self._memory[first.ctypes.data] = first
         return int(first.ctypes.data)
 
-    def mapped(self) -> tuple[Any, int]:
+    def mapped(self, ordinal: int) -> tuple[Any, int]:
         """Return a word of the host that kernels write to, as an array of one number, and its address for them."""
         word = np.zeros(1, np.int64)
         self._memory[word.ctypes.data] = word.view(np.uint8)
@@ -64,6 +65,12 @@ class Simulated:
         """Return numbers in memory of the device, after all work on the stream is done."""
         return _bytes_at(address, count * np.dtype(dtype).itemsize).view(dtype).copy()
 
+    def finish(self, place: Any) -> None:
+        """Let the host wait for the stream."""
+
+    def synchronize(self, ordinal: int) -> None:
+        """Let the host wait for all streams of a GPU."""
+
     def wait(self, place: Any, other: int) -> None:
         """Let work on the stream of ``place`` begin after that on another."""
 
@@ -73,6 +80,5 @@ class Simulated:
 
 
 def _bytes_at(address: int, size: int) -> Any:
-    import ctypes
-
-    return np.frombuffer((ctypes.c_char * size).from_address(address), np.uint8)
+    memory: Any = (ctypes.c_char * size).from_address(address)
+    return np.frombuffer(memory, np.uint8)

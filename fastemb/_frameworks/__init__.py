@@ -112,11 +112,12 @@ class Framework:
         known, view = KNOWN, self._view_of_one_shape if self.has_lists else self.view
         views, told = [], {}
         for name, value in zip(names_of(function), given):  # noqa: B905
-            views.append(view(value, name) if known.get(type(value)) is self else self._other(value, name, function))
+            mine = known.get(type(value)) is self
+            views.append(view(value, name) if mine else self._other(value, name, function, given))
         for name, value in options.items():
             if value is not None:
                 mine = known.get(type(value)) is self and name not in SCALARS
-                told[name] = view(value, name) if mine else self._other(value, name, function)
+                told[name] = view(value, name) if mine else self._other(value, name, function, given)
         return self._answer(function, given, options, views, told)
 
     def _answer(
@@ -134,7 +135,7 @@ class Framework:
             self.wrote(answer)
         return answer  # type: ignore[no-any-return]
 
-    def _other(self, value: Any, name: str, function: Callable[..., Any]) -> Any:
+    def _other(self, value: Any, name: str, function: Callable[..., Any], given: tuple[Any, ...]) -> Any:
         """Return a view of an array of this framework, and as they are numbers, words, ids and their like of others."""
         if name in SCALARS or type(value) in PLAIN:
             return value
@@ -145,8 +146,10 @@ class Framework:
                     parts.append(part)
                 else:
                     mine = known.get(type(part)) is self
-                    parts.append(self.view(part, field) if mine else self._other(part, field, function))
+                    parts.append(self.view(part, field) if mine else self._other(part, field, function, given))
             return type(value)(*parts)
+        if _has_codes(type(value)):
+            return _with_parts(value, lambda part: self.view(part, name))
         if name in _LISTS:  # of another kind, so looked at where it is needed
             return value
         framework = of(value)
@@ -155,31 +158,42 @@ class Framework:
         if framework is not None and framework.name == self.name:
             return framework.view(value, name)
         if framework is not None or isinstance(value, np.ndarray):
-            self._refuse(framework, name, function)
+            self._refuse(framework, value, name, function, given)
         return value
 
     def _view_of_one_shape(self, array: Any, name: str) -> Any:
         """Return a view; of ids in lists the array as it is, of which the function called makes a `Ragged`."""
         return array if name in _LISTS and self.is_lists(array) else self.view(array, name)
 
-    def _refuse(self, framework: "Framework | None", name: str, function: Callable[..., Any]) -> NoReturn:
-        decides = next(one for one in DECIDE if one in names_of(function))
+    def _refuse(
+        self, framework: "Framework | None", value: Any, name: str, function: Callable[..., Any], given: tuple[Any, ...]
+    ) -> NoReturn:
+        names = names_of(function)
+        decides = next(one for one in DECIDE if one in names)
+        first = given[names.index(decides)]
+        first = getattr(first, "codes", first)
+        there = self.is_device(first)
+        if there != (framework is not None and framework.is_device(value)):
+            raise_two_devices(name, value, decides, first)
         whose, made = (framework.name, f"numpy.asarray({name})") if framework else ("NumPy", name)
+        way = self.put.format(name=name, place=place(first), decides=decides) if there else f"{self.maker}({made})"
         raise TypeError(
             f"{name} is an array of {whose} and {decides} one of {self.name}: arrays of one call must be of one "
-            f"framework; give {self.maker}({made})"
+            f"framework; give {way}"
         )
 
     def _results(self, value: Any) -> Any:
         """Return results as the framework's arrays, in tuples of the same types."""
         if type(value) is np.ndarray:
             return self.result(value)
-        if type(value) is DeviceArray:
-            return value.owner
         if isinstance(value, tuple):
+            if type(value) is DeviceArray:
+                return value.owner
             parts = [part if part is None else self._results(part) for part in value]
             return value._make(parts) if hasattr(value, "_make") else tuple(parts)
-        return self.result(np.asarray(value)) if isinstance(value, np.generic) else value
+        if isinstance(value, np.generic):
+            return self.result(np.asarray(value))
+        return _with_parts(value, owned) if _has_codes(type(value)) else value
 
 
 class Refused(Framework):
@@ -202,16 +216,22 @@ _FILES = {
     "jaxlib": "jax",
     "pyarrow": "arrow",
     "polars": "polars",
+    "cupy": "cupy",
     "numba": "numba_cuda",
 }
 KNOWN: dict[type, Framework] = {}
 
 
 def of(array: Any) -> Framework | None:
-    """Return the framework of an array; None for NumPy's, and for what is no array of a known framework."""
+    """Return the framework of an array; None for NumPy's, and for what is no array of a known framework.
+
+    A quantised table is of the framework of its codes.
+    """
     kind = type(array)
     found = KNOWN.get(kind)
     if found is None and kind is not np.ndarray and kind not in PLAIN:
+        if _has_codes(kind):
+            return of(array.codes)
         found = _find(kind)
         if found is not None:
             KNOWN[kind] = found
@@ -227,9 +247,45 @@ def _find(kind: type) -> Framework | None:
             found = cast("Framework | None", import_module(f"{__name__}.{file}").find(kind))
             if found is not None:
                 return found
-    if any(hasattr(kind, name) for name in ("__cuda_ndarray__", "__cuda_array_interface__", "__dlpack__")):
+    if any(hasattr(kind, name) for name in ("__cuda_array_interface__", "__dlpack__")):
         return cast("Framework | None", import_module(f"{__name__}.dlpack").find(kind))
     return None
+
+
+def _has_codes(kind: Any) -> bool:
+    """Whether it is the type of quantised tables."""
+    return hasattr(kind, "codes") and hasattr(kind, "dequantize") and hasattr(kind, "_trusted")
+
+
+def _with_parts(table: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a quantised table whose arrays are changed."""
+    parts = (change(part) for part in (table.codes, table.scale, table.offset))
+    return type(table)._trusted(*parts, table.shape, table.bits)
+
+
+def owned(array: Any) -> Any:
+    """Return the framework's own array of a device array; all others as they are."""
+    return array.owner if type(array) is DeviceArray and of(array.owner) else array
+
+
+def place(array: Any) -> str:
+    """Return what errors call the device on which an array of any framework lies."""
+    framework = of(array)
+    if framework is not None and framework.is_device(array):
+        array = framework.view(array, "")
+    return array.place if type(array) is DeviceArray else "the CPU"
+
+
+def raise_two_devices(name: str, array: Any, decides: str, first: Any) -> NoReturn:
+    """Raise the TypeError for an array that is not on the device of the array that decides."""
+    there = place(first)
+    whose = of(getattr(array, "owner", array) if there == "the CPU" else getattr(first, "owner", first)) or Framework()
+    way = "an array there"  # and not a copy, to which nobody looks
+    if name not in WRITTEN:
+        way = (whose.fetch if there == "the CPU" else whose.put).format(name=name, place=there, decides=decides)
+    raise TypeError(
+        f"{name} is on {place(array)} and {decides} on {there}: arrays of one call must be on one device; give {way}"
+    )
 
 
 def lists(ids: Any, make: Callable[[Array, Array], Any]) -> Any:

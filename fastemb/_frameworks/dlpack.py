@@ -1,36 +1,65 @@
-"""Arrays of any other library: on the CPU by DLPack; those of CUDA devices are recognised, and refused."""
+"""Arrays of any other library: on the CPU by DLPack, on a GPU by DLPack or by CUDA's array interface."""
 
 import sys
 from typing import Any
 
 import numpy as np
 
-from . import WRITTEN, Array, Framework, Refused
+from . import WRITTEN, Array, DeviceArray, Framework
+from .cuda_interface import CPU, GPUS, NEUTRAL, read_dlpack, read_interface
 
-_CPU = 1  # DLPack's number of the device
 
-
-class DLPack(Framework):
-    """Arrays that are taken by DLPack and made by the same library's ``from_dlpack``."""
+class Unknown(Framework):
+    """Arrays that are taken by a protocol and, on the CPU, made by the same library's ``from_dlpack``."""
 
     def __init__(self, kind: type) -> None:
         self.name = kind.__module__.partition(".")[0]
         self.maker = f"{self.name}.from_dlpack"
         self._kind = kind
+        self._interface = hasattr(kind, "__cuda_array_interface__")
+        self._dlpack = hasattr(kind, "__dlpack__")
 
-    def view(self, array: Any, name: str) -> Array:
+    def view(self, array: Any, name: str) -> Array | DeviceArray:
         """Return a view."""
         whose = f"{name} is an array of {self.name} ({self._kind.__qualname__})"
+        if (interface := self._interface_of(array, whose)) is not None:
+            return read_interface(array, interface, name, whose)
         try:
-            device = array.__dlpack_device__()
-            view = np.from_dlpack(array) if device[0] == _CPU else None
+            device = tuple(array.__dlpack_device__())
+            view = np.from_dlpack(array) if device[0] == CPU else None
         except Exception as error:  # whatever a library raises for what DLPack does not hold
             raise TypeError(f"{whose} of which DLPack makes no NumPy array: {error}") from error
+        if device[0] in GPUS:
+            return read_dlpack(array, name, whose)
         if view is None:
-            raise TypeError(f"{whose} on a device (DLPack's {tuple(device)}); arrays are read on the CPU")
+            raise TypeError(f"{whose} on a device (DLPack's {device}) that is neither the CPU nor a GPU of NVIDIA")
         if name in WRITTEN and not view.flags.writeable:
             raise ValueError(f"{name} is a read-only array of {self.name}")
         return view
+
+    def _interface_of(self, array: Any, whose: str) -> Any:
+        """Return an array's CUDA interface; None where it has none, as arrays on the CPU of such a type."""
+        if not self._interface:
+            return None
+        try:
+            interface = array.__cuda_array_interface__
+        except AttributeError:
+            interface = None
+        except Exception as error:  # whatever a library raises for what the protocol does not hold
+            raise TypeError(f"{whose} that gives no __cuda_array_interface__: {error}") from error
+        if interface is None and not self._dlpack:
+            raise TypeError(f"{whose} that gives no __cuda_array_interface__")
+        return interface
+
+    def is_device(self, array: Any) -> bool:
+        """Whether an array is on a GPU."""
+        if self._interface_of(array, "an array") is not None:
+            return True
+        return self._dlpack and array.__dlpack_device__()[0] in GPUS
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], like: DeviceArray) -> DeviceArray:
+        """Return a new array of Numba's."""
+        return NEUTRAL.empty(shape, dtype, like)
 
     def result(self, array: Array) -> Any:
         """Return an array of the library, which shares the memory where it can."""
@@ -45,9 +74,4 @@ class DLPack(Framework):
 
 def find(kind: type) -> Framework | None:
     """Return the framework of a type that has one of the protocols."""
-    # Numba's arrays are known by their own mark before DLPack: its simulator's have that, and no device.
-    if hasattr(kind, "__cuda_ndarray__") or hasattr(kind, "__cuda_array_interface__"):
-        whose = kind.__module__.partition(".")[0]
-        words = f"{{name}} is an array of {whose} on a CUDA device; arrays are read on the CPU: copy it there first"
-        return Refused(whose, words)
-    return DLPack(kind)
+    return Unknown(kind)

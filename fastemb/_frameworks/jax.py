@@ -1,4 +1,8 @@
-"""Arrays of JAX on the CPU: views of their memory, and results that share ours where they are large."""
+"""Arrays of JAX: on the CPU views of their memory, and results that share ours where large; on a GPU with waits.
+
+JAX says to nobody outside of it on which stream it works. So the host waits until a GPU's array is there before its
+address is told, and whoever launches on it waits until the work is done (`DeviceArray.waits`).
+"""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from . import DECIDE, KNOWN, WRITTEN, Array, Framework, Refused, Result, names_of, unlocked
+from . import DECIDE, KNOWN, WRITTEN, Array, DeviceArray, Framework, Refused, Result, names_of, unlocked
+from .device import packed_strides
 
 # Making an array of JAX takes 17 µs with a copy and 28 without: from about here on the copy is the longer way.
 _SHARED_BYTES = 1 << 18
@@ -17,12 +22,17 @@ class Jax(Framework):
     """Arrays with values."""
 
     name, maker = "JAX", "jax.numpy.asarray"
+    put, fetch = "jax.device_put(numpy.asarray({name}), {decides}.device)", "numpy.asarray({name})"
 
     def __init__(self, jax: Any) -> None:
         self._jax, self._copied, self._put = jax, jax.numpy.asarray, jax.device_put
         # Arrays are made on the default device, and results belong where the arrays of the call are.
-        self._device = None if jax.default_backend() == "cpu" else jax.devices("cpu")[0]
-        self._several = len(jax.devices("cpu")) > 1
+        try:
+            cpus = jax.devices("cpu")
+        except RuntimeError:  # where JAX was told to know GPUs alone
+            cpus = [None]
+        self._device = None if jax.default_backend() == "cpu" else cpus[0]
+        self._several = len(cpus) > 1
 
     def call(self, function: Callable[..., Result], *given: Any, **options: Any) -> Result:
         """As `Framework.call`; where the CPU is several devices, results lie on that of the array that decides."""
@@ -43,8 +53,8 @@ class Jax(Framework):
 
         return self._jax.tree.map(move, result)
 
-    def view(self, array: Any, name: str) -> Array:
-        """Return a view; a copy of an array that lies on several devices."""
+    def view(self, array: Any, name: str) -> Array | DeviceArray:
+        """Return a view; a copy of an array that lies on several devices of the CPU."""
         if name in WRITTEN:
             raise TypeError(
                 f"{name} is a JAX array, which cannot be written to; give a NumPy array, or leave {name} out "
@@ -52,6 +62,8 @@ class Jax(Framework):
             )
         devices = array.devices()
         for device in devices:
+            if device.platform == "gpu":
+                return self._view_there(array, name, devices)
             if device.platform != "cpu":
                 raise TypeError(
                     f"{name} is a JAX array on {device}; arrays are read on the CPU: give "
@@ -64,6 +76,79 @@ class Jax(Framework):
             return view
         # Numbers of 4 bits lie two in a byte there, so of dtypes that are not NumPy's own the view itself is asked.
         return unlocked(view, array.unsafe_buffer_pointer() if view.dtype.isbuiltin == 1 else view.ctypes.data)
+
+    @staticmethod
+    def _view_there(array: Any, name: str, devices: Any) -> DeviceArray:
+        """Return what a launch needs to know of an array on one GPU, when its values are there."""
+        if len(devices) > 1:
+            raise TypeError(
+                f"{name} is a JAX array on {len(devices)} devices, whose parts have no one address: give "
+                f"jax.device_put({name}, one of them)"
+            )
+        if array.dtype.name.startswith(("int4", "uint4", "int2", "uint2", "float4")):
+            raise TypeError(f"{name} is a JAX array of {array.dtype.name}, several numbers to a byte there")
+        (device,) = devices
+        array.block_until_ready()
+        pointer, shape, dtype = array.unsafe_buffer_pointer(), array.shape, np.dtype(array.dtype)
+        strides = packed_strides(shape, dtype.itemsize)
+        return DeviceArray("cuda", pointer, shape, strides, dtype, 0, array, False, device.local_hardware_id, True)
+
+    def _x64(self, enabled: bool) -> Any:
+        """Return a context in which JAX's numbers may have 64 bits."""
+        jax = self._jax
+        return (getattr(jax, "enable_x64", None) or jax.experimental.enable_x64)(enabled)
+
+    def is_device(self, array: Any) -> bool:
+        """Whether an array is on a GPU."""
+        return any(device.platform == "gpu" for device in array.devices())
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], like: DeviceArray) -> DeviceArray:
+        """Return a new array, ready to be written before anybody else knows of it."""
+        (device,) = like.owner.devices()
+        with self._x64(True):  # scratch memory is of 64 bits, whatever JAX makes of its own numbers
+            return self._made(self._jax.numpy.empty(shape, dtype, device=device))
+
+    def argsort(
+        self, keys: DeviceArray, like: DeviceArray, below: int | None = None
+    ) -> tuple[DeviceArray, DeviceArray] | None:
+        """Return keys in order and where each was, of 32 bits where that is enough."""
+        array = self._array(keys)
+        if array is None:
+            return None
+        with self._x64(True):
+            if below is not None and below <= 1 << 31 and keys.dtype.itemsize > 4:
+                array = array.astype(np.int32)
+            order = self._jax.numpy.argsort(array, stable=True)
+            return self._made(array[order]), self._made(order)
+
+    def matmul(self, a: DeviceArray, b: DeviceArray) -> DeviceArray | None:
+        """Return the product of two matrices of float32 or float64, whose numbers XLA must not round first."""
+        first, second = self._array(a), self._array(b)
+        if first is None or second is None or a.dtype != b.dtype or a.dtype.kind != "f" or a.dtype.itemsize < 4:
+            return None
+        with self._x64(True):
+            return self._made(self._jax.numpy.matmul(first, second, precision="highest"))
+
+    def _array(self, array: DeviceArray) -> Any:
+        """Return an array as JAX's own; None where its owner is none, or of another shape or memory."""
+        owner = array.owner
+        if KNOWN.get(type(owner)) is not self or (owner.shape, np.dtype(owner.dtype)) != (array.shape, array.dtype):
+            return None
+        packed = array.strides == packed_strides(array.shape, array.dtype.itemsize)
+        return owner if packed and owner.unsafe_buffer_pointer() == array.pointer else None
+
+    def _made(self, array: Any) -> DeviceArray:
+        """Return a new array of JAX as one that a kernel may write to."""
+        return self._view_there(array, "", array.devices())._replace(writeable=True)
+
+    def _results(self, value: Any) -> Any:
+        """As `Framework._results`; integers of 64 bits become what JAX keeps of them, as on the CPU."""
+        if KNOWN.get(type(value)) is self and value.dtype.itemsize == 8 and not self._jax.config.jax_enable_x64:
+            with self._x64(True):
+                if value.dtype.kind in "iu" and value.size:
+                    self._require_32_bits(value)
+                return value.astype(f"{value.dtype.kind}4")
+        return super()._results(value)
 
     def result(self, array: Array) -> Any:
         """Return an array of JAX, which shares the memory of results that are large and begin at a multiple of 64."""

@@ -1,4 +1,4 @@
-"""Tensors of torch on the CPU: views of their memory, and results that share ours.
+"""Tensors of torch: on the CPU views of their memory, and results that share ours; on a GPU device arrays.
 
 Views are made by `Tensor.numpy`, which looks at what a tensor is. DLPack and `data_ptr` do not: of a view that changes
 the sign (the imaginary part of a conjugate) they give wrong numbers, of a fake or nested tensor the address 0.
@@ -7,11 +7,12 @@ the sign (the imaginary part of a conjugate) they give wrong numbers, of a fake 
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from . import DECIDE, KNOWN, PLAIN, SCALARS, WRITTEN, Array, Framework, Refused, Result, names_of
+from . import DECIDE, KNOWN, PLAIN, SCALARS, WRITTEN, Array, DeviceArray, Framework, Refused, Result, names_of
+from .torch_cuda import TorchCuda
 
 #: Dtypes that NumPy has from ml_dtypes alone: their bits are moved as integers of the same size.
 _BITS = {
@@ -24,6 +25,7 @@ class Torch(Framework):
     """Plain tensors, parameters and buffers."""
 
     name, maker = "torch", "torch.from_numpy"
+    put, fetch = 'torch.as_tensor({name}, device="{place}")', "{name}.cpu()"
 
     def __init__(self, torch: Any) -> None:
         self._torch = torch
@@ -33,18 +35,21 @@ class Torch(Framework):
         try:
             import ml_dtypes
         except ImportError:
-            return
+            ml_dtypes = None
         for name, integer in _BITS.items():
             dtype, scalar = getattr(torch, name, None), getattr(ml_dtypes, name, None)
             if dtype is not None and scalar is not None:
                 self._bits[dtype] = getattr(torch, integer), np.dtype(scalar)
                 self._back[np.dtype(scalar)] = np.dtype(integer), dtype
+        self._cuda = TorchCuda(torch, self, self._bits)
 
     def call(self, function: Callable[..., Result], *given: Any, **options: Any) -> Result:
         """As `Framework.call`, with its steps for plain tensors written into the loops: a small call is one of 6 µs.
 
         `Tensor.numpy` raises for whatever is not plain. Then the general way looks again, and says of which tensor.
         """
+        if getattr(given[0], "is_cuda", False):  # then all are to be, and an error would cost more than the call
+            return super().call(function, *given, **options)
         known, marked = KNOWN, self._bits
         views, told = [], {}
         try:
@@ -54,7 +59,7 @@ class Torch(Framework):
                 else:
                     name = names_of(function)[len(views)]
                     mine = known.get(type(value)) is self
-                    views.append(self.view(value, name) if mine else self._other(value, name, function))
+                    views.append(self.view(value, name) if mine else self._other(value, name, function, given))
             for name, value in options.items():
                 if value is None:
                     continue
@@ -63,15 +68,17 @@ class Torch(Framework):
                 elif known.get(type(value)) is self and name not in SCALARS:
                     told[name] = value.numpy() if value.dtype not in marked else self.view(value, name)
                 else:
-                    told[name] = self._other(value, name, function)
+                    told[name] = self._other(value, name, function, given)
         except Exception:  # of many types
             views.clear()
         if views:
             return self._answer(function, given, options, views, told)
         return super().call(function, *given, **options)
 
-    def view(self, array: Any, name: str) -> Array:
+    def view(self, array: Any, name: str) -> Array | DeviceArray:
         """Return a view; a copy only where the sign of numbers is not that in memory."""
+        if array.is_cuda:
+            return self._view_there(array, name)
         marked = self._bits.get(array.dtype)
         try:
             if marked is None:
@@ -84,6 +91,38 @@ class Torch(Framework):
             return self._unusual(array, name, error)
         return view
 
+    def _view_there(self, array: Any, name: str) -> DeviceArray:
+        """Return what a launch needs to know of a tensor on a GPU; refuse it as one on the CPU would be."""
+        if array.requires_grad:
+            array = self._without_grad(array, name)
+        self._require_plain(array, name, None)
+        if array.is_neg() or array.is_conj():
+            array = self._signed(array, name, None)
+        view = self._cuda.view(array)
+        if view is None:
+            raise self._dtype_error(array, name, "that no kernel reads")
+        if view.size and not view.pointer:
+            raise TypeError(f"{name} is a torch tensor that has no memory of its own")
+        return view
+
+    def is_device(self, array: Any) -> bool:
+        """Whether a tensor is on a GPU."""
+        return bool(array.is_cuda)
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], like: DeviceArray) -> DeviceArray:
+        """Return a new tensor of torch's allocator, which knows the current stream."""
+        return self._cuda.empty(shape, dtype, like)
+
+    def argsort(
+        self, keys: DeviceArray, like: DeviceArray, below: int | None = None
+    ) -> tuple[DeviceArray, DeviceArray] | None:
+        """Return what torch's stable sort gives; None of keys that are in no tensor."""
+        return self._cuda.argsort(keys, below)
+
+    def matmul(self, a: DeviceArray, b: DeviceArray) -> DeviceArray | None:
+        """Return torch's product; None where it is set to round what it multiplies."""
+        return self._cuda.matmul(a, b)
+
     def _without_grad(self, array: Any, name: str) -> Any:
         """Return the same tensor for autograd to forget; refuse it while that is looking."""
         # Tensor.numpy refuses it too, but not with these words, nor in every version only while grad is on.
@@ -94,9 +133,9 @@ class Torch(Framework):
             ) from None
         return array.detach()
 
-    def _unusual(self, array: Any, name: str, error: Exception) -> Array:
+    def _unusual(self, array: Any, name: str, error: Exception) -> Array | DeviceArray:
         """Return a copy with the signs in memory; say of all other tensors why they have no view."""
-        torch, a_tensor = self._torch, f"{name} is a torch tensor"
+        a_tensor = f"{name} is a torch tensor"
         if array.requires_grad:
             return self.view(self._without_grad(array, name), name)
         words = str(error).strip().partition("\n")[0]
@@ -108,6 +147,14 @@ class Torch(Framework):
             raise TypeError(f"{a_tensor} on meta, which has no values; arrays are read on the CPU") from error
         if device != "cpu":
             raise TypeError(f"{a_tensor} on {array.device}; arrays are read on the CPU: give {name}.cpu()") from error
+        self._require_plain(array, name, error)
+        if marked:
+            return self.view(self._signed(array, name, error), name)
+        raise self._dtype_error(array, name, f"that NumPy cannot see: {words}") from error
+
+    def _require_plain(self, array: Any, name: str, error: Exception | None) -> None:
+        """Refuse what has no memory of its own with an element at each stride."""
+        torch, a_tensor = self._torch, f"{name} is a torch tensor"
         if torch._C._functorch.is_functorch_wrapped_tensor(array):
             raise TypeError(
                 f"{a_tensor} inside a transform of torch.func (grad, vmap and their like), which gives it no memory of "
@@ -118,14 +165,22 @@ class Torch(Framework):
         if array.layout is not torch.strided:
             layout = str(array.layout).removeprefix("torch.")
             raise TypeError(f"{a_tensor} of layout {layout}; give {name}.to_dense()") from error
-        if marked:
-            if name in WRITTEN:
-                raise ValueError(f"{a_tensor} whose sign is not the one in memory; it cannot be written to") from error
-            return self.view(array.resolve_conj().resolve_neg(), name)
+
+    def _signed(self, array: Any, name: str, error: Exception | None) -> Any:
+        """Return a copy of a tensor whose sign is but a mark."""
+        if name in WRITTEN:
+            words = f"{name} is a torch tensor whose sign is not the one in memory; it cannot be written to"
+            raise ValueError(words) from error
+        return array.resolve_conj().resolve_neg()
+
+    @staticmethod
+    def _dtype_error(array: Any, name: str, words: str) -> TypeError:
+        """Return what says that a tensor's dtype has no counterpart here."""
+        a_tensor = f"{name} is a torch tensor"
         dtype = str(array.dtype).removeprefix("torch.")
         if dtype in _BITS:
-            raise TypeError(f"{a_tensor} of {dtype}, for which NumPy needs the package ml_dtypes") from error
-        raise TypeError(f"{a_tensor} of {dtype} that NumPy cannot see: {words}") from error
+            return TypeError(f"{a_tensor} of {dtype}, for which NumPy needs the package ml_dtypes")
+        return TypeError(f"{a_tensor} of {dtype} {words}")
 
     def result(self, array: Array) -> Any:
         """Return a tensor with the array's memory."""
@@ -169,7 +224,13 @@ class Nested(Framework):
             raise TypeError(f"ids are a nested tensor of {array.dim()} axes; those of two, rows of ids, are taken")
         if not array.is_contiguous():
             array = array.contiguous()
-        return self._plain.view(array.values(), "ids"), self._plain.view(array.offsets(), "ids")
+        values, offsets = array.values(), array.offsets()
+        if values.is_cuda:
+            raise TypeError(
+                f"ids are a nested tensor on {values.device}, and rows of different lengths are kept on the CPU: give "
+                "ids.values() and ids.offsets(), or ids.cpu()"
+            )
+        return cast("Array", self._plain.view(values, "ids")), cast("Array", self._plain.view(offsets, "ids"))
 
 
 def _nested_words(name: str, layout: str) -> str:

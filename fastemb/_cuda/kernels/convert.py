@@ -1,4 +1,4 @@
-"""Arrays of any strides as contiguous ones of another dtype, number by number: for what kernels cannot read as it is."""
+"""Arrays of any strides as contiguous ones of another dtype, number by number: what kernels cannot read as it is."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """What lies in memory, by name: sizes in bits, and the types that are computed with. Knows no compiler."""
 
-#: The size of a number in bits. Codes of a quantised table are "code8" and "code4", the latter two to a byte, low first.
+#: The size of a number in bits. Codes of a quantised table are "code8" and "code4", of which two are a byte, low first.
 SIZES = {"float64": 64, "float32": 32, "float16": 16, "bfloat16": 16, "code8": 8, "code4": 4}
 #: How many of them a register of 32 bits holds.
 LANES_A_WORD = {tag: max(1, 32 // size) for tag, size in SIZES.items()}

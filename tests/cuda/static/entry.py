@@ -10,4 +10,9 @@ class Entry(NamedTuple):
     make: Callable[..., Any]
     options: tuple[Any, ...]
     registers: int = 64  # at most
-    in_flight: int = 4  # 16-byte loads of a thread before one of them is read; 0: it reads no rows
+    in_flight: int = 4  # 16-byte loads of a thread before one of them is read; 0: it reads no rows of 16-byte words
+    #: What else is loaded and stored by plain instructions beside words of 16 bytes: "st.u64" of ids written, say.
+    besides: tuple[str, ...] = ()
+    kib: int = (
+        32  # of 16-byte loads on their way to a multiprocessor, at least, with all threads that fit the registers
+    )

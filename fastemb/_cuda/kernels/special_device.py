@@ -1,0 +1,123 @@
+"""Words of a few families alone, on a device: bits of numbers, pairs of columns, halves of a warp. See `words`."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from llvmlite import ir
+from numba.cuda import types as T
+from numba.cuda.extending import intrinsic
+
+from .dtypes import words_of
+from .numbers_device import _greater, _shuffle
+from .words_device import F32, F64, I32, I64, _load_words, _many, _parts, _store_words, _tuple
+
+
+@intrinsic
+def highest(typingctx: Any, x: Any) -> Any:
+    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        v = _parts(b, args[0])
+        found = v[0]
+        for one in v[1:]:
+            found = _greater(b, found, one)
+        return found
+
+    return x.dtype(x), gen
+
+
+@intrinsic
+def half_warp_sum(typingctx: Any, x: Any) -> Any:
+    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        (v,) = args
+        for step in (8, 4, 2, 1):
+            v = b.fadd(v, _shuffle(b, v, step))
+        return v
+
+    return x(x), gen
+
+
+@intrinsic
+def fuse(typingctx: Any, w: Any, n: Any, m: Any) -> Any:
+    return w(w, w, w), lambda context, b, sig, args: b.fma(*args)
+
+
+@intrinsic
+def bits_of(typingctx: Any, w: Any) -> Any:
+    return T.int64(T.float32), lambda context, b, sig, args: b.sext(b.bitcast(args[0], I32), I64)
+
+
+@intrinsic
+def of_bits(typingctx: Any, n: Any) -> Any:
+    return T.float32(T.int64), lambda context, b, sig, args: b.bitcast(b.trunc(args[0], I32), F32)
+
+
+def _every_second(first: int) -> Callable[..., Any]:
+    @intrinsic
+    def word(typingctx: Any, x: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            return _tuple(context, b, sig, _parts(b, args[0])[first::2])
+
+        return _many(x.dtype, x.count // 2)(x), gen
+
+    return word
+
+
+evens, odds = _every_second(0), _every_second(1)
+
+
+@intrinsic
+def pairs(typingctx: Any, x: Any, y: Any) -> Any:
+    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        both = zip(_parts(b, args[0]), _parts(b, args[1]), strict=True)
+        return _tuple(context, b, sig, [one for pair in both for one in pair])
+
+    return _many(x.dtype, 2 * x.count)(x, x), gen
+
+
+def make_constants(values: tuple[float, ...]) -> Any:
+    """Return ``constant(i)``: the i-th of a few float64, from constant memory."""
+
+    @intrinsic
+    def constant(typingctx: Any, i: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            kind = ir.ArrayType(F64, len(values))
+            name = b.module.get_unique_name("fastemb_constants")
+            memory = ir.GlobalVariable(b.module, kind, name, addrspace=4)
+            memory.linkage, memory.global_constant, memory.initializer = (
+                "internal",
+                True,
+                ir.Constant(kind, list(values)),
+            )
+            return b.load(b.gep(memory, [I64(0), args[0]]))
+
+        return T.float64(T.int64), gen
+
+    return constant
+
+
+@cache
+def make_moves(width: int, K: int) -> tuple[Any, Any]:
+    """Return load and store of K words as they are, a step of bytes apart, the last only if asked for."""
+    each = words_of(width)
+    kind = _many(T.uint32, K * each)
+
+    @intrinsic
+    def load(typingctx: Any, a: Any, step: Any, last: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            places = [b.add(args[0], b.mul(args[1], I64(k))) if k else args[0] for k in range(K)]
+            return _tuple(context, b, sig, [w for words in _load_words(b, width, places, args[2]) for w in words])
+
+        return kind(T.int64, T.int64, T.boolean), gen
+
+    @intrinsic
+    def store(typingctx: Any, a: Any, step: Any, last: Any, words: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            parts = _parts(b, args[3])
+            for k in range(K):
+                at = b.add(args[0], b.mul(args[1], I64(k))) if k else args[0]
+                _store_words(b, width, at, parts[k * each : (k + 1) * each], args[2] if k == K - 1 else None)
+            return context.get_dummy_value()
+
+        return T.void(T.int64, T.int64, T.boolean, kind), gen
+
+    return load, store
