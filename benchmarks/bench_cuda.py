@@ -3,7 +3,8 @@
 ``python -m benchmarks.cuda`` measures all of it. Results are compared before anything is timed. Times are those of the
 device, by CUDA events, of calls that follow one another; sizes are several times a cache of 50 MiB. The sweeps are
 those of cuEmbed (bags), FBGEMM (bags of 20) and Liger (norms). Run by pytest without ``--benchmark-enable`` each call is
-made once; without a device all is skipped. ``python -m benchmarks.cuda --dry`` makes the calls of small arrays of the CPU.
+made once; without a device all is skipped. ``python -m benchmarks.cuda --dry`` makes the calls of small arrays of the
+CPU.
 """
 
 from __future__ import annotations
