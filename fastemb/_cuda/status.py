@@ -19,6 +19,8 @@ from .kernels.lookup import ZEROS
 
 DEFER, SYNC, NONE = "defer", "sync", "none"
 _NOTHING = 1 << 62
+#: The mark of what has been reported already: no news.
+QUIET = _NOTHING
 _POSITION_BITS, _FAULT_BITS, _CALL_BITS = 38, 3, 20
 _KEPT = 4096  # calls whose words are kept
 _LEAST_ZEROS = 1 << 16
@@ -110,13 +112,27 @@ def begin(place: launch.Place, row_bytes: int, *faults: Fault) -> Check:
 
 
 def require_ids(place: launch.Place, check: Check, number: int, index: Any, V: int) -> None:
-    """In the mode "sync": wait, and raise the error of the first id not in [0, V), before anything is written."""
-    if mode != SYNC or not index.size:
+    """In the mode "sync": wait, and raise the error of the first id that is not in [0, V), before anything is written.
+
+    An error of a fault with a smaller number, of which a kernel has told, comes first.
+    """
+    if mode != SYNC:
         return
-    threads = launch.driver.threads
-    values = index.pointer, index.size, V, check.address, check.marks[number]
-    find = launch.kernel(make_find_bad, index.dtype.name)
-    launch.submit(find, (-(-index.size // threads), 1), (threads, 1), place, values, (index,))
+    if index.size:
+        threads = launch.driver.threads
+        values = index.pointer, index.size, V, check.address, check.marks[number]
+        find = launch.kernel(make_find_bad, index.dtype.name)
+        launch.submit(find, (-(-index.size // threads), 1), (threads, 1), place, values, (index,))
+    require(place, check, **{str(number): index})
+
+
+def require(place: launch.Place, check: Check, **given: Any) -> None:
+    """In the mode "sync": wait, and raise the error of what kernels have told of.
+
+    ``given`` are the values, flat and contiguous, by the number of the fault.
+    """
+    if mode != SYNC:
+        return
     with _lock:
         status = _of[place.ordinal]
         least = int(launch.driver.read(place, check.address, 1, np.int64)[0])
@@ -124,10 +140,12 @@ def require_ids(place: launch.Place, check: Check, number: int, index: Any, V: i
             return
         launch.driver.write(place, check.address, np.array([_NOTHING], np.int64))
         status.flag[0] = 0
-        position = least - check.marks[number]
+        number = (least >> _POSITION_BITS) & ((1 << _FAULT_BITS) - 1)
+        position, array, value = least & ((1 << _POSITION_BITS) - 1), given.get(str(number)), None
         fault = status.faults[status.calls][number]
-        at = index.pointer + position * index.dtype.itemsize
-        value = int(launch.driver.read(place, at, 1, index.dtype)[0])
+        if array is not None:
+            at = array.pointer + position * array.dtype.itemsize
+            value = int(launch.driver.read(place, at, 1, array.dtype)[0])
     raise fault.error(fault.words(position, value))
 
 

@@ -213,13 +213,12 @@ def make_row(index: str, keep: str) -> Any:
     return is_kept, row_of
 
 
-def make_more(form: Any) -> Any:
-    """Return ``more(x, w, r, i, first, scales, shifts, weights, status)``: x and the row r of entry i, joined.
+def make_value(form: Any) -> Any:
+    """Return ``value(w, r, scales, shifts, status)``: the numbers of a word of row r.
 
     Codes become ``code * scale + shift``, each operation rounded by itself.
     """
-    acc, codes, weights, maxima = acc_of(form.tag), form.tag.startswith("code"), form.weights, form.op == MAX
-    get, (get_weight, _), number = make_numbers("float32")[0], make_numbers(acc), make_number(acc)
+    codes, (get, _) = form.tag.startswith("code"), make_numbers("float32")
 
     @device
     def value(w: Any, r: int, scales: int, shifts: int, status: int) -> Any:
@@ -228,6 +227,14 @@ def make_more(form: Any) -> Any:
             scale, shift = get(scales if r >= 0 else nothing, max(r, 0)), get(shifts if r >= 0 else nothing, max(r, 0))
             return minus(times(w, scale), -shift)
         return w
+
+    return value
+
+
+def make_more(form: Any) -> Any:
+    """Return ``more(x, v, i, first, weights)``: x and the numbers of entry i, joined."""
+    acc, weights, maxima = acc_of(form.tag), form.weights, form.op == MAX
+    (get_weight, _), number = make_numbers(acc), make_number(acc)
 
     @device
     def weighed(v: Any, i: int, first: int, weights_at: int) -> Any:
@@ -238,11 +245,10 @@ def make_more(form: Any) -> Any:
         return v
 
     @device
-    def more(x: Any, w: Any, r: int, i: int, first: int, scales: int, shifts: int, weights_at: int, status: int) -> Any:
-        v = weighed(value(w, r, scales, shifts, status), i, first, weights_at)
+    def more(x: Any, v: Any, i: int, first: int, weights_at: int) -> Any:
         if maxima:
-            return greater(x, v)
-        return add(x, v)
+            return greater(x, weighed(v, i, first, weights_at))
+        return add(x, weighed(v, i, first, weights_at))
 
     return more
 
@@ -262,7 +268,7 @@ def make_part(form: Any) -> Any:
     _, load4, _, count = make_columns(form.tag, form.width)
     start = make_constant(acc_of(form.tag), count, _START[form.op])
     is_kept, row_of = make_row(form.ids, form.keep)
-    more = make_more(form)
+    value, more = make_value(form), make_more(form)
 
     @device
     def part(
@@ -281,10 +287,12 @@ def make_part(form: Any) -> Any:
             a0, a1 = place_of(source, r0, stride, status), place_of(source, r1, stride, status)
             a2, a3 = place_of(source, r2, stride, status), place_of(source, r3, stride, status)
             w = load4(a0, a1, a2, a3)
-            x = take(k0, more(x, w[0], r0, i, first, scales, shifts, weights, status), x)
-            x = take(k1, more(x, w[1], r1, i1, first, scales, shifts, weights, status), x)
-            x = take(k2, more(x, w[2], r2, i2, first, scales, shifts, weights, status), x)
-            x = take(k3, more(x, w[3], r3, i3, first, scales, shifts, weights, status), x)
+            v0, v1 = value(w[0], r0, scales, shifts, status), value(w[1], r1, scales, shifts, status)
+            v2, v3 = value(w[2], r2, scales, shifts, status), value(w[3], r3, scales, shifts, status)
+            x = take(k0, more(x, v0, i, first, weights), x)
+            x = take(k1, more(x, v1, i1, first, weights), x)
+            x = take(k2, more(x, v2, i2, first, weights), x)
+            x = take(k3, more(x, v3, i3, first, weights), x)
             n += int(k0) + int(k1) + int(k2) + int(k3)
             i += 4
         return x, n
