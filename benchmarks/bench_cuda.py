@@ -1,10 +1,10 @@
 """Every family on a CUDA device, against torch (eager and compiled), and Liger and QuACK where they are installed.
 
-``python -m benchmarks.cuda`` measures all of it. Results are compared before anything is timed. Times are those of the
-device, by CUDA events, of calls that follow one another; sizes are several times a cache of 50 MiB. The sweeps are
-those of cuEmbed (bags), FBGEMM (bags of 20) and Liger (norms). Run by pytest without ``--benchmark-enable`` each call is
-made once; without a device all is skipped. ``python -m benchmarks.cuda --dry`` makes the calls of small arrays of the
-CPU.
+``python -m benchmarks.cuda`` measures all of it. Results are compared before anything is timed. Times are those of
+the device, by CUDA events, of calls that follow one another; sizes are several times a cache of 50 MiB. The sweeps are
+those of cuEmbed (bags), FBGEMM (bags of 20) and Liger (norms). Run by pytest without ``--benchmark-enable``, each call
+is made once; without a device all is skipped. ``python -m benchmarks.cuda --dry`` makes the calls of small arrays of
+the CPU.
 """
 
 from __future__ import annotations
@@ -248,7 +248,8 @@ def rope(B: int, heads: int, T: int, D: int, dtype: Any) -> Group:
 def gather_codes(V: int, D: int, bits: int, N: int) -> Group:
     """Rows of a quantised table as float32."""
     codes, ids = fastemb.quantize(table_of(few(V), D, f32), bits), ids_of(few(V), (few(N),), "uniform")
-    packed, scale, offset = (torch.as_tensor(part) for part in (codes.codes, codes.scale, codes.offset))
+    parts = codes.codes, codes.scale, codes.offset
+    packed, scale, offset = (one if torch.is_tensor(one) else torch.tensor(one) for one in parts)
 
     def theirs() -> Any:
         rows = packed[ids]
