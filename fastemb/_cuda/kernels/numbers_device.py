@@ -186,6 +186,15 @@ def product(typingctx: Any, x: Any, y: Any) -> Any:
     return x(x, x), lambda context, b, sig, args: _rounded(b, "mul", *args)
 
 
+@intrinsic
+def remainder(typingctx: Any, i: Any, n: Any) -> Any:
+    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        i, n = (b.trunc(a, I32) for a in args)
+        return b.zext(b.urem(i, n), I64)
+
+    return T.int64(T.int64, T.int64), gen
+
+
 @cache
 def make_number(acc: str) -> Any:
     """Return a function that makes an integer or a float a number of the type that is computed in, rounded once."""
@@ -220,15 +229,25 @@ def _shuffle(b: Any, x: Any, step: int) -> Any:
     return _asm(b, text, "=d,d", F64, [x], True, together=True)
 
 
-@intrinsic
-def warp_sum(typingctx: Any, x: Any) -> Any:
-    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        (v,) = args
-        for step in (16, 8, 4, 2, 1):
-            v = b.fadd(v, _shuffle(b, v, step))
-        return v
+@cache
+def make_lanes_sum(lanes: int) -> Any:
+    """Return a function that adds the numbers of neighbouring threads, so many that begin at a multiple of that."""
 
-    return x(x), gen
+    @intrinsic
+    def lanes_sum(typingctx: Any, x: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            (v,) = args
+            for step in (16, 8, 4, 2, 1):
+                if step < lanes:
+                    v = b.fadd(v, _shuffle(b, v, step))
+            return v
+
+        return x(x), gen
+
+    return lanes_sum
+
+
+warp_sum = make_lanes_sum(32)
 
 
 @intrinsic

@@ -92,6 +92,12 @@ def product(x: Any, y: Any) -> Any:
     return x * type(x)(y)
 
 
+def remainder(i: Any, n: Any) -> Any:
+    if not (0 <= i < 1 << 32 and 0 < n < 1 << 32):
+        raise OverflowError(f"{i} % {n} in 32 bits")
+    return i % n
+
+
 @cache
 def make_number(acc: str) -> Any:
     kind = np.dtype(acc).type
@@ -102,28 +108,42 @@ def make_number(acc: str) -> Any:
     return number
 
 
-def _shuffled(x: Any, step: int) -> Any:
-    """Return the number of the thread ``step`` away. All threads of the block must come here, as a warp's lanes do."""
+def _lanes(x: Any, count: int) -> Any:
+    """Return the numbers of the ``count`` threads among which this one is. All threads of the block must come here.
+
+    On a device only a warp's lanes must. Two places in turns: a thread that is ahead cannot be ahead by two.
+    """
     me = _me()
-    held = me._manager.__dict__.setdefault("fastemb_lanes", {})
+    held = me._manager.__dict__.setdefault("fastemb_lanes", ({}, {}))
+    me.fastemb_turn = turn = 1 - getattr(me, "fastemb_turn", 1)
     with _lock:
-        held[me.thread_id] = x
+        held[turn][me.thread_id] = x
     me.syncthreads()
-    other = held[me.thread_id ^ step]
-    me.syncthreads()
-    return other
+    first = me.thread_id // count * count
+    return np.array([held[turn][first + k] for k in range(count)])
 
 
-def warp_sum(x: Any) -> Any:
-    for step in (16, 8, 4, 2, 1):
-        x = x + _shuffled(x, step)
-    return x
+def fold(x: Any, count: int, op: Any) -> Any:
+    """Return what ``op`` makes of the numbers of ``count`` threads, by halving, as shuffles do."""
+    v = _lanes(x, count)
+    while len(v) > 1:
+        v = op(v[: len(v) // 2], v[len(v) // 2 :])
+    return v[0]
+
+
+@cache
+def make_lanes_sum(lanes: int) -> Any:
+    def lanes_sum(x: Any) -> Any:
+        return fold(x, lanes, np.add)
+
+    return lanes_sum
+
+
+warp_sum = make_lanes_sum(32)
 
 
 def warp_most(x: Any) -> Any:
-    for step in (16, 8, 4, 2, 1):
-        x = np.fmax(x, _shuffled(x, step))
-    return x
+    return fold(x, 32, np.fmax)
 
 
 def warp_votes(so: Any) -> Any:

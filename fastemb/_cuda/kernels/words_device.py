@@ -101,8 +101,8 @@ def _operand(width: int, first: int) -> tuple[str, str]:
     return ("u32 ", names) if count == 1 else (f"v{count}.u32 ", f"{{{names}}}")
 
 
-def _load_words(b: Any, width: int, addresses: list[Any], so: Any = None) -> list[list[Any]]:
-    """Load from several addresses in one statement, which keeps the loads together; of the last only if ``so``.
+def _load_words(b: Any, width: int, addresses: list[Any], so: Any = None, few: int = 1) -> list[list[Any]]:
+    """Load from several addresses in one statement, which keeps the loads together; of the last ``few`` only if ``so``.
 
     Plain loads, never ``.nc``: that lets ptxas move a load behind a store, and fewer are in flight.
     """
@@ -110,10 +110,10 @@ def _load_words(b: Any, width: int, addresses: list[Any], so: Any = None) -> lis
     text = ""
     if so is not None:
         text += "{\n.reg .pred p;\nsetp.ne.u32 p, $%d, 0;\n" % (n * count + n)
-        text += "".join(f"mov.u32 ${(n - 1) * count + j}, 0;\n" for j in range(count))
+        text += "".join(f"mov.u32 ${(n - few) * count + j}, 0;\n" for j in range(few * count))
     for k in range(n):
         kind, names = _operand(width, k * count)
-        guard = "@p " if so is not None and k == n - 1 else ""
+        guard = "@p " if so is not None and k >= n - few else ""
         text += f"{guard}ld.global.{kind}{names}, [${n * count + k}];\n"
     args = list(addresses)
     constraints = ["=&r"] * (n * count) + ["l"] * n
@@ -222,6 +222,21 @@ def _to_odd(b: Any, x: Any) -> Any:
     return _asm(b, text, "=&f,d", F32, [x], False)
 
 
+def _codes(b: Any, tag: str, numbers: list[Any]) -> list[Any]:
+    """Return words of whole numbers, kept within those of a code; a NaN becomes 0."""
+    kind, letter = ("f64", "d") if numbers[0].type == F64 else ("f32", "f")
+    # The conversion keeps what it gives at 0 or above by itself.
+    text = "{\n.reg .u32 w;\ncvt.rni.u32.%s w, $1;\nmin.u32 $0, w, %d;\n}" % (kind, (1 << SIZES[tag]) - 1)
+    each, words = LANES_A_WORD[tag], []
+    for k, x in enumerate(numbers):
+        one = _asm(b, text, f"=r,{letter}", I32, [x], False)
+        if k % each:
+            words[-1] = b.or_(words[-1], b.shl(one, I32(k % each * SIZES[tag])))
+        else:
+            words.append(one)
+    return words
+
+
 def _narrow(b: Any, tag: str, numbers: list[Any]) -> list[Any]:
     """Return the words that hold numbers, each rounded once: to the nearest, ties to even; a NaN stays one."""
     if tag == "float64":
@@ -229,6 +244,8 @@ def _narrow(b: Any, tag: str, numbers: list[Any]) -> list[Any]:
         return [b.trunc(part, I32) for x in wide for part in (x, b.lshr(x, I64(32)))]
     if tag == "float32":
         return [b.bitcast(x if x.type == F32 else b.fptrunc(x, F32), I32) for x in numbers]
+    if tag in ("code8", "code4"):
+        return _codes(b, tag, numbers)
     if len(numbers) == 1 or numbers[0].type == F64:
         single = [_halves(b, tag, x) for x in numbers]
         if len(single) == 1:
@@ -328,15 +345,21 @@ def make_store(tag: str, width: int) -> tuple[Any, Any]:
 
 
 @cache
-def make_piece(tag: str, width: int, K: int) -> tuple[Any, Any]:
-    """Return load_piece and store_piece: K words of a row, a step of bytes apart, the last only if asked for."""
-    kind = _many(_number(acc_of(tag)), K * (8 * width // SIZES[tag]))
+def make_piece(tag: str, width: int, K: int, count: int = 0) -> tuple[Any, Any]:
+    """Return load_piece and store_piece: K stretches of a row, a step of bytes apart, the last only if asked for.
+
+    A stretch is ``count`` columns, read or written ``width`` bytes at a time; by default as many as that holds.
+    """
+    count = count or 8 * width // SIZES[tag]
+    size = count * SIZES[tag] // 8
+    kind = _many(_number(acc_of(tag)), K * count)
 
     @intrinsic
     def load_piece(typingctx: Any, a: Any, step: Any, last: Any) -> Any:
         def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-            places = [b.add(args[0], b.mul(args[1], I64(k))) if k else args[0] for k in range(K)]
-            rows = _load_words(b, width, places, args[2])
+            firsts = [b.add(args[0], b.mul(args[1], I64(k))) if k else args[0] for k in range(K)]
+            places = [b.add(a, I64(j)) if j else a for a in firsts for j in range(0, size, width)]
+            rows = _load_words(b, width, places, args[2], size // width)
             return _tuple(context, b, sig, [x for words in rows for x in _widen(b, tag, width, words)])
 
         return kind(T.int64, T.int64, T.boolean), gen
@@ -513,3 +536,44 @@ def make_shared_numbers(tag: str) -> tuple[Any, Any]:
         return T.void(T.int64, T.int64, kind), gen
 
     return get, put
+
+
+@cache
+def make_shared_columns(acc: str, count: int) -> tuple[Any, Any]:
+    """Return load and store of columns at an address in shared memory."""
+    number, size = _number(acc), SIZES[acc] // 8
+    kind, letter, name = _many(number, count), _letter(_llvm(_number(acc))), f"f{SIZES[acc]}"
+    each = min(count, 16 // size)
+    names = f"v{each}.{name}" if each > 1 else name
+
+    def operands(first: int) -> str:
+        inner = ", ".join(f"${first + k}" for k in range(each))
+        return f"{{{inner}}}" if each > 1 else inner
+
+    @intrinsic
+    def load(typingctx: Any, a: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            found, llvm = [], _llvm(number)
+            result = ir.LiteralStructType([llvm] * each) if each > 1 else llvm
+            for k in range(0, count, each):
+                at = b.add(args[0], I64(k * size))
+                text = f"ld.shared.{names} {operands(0)}, [${each}];"
+                one = _asm(b, text, ",".join([f"={letter}"] * each + ["l", _MEMORY]), result, [at], True)
+                found += [b.extract_value(one, j) for j in range(each)] if each > 1 else [one]
+            return _tuple(context, b, sig, found)
+
+        return kind(T.int64), gen
+
+    @intrinsic
+    def store(typingctx: Any, a: Any, x: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            numbers = _parts(b, args[1])
+            for k in range(0, count, each):
+                text = f"st.shared.{names} [$0], {operands(1)};"
+                values = [b.add(args[0], I64(k * size)), *numbers[k : k + each]]
+                _asm(b, text, ",".join(["l"] + [letter] * each + [_MEMORY]), _VOID, values, True)
+            return context.get_dummy_value()
+
+        return T.void(T.int64, kind), gen
+
+    return load, store

@@ -121,6 +121,9 @@ def _widen(tag: str, words: Any) -> Any:
 def _narrow(tag: str, numbers: Any) -> Any:
     """Return the bytes of numbers, each rounded once: to the nearest, ties to even; a NaN stays one."""
     x = np.atleast_1d(np.asarray(numbers))
+    if tag in ("code8", "code4"):
+        codes = np.clip(np.rint(np.nan_to_num(x)), 0, (1 << SIZES[tag]) - 1).astype(np.uint8)
+        return codes if tag == "code8" else codes[0::2] | codes[1::2] << 4
     if tag != "bfloat16":
         return x.astype(_DTYPES[tag]).view(np.uint8)
     if x.dtype == np.float64:  # to odd first: toward zero, with the last bit set where that was not exact
@@ -168,11 +171,13 @@ def make_store(tag: str, width: int) -> tuple[Any, Any]:
 
 
 @cache
-def make_piece(tag: str, width: int, K: int) -> tuple[Any, Any]:
-    load, _, load_if, _ = make_columns(tag, width)
+def make_piece(tag: str, width: int, K: int, count: int = 0) -> tuple[Any, Any]:
+    size = count * SIZES[tag] // 8 or width
+    _, _, load_if, _ = make_columns(tag, width)
 
     def load_piece(a: Any, step: Any, last: Any) -> Any:
-        return np.concatenate([load_if(a + k * step, k < K - 1 or last) for k in range(K)])
+        words = [(a + k * step + j, k < K - 1 or last) for k in range(K) for j in range(0, size, width)]
+        return np.concatenate([load_if(at, so) for at, so in words])
 
     def store_piece(a: Any, step: Any, last: Any, x: Any) -> None:
         each = len(x) // K
@@ -249,3 +254,15 @@ def make_shared(size: int) -> Any:
 @cache
 def make_shared_numbers(tag: str) -> tuple[Any, Any]:
     return make_numbers(tag)
+
+
+@cache
+def make_shared_columns(acc: str, count: int) -> tuple[Any, Any]:
+    width = min(16, count * SIZES[acc] // 8)
+    store, _ = make_store(acc, width)
+    load, _, _, each = make_columns(acc, width)
+
+    def load_all(a: Any) -> Any:
+        return np.concatenate([load(a + width * k) for k in range(count // each)])
+
+    return load_all, store
