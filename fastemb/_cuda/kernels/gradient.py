@@ -95,15 +95,14 @@ def make_sum_pieces(tag: str, width: int, order: str, weighted: bool, cut: int) 
         if piece < pieces and U > 0:
             u = run_of(starts, 0, U, U + piece)
             k, begin, end = piece_of(starts, 0, U, U + piece, u), get(starts, u), get(starts, u + 1)
-            i = begin + k * cut
-            if k > 0 and i < end:
-                at, first = slots + slot_of(starts, 0, u, k) * W * size, slots + slot_of(starts, 0, u, 0) * W * size
+            p = 0 if k == 1 else k  # the threads of the second piece sum the first one, too
+            while k > 0 and p <= k and begin + k * cut < end:
+                i, at = begin + p * cut, slots + slot_of(starts, 0, u, p) * W * size
                 j = thread_x()
                 while j < W:
                     store(at + j * size, sum_of(rows, stride, order, weights, i, min(i + cut, end), j, status))
-                    if k == 1:
-                        store(first + j * size, sum_of(rows, stride, order, weights, begin, i, j, status))
                     j += threads_x()
+                p += 1
 
     return sum_pieces
 
