@@ -38,13 +38,13 @@ def make_sum(tag: str, width: int, order: str, weighted: bool) -> Any:
     """
     weights = join.GIVEN if weighted else join.NO
     form = join.Form(
-        tag, width, order, "offsets", join.CUT, join.SUM, weights, join.NO, "all", acc_of(tag), width, width
+        tag, width, order + join.KNOWN, "offsets", join.CUT, join.SUM, weights, join.NO, "all", acc_of(tag), width, width
     )
     part = join.make_part(form)
 
     @device
     def sum_of(rows: int, stride: int, order: int, weights: int, i: int, end: int, j: int, status: int) -> Any:
-        x, _ = part(rows + j * width, stride, 0, 0, order, EVERY, 0, 0, weights, i, i, end, status, 0)
+        x, _ = part(rows + j * width, stride, 0, 0, order, 0, 0, 0, weights, i, i, end, status, 0)
         return x
 
     return sum_of
@@ -63,10 +63,6 @@ def make_weigh(tag: str, weighted: bool) -> Any:
         return x
 
     return weigh if weighted else leave
-
-
-#: More rows than there are: the entries of a run need no check.
-EVERY = 1 << 62
 
 
 def sum_size(tag: str, width: int) -> int:
