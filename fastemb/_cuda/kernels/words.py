@@ -76,9 +76,9 @@ if SIMULATED:
         bits_of, evens, fuse, half_warp_sum, highest, make_constants, make_moves, odds, of_bits, pairs,
     )  # fmt: skip
     from .words_simulated import (
-        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
-        make_shared, make_shared_columns, make_shared_numbers, make_store, make_words, meet, thread_x, thread_y,
-        threads_x, threads_y,
+        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_load_all,
+        make_numbers, make_piece, make_shared, make_shared_columns, make_shared_numbers, make_store, make_words, meet,
+        thread_x, thread_y, threads_x, threads_y,
     )  # fmt: skip
 else:
     from .numbers_device import (
@@ -90,16 +90,16 @@ else:
         bits_of, evens, fuse, half_warp_sum, highest, make_constants, make_moves, odds, of_bits, pairs,
     )  # fmt: skip
     from .words_device import (
-        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
-        make_shared, make_shared_columns, make_shared_numbers, make_store, make_words, meet, thread_x, thread_y,
-        threads_x, threads_y,
+        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_load_all,
+        make_numbers, make_piece, make_shared, make_shared_columns, make_shared_numbers, make_store, make_words, meet,
+        thread_x, thread_y, threads_x, threads_y,
     )  # fmt: skip
 
 __all__ = [
     "SIMULATED", "acc_of", "add", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot",
     "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "make_columns",
-    "make_constant", "make_constants", "make_keep", "make_lanes_sum", "make_moves", "make_number", "make_numbers",
-    "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers", "make_store", "make_words", "meet",
+    "make_constant", "make_constants", "make_keep", "make_lanes_sum", "make_load_all", "make_moves", "make_number",
+    "make_numbers", "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers", "make_store", "make_words", "meet",
     "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product", "remainder", "report", "root",
     "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y", "times", "times_each", "total",
     "warp_most", "warp_sum", "warp_votes",
