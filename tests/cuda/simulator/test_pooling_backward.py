@@ -153,6 +153,17 @@ def test_a_bad_id_has_no_gradient():
         status.cuda_check()
 
 
+@pytest.mark.parametrize("offsets", [[1, 2, 4], [0, 3, 2], [0, 9, 4], [0, -1, 4], [0, 2, 3], [0]], ids=str)
+def test_bad_offsets_never_fault(offsets):
+    table, grad, options = np.ones((3, 4), "f4"), np.ones((len(offsets) - 1, 4), "f4"), {"offsets": np.array(offsets)}
+    run(embedding_bag_backward, grad, table, np.zeros(4, int), **options)
+    with pytest.raises(ValueError, match="that ascend from 0 to 4"):
+        status.cuda_check()
+    run(pool_backward, grad, np.ones((4, 4), "f4"), mode="max", **options)
+    with pytest.raises(ValueError, match="that ascend from 0 to 4"):
+        status.cuda_check()
+
+
 def test_gradients_of_nothing():
     table = np.ones((3, 4), "f4")
     result = run(embedding_bag_backward, np.ones((2, 4), "f4"), table, np.zeros((2, 0), "i4"), launches=0)
