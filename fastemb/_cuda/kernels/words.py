@@ -97,10 +97,10 @@ else:
 
 __all__ = [
     "SIMULATED", "acc_of", "add", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot",
-    "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "make_columns",
-    "make_constant", "make_constants", "make_keep", "make_lanes_sum", "make_load_all", "make_moves", "make_number",
-    "make_numbers", "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers", "make_store", "make_words", "meet",
-    "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product", "remainder", "report", "root",
-    "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y", "times", "times_each", "total",
-    "warp_most", "warp_sum", "warp_votes",
+    "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less",
+    "make_columns", "make_constant", "make_constants", "make_keep", "make_lanes_sum", "make_load_all", "make_moves",
+    "make_number", "make_numbers", "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers",
+    "make_store", "make_words", "meet", "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product",
+    "remainder", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y",
+    "times", "times_each", "total", "warp_most", "warp_sum", "warp_votes",
 ]  # fmt: skip
