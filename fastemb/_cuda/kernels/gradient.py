@@ -105,7 +105,7 @@ def make_sum_pieces(tag: str, width: int, order: str, weighted: bool, cut: int) 
             u = run_of(starts, 0, U, U + piece)
             k, begin, end = piece_of(starts, 0, U, U + piece, u), get(starts, u), get(starts, u + 1)
             p = 0 if k == 1 else k  # the threads of the second piece sum the first one, too
-            while 0 < k and p <= k and begin + k * cut < end:
+            while k > 0 and p <= k and begin + k * cut < end:
                 i = begin + p * cut
                 x = sum_of(rows, stride, order, weights, i, min(i + cut, end), j, status)
                 store(slots + (slot_of(starts, 0, u, p) * W + j) * size, x)

@@ -188,7 +188,7 @@ def make_end(acc: str, count: int, op: str, divide: str) -> Any:
 def make_row(index: str, keep: str) -> Any:
     """Return ``is_kept(kept, index, padding, i)`` and ``row_of(so, index, V, status, mark, i)``: a row's number.
 
-    It is -1 unless ``so``, and of a bad id, which is reported as ``mark + i``. Of a type that ends in `KNOWN` none is bad.
+    It is -1 unless ``so``, and of a bad id, which is reported as ``mark + i``: none is of a type that ends in `KNOWN`.
     """
     get_kept, _ = make_numbers("bool")
     get, _ = make_numbers("int64" if index == "none" else index.removesuffix(KNOWN))
