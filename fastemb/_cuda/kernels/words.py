@@ -27,7 +27,7 @@ Words whose code depends on the dtype in memory or on sizes are *made*, when a k
                                             once, in the kernel itself
 ``make_shared_columns(acc, count)``         ``load(a)``, ``store(a, x)`` of columns there
 ``make_shared_numbers(tag)``                ``get(a, i)``, ``put(a, i, x)`` there: int32, int64, float32, float64
-``make_constants(values)``                  ``constant(i)``: the i-th of a few float64 that are known when a kernel is made
+``make_constants(values)``                  ``constant(i)``: the i-th of a few float64 known when a kernel is made
 =========================================== ========================================================================
 
 The others work on columns (``x``, ``y``: of one type and count) and on numbers (``w``, ``n``) of the same type:
