@@ -20,7 +20,7 @@ class QuantizedTable:
     ----------
     codes : numpy.ndarray of uint8, shape (V, ceil(D * bits / 8))
         Codes of 8 bits, or two codes of 4 bits to a byte: the even column in the low half. Where D is odd, the
-        last high half means nothing.
+        last high half means nothing. Or an array of any framework on a GPU, as `scale` and `offset` are then.
     scale : numpy.ndarray of float32, shape (V,)
         The distance of two neighbouring codes.
     offset : numpy.ndarray of float32, shape (V,)
@@ -33,8 +33,8 @@ class QuantizedTable:
     Raises
     ------
     TypeError
-        If `codes` are not a NumPy array of uint8, `scale` or `offset` not one of float32 (arrays of other frameworks
-        are not taken here), `shape` not integers.
+        If `codes` are not an array of uint8, `scale` or `offset` not one of float32 (arrays of other frameworks are
+        taken on a GPU alone), or they lie on two devices; if `shape` is not integers.
     ValueError
         If `shape` is not that of a table, `bits` neither 8 nor 4, or the shape of an array does not follow from
         them; if a scale or an offset is not finite: the first row that has one is named.

@@ -22,12 +22,7 @@ TWINS = {
     },
     "lookup": {"gather": ["table", "ids", "mode", "out"]},
     "pooling": {"reduce": ["bags", "out"], "reduce_backward": ["bags", "grad"], "normalize": ["x", "out"]},
-    "position": {
-        "rope": ["x", "position_ids", "base", "inv_freq", "scale", "interleaved", "inverse", "out"],
-        "rope_frequencies": ["dim", "base", "scaling", "length"],
-        "sinusoidal": ["length", "dim"],
-        "alibi": ["heads", "length"],
-    },
+    "position": {"rope": ["x", "position_ids", "base", "inv_freq", "scale", "interleaved", "inverse", "out"]},
     "quantized": {
         "quantize": ["table", "bits"],
         "dequantize": ["table"],
@@ -36,6 +31,8 @@ TWINS = {
     },
     "search": {"topk": ["queries", "vectors", "k", "metric"]},
 }
+#: What no array of the caller decides: NumPy's arrays are made of sizes, by the CPU's room alone.
+ONLY_HERE = {"position": {"rope_frequencies", "sinusoidal", "alibi"}}
 
 
 def parameters_of(file, name):
@@ -66,7 +63,7 @@ def test_public_files_ask_rooms_for_twins_and_small_calls_alone():
     for family, twins in TWINS.items():
         tree = ast.parse((PACKAGE / f"{family}.py").read_text(encoding="utf-8"))
         asked = {
-            (node.value.func.attr, node.attr)
+            (node.value.func.attr, node.attr, ast.unparse(node.value.args[0]))
             for node in ast.walk(tree)
             if isinstance(node, ast.Attribute)
             and isinstance(node.value, ast.Call)
@@ -74,8 +71,10 @@ def test_public_files_ask_rooms_for_twins_and_small_calls_alone():
             and ast.unparse(node.value.func.value) == "_devices"
         }
         assert asked
-        assert {room for room, _ in asked} == {family}
-        assert {name for _, name in asked if not name.startswith("small_")} <= set(twins)
+        assert {room for room, _, _ in asked} == {family}
+        names = {name for _, name, array in asked if array != "None"}
+        assert {name for name in names if not name.startswith("small_")} <= set(twins)
+        assert {name for _, name, array in asked if array == "None"} == ONLY_HERE.get(family, set())
 
 
 # A device that is not there ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from llvmlite import ir
 from numba.cuda import types as T
 from numba.cuda.extending import intrinsic
 
@@ -72,6 +73,17 @@ def _greater(b: Any, p: Any, q: Any) -> Any:
 @intrinsic
 def greater(typingctx: Any, x: Any, y: Any) -> Any:
     return x(x, x), _columns(_greater)
+
+
+@intrinsic
+def pick_equal(typingctx: Any, x: Any, y: Any, p: Any, q: Any) -> Any:
+    """Columns of p where x equals y, as NaN equals NaN here, else of q."""
+
+    def one(b: Any, x: Any, y: Any, p: Any, q: Any) -> Any:
+        nans = b.and_(b.fcmp_unordered("uno", x, x), b.fcmp_unordered("uno", y, y))
+        return b.select(b.or_(b.fcmp_ordered("==", x, y), nans), p, q)
+
+    return x(x, x, x, x), _columns(one)
 
 
 @intrinsic
@@ -225,12 +237,12 @@ def make_number(acc: str) -> Any:
 
 def _shuffle(b: Any, x: Any, step: int) -> Any:
     if x.type == F32:
-        return _asm(b, f"shfl.sync.bfly.b32 $0, $1, {step}, 31, -1;", "=f,f", F32, [x], True)
+        return _asm(b, f"shfl.sync.bfly.b32 $0, $1, {step}, 31, -1;", "=f,f", F32, [x], True, together=True)
     text = (
         "{\n.reg .u32 l, h;\nmov.b64 {l, h}, $1;\nshfl.sync.bfly.b32 l, l, %d, 31, -1;\n"
         "shfl.sync.bfly.b32 h, h, %d, 31, -1;\nmov.b64 $0, {l, h};\n}"
     ) % (step, step)
-    return _asm(b, text, "=d,d", F64, [x], True)
+    return _asm(b, text, "=d,d", F64, [x], True, together=True)
 
 
 @cache
@@ -267,6 +279,23 @@ def warp_most(typingctx: Any, x: Any) -> Any:
         return v
 
     return x(x), gen
+
+
+@intrinsic
+def warp_votes(typingctx: Any, so: Any) -> Any:
+    """How many threads before this one say so, how many of the warp, and the first (32: none) and last (-1) that do."""
+
+    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        text = (
+            "{\n.reg .pred p;\n.reg .u32 m, t;\nsetp.ne.u32 p, $4, 0;\nvote.sync.ballot.b32 m, p, -1;\n"
+            "mov.u32 t, %lanemask_lt;\nand.b32 t, t, m;\npopc.b32 $0, t;\npopc.b32 $1, m;\n"
+            "brev.b32 t, m;\nclz.b32 $2, t;\nclz.b32 t, m;\nsub.s32 $3, 31, t;\n}"
+        )
+        kind = ir.LiteralStructType([I32] * 4)
+        found = _asm(b, text, "=&r,=&r,=&r,=&r,r", kind, [b.zext(args[0], I32)], True, together=True)
+        return _tuple(context, b, sig, [b.sext(b.extract_value(found, k), I64) for k in range(4)])
+
+    return _many(T.int64, 4)(T.boolean), gen
 
 
 # What is wrong ---------------------------------------------------------------------------------------------------

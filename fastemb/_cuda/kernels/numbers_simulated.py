@@ -41,6 +41,10 @@ def greater(x: Any, y: Any) -> Any:
     return np.where((y > x) | np.isnan(y), y, x)
 
 
+def pick_equal(x: Any, y: Any, p: Any, q: Any) -> Any:
+    return np.where((x == y) | (np.isnan(x) & np.isnan(y)), p, q)
+
+
 def take(so: Any, x: Any, y: Any) -> Any:
     return x if so else y
 
@@ -104,25 +108,33 @@ def make_number(acc: str) -> Any:
     return number
 
 
-def _shuffled(x: Any, step: int) -> Any:
-    """Return the number of the thread ``step`` away. All threads of the block must come here, as a warp's lanes do."""
+def _lanes(x: Any, count: int) -> Any:
+    """Return the numbers of the ``count`` threads among which this one is. All threads of the block must come here.
+
+    On a device only a warp's lanes must. Two places in turns: a thread that is ahead cannot be ahead by two.
+    """
     me = _me()
-    held = me._manager.__dict__.setdefault("fastemb_lanes", {})
+    held = me._manager.__dict__.setdefault("fastemb_lanes", ({}, {}))
+    me.fastemb_turn = turn = 1 - getattr(me, "fastemb_turn", 1)
     with _lock:
-        held[me.thread_id] = x
+        held[turn][me.thread_id] = x
     me.syncthreads()
-    other = held[me.thread_id ^ step]
-    me.syncthreads()
-    return other
+    first = me.thread_id // count * count
+    return np.array([held[turn][first + k] for k in range(count)])
+
+
+def fold(x: Any, count: int, op: Any) -> Any:
+    """Return what ``op`` makes of the numbers of ``count`` threads, by halving, as shuffles do."""
+    v = _lanes(x, count)
+    while len(v) > 1:
+        v = op(v[: len(v) // 2], v[len(v) // 2 :])
+    return v[0]
 
 
 @cache
 def make_lanes_sum(lanes: int) -> Any:
     def lanes_sum(x: Any) -> Any:
-        step = lanes // 2
-        while step:
-            x, step = x + _shuffled(x, step), step // 2
-        return x
+        return fold(x, lanes, np.add)
 
     return lanes_sum
 
@@ -131,9 +143,19 @@ warp_sum = make_lanes_sum(32)
 
 
 def warp_most(x: Any) -> Any:
-    for step in (16, 8, 4, 2, 1):
-        x = np.fmax(x, _shuffled(x, step))
-    return x
+    return fold(x, 32, np.fmax)
+
+
+def warp_votes(so: Any) -> Any:
+    me = _me()
+    held = me._manager.__dict__.setdefault("fastemb_votes", {})
+    with _lock:
+        held[me.thread_id] = bool(so)
+    me.syncthreads()
+    lane = me.thread_id % 32
+    votes = [k for k in range(32) if held[me.thread_id - lane + k]]
+    me.syncthreads()
+    return sum(k < lane for k in votes), len(votes), min(votes, default=32), max(votes, default=-1)
 
 
 def report(status: Any, position: Any) -> None:

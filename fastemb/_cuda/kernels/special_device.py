@@ -1,14 +1,16 @@
 """Words of a few families alone, on a device: bits of numbers, pairs of columns, halves of a warp. See `words`."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from llvmlite import ir
 from numba.cuda import types as T
 from numba.cuda.extending import intrinsic
 
+from .dtypes import words_of
 from .numbers_device import _greater, _shuffle
-from .words_device import F32, F64, I32, I64, _many, _parts, _tuple
+from .words_device import F32, F64, I32, I64, _load_words, _many, _parts, _store_words, _tuple
 
 
 @intrinsic
@@ -57,7 +59,7 @@ def _every_second(first: int) -> Callable[..., Any]:
 
         return _many(x.dtype, x.count // 2)(x), gen
 
-    return word  # type: ignore[no-any-return]
+    return word
 
 
 evens, odds = _every_second(0), _every_second(1)
@@ -91,3 +93,31 @@ def make_constants(values: tuple[float, ...]) -> Any:
         return T.float64(T.int64), gen
 
     return constant
+
+
+@cache
+def make_moves(width: int, K: int) -> tuple[Any, Any]:
+    """Return load and store of K words as they are, a step of bytes apart, the last only if asked for."""
+    each = words_of(width)
+    kind = _many(T.uint32, K * each)
+
+    @intrinsic
+    def load(typingctx: Any, a: Any, step: Any, last: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            places = [b.add(args[0], b.mul(args[1], I64(k))) if k else args[0] for k in range(K)]
+            return _tuple(context, b, sig, [w for words in _load_words(b, width, places, args[2]) for w in words])
+
+        return kind(T.int64, T.int64, T.boolean), gen
+
+    @intrinsic
+    def store(typingctx: Any, a: Any, step: Any, last: Any, words: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            parts = _parts(b, args[3])
+            for k in range(K):
+                at = b.add(args[0], b.mul(args[1], I64(k))) if k else args[0]
+                _store_words(b, width, at, parts[k * each : (k + 1) * each], args[2] if k == K - 1 else None)
+            return context.get_dummy_value()
+
+        return T.void(T.int64, T.int64, T.boolean, kind), gen
+
+    return load, store

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .numbers_simulated import _shuffled, greater
+from .numbers_simulated import fold, greater
+from .words_simulated import _at
 
 
 def highest(x: Any) -> Any:
@@ -14,9 +15,7 @@ def highest(x: Any) -> Any:
 
 
 def half_warp_sum(x: Any) -> Any:
-    for step in (8, 4, 2, 1):
-        x = x + _shuffled(x, step)
-    return x
+    return fold(x, 16, np.add)
 
 
 def fuse(w: Any, n: Any, m: Any) -> Any:
@@ -50,3 +49,15 @@ def make_constants(values: tuple[float, ...]) -> Any:
         return np.float64(values[i])
 
     return constant
+
+
+def make_moves(width: int, K: int) -> tuple[Any, Any]:
+    def load(a: Any, step: Any, last: Any) -> Any:
+        return [_at(a + k * step, width).copy() for k in range(K) if k < K - 1 or last]
+
+    def store(a: Any, step: Any, last: Any, words: Any) -> None:
+        for k in range(K):
+            if k < K - 1 or last:
+                _at(a + k * step, width)[:] = words[k]
+
+    return load, store

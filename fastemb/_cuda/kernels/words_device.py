@@ -27,9 +27,11 @@ def device(function: Any) -> Any:
 # Making intrinsics -----------------------------------------------------------------------------------------------
 
 
-def _asm(b: Any, text: str, constraints: str, result: Any, args: Any, effect: bool) -> Any:
+def _asm(b: Any, text: str, constraints: str, result: Any, args: Any, effect: bool, together: bool = False) -> Any:
+    """Call a statement; where threads meet in it, ``together`` keeps LLVM from moving it into a branch or copying it."""
     kind = ir.FunctionType(result, [a.type for a in args])
-    return b.call(ir.InlineAsm(kind, text, constraints, side_effect=effect), args)
+    attributes = ("convergent",) if together else ()
+    return b.call(ir.InlineAsm(kind, text, constraints, side_effect=effect), args, attrs=attributes)
 
 
 def _parts(b: Any, value: Any) -> list[Any]:
@@ -81,7 +83,7 @@ blocks_x, blocks_y = _place("nctaid.x"), _place("nctaid.y")
 @intrinsic
 def meet(typingctx: Any) -> Any:
     def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        _asm(b, "bar.sync 0;", _MEMORY, _VOID, [], True)
+        _asm(b, "bar.sync 0;", _MEMORY, _VOID, [], True, together=True)
         return context.get_dummy_value()
 
     return T.void(), gen
@@ -220,6 +222,21 @@ def _to_odd(b: Any, x: Any) -> Any:
     return _asm(b, text, "=&f,d", F32, [x], False)
 
 
+def _codes(b: Any, tag: str, numbers: list[Any]) -> list[Any]:
+    """Return words of whole numbers, kept within those of a code; a NaN becomes 0."""
+    kind, letter = ("f64", "d") if numbers[0].type == F64 else ("f32", "f")
+    # The conversion keeps what it gives at 0 or above by itself.
+    text = "{\n.reg .u32 w;\ncvt.rni.u32.%s w, $1;\nmin.u32 $0, w, %d;\n}" % (kind, (1 << SIZES[tag]) - 1)
+    each, words = LANES_A_WORD[tag], []
+    for k, x in enumerate(numbers):
+        one = _asm(b, text, f"=r,{letter}", I32, [x], False)
+        if k % each:
+            words[-1] = b.or_(words[-1], b.shl(one, I32(k % each * SIZES[tag])))
+        else:
+            words.append(one)
+    return words
+
+
 def _narrow(b: Any, tag: str, numbers: list[Any]) -> list[Any]:
     """Return the words that hold numbers, each rounded once: to the nearest, ties to even; a NaN stays one."""
     if tag == "float64":
@@ -227,6 +244,8 @@ def _narrow(b: Any, tag: str, numbers: list[Any]) -> list[Any]:
         return [b.trunc(part, I32) for x in wide for part in (x, b.lshr(x, I64(32)))]
     if tag == "float32":
         return [b.bitcast(x if x.type == F32 else b.fptrunc(x, F32), I32) for x in numbers]
+    if tag in ("code8", "code4"):
+        return _codes(b, tag, numbers)
     if len(numbers) == 1 or numbers[0].type == F64:
         single = [_halves(b, tag, x) for x in numbers]
         if len(single) == 1:
@@ -267,6 +286,32 @@ def make_columns(tag: str, width: int) -> tuple[Any, Any, Any, Any]:
         return kind(T.int64, T.boolean), gen
 
     return load, load4, load_if, count
+
+
+@cache
+def make_load_all(tag: str, width: int) -> Any:
+    """Return load4 of which no number can be used before all four loads are on their way.
+
+    ptxas may find later addresses between uses of the first word, and load one word at a time. So each register is
+    made to depend on all words: by bits of theirs and a zero of which ptxas does not know, one instruction for each.
+    """
+    kind = _many(_number(acc_of(tag)), 8 * width // SIZES[tag])
+
+    @intrinsic
+    def load_all(typingctx: Any, a0: Any, a1: Any, a2: Any, a3: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            rows = _load_words(b, width, list(args))
+            zero = _asm(b, "mov.u32 $0, %tid.z;", "=r", I32, [], False)  # all blocks are flat
+            nothing = zero
+            for words in rows:
+                nothing = b.and_(nothing, words[-1])
+            late = [[_asm(b, "or.b32 $0, $1, $2;", "=r,r,r", I32, [w, nothing], False) for w in r] for r in rows[:3]]
+            rows = late + rows[3:]
+            return _tuple(context, b, sig, [context.make_tuple(b, kind, _widen(b, tag, width, r)) for r in rows])
+
+        return _many(kind, 4)(T.int64, T.int64, T.int64, T.int64), gen
+
+    return load_all
 
 
 def _store_columns(b: Any, tag: str, width: int, address: Any, numbers: list[Any], so: Any = None) -> None:
@@ -352,7 +397,7 @@ def make_keep(K: int) -> Any:
     return keep
 
 
-@cache
+# Not cached: 0.0 and -0.0 are one key.
 def make_constant(acc: str, count: int, value: float) -> Any:
     """Return a function that returns ``count`` numbers that are all ``value``."""
     kind = _number(acc)
@@ -426,7 +471,10 @@ def make_numbers(tag: str) -> tuple[Any, Any]:
     @intrinsic
     def put_float(typingctx: Any, a: Any, i: Any, x: Any) -> Any:
         def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-            _store_columns(b, tag, width, _offset(b, args[0], args[1], width), [args[2]])
+            x = args[2]
+            if isinstance(x.type, ir.IntType):
+                x = b.sitofp(x, F64 if tag == "float64" else F32)
+            _store_columns(b, tag, width, _offset(b, args[0], args[1], width), [x])
             return context.get_dummy_value()
 
         return T.void(T.int64, T.int64, x), gen

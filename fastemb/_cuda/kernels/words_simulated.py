@@ -121,6 +121,9 @@ def _widen(tag: str, words: Any) -> Any:
 def _narrow(tag: str, numbers: Any) -> Any:
     """Return the bytes of numbers, each rounded once: to the nearest, ties to even; a NaN stays one."""
     x = np.atleast_1d(np.asarray(numbers))
+    if tag in ("code8", "code4"):
+        codes = np.clip(np.rint(np.nan_to_num(x)), 0, (1 << SIZES[tag]) - 1).astype(np.uint8)
+        return codes if tag == "code8" else codes[0::2] | codes[1::2] << 4
     if tag != "bfloat16":
         return x.astype(_DTYPES[tag]).view(np.uint8)
     if x.dtype == np.float64:  # to odd first: toward zero, with the last bit set where that was not exact
@@ -146,6 +149,11 @@ def make_columns(tag: str, width: int) -> tuple[Any, Any, Any, Any]:
         return load(a) if so else _widen(tag, np.zeros(width, np.uint8))
 
     return load, load4, load_if, 8 * width // SIZES[tag]
+
+
+@cache
+def make_load_all(tag: str, width: int) -> Any:
+    return make_columns(tag, width)[1]
 
 
 @cache
@@ -190,7 +198,7 @@ def make_keep(K: int) -> Any:
     return keep
 
 
-@cache
+# Not cached: 0.0 and -0.0 are one key.
 def make_constant(acc: str, count: int, value: float) -> Any:
     def constant() -> Any:
         return np.full(count, value, acc)

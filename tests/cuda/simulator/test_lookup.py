@@ -60,3 +60,12 @@ def test_a_bad_id_reads_zeros_and_is_said_later(V):
     with pytest.raises(IndexError, match=words):
         run(fastemb.gather, table, ids)
     run(fastemb.gather, table, ids[:1])  # it is said once
+
+
+@pytest.mark.parametrize("D", [388, 500, 1024, 1028])
+@pytest.mark.parametrize("mode", ["raise", "clip", "wrap"])
+def test_long_rows_take_a_warp_each(mode, D):
+    rng = np.random.default_rng(0)
+    table = rng.integers(0, 1 << 30, (5, D), np.int32)
+    ids = rng.integers(0, 5, 5) if mode == "raise" else rng.integers(-20, 20, 5)
+    assert run(fastemb.gather, table, ids, mode=mode).tobytes() == reference.gather(table, ids, mode).tobytes()
