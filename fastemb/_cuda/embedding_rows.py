@@ -151,11 +151,12 @@ class Call(NamedTuple):
             status.require_ids(self.place, self.check, _ID, self.ids, self.table.shape[0])
         else:
             self.kept_ids(0, self.ids.dtype)
-            status.require(self.place, self.check, self.ids)
+            status.require(self.place, self.check, **{str(_ID): self.ids})
         for addend, number in ((self.position, POSITION), (self.segment, SEGMENT)):
             if addend.kind not in (NONE, COUNTED):
                 self.place_ids(addend, number)
-                status.require(self.place, self.check, None if addend.kind == RANKED else addend.ids)
+                given = {} if addend.kind == RANKED else {str(number): addend.ids}
+                status.require(self.place, self.check, **given)
 
 
 def at(array: DeviceArray | None) -> int:

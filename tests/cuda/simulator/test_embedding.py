@@ -80,8 +80,8 @@ def test_how_threads_share_a_row():
     """Four loads a thread up to a warp, eight up to 512 threads: 16,384 columns of float32; beyond that in turns."""
     shares = {W: embedding_rows.shares_of(W, 8) for W in (1, 3, 16, 32, 48, 96, 192, 256, 257, 4096, 4097)}
     assert shares == {
-        1: (1, 1), 3: (1, 4), 16: (2, 8), 32: (4, 8), 48: (3, 16), 96: (3, 32), 192: (6, 32), 256: (8, 32), 257: (5, 64),
-        4096: (8, 512), 4097: (0, 256),
+        1: (1, 1), 3: (1, 4), 16: (2, 8), 32: (4, 8), 48: (3, 16), 96: (3, 32), 192: (6, 32), 256: (8, 32),
+        257: (5, 64), 4096: (8, 512), 4097: (0, 256),
     }  # fmt: skip
     for W in range(1, 5000):
         for most in (1, 2, 4, 6, 8):
@@ -137,9 +137,8 @@ def test_out_of_every_dtype_and_layout(dtype, kind):
 def test_shapes():
     table, positions = make((4, 3)), make((6, 3), seed=1)
     assert (run(embed, table, np.array(2)) == table[2]).all()
-    assert (
-        run(embed, table, np.array(2), positions=positions, position_ids=np.array(5)) == table[2] + positions[5]
-    ).all()
+    options = {"positions": positions, "position_ids": np.array(5)}
+    assert (run(embed, table, np.array(2), **options) == table[2] + positions[5]).all()
     assert run(embed, table, np.zeros((2, 0), int), positions=positions, launches=0).shape == (2, 0, 3)
     assert run(embed, table[:0], np.zeros(0, int), mode="clip", launches=0).shape == (0, 3)
     empty = np.zeros((4, 0), "f4")
