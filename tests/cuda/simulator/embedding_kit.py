@@ -31,6 +31,12 @@ def make_norm(name, D, dtype="f4", eps=1e-5):
     }[name]
 
 
+def quantised(table):
+    """Return a quantised table with its parts on the device."""
+    parts = on_device(tuple(np.array(one) for one in (table.codes, table.scale, table.offset)))
+    return QuantizedTable(*parts, table.shape, table.bits)
+
+
 def view(array):
     """Return an array of NumPy's as what rooms see of it on the device."""
     found = on_device(array)
@@ -38,14 +44,11 @@ def view(array):
 
 
 def viewed(value):
-    """Return arrays, and those in norms, a Ragged and a quantised table, as what rooms see."""
+    """Return arrays, and those in norms and a Ragged, as what rooms see."""
     if isinstance(value, np.ndarray):
         return view(value)
     if isinstance(value, LayerNorm | RMSNorm):
         return type(value)(*map(viewed, value))
-    if isinstance(value, QuantizedTable):
-        parts = [view(np.array(one)) for one in (value.codes, value.scale, value.offset)]
-        return QuantizedTable._trusted(*parts, value.shape, value.bits)
     if isinstance(value, Ragged):
         return Ragged._trusted(view(value.ids), view(value.offsets))
     return value
@@ -55,7 +58,7 @@ ADDENDS = ("positions", "position_ids", "segments", "segment_ids", "mask")
 
 
 def call_room(function, table, ids, *, grad=None, **given):
-    """Call the room's own function, for what no framework hands on: a quantised table, a Ragged of the device."""
+    """Call a function of the room, for what no framework hands on: a Ragged whose ids lie on the device."""
     given = {name: viewed(one) for name, one in given.items()}
     addends = [given.get(name) for name in ADDENDS]
     norm = _norm_of(given.get("norm"))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from embedding_kit import DTYPES, NORMS, call_room, check, make, make_norm, view
+from embedding_kit import DTYPES, NORMS, call_room, check, make, make_norm, quantised, view
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit import on_device, run
@@ -100,13 +100,12 @@ def test_how_threads_share_a_row():
 def test_quantised_tables(bits, D, monkeypatch):
     monkeypatch.setattr(embedding_rows, "LONG_THREADS", 32)  # of rows that do not end with a byte
     table, ids = quantize(make((6, D)), bits), np.array([[0, 5, 3]])
+    there, values = quantised(table), table.dequantize()
     options = {"positions": make((3, D), seed=1), "scale": 3.0}
-    found = call_room(embedding.embed, table, ids, **options)
-    check(found, table.dequantize(), ids, **options)
-    check(call_room(embedding.embed, table, ids), table.dequantize(), ids)
-    norm, segments = make_norm("layer", D), make((1, D), "f2", seed=2)
-    options |= {"norm": norm, "segments": segments}
-    check(call_room(embedding.embed, table, ids[:, :2], **options), table.dequantize(), ids[:, :2], **options)
+    check(run(embed, there, ids, **options), values, ids, **options)
+    check(run(embed, there, ids), values, ids)
+    options |= {"norm": make_norm("layer", D), "segments": make((1, D), "f2", seed=2)}
+    check(run(embed, there, ids[:, :2], **options), values, ids[:, :2], **options)
 
 
 @pytest.mark.parametrize("dtype", ["f8", "f4", "bf16"])
