@@ -32,7 +32,7 @@ def topk(queries: DeviceArray, vectors: Any, k: int, metric: str) -> tuple[Any, 
     status.begin(place, 0)
     lead = queries.shape[:-1]
     scores, ids = arrays.new((*lead, k), _FLOAT32, rows.like), arrays.new((*lead, k), _INT64, rows.like)
-    Q, D = max(1, queries.size // max(1, queries.shape[-1])) if not lead else lead[0], queries.shape[-1]
+    Q, D = (lead[0] if lead else 1), queries.shape[-1]
     if Q:
         asked, norms = _lay(arrays.reshaped(arrays.contiguous(queries, place), Q, D), metric, rows)
         most = max(1, min(_MOST_QUERIES, _SCRATCH_BYTES // (8 * N)))
