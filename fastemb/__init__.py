@@ -26,6 +26,7 @@ _HOMES = {
     "StaticModel": "static",
     "Tokenizer": "tokenizer",
     "alibi": "position",
+    "cuda_check": "_cuda_check",
     "embed": "embedding",
     "embed_backward": "embedding",
     "embedding_bag": "pooling",
@@ -41,6 +42,7 @@ _HOMES = {
     "rope_frequencies": "position",
     "row_grad": "gradient",
     "scatter_add": "gradient",
+    "set_cuda_check": "_cuda_check",
     "set_num_threads": "_threads",
     "show_config": "_warmup",
     "sinusoidal": "position",
@@ -61,6 +63,7 @@ __all__ = [
     "Tokenizer",
     "__version__",
     "alibi",
+    "cuda_check",
     "embed",
     "embed_backward",
     "embedding_bag",
@@ -76,6 +79,7 @@ __all__ = [
     "rope_frequencies",
     "row_grad",
     "scatter_add",
+    "set_cuda_check",
     "set_num_threads",
     "show_config",
     "sinusoidal",
@@ -84,6 +88,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from fastemb._cuda_check import cuda_check, set_cuda_check
     from fastemb._threads import get_num_threads, num_threads, set_num_threads
     from fastemb._warmup import show_config, warmup
     from fastemb.embedding import EmbedGrad, LayerNorm, RMSNorm, embed, embed_backward

@@ -33,6 +33,8 @@ SpecialMode = Literal["none", "all", "raise"]
 ModelLength = Literal["model"]
 #: Where a configuration goes.
 ConfigMode = Literal["stdout", "dicts"]
+#: When wrong values on a CUDA device are said.
+CudaCheck = Literal["defer", "sync", "none"]
 #: Functions that have kernels.
 KernelName = Literal[
     "embed", "embed_backward", "embedding_bag", "embedding_bag_backward", "gather", "normalize", "pool",
@@ -46,6 +48,7 @@ SIDES: tuple[Side, ...] = get_args(Side)
 SPECIAL_MODES: tuple[SpecialMode, ...] = get_args(SpecialMode)
 MODEL_LENGTHS: tuple[ModelLength, ...] = get_args(ModelLength)
 CONFIG_MODES: tuple[ConfigMode, ...] = get_args(ConfigMode)
+CUDA_CHECKS: tuple[CudaCheck, ...] = get_args(CudaCheck)
 KERNEL_NAMES: tuple[KernelName, ...] = get_args(KernelName)
 
 

@@ -1,5 +1,6 @@
 """Compiling ahead of the first call, and what this installation runs on: ``warmup``, ``show_config``."""
 
+import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -10,7 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from . import _checks, _memory, _threads, _words, embedding, gradient, lookup, pooling, position, quantized, search
+from . import (
+    _checks,
+    _cuda_check,
+    _memory,
+    _threads,
+    _words,
+    embedding,
+    gradient,
+    lookup,
+    pooling,
+    position,
+    quantized,
+    search,
+)
 from ._checks import ConfigMode, KernelName, Metric, PoolMode
 
 _log = logging.getLogger("fastemb")
@@ -228,7 +242,7 @@ def show_config(mode: ConfigMode = "stdout") -> dict[str, dict[str, str]] | None
     --------
     >>> import fastemb
     >>> sorted(fastemb.show_config("dicts"))
-    ['memory', 'processor', 'threads', 'versions']
+    ['CUDA', 'memory', 'processor', 'threads', 'versions']
     """
     _checks.require_word(mode, _checks.CONFIG_MODES, "mode")
     import llvmlite
@@ -257,6 +271,7 @@ def show_config(mode: ConfigMode = "stdout") -> dict[str, dict[str, str]] | None
             "pool of results, bytes kept at most": str(_memory.pool_capacity()),
             "compiled kernels": jit.cache_folder() or "not kept",
         },
+        "CUDA": _cuda_config(),
     }
     if mode == "dicts":
         return config
@@ -265,3 +280,17 @@ def show_config(mode: ConfigMode = "stdout") -> dict[str, dict[str, str]] | None
         for name, value in lines.items():
             print(f"  {name}: {value}")
     return None
+
+
+def _cuda_config() -> dict[str, str]:
+    """Return what arrays on CUDA devices run on; no driver is asked."""
+    if importlib.util.find_spec("numba_cuda") is None:
+        return {"numba-cuda": "not installed (no arrays on CUDA devices: pip install 'fastemb[cuda13]')"}
+    from ._cuda.driver import cache_folder
+
+    folder = cache_folder()
+    return {
+        "numba-cuda": importlib.metadata.version("numba-cuda"),
+        "wrong values are said": _cuda_check.asked,
+        "compiled kernels": str(folder) if folder else "not kept",
+    }

@@ -41,13 +41,23 @@ SHARED = {"ragged", "quantized"}  # all public modules may import these
 ASKED = {"_bags", "_embeds"}  # what was asked for
 TOOLS = {"_memory", "_threads"}
 ALLOWED = {
-    "": set(PUBLIC) | {"_threads", "_warmup"},  # lazily, by name
+    "": set(PUBLIC) | {"_cuda_check", "_threads", "_warmup"},  # lazily, by name
     "__main__": {"", *PUBLIC},
-    "_warmup": {"", *PUBLIC, "_checks", "_words", "_cpu", *TOOLS},  # the package for its version
+    "_warmup": {
+        "",
+        *PUBLIC,
+        "_checks",
+        "_cuda_check",
+        "_words",
+        "_cpu",
+        "_cuda",
+        *TOOLS,
+    },  # the package for its version
     **{name: more | SHARED | ASKED | {"_checks", "_devices", "_frameworks", "_words"} for name, more in PUBLIC.items()},
     "_devices": {"_frameworks"},  # and the rooms, by name, when they are first asked for
     "_cpu": ASKED | TOOLS | {"_checks", "_frameworks"},
-    "_cuda": ASKED | {"_checks", "_frameworks"},  # memory is the frameworks', threads are the device's
+    "_cuda": ASKED | {"_checks", "_cuda_check", "_frameworks"},  # memory is the frameworks', threads are the device's
+    "_cuda_check": {"_checks"},  # and the room, by name, once it is imported
     "_bags": {"ragged", "_checks", "_frameworks"},
     "_embeds": {"ragged", "_checks", "_frameworks"},
     "_checks": {"_frameworks", "_words"},

@@ -67,6 +67,9 @@ OPTIONS = {
     ("StaticModel.encode", "max_length"): (
         _checks.ModelLength, lambda word, t: fastemb.StaticModel(t, np.ones((3, 2), "f4")).encode("a", max_length=word)
     ),
+    ("set_cuda_check", "mode"): (
+        _checks.CudaCheck, lambda word, _: (fastemb.set_cuda_check(word), fastemb.set_cuda_check("defer"))
+    ),
     ("show_config", "mode"): (_checks.ConfigMode, lambda word, _: fastemb.show_config(word)),
     ("warmup", "names"): (_checks.KernelName, lambda word, _: fastemb.warmup(word)),
 }  # fmt: skip

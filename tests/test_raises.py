@@ -276,9 +276,13 @@ PROMISES = {
         ValueError: [lambda w: fastemb.warmup("nothing"), lambda w: fastemb.warmup([])],
     },
     "show_config": {ValueError: [lambda w: fastemb.show_config("json")]},
+    "set_cuda_check": {ValueError: [lambda w: fastemb.set_cuda_check("often")]},
 }  # fmt: skip
-#: What is promised and cannot be made to happen here: without a package.
-ELSEWHERE = {"Tokenizer.load": {"ImportError"}, "StaticModel.load": {"ModuleNotFoundError"}}
+#: What is promised and cannot be made to happen here: without a package, without a device.
+ELSEWHERE = {
+    "Tokenizer.load": {"ImportError"}, "StaticModel.load": {"ModuleNotFoundError"},
+    "cuda_check": {"IndexError", "ValueError"},
+}  # fmt: skip
 
 
 def documented():

@@ -113,8 +113,13 @@ def converted(array: DeviceArray, dtype: Any, place: launch.Place) -> DeviceArra
     if array.dtype == dtype and is_contiguous(array):
         return array
     out = new(array.shape, dtype, array)
-    _run(launch.kernel(make_convert, tag_of(array), str(dtype.name)), array, out, place)
+    convert_into(array, out, place)
     return out
+
+
+def convert_into(array: DeviceArray, out: DeviceArray, place: launch.Place) -> None:
+    """Write the numbers of an array to a contiguous one, each rounded once to its dtype."""
+    _run(launch.kernel(make_convert, tag_of(array), str(out.dtype.name)), array, out, place)
 
 
 def as_index(ids: DeviceArray, place: launch.Place) -> DeviceArray:

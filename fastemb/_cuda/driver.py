@@ -8,7 +8,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -133,21 +133,19 @@ class Driver:
         """Return the machine code of a kernel and its name there, from the cache on disk where it lies there."""
         self._stamp = self._stamp or _stamp()
         key = hashlib.sha256(f"{self._stamp} {kernel.name} {kernel.types} {cc}".encode()).hexdigest()
-        file = cache_folder() / f"{kernel.name[:80]}-sm_{cc[0]}{cc[1]}-{key[:16]}.cubin"
-        try:
+        folder = cache_folder()
+        file = (folder or Path()) / f"{kernel.name[:80]}-sm_{cc[0]}{cc[1]}-{key[:16]}.cubin"
+        if folder and file.exists():
             name, _, code = file.read_bytes().partition(b"\0")
             return code, name.decode()
-        except OSError:
-            pass
         ptx, entry = compile_kernel(kernel, cc)
         code, _ = link(ptx, cc)
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            part = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-            part.write_bytes(entry.encode() + b"\0" + code)
-            part.replace(file)
-        except OSError:  # a folder that cannot be written to: it is compiled again in the next process
-            pass
+        if folder:
+            with suppress(OSError):  # a folder that cannot be written to: the next process compiles again
+                folder.mkdir(parents=True, exist_ok=True)
+                part = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
+                part.write_bytes(entry.encode() + b"\0" + code)
+                part.replace(file)
         return code, entry
 
     def launch(
@@ -211,6 +209,11 @@ class Driver:
             self._require_no_capture(place)
             self._ask(self._cu.cuStreamSynchronize(place.stream))
 
+    def synchronize(self, ordinal: int) -> None:
+        """Let the host wait for all streams of a GPU."""
+        with self._on(ordinal):
+            self._ask(self._cu.cuCtxSynchronize())
+
     def wait(self, place: Any, other: int) -> None:
         """Let work on the stream of ``place`` begin after that on another: by an event, the host does not wait."""
         with self._on(place.ordinal):
@@ -223,11 +226,12 @@ class Driver:
 
     def capturing(self, place: Any) -> bool:
         """Whether work on the stream is recorded, not run."""
-        return bool(self._ask(self._cu.cuStreamIsCapturing(place.stream)))
+        with self._on(place.ordinal):
+            return bool(self._ask(self._cu.cuStreamIsCapturing(place.stream)))
 
 
-def cache_folder() -> Path:
-    """Return where machine code is kept: ``FASTEMB_CUDA_CACHE``, else a folder of the user's cache."""
+def cache_folder() -> Path | None:
+    """Return where machine code is kept: ``FASTEMB_CUDA_CACHE``, else in the user's cache; None for nowhere."""
     if given := os.environ.get("FASTEMB_CUDA_CACHE"):
-        return Path(given)
+        return Path(given) if given != "0" else None
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fastemb" / "cuda"

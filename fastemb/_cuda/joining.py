@@ -27,6 +27,7 @@ class Rows(NamedTuple):
     V: int
     D: int
     alive: tuple[DeviceArray, ...]
+    most_width: int = arrays.MOST_WIDTH  # of a load
 
     @property
     def row_bytes(self) -> int:
@@ -35,9 +36,9 @@ class Rows(NamedTuple):
 
     @property
     def width(self) -> int:
-        """The bytes that one load takes. Codes of 4 bits become 32 columns of 16 bytes, too many for the registers."""
+        """The bytes that one load takes. Of 4 bits 8 columns: the sums of more would leave room for few threads."""
         width = arrays.width_of(self.address, self.stride, self.gap, self.row_bytes)
-        return min(width, 8) if self.tag == "code4" else width
+        return min(width, 4 if self.tag == "code4" else width, self.most_width)
 
     @property
     def columns(self) -> int:
@@ -117,6 +118,23 @@ def blocks(W: int, groups: int) -> tuple[launch.Dim, launch.Dim]:
     return (-(-groups // y), across), (x, y)
 
 
+def cut_of(bounds: Bounds) -> int:
+    """Return after how many entries bags are cut; 0: none is as long."""
+    return kernels.CUT if bounds.longest > kernels.CUT else 0
+
+
+def groups_of(bounds: Bounds, cut: int) -> int:
+    """Return how many groups of threads bags and their parts take."""
+    if not cut:
+        return bounds.S
+    return bounds.S * -(-bounds.T // cut) if bounds.offsets is None else bounds.S + bounds.N // cut
+
+
+def _slots_of(bounds: Bounds, cut: int) -> int:
+    """Return how many rows there may be for the sums of parts."""
+    return bounds.S * -(-bounds.T // cut) if bounds.offsets is None else 2 * (bounds.N // cut) + 2
+
+
 def join_rows(
     rows: Rows, index: DeviceArray | None, bounds: Bounds, out: DeviceArray, place: launch.Place, check: status.Check,
     *, mark: int = 0, op: str = SUM, weights: DeviceArray | str | None = None, divide: str = NO,
@@ -129,23 +147,18 @@ def join_rows(
     computed in, one for each entry, or RANKS. ``divide``: one of NO, BY_COUNT, BY_ROOT, BY_RANKS, BY_GIVEN (``by``: a
     number for each bag, of the type computed in; 0 gives zeros). ``keep`` goes with bags of at most `CUT` entries.
     """
-    width, cut = rows.width, kernels.CUT if bounds.longest > kernels.CUT else 0
-    W = rows.row_bytes // width
+    W, cut = rows.row_bytes // rows.width, cut_of(bounds)
     if not bounds.S or not W:
         return
     columns, out_tag, acc = rows.columns, arrays.tag_of(out), acc_of(rows.tag)
-    each = columns // W
-    groups, parts = bounds.S, None
+    each, groups, parts = columns // W, groups_of(bounds, cut), None
     if cut:
-        per_bag = -(-bounds.T // cut)
-        slots = bounds.S * per_bag if bounds.offsets is None else 2 * (bounds.N // cut) + 2
-        groups = bounds.S * per_bag if bounds.offsets is None else bounds.S + bounds.N // cut
-        parts = arrays.new((slots, columns), acc, out)
+        parts = arrays.new((_slots_of(bounds, cut), columns), acc, out)
     index_word = "none" if index is None else str(index.dtype.name)
     weights_word = RANKS if weights == RANKS else NO if weights is None else GIVEN
     given = weights if isinstance(weights, DeviceArray) else None
     form = kernels.Form(
-        rows.tag, width, index_word, bounds.word, cut, op, weights_word, divide, keep.word, out_tag,
+        rows.tag, rows.width, index_word, bounds.word, cut, op, weights_word, divide, keep.word, out_tag,
         _width(out, each), 1 if parts is None else _width(parts, each),
     )  # fmt: skip
     values = (

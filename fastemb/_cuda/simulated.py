@@ -68,6 +68,9 @@ class Simulated:
     def finish(self, place: Any) -> None:
         """Let the host wait for the stream."""
 
+    def synchronize(self, ordinal: int) -> None:
+        """Let the host wait for all streams of a GPU."""
+
     def wait(self, place: Any, other: int) -> None:
         """Let work on the stream of ``place`` begin after that on another."""
 

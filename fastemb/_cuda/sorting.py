@@ -7,6 +7,7 @@ import numpy as np
 from .. import _frameworks
 from .._frameworks import DeviceArray
 from . import arrays, launch
+from .kernels import join
 from .kernels import sorting as kernels
 from .kernels.words import SIMULATED
 
@@ -14,8 +15,6 @@ from .kernels.words import SIMULATED
 TILE, SCAN = (16, 16) if SIMULATED else (128, 256)
 #: Keys of a thread in the sort and in what finds runs.
 EACH = 8
-#: Rows of a run that are added in one go: longer runs are cut here, from their own start.
-CUT = 256
 _RANGE_BLOCKS = 128  # of `find_range`, the results of which the host reads
 _INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
@@ -42,14 +41,14 @@ def _fits(most: int) -> np.dtype[Any]:
 # Which ids there are ---------------------------------------------------------------------------------------------
 
 
-def find_range(index: DeviceArray, skip: int | None, place: launch.Place) -> tuple[int, int]:
+def find_range(index: DeviceArray, skip: int | None, like: DeviceArray) -> tuple[int, int]:
     """Return the largest id, -1 for none, and the position of the first negative one, -1 for none; ``skip`` is none.
 
-    This waits for the device and reads a few numbers back.
+    This waits for the device and reads a few numbers back. Work and memory go where those of ``like`` do.
     """
-    N, threads = index.size, TILE
+    N, threads, place = index.size, TILE, arrays.place_of(like)
     blocks = max(1, min(_RANGE_BLOCKS, -(-N // (4 * threads))))
-    found = arrays.new((blocks, 2), np.int64, index)
+    found = arrays.new((blocks, 2), np.int64, like)
     kernel = launch.kernel(kernels.make_find_range, index.dtype.name, threads)
     values = (index.pointer, found.pointer, N, skip or 0, skip is not None)
     launch.submit(kernel, (blocks, 1), (threads, 1), place, values, (index, found))
@@ -59,14 +58,14 @@ def find_range(index: DeviceArray, skip: int | None, place: launch.Place) -> tup
 
 
 def keys_of(
-    index: DeviceArray, V: int, mode: str, skip: int | None, place: launch.Place, address: int = 0, mark: int = 0
+    index: DeviceArray, V: int, mode: str, skip: int | None, like: DeviceArray, address: int = 0, mark: int = 0
 ) -> DeviceArray:  # fmt: skip
     """Return the row that each id means, V for one that is left out.
 
     Left out are ``skip`` and, in mode "leave", ids outside of [0, V); in mode "raise" those are reported to the status
-    at ``address``, too. No id is clipped or wrapped where V is 0.
+    at ``address``, too. No id is clipped or wrapped where V is 0. Work and memory go where those of ``like`` do.
     """
-    keys = arrays.new((index.size,), _fits(V), index)
+    keys, place = arrays.new((index.size,), _fits(V), like), arrays.place_of(like)
     kernel = launch.kernel(kernels.make_keys, index.dtype.name, keys.dtype.name, mode)
     values = (index.pointer, keys.pointer, index.size, V, skip or 0, skip is not None, address, mark)
     _for_each(kernel, index.size, place, values, (index, keys))
@@ -76,17 +75,17 @@ def keys_of(
 # The sort --------------------------------------------------------------------------------------------------------
 
 
-def sort(keys: DeviceArray, most: int, place: launch.Place) -> tuple[DeviceArray, DeviceArray]:
+def sort(keys: DeviceArray, most: int) -> tuple[DeviceArray, DeviceArray]:
     """Return keys, all from 0 to ``most``, in ascending order, equal ones in theirs, and where each was."""
     framework = _frameworks.of(keys.owner)
     found = None if framework is None else framework.argsort(keys, keys, most + 1)
-    return sort_by_digits(keys, most, place) if found is None else found
+    return sort_by_digits(keys, most) if found is None else found
 
 
-def sort_by_digits(keys: DeviceArray, most: int, place: launch.Place) -> tuple[DeviceArray, DeviceArray]:
+def sort_by_digits(keys: DeviceArray, most: int) -> tuple[DeviceArray, DeviceArray]:
     """Return what `sort` does, by our own kernels: three launches for every four bits of ``most``."""
     N, threads, key = keys.size, TILE, keys.dtype.name
-    order_dtype = _fits(N)
+    order_dtype, place = _fits(N), arrays.place_of(keys)
     tiles, values = -(-N // (threads * EACH)), keys  # in the first pass nobody reads the values
     made = [(arrays.new((N,), keys.dtype, keys), arrays.new((N,), order_dtype, keys)) for _ in range(2)]
     counts = arrays.new((kernels.DIGITS * tiles,), np.int64, keys)
@@ -98,8 +97,8 @@ def sort_by_digits(keys: DeviceArray, most: int, place: launch.Place) -> tuple[D
         grid, block, first = (tiles, 1), (threads, 1), shift == 0
         told = (keys.pointer, counts.pointer, N, shift, tiles)
         launch.submit(count, grid, block, place, told, (keys, counts))
-        told = (counts.pointer, starts.pointer, kernels.DIGITS * tiles)
-        launch.submit(scan, (1, 1), (SCAN, 1), place, told, (counts, starts))
+        all_counts = kernels.DIGITS * tiles
+        launch.submit(scan, (1, 1), (SCAN, 1), place, (counts.pointer, starts.pointer, all_counts), (counts, starts))
         move = launch.kernel(kernels.make_move, key, order_dtype.name, threads, EACH, first)
         pointers = (keys.pointer, values.pointer, starts.pointer, put_keys.pointer, put_values.pointer)
         launch.submit(
@@ -115,15 +114,22 @@ def sort_by_digits(keys: DeviceArray, most: int, place: launch.Place) -> tuple[D
 class Runs:
     """Entries grouped by id, in ascending order of ids. How many runs there are stands in the device's memory.
 
-    Run u is that of the id ``unique[u]``; its entries are ``order[starts[u]:starts[u + 1]]``, in ascending order. Of
-    ``starts`` and ``unique`` the first U + 1 and U numbers count, where U is the number at ``count``.
+    Run u is that of the id ``unique[u]``; its entries are ``order[starts[u]:starts[u + 1]]``, in ascending order, and
+    ``sources`` the rows that they stand for. Of ``starts`` and ``unique`` the first U + 1 and U numbers count, where U is
+    the number at ``count``.
     """
 
-    def __init__(self, keys: DeviceArray, V: int, place: launch.Place) -> None:
-        """Group keys, of which those that are V are left out; there is at least one."""
+    def __init__(self, keys: DeviceArray, V: int, status: int) -> None:
+        """Group keys, of which those that are V are left out; there is at least one.
+
+        Beside the ``status`` lie as many zeros as a row of what is to be summed has bytes.
+        """
         N, threads = keys.size, TILE
-        self.place, self.N, self.U, self.has_long = place, N, N, N > CUT
-        keys, self.order = sort(keys, V, place)
+        self.place = place = arrays.place_of(keys)
+        self.status = status
+        self.N, self.U, self.has_long = N, N, N > join.CUT
+        keys, self.order = sort(keys, V)
+        self.sources = self.order
         key, tiles = keys.dtype.name, -(-N // (threads * EACH))
         self.starts = arrays.new((N + 1,), np.int64, keys)
         self.unique = arrays.new((N,), keys.dtype, keys)
@@ -135,23 +141,26 @@ class Runs:
         launch.submit(count, grid, block, place, (keys.pointer, counts.pointer, long, N, V), (keys, counts, sums))
         scan = launch.kernel(kernels.make_scan, SCAN)
         launch.submit(scan, (1, 1), (SCAN, 1), place, (counts.pointer, sums.pointer, tiles), (counts, sums))
-        put = launch.kernel(kernels.make_put_runs, key, threads, EACH, CUT)
+        put = launch.kernel(kernels.make_put_runs, key, threads, EACH, join.CUT)
         values = (keys.pointer, sums.pointer, self.starts.pointer, self.unique.pointer, long, N, V, tiles)
         launch.submit(put, grid, block, place, values, (keys, sums, self.starts, self.unique))
 
     @classmethod
-    def of(cls, index: DeviceArray, V: int, place: launch.Place) -> "Runs":
-        """Group contiguous ids, int32 or int64; those that are not in [0, V) are left out and not spoken of."""
-        return cls(keys_of(index, V, kernels.LEAVE, None, place), V, place)
+    def of(cls, index: DeviceArray, V: int, like: DeviceArray, status: int) -> "Runs":
+        """Group contiguous ids, int32 or int64; those that are not in [0, V) are left out and not spoken of.
+
+        Work and memory go where those of ``like`` do.
+        """
+        return cls(keys_of(index, V, kernels.LEAVE, None, like), V, status)
 
     @property
     def alive(self) -> tuple[DeviceArray, ...]:
         """The arrays behind the addresses."""
-        return self.order, self.starts, self.unique, self._sums
+        return self.sources, self.starts, self.unique, self._sums
 
     def point_to(self, where: DeviceArray) -> None:
         """Let each entry stand for another row than that of its own number: the row ``where[entry]``."""
-        self.order = self.picked(where)
+        self.sources = self.picked(where)
 
     def picked(self, numbers: DeviceArray) -> DeviceArray:
         """Return numbers of entries in the order of the sort. Those of entries that are left out stand last."""

@@ -3,6 +3,7 @@
 A kernel that meets a bad id reads zeros for its row, keeps the least *mark* in a word of the device, and raises a flag
 in memory of the host. A mark is the number of the call, what was wrong, and the position. The next call looks at the
 flag, which costs nothing, and raises the error of the earlier one; `cuda_check` waits for the device and does the same.
+Nothing is looked at while a stream is captured: a call after the capture says it.
 """
 
 import threading
@@ -11,17 +12,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import _cuda_check
 from . import launch
 from .kernels.convert import make_find_bad
 from .kernels.lookup import ZEROS
 
 DEFER, SYNC, NONE = "defer", "sync", "none"
 _NOTHING = 1 << 62
+#: The mark of what has been reported already: no news.
+QUIET = _NOTHING
 _POSITION_BITS, _FAULT_BITS, _CALL_BITS = 38, 3, 20
 _KEPT = 4096  # calls whose words are kept
 _LEAST_ZEROS = 1 << 16
 
-mode = DEFER
+mode: str = _cuda_check.asked
 _lock = threading.RLock()
 
 
@@ -67,9 +71,10 @@ class _Status:
             self.blocks.append((address, size))
         return self.blocks[-1][0]
 
-    def take(self, place: launch.Place) -> Exception | None:
-        """Return the error of the first wrong value since the last time, or None; wait for the stream."""
-        least = _NOTHING
+    def take(self) -> Exception | None:
+        """Return the error of the first wrong value since the last time, or None; wait for all work on the device."""
+        launch.driver.synchronize(self.ordinal)  # of other streams, too: a lesser mark may be on its way
+        least, place = _NOTHING, launch.Place(self.ordinal, 0, False)
         for address, _ in self.blocks:
             least = min(least, int(launch.driver.read(place, address, 1, np.int64)[0]))
             launch.driver.write(place, address, np.array([_NOTHING], np.int64))
@@ -94,7 +99,7 @@ def begin(place: launch.Place, row_bytes: int, *faults: Fault) -> Check:
         status = _of.get(place.ordinal)
         if status is None:
             status = _of[place.ordinal] = _Status(place.ordinal)
-        if mode != NONE and status.flag[0] and (error := status.take(place)) is not None:
+        if mode != NONE and status.flag[0] and not launch.driver.capturing(place) and (error := status.take()):
             raise error
         status.calls = (status.calls + 1) % (1 << _CALL_BITS)
         status.faults.pop(status.calls, None)
@@ -107,13 +112,27 @@ def begin(place: launch.Place, row_bytes: int, *faults: Fault) -> Check:
 
 
 def require_ids(place: launch.Place, check: Check, number: int, index: Any, V: int) -> None:
-    """In the mode "sync": wait, and raise the error of the first id not in [0, V), before anything is written."""
-    if mode != SYNC or not index.size:
+    """In the mode "sync": wait, and raise the error of the first id that is not in [0, V), before anything is written.
+
+    An error of a fault with a smaller number, of which a kernel has told, comes first.
+    """
+    if mode != SYNC:
         return
-    threads = launch.driver.threads
-    values = index.pointer, index.size, V, check.address, check.marks[number]
-    find = launch.kernel(make_find_bad, index.dtype.name)
-    launch.submit(find, (-(-index.size // threads), 1), (threads, 1), place, values, (index,))
+    if index.size:
+        threads = launch.driver.threads
+        values = index.pointer, index.size, V, check.address, check.marks[number]
+        find = launch.kernel(make_find_bad, index.dtype.name)
+        launch.submit(find, (-(-index.size // threads), 1), (threads, 1), place, values, (index,))
+    require(place, check, **{str(number): index})
+
+
+def require(place: launch.Place, check: Check, **given: Any) -> None:
+    """In the mode "sync": wait, and raise the error of what kernels have told of.
+
+    ``given`` are the values, flat and contiguous, by the number of the fault.
+    """
+    if mode != SYNC:
+        return
     with _lock:
         status = _of[place.ordinal]
         least = int(launch.driver.read(place, check.address, 1, np.int64)[0])
@@ -121,17 +140,29 @@ def require_ids(place: launch.Place, check: Check, number: int, index: Any, V: i
             return
         launch.driver.write(place, check.address, np.array([_NOTHING], np.int64))
         status.flag[0] = 0
-        position = least - check.marks[number]
+        number = (least >> _POSITION_BITS) & ((1 << _FAULT_BITS) - 1)
+        position, array, value = least & ((1 << _POSITION_BITS) - 1), given.get(str(number)), None
         fault = status.faults[status.calls][number]
-        at = index.pointer + position * index.dtype.itemsize
-        value = int(launch.driver.read(place, at, 1, index.dtype)[0])
+        if array is not None:
+            at = array.pointer + position * array.dtype.itemsize
+            value = int(launch.driver.read(place, at, 1, array.dtype)[0])
     raise fault.error(fault.words(position, value))
+
+
+def set_mode(asked: str) -> None:
+    """Check as asked from now on; what nobody asked about before is forgotten."""
+    global mode
+    with _lock:
+        before, mode = mode, asked
+        if before == NONE != asked:
+            for status in _of.values():
+                status.take()
 
 
 def cuda_check() -> None:
     """Wait for all devices that were worked on, and raise the error of the first wrong value, if there was one."""
     with _lock:
-        for ordinal, status in _of.items():
-            error = status.take(launch.Place(ordinal, 0, False))
+        for status in _of.values() if mode != NONE else ():
+            error = status.take()
             if error is not None:
                 raise error

@@ -186,14 +186,14 @@ class Framework:
         """Return results as the framework's arrays, in tuples of the same types."""
         if type(value) is np.ndarray:
             return self.result(value)
-        if type(value) is DeviceArray:
-            return value.owner
-        if _has_codes(type(value)):
-            return _with_parts(value, owned)
         if isinstance(value, tuple):
+            if type(value) is DeviceArray:
+                return value.owner
             parts = [part if part is None else self._results(part) for part in value]
             return value._make(parts) if hasattr(value, "_make") else tuple(parts)
-        return self.result(np.asarray(value)) if isinstance(value, np.generic) else value
+        if isinstance(value, np.generic):
+            return self.result(np.asarray(value))
+        return _with_parts(value, owned) if _has_codes(type(value)) else value
 
 
 class Refused(Framework):
@@ -254,7 +254,7 @@ def _find(kind: type) -> Framework | None:
 
 def _has_codes(kind: Any) -> bool:
     """Whether it is the type of quantised tables."""
-    return all(hasattr(kind, name) for name in ("codes", "dequantize", "_trusted"))
+    return hasattr(kind, "codes") and hasattr(kind, "dequantize") and hasattr(kind, "_trusted")
 
 
 def _with_parts(table: Any, change: Callable[[Any], Any]) -> Any:

@@ -9,15 +9,21 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from fakes import CuPyArray, DLPackArray, JaxArray, NumbaArray, Placed, Room, installed, torch_on_gpus
+
+from fastemb import _devices
 
 HERE = Path(__file__).parent
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+
+#: Files that need no compiler: their room is a stub.
+BY_THEMSELVES = {"test_host_frameworks.py", "test_host_libraries.py", "test_host_protocols.py", "test_host_driver.py"}
 
 
 def reason_against(path: Path) -> str | None:
     """Return why a file of tests cannot run in this process."""
     tier = path.relative_to(HERE).parts[0]
-    if find_spec("numba_cuda") is None:
+    if find_spec("numba_cuda") is None and tier not in BY_THEMSELVES:
         return "CUDA's kernels are compiled and simulated by numba-cuda: pip install 'fastemb[cuda-test]'"
     if tier == "simulator" and not SIMULATED:
         return "the simulator has a process of its own: NUMBA_ENABLE_CUDASIM=1 pytest tests/cuda/simulator"
@@ -37,3 +43,40 @@ class Skipped(pytest.Module):
 def pytest_pycollect_makemodule(module_path, parent):
     """Return a module that skips, where its tests cannot run."""
     return Skipped.from_parent(parent, path=module_path) if reason_against(module_path) else None
+
+
+# Arrays on a GPU, without one: what tests of the host share ------------------------------------------------------------
+
+
+@pytest.fixture
+def libraries():
+    """Modules like CuPy, JAX and numba.cuda in the place of those."""
+    with installed() as found:
+        yield found
+
+
+@pytest.fixture
+def room(monkeypatch):
+    """The room of GPUs; it keeps what its twins were asked."""
+    made = Room()
+    monkeypatch.setitem(_devices.ROOMS, "cuda", made)
+    return made
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch", reason="the package torch is not installed")
+
+
+@pytest.fixture(params=["torch", "CuPy", "JAX", "Numba", "CUDA interface", "DLPack"])
+def make(request, monkeypatch):
+    """Every way to an array on a GPU: of NumPy's array and the number of the GPU."""
+    if request.param == "torch":
+        return torch_on_gpus(request.getfixturevalue("torch"), monkeypatch)
+    return {
+        "CuPy": CuPyArray,
+        "JAX": lambda array, ordinal=0: JaxArray(array.copy("C"), (ordinal,)),
+        "Numba": NumbaArray,
+        "CUDA interface": lambda array, ordinal=0: Placed(array, ordinal),
+        "DLPack": lambda array, ordinal=0: DLPackArray(array, (2, ordinal)),
+    }[request.param]

@@ -96,10 +96,16 @@ class JaxArray(JaxBase):
 
     def __init__(self, numbers, ordinals=(0,), platform="gpu"):
         self.numbers, self.ordinals, self.platform, self.ready = numbers, ordinals, platform, False
+        self.tiling = ()
 
     shape = property(lambda self: self.numbers.shape)
     dtype = property(lambda self: self.numbers.dtype)
     size = property(lambda self: self.numbers.size)
+
+    @property
+    def format(self):
+        order = tuple(sorted(range(self.numbers.ndim), key=lambda axis: -self.numbers.strides[axis]))
+        return types.SimpleNamespace(layout=types.SimpleNamespace(major_to_minor=order, tiling=self.tiling))
 
     def devices(self):
         return {JaxDevice(self.platform, ordinal) for ordinal in self.ordinals}
@@ -224,6 +230,21 @@ class InterfaceArray:
 
 
 InterfaceArray.__module__ = "library"
+
+
+class Placed(InterfaceArray):
+    """An array with CUDA's interface whose library says by DLPack which GPU it is."""
+
+    def __init__(self, numbers, ordinal, **fields):
+        typestr = {"typestr": "|V2", "descr": [("", "|V2")]} if numbers.dtype == "bfloat16" else {}
+        super().__init__(numbers, **typestr, **fields)
+        self.ordinal, self.dtype = ordinal, numbers.dtype
+
+    def __dlpack_device__(self):
+        return 2, self.ordinal
+
+
+Placed.__module__ = "library"
 
 
 class DLPackArray:
@@ -394,3 +415,22 @@ def changed(value, change, kind=_frameworks.DeviceArray):
         parts = [changed(part, change, kind) for part in value]
         return value._make(parts) if hasattr(value, "_make") else tuple(parts)
     return value
+
+
+def view(array, name="x"):
+    return _frameworks.of(array).view(array, name)
+
+
+def kind_of(make):
+    """Return the type of results."""
+    whose = type(make(np.zeros(3, np.float32)))
+    return NumbaArray if whose in (Placed, DLPackArray) else whose
+
+
+def flat(result):
+    """Return the arrays of a result, in order."""
+    if isinstance(result, fastemb.QuantizedTable):
+        return [result.codes, result.scale, result.offset]
+    if isinstance(result, tuple):
+        return [leaf for part in result for leaf in flat(part)]
+    return [] if result is None else [result]

@@ -14,14 +14,14 @@ from arrays import BF16, same_bits
 from fakes import (
     STREAMS,
     CuPyArray,
-    DLPackArray,
     InterfaceArray,
     JaxArray,
     NumbaArray,
-    Room,
-    installed,
+    flat,
+    kind_of,
     numbers,
     torch_on_gpus,
+    view,
 )
 from framework_cases import CALLS, FLAT, GRAD, IDS, LENGTHS, MASK, OFFSETS, POSITIONS, QUERIES, TABLE, WEIGHTS, D, X
 from framework_cases import types_of as types_of_tuples
@@ -30,58 +30,7 @@ import fastemb
 from fastemb import LayerNorm, RMSNorm, _devices, _frameworks
 from fastemb._frameworks import DeviceArray
 
-
-@pytest.fixture(autouse=True)
-def libraries():
-    """Modules like CuPy, JAX and numba.cuda in the place of those."""
-    with installed() as found:
-        yield found
-
-
-@pytest.fixture
-def room(monkeypatch):
-    """The room of GPUs; it keeps what its twins were asked."""
-    made = Room()
-    monkeypatch.setitem(_devices.ROOMS, "cuda", made)
-    return made
-
-
-@pytest.fixture
-def torch():
-    return pytest.importorskip("torch", reason="the package torch is not installed")
-
-
-@pytest.fixture(params=["torch", "CuPy", "JAX", "Numba", "CUDA interface", "DLPack"])
-def make(request, monkeypatch):
-    """Every way to an array on a GPU: of NumPy's array and the number of the GPU."""
-    if request.param == "torch":
-        return torch_on_gpus(request.getfixturevalue("torch"), monkeypatch)
-    return {
-        "CuPy": CuPyArray,
-        "JAX": lambda array, ordinal=0: JaxArray(np.array(array, order="C"), (ordinal,)),
-        "Numba": NumbaArray,
-        "CUDA interface": lambda array, ordinal=0: Placed(array, ordinal),
-        "DLPack": lambda array, ordinal=0: DLPackArray(array, (2, ordinal)),
-    }[request.param]
-
-
-class Placed(InterfaceArray):
-    """An array with CUDA's interface whose library says by DLPack which GPU it is."""
-
-    def __init__(self, numbers, ordinal, **fields):
-        typestr = {"typestr": "|V2", "descr": [("", "|V2")]} if numbers.dtype == BF16 else {}
-        super().__init__(numbers, **typestr, **fields)
-        self.ordinal, self.dtype = ordinal, numbers.dtype
-
-    def __dlpack_device__(self):
-        return 2, self.ordinal
-
-
-Placed.__module__ = "library"
-
-
-def view(array, name="x"):
-    return _frameworks.of(array).view(array, name)
+pytestmark = pytest.mark.usefixtures("libraries")
 
 
 # What a room is told ----------------------------------------------------------------------------------------------
@@ -130,21 +79,6 @@ def test_new_memory_is_the_owners(make):
 
 
 # The whole way ----------------------------------------------------------------------------------------------------
-
-
-def kind_of(make):
-    """Return the type of results."""
-    whose = type(make(TABLE))
-    return NumbaArray if whose in (Placed, DLPackArray) else whose
-
-
-def flat(result):
-    """Return the arrays of a result, in order."""
-    if isinstance(result, fastemb.QuantizedTable):
-        return [result.codes, result.scale, result.offset]
-    if isinstance(result, tuple):
-        return [leaf for part in result for leaf in flat(part)]
-    return [] if result is None else [result]
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -379,259 +313,6 @@ def test_arrays_of_two_frameworks_on_one_gpu(room, torch, monkeypatch):
         fastemb.embed(plain, IDS, positions=CuPyArray(POSITIONS))
     with pytest.raises(TypeError, match=r"^out is on the CPU and table on cuda:0"):
         fastemb.gather(CuPyArray(TABLE), CuPyArray(FLAT), out=torch.zeros(15, D))
-
-
-# The two protocols ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"version": 1}, "with version 1 of __cuda_array_interface__; 2 and 3 are read"),
-        ({"version": 4}, "with version 4 of"),
-        ({"mask": InterfaceArray(TABLE)}, "with a mask, which would be ignored"),
-        ({"stream": 0}, "with the stream 0, which __cuda_array_interface__ forbids"),
-        ({"typestr": "<V4"}, "of typestr '<V4': bytes that may be bfloat16 or any other"),
-        ({"typestr": "|V4", "descr": [("", "|V4")]}, "of typestr '|V4': bytes"),
-    ],
-)
-def test_interfaces_that_are_not_taken(fields, words):
-    with pytest.raises(TypeError) as caught:
-        fastemb.gather(InterfaceArray(TABLE, **fields), InterfaceArray(IDS))
-    assert str(caught.value).startswith(f"table is an array of library (InterfaceArray), {words}")
-
-
-def test_interfaces_of_other_forms():
-    assert view(InterfaceArray(TABLE, strides=None)).strides == TABLE.strides
-    assert view(InterfaceArray(TABLE, strides=(0, 4))).strides == (0, 4)
-    assert view(InterfaceArray(TABLE[:0], data=(None, False), strides=None)).pointer == 0
-    read_only = InterfaceArray(TABLE, data=(TABLE.ctypes.data, True))
-    assert not view(read_only).writeable
-    with pytest.raises(ValueError, match=r"^out is a read-only array of library$"):
-        fastemb.gather(InterfaceArray(TABLE), InterfaceArray(FLAT), out=read_only)
-    record = np.zeros(3, [("x", "<f4"), ("y", "<f4")])
-    assert view(InterfaceArray(record, descr=record.dtype.descr)).dtype == record.dtype
-    assert view(Placed(TABLE.astype(BF16), 0)).dtype == BF16  # by the array's own word
-
-
-class Refusing(InterfaceArray):
-    """An array that has the protocol, and does not give it."""
-
-    @property
-    def __cuda_array_interface__(self):
-        raise self.fields["error"]
-
-
-class Both(Refusing):
-    """An array whose library keeps some on the CPU."""
-
-    def __dlpack_device__(self):
-        return self.numbers.__dlpack_device__()
-
-    def __dlpack__(self, **options):
-        return self.numbers.__dlpack__(**options)
-
-
-Refusing.__module__ = Both.__module__ = "library"
-
-
-def test_interfaces_that_are_not_given():
-    with pytest.raises(TypeError, match=r"^table is an array of library .*no __cuda_array_interface__: not today$"):
-        fastemb.gather(Refusing(TABLE, error=RuntimeError("not today")), FLAT)
-    with pytest.raises(TypeError, match=r"^table is an array of library .*that gives no __cuda_array_interface__$"):
-        fastemb.gather(Refusing(TABLE, error=AttributeError("on the CPU")), FLAT)
-    here = view(Both(TABLE, error=AttributeError("on the CPU")))
-    assert type(here) is np.ndarray
-    assert here.ctypes.data == TABLE.ctypes.data
-
-
-@pytest.mark.parametrize("versioned", [True, False])
-@pytest.mark.parametrize("device", [(2, 1), (13, 1)])
-def test_capsules_of_both_versions_and_kinds_of_memory(versioned, device):
-    array = DLPackArray(TABLE[::2, 1:], device, versioned)
-    found = view(array)
-    assert same_bits(numbers(found), TABLE[::2, 1:])
-    assert (found.ordinal, found.owner.array, array.asked) == (1, array, [1])
-    assert view(DLPackArray(TABLE, strides=False)).strides == TABLE.strides
-    codes = DLPackArray(TABLE.astype("u1"), code=10)
-    assert view(codes).dtype == np.dtype(__import__("ml_dtypes").float8_e4m3fn)
-
-
-def test_capsules_that_are_not_taken(room):
-    for array, words in (
-        (DLPackArray(TABLE, code=3), r"of a dtype \(DLPack's 3, 32 bits, 1 lanes\) that no kernel reads"),
-        (DLPackArray(TABLE, code=2, bits=4), r"of a dtype \(DLPack's 2, 4 bits"),
-    ):
-        with pytest.raises(TypeError, match=rf"^table is an array of library \(DLPackArray\), {words}"):
-            fastemb.gather(array, DLPackArray(IDS))
-    with pytest.raises(ValueError, match=r"^out is a read-only array of library$"):
-        fastemb.gather(DLPackArray(TABLE), DLPackArray(FLAT), out=DLPackArray(X.copy(), read_only=True))
-    assert not view(DLPackArray(TABLE, read_only=True)).writeable
-
-    class Odd(DLPackArray):
-        def __dlpack__(self, **options):
-            raise BufferError("not today")
-
-    Odd.__module__ = "library"
-    with pytest.raises(TypeError, match=r"^table is an array of library .*makes no DLPack capsule: not today$"):
-        fastemb.gather(Odd(TABLE), IDS)
-    assert not room.asked
-
-
-def test_memory_beside_arrays_of_unknown_libraries(monkeypatch):
-    """Numba's, on the stream that was named; without it the words say who has some."""
-    like = view(InterfaceArray(TABLE, stream=99))
-    made = _frameworks.of(like.owner).empty((2, 3), np.dtype("f4"), like)
-    assert (type(made.owner), int(made.owner.stream), made.stream) == (NumbaArray, 99, 99)
-    monkeypatch.delitem(sys.modules, "numba.cuda")
-    with pytest.raises(TypeError, match=r"torch\.as_tensor\(array, device=.cuda.\) or cupy\.asarray\(array\)"):
-        _frameworks.of(like.owner).empty((2, 3), np.dtype("f4"), like)
-
-
-# Sorts and products -----------------------------------------------------------------------------------------------
-
-
-def test_stable_sorts(make, libraries):
-    keys = np.random.default_rng(0).integers(0, 9, 300)
-    given = view(make(keys, 1))
-    framework = _frameworks.of(given.owner)
-    for below, kept in ((None, "i8"), (1 << 40, "i8"), (1 << 31, "i4")):
-        found = framework.argsort(given, given, below)
-        if kind_of(make) is NumbaArray:  # which has none: ours is taken
-            assert found is None
-            continue
-        ordered, order = found
-        assert (ordered.dtype, order.dtype) == (kept, np.int64)
-        assert numbers(order).tolist() == np.argsort(keys, kind="stable").tolist()
-        assert numbers(ordered).tolist() == sorted(keys)
-        assert framework.argsort(view(NumbaArray(keys)), given) is None  # keys of another owner
-
-
-def test_products(make, monkeypatch):
-    a, b = view(make(TABLE)), view(make(TABLE[:24].copy()))
-    framework = _frameworks.of(a.owner)
-    if kind_of(make) is NumbaArray:
-        assert framework.matmul(a, b) is None
-        return
-    assert np.allclose(numbers(framework.matmul(a, b)), TABLE @ TABLE[:24], atol=1e-5)
-    half = view(make(TABLE.astype("f2")))
-    assert framework.matmul(half, half) is None  # rounded to 11 bits: no bound of float32's holds
-    assert framework.matmul(a, view(NumbaArray(TABLE[:24]))) is None
-
-
-def test_products_of_few_bits_are_none(torch, monkeypatch):
-    monkeypatch.setenv("CUPY_TF32", "1")
-    array = view(CuPyArray(TABLE[:24]))
-    assert _frameworks.of(array.owner).matmul(array, array) is None
-    make, settings = torch_on_gpus(torch, monkeypatch), torch.backends.cuda.matmul
-    array = view(make(TABLE[:24].copy()))
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
-        assert settings.allow_tf32
-        assert _frameworks.of(array.owner).matmul(array, array) is None
-        doubled = view(make(TABLE[:24].astype("f8")))
-        assert _frameworks.of(array.owner).matmul(doubled, doubled) is not None
-    finally:
-        torch.set_float32_matmul_precision(before)
-    assert _frameworks.of(array.owner).matmul(array, array) is not None
-
-
-# torch ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
-def test_tensors_that_are_no_plain_memory(room, torch, monkeypatch):
-    """What `Tensor.numpy` refuses on the CPU, by the same words, as an address is given of all of these."""
-    make = torch_on_gpus(torch, monkeypatch)
-    table, ids = make(TABLE), make(IDS)
-    leaf = make(TABLE.copy()).requires_grad_()
-    with pytest.raises(TypeError, match=r"^table is a tensor that requires grad.*table\.detach\(\).*no_grad"):
-        fastemb.gather(leaf, ids)
-    for mode in (torch.no_grad(), torch.inference_mode()):
-        with mode:
-            assert not fastemb.gather(leaf, ids).requires_grad
-    z = torch.complex(table, table + 1)
-    assert same_bits(numbers(view(fastemb.gather(z.conj().imag, ids))), -(TABLE + 1)[IDS])
-    assert same_bits(numbers(view(fastemb.gather(z.conj(), ids))), (TABLE - 1j * (TABLE + 1)).astype("c8")[IDS])
-    with pytest.raises(ValueError, match=r"^out is a torch tensor whose sign is not the one in memory"):
-        fastemb.gather(table, ids, out=torch.complex(make(X), make(X)).conj().imag)
-    for wrong, words in (
-        (table.to(torch.complex32), "of complex32 that no kernel reads"),
-        (torch._efficientzerotensor((3, 2)).as_subclass(type(table)), "that has no memory of its own"),
-    ):
-        with pytest.raises(TypeError, match=f"^table is a torch tensor {words}"):
-            fastemb.gather(wrong, ids)
-    with monkeypatch.context() as patch:
-        patch.setattr(type(table), "layout", torch.sparse_coo, raising=False)  # a sparse tensor is of no subclass
-        with pytest.raises(TypeError, match=r"^table is a torch tensor of layout sparse_coo; give table\.to_dense\(\)"):
-            fastemb.gather(table, ids)
-    with pytest.raises(TypeError, match=r"^x is a torch tensor inside a transform of torch\.func"):
-        torch.func.vmap(lambda x: fastemb.normalize(x.as_subclass(type(table))))(table)
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
-    with FakeTensorMode():
-        fake = torch.empty(2)
-        with pytest.raises(
-            TypeError, match=r"^torch gave no memory for a result: call outside of fake modes.* \(Multiple"
-        ):
-            fastemb.gather(table, ids)
-    monkeypatch.setattr(type(table), "new_empty", lambda self, shape, dtype: fake)
-    with pytest.raises(TypeError, match=r"^torch gave no memory for a result: .* \(a FakeTensor\)$"):
-        fastemb.gather(table, ids)
-
-
-def test_ids_in_nested_tensors(room, torch, monkeypatch):
-    make = torch_on_gpus(torch, monkeypatch)
-    nested = torch.nested.nested_tensor([torch.tensor([1]), torch.tensor([2, 3])], layout=torch.jagged)
-    flat = make(FLAT)
-    monkeypatch.setattr(type(nested), "values", lambda self: flat)
-    with pytest.raises(
-        TypeError, match=r"^ids are a nested tensor on cuda:0.*give ids\.values\(\) and ids\.offsets\(\)"
-    ):
-        fastemb.embedding_bag(make(TABLE), nested)
-
-
-def test_autograd_knows_of_what_was_written(room, torch, monkeypatch):
-    make = torch_on_gpus(torch, monkeypatch)
-    target, out = make(TABLE.copy()), make(GRAD.copy())
-    before = target._version, out._version
-    fastemb.scatter_add(target, make(FLAT), make(X.reshape(15, D)))
-    fastemb.pool(make(X), out=out)
-    assert target._version > before[0]
-    assert out._version > before[1]
-
-
-def test_no_error_is_made_on_the_way_of_tensors_on_a_gpu(room, torch, monkeypatch):
-    """`Tensor.numpy` would make one, of 8 µs: `fakes` raises where it is asked."""
-    make, asked = torch_on_gpus(torch, monkeypatch), []
-    monkeypatch.setattr(type(make(TABLE)), "numpy", lambda self: asked.append(self))
-    fastemb.gather(make(TABLE), make(IDS))
-    fastemb.row_grad(make(IDS), make(X))
-    fastemb.embedding_bag(make(TABLE), make(IDS), mask=make(MASK))
-    assert not asked
-
-
-# JAX --------------------------------------------------------------------------------------------------------------
-
-
-def test_arrays_of_jax_are_waited_for_and_lie_on_one_gpu(room):
-    table, ids = JaxArray(TABLE), JaxArray(IDS)
-    assert same_bits(fastemb.gather(table, ids).numbers, TABLE[IDS])
-    assert table.ready
-    assert ids.ready
-    with pytest.raises(TypeError, match=r"^table is a JAX array on 2 devices, whose parts have no one address"):
-        fastemb.gather(JaxArray(TABLE, (0, 1)), ids)
-    with pytest.raises(TypeError, match=r"^table is a JAX array on .*; arrays are read on the CPU"):
-        fastemb.gather(JaxArray(TABLE, platform="tpu"), ids)
-
-
-def test_ids_that_32_bits_do_not_hold(room, libraries):
-    ids = JaxArray(np.array([1, 1 << 40]))
-    with pytest.raises(ValueError, match=r"^the result has the id 1099511627776, which JAX cuts to 32 bits"):
-        fastemb.row_grad(ids, JaxArray(TABLE[:2].copy()))
-    libraries.jax.config.jax_enable_x64 = True
-    assert fastemb.row_grad(ids, JaxArray(TABLE[:2].copy())).ids.numbers.tolist() == [1, 1 << 40]
 
 
 # Numba's simulator ------------------------------------------------------------------------------------------------

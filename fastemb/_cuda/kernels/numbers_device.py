@@ -4,10 +4,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from llvmlite import ir
 from numba.cuda import types as T
 from numba.cuda.extending import intrinsic
 
-from .words_device import _MEMORY, _VOID, F32, F64, _asm, _letter, _many, _number, _parts, _tuple
+from .words_device import _MEMORY, _VOID, F32, F64, I32, I64, _asm, _letter, _many, _number, _parts, _tuple
 
 
 def _rounded(b: Any, name: str, *args: Any) -> Any:
@@ -72,6 +73,17 @@ def _greater(b: Any, p: Any, q: Any) -> Any:
 @intrinsic
 def greater(typingctx: Any, x: Any, y: Any) -> Any:
     return x(x, x), _columns(_greater)
+
+
+@intrinsic
+def pick_equal(typingctx: Any, x: Any, y: Any, p: Any, q: Any) -> Any:
+    """Columns of p where x equals y, as NaN equals NaN here, else of q."""
+
+    def one(b: Any, x: Any, y: Any, p: Any, q: Any) -> Any:
+        nans = b.and_(b.fcmp_unordered("uno", x, x), b.fcmp_unordered("uno", y, y))
+        return b.select(b.or_(b.fcmp_ordered("==", x, y), nans), p, q)
+
+    return x(x, x, x, x), _columns(one)
 
 
 @intrinsic
@@ -174,6 +186,15 @@ def product(typingctx: Any, x: Any, y: Any) -> Any:
     return x(x, x), lambda context, b, sig, args: _rounded(b, "mul", *args)
 
 
+@intrinsic
+def remainder(typingctx: Any, i: Any, n: Any) -> Any:
+    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        i, n = (b.trunc(a, I32) for a in args)
+        return b.zext(b.urem(i, n), I64)
+
+    return T.int64(T.int64, T.int64), gen
+
+
 @cache
 def make_number(acc: str) -> Any:
     """Return a function that makes an integer or a float a number of the type that is computed in, rounded once."""
@@ -200,23 +221,33 @@ def make_number(acc: str) -> Any:
 
 def _shuffle(b: Any, x: Any, step: int) -> Any:
     if x.type == F32:
-        return _asm(b, f"shfl.sync.bfly.b32 $0, $1, {step}, 31, -1;", "=f,f", F32, [x], True)
+        return _asm(b, f"shfl.sync.bfly.b32 $0, $1, {step}, 31, -1;", "=f,f", F32, [x], True, together=True)
     text = (
         "{\n.reg .u32 l, h;\nmov.b64 {l, h}, $1;\nshfl.sync.bfly.b32 l, l, %d, 31, -1;\n"
         "shfl.sync.bfly.b32 h, h, %d, 31, -1;\nmov.b64 $0, {l, h};\n}"
     ) % (step, step)
-    return _asm(b, text, "=d,d", F64, [x], True)
+    return _asm(b, text, "=d,d", F64, [x], True, together=True)
 
 
-@intrinsic
-def warp_sum(typingctx: Any, x: Any) -> Any:
-    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        (v,) = args
-        for step in (16, 8, 4, 2, 1):
-            v = b.fadd(v, _shuffle(b, v, step))
-        return v
+@cache
+def make_lanes_sum(lanes: int) -> Any:
+    """Return a function that adds the numbers of neighbouring threads, so many that begin at a multiple of that."""
 
-    return x(x), gen
+    @intrinsic
+    def lanes_sum(typingctx: Any, x: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            (v,) = args
+            for step in (16, 8, 4, 2, 1):
+                if step < lanes:
+                    v = b.fadd(v, _shuffle(b, v, step))
+            return v
+
+        return x(x), gen
+
+    return lanes_sum
+
+
+warp_sum = make_lanes_sum(32)
 
 
 @intrinsic
@@ -232,6 +263,23 @@ def warp_most(typingctx: Any, x: Any) -> Any:
         return v
 
     return x(x), gen
+
+
+@intrinsic
+def warp_votes(typingctx: Any, so: Any) -> Any:
+    """How many threads before this one say so, how many of the warp, and the first (32: none) and last (-1) that do."""
+
+    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        text = (
+            "{\n.reg .pred p;\n.reg .u32 m, t;\nsetp.ne.u32 p, $4, 0;\nvote.sync.ballot.b32 m, p, -1;\n"
+            "mov.u32 t, %lanemask_lt;\nand.b32 t, t, m;\npopc.b32 $0, t;\npopc.b32 $1, m;\n"
+            "brev.b32 t, m;\nclz.b32 $2, t;\nclz.b32 t, m;\nsub.s32 $3, 31, t;\n}"
+        )
+        kind = ir.LiteralStructType([I32] * 4)
+        found = _asm(b, text, "=&r,=&r,=&r,=&r,r", kind, [b.zext(args[0], I32)], True, together=True)
+        return _tuple(context, b, sig, [b.sext(b.extract_value(found, k), I64) for k in range(4)])
+
+    return _many(T.int64, 4)(T.boolean), gen
 
 
 # What is wrong ---------------------------------------------------------------------------------------------------

@@ -41,6 +41,10 @@ def greater(x: Any, y: Any) -> Any:
     return np.where((y > x) | np.isnan(y), y, x)
 
 
+def pick_equal(x: Any, y: Any, p: Any, q: Any) -> Any:
+    return np.where((x == y) | (np.isnan(x) & np.isnan(y)), p, q)
+
+
 def take(so: Any, x: Any, y: Any) -> Any:
     return x if so else y
 
@@ -88,6 +92,12 @@ def product(x: Any, y: Any) -> Any:
     return x * type(x)(y)
 
 
+def remainder(i: Any, n: Any) -> Any:
+    if not (0 <= i < 1 << 32 and 0 < n < 1 << 32):
+        raise OverflowError(f"{i} % {n} in 32 bits")
+    return i % n
+
+
 @cache
 def make_number(acc: str) -> Any:
     kind = np.dtype(acc).type
@@ -121,12 +131,31 @@ def fold(x: Any, count: int, op: Any) -> Any:
     return v[0]
 
 
-def warp_sum(x: Any) -> Any:
-    return fold(x, 32, np.add)
+@cache
+def make_lanes_sum(lanes: int) -> Any:
+    def lanes_sum(x: Any) -> Any:
+        return fold(x, lanes, np.add)
+
+    return lanes_sum
+
+
+warp_sum = make_lanes_sum(32)
 
 
 def warp_most(x: Any) -> Any:
     return fold(x, 32, np.fmax)
+
+
+def warp_votes(so: Any) -> Any:
+    me = _me()
+    held = me._manager.__dict__.setdefault("fastemb_votes", {})
+    with _lock:
+        held[me.thread_id] = bool(so)
+    me.syncthreads()
+    lane = me.thread_id % 32
+    votes = [k for k in range(32) if held[me.thread_id - lane + k]]
+    me.syncthreads()
+    return sum(k < lane for k in votes), len(votes), min(votes, default=32), max(votes, default=-1)
 
 
 def report(status: Any, position: Any) -> None:

@@ -7,19 +7,28 @@ block looks at, ``each`` neighbours a thread; there are `tiles` of them.
 from typing import Any
 
 from .lookup import CLIP, RAISE, WRAP
-from .words import block_x, blocks_x, device, make_numbers, make_shared, make_shared_numbers, meet, report, thread_x, threads_x
+from .words import (
+    block_x,
+    blocks_x,
+    device,
+    make_numbers,
+    make_shared,
+    make_shared_numbers,
+    meet,
+    report,
+    thread_x,
+    threads_x,
+)
 
 BITS = 4
 DIGITS = 1 << BITS
 LEAVE = "leave"
-#: The last id of a sort's input that it need not look at: no id is as large.
-NONE = -1
 
 
 def make_find_range(index: str, threads: int) -> Any:
-    """For each block, the largest of its ids and the first place of a negative one (N: there is none); not of ``skip``.
+    """Each block's largest id, and the first position of a negative one (N: none); ``skip`` counts as none.
 
-    ``found``: two numbers a block.
+    ``found``: two numbers a block, of T threads, a power of two.
     """
     get, _ = make_numbers(index)
     _, put = make_numbers("int64")
@@ -28,7 +37,7 @@ def make_find_range(index: str, threads: int) -> Any:
 
     def find_range(ids: int, found: int, N: int, skip: int, skips: int) -> None:
         memory, t, T = shared(), thread_x(), threads_x()
-        largest, bad = NONE, N
+        largest, bad = -1, N
         i = block_x() * T + t
         while i < N:
             one = get(ids, i)
@@ -40,7 +49,7 @@ def make_find_range(index: str, threads: int) -> Any:
         put_shared(memory, t, largest)
         put_shared(memory, T + t, bad)
         half = T // 2
-        while half > 0:  # T is a power of two
+        while half > 0:
             meet()
             if t < half:
                 put_shared(memory, t, max(get_shared(memory, t), get_shared(memory, t + half)))
@@ -54,9 +63,9 @@ def make_find_range(index: str, threads: int) -> Any:
 
 
 def make_keys(index: str, key: str, mode: str) -> Any:
-    """The rows that ids mean, V for those that are left out: ``skip``, and ids outside of [0, V) unless clipped or wrapped.
+    """Rows that ids mean, V for those left out: ``skip``, and ids outside of [0, V).
 
-    In mode "raise" the latter are reported, in mode "leave" not.
+    The latter mode "raise" reports and "leave" does not; "clip" and "wrap" leave out nothing.
     """
     get, _ = make_numbers(index)
     _, put = make_numbers(key)
@@ -70,9 +79,11 @@ def make_keys(index: str, key: str, mode: str) -> Any:
                 put(out, i, min(max(one, 0), V - 1))
             elif wraps:
                 put(out, i, one % V)
-            elif one < 0 or one >= V or (skips != 0 and one == skip):
+            elif one < 0 or one >= V:
                 if says:
                     report(status, mark + i)
+                put(out, i, V)
+            elif skips != 0 and one == skip:
                 put(out, i, V)
             else:
                 put(out, i, one)
@@ -102,7 +113,7 @@ def _make_tally(key: str, threads: int, each: int) -> Any:
 
 
 def make_count(key: str, threads: int, each: int) -> Any:
-    """How often each digit occurs in each tile: [digit, tile]."""
+    """How often each digit occurs in each tile, as [digit, tile]."""
     tally, pitch = _make_tally(key, threads, each), threads + 1
     get_shared, _ = make_shared_numbers("int32")
     _, put = make_numbers("int64")
@@ -121,7 +132,7 @@ def make_count(key: str, threads: int, each: int) -> Any:
 
 
 def make_scan(threads: int) -> Any:
-    """The sums of all numbers before each of n, and behind them that of all. One block; ``sums`` lies elsewhere."""
+    """For each of n numbers the sum of those before it, and behind these that of all. One block."""
     get, put = make_numbers("int64")
     get_shared, put_shared = make_shared_numbers("int64")
     shared = make_shared(threads * 8)
@@ -152,7 +163,7 @@ def make_scan(threads: int) -> Any:
 
 
 def make_move(key: str, order: str, threads: int, each: int, first_digit: bool) -> Any:
-    """Keys and what belongs to them, in the order of one digit; with the first digit their own positions belong to them."""
+    """Keys and what belongs to them in the order of one digit: with the first digit, that is their positions."""
     tally, pitch = _make_tally(key, threads, each), threads + 1
     get_key, put_key = make_numbers(key)
     get_order, put_order = make_numbers(order)
@@ -205,7 +216,7 @@ def _make_begins(key: str) -> Any:
 
 
 def make_count_runs(key: str, threads: int, each: int) -> Any:
-    """How many runs begin in each tile of sorted keys. Behind the sums, at ``long``, a 0 is put for `put_runs`."""
+    """How many runs begin in each tile of sorted keys. At ``long`` a 0 is put, for `put_runs`."""
     begins = _make_begins(key)
     get_shared, put_shared = make_shared_numbers("int32")
     _, put = make_numbers("int64")
@@ -230,7 +241,7 @@ def make_count_runs(key: str, threads: int, each: int) -> Any:
 
 
 def make_put_runs(key: str, threads: int, each: int, cut: int) -> Any:
-    """Where each run begins, behind that where the last one ends, and the key of each; whether one is longer than ``cut``."""
+    """Where each run begins, and the last ends; the key of each; at ``long`` a 1 if one is longer than ``cut``."""
     begins = _make_begins(key)
     get_key, put_key = make_numbers(key)
     get, put = make_numbers("int64")
@@ -265,7 +276,7 @@ def make_put_runs(key: str, threads: int, each: int, cut: int) -> Any:
 
 
 def make_pick(order: str, tag: str) -> Any:
-    """Numbers in the order of a sort: ``out[i] = numbers[order[i]]``."""
+    """Numbers in the order of a sort, ``out[i] = numbers[order[i]]``."""
     get_order, _ = make_numbers(order)
     get, put = make_numbers(tag)
 

@@ -27,9 +27,11 @@ def device(function: Any) -> Any:
 # Making intrinsics -----------------------------------------------------------------------------------------------
 
 
-def _asm(b: Any, text: str, constraints: str, result: Any, args: Any, effect: bool) -> Any:
+def _asm(b: Any, text: str, constraints: str, result: Any, args: Any, effect: bool, together: bool = False) -> Any:
+    """Call a statement; where threads meet in it, ``together`` keeps LLVM from moving it into a branch or copying it."""
     kind = ir.FunctionType(result, [a.type for a in args])
-    return b.call(ir.InlineAsm(kind, text, constraints, side_effect=effect), args)
+    attributes = ("convergent",) if together else ()
+    return b.call(ir.InlineAsm(kind, text, constraints, side_effect=effect), args, attrs=attributes)
 
 
 def _parts(b: Any, value: Any) -> list[Any]:
@@ -81,7 +83,7 @@ blocks_x, blocks_y = _place("nctaid.x"), _place("nctaid.y")
 @intrinsic
 def meet(typingctx: Any) -> Any:
     def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        _asm(b, "bar.sync 0;", _MEMORY, _VOID, [], True)
+        _asm(b, "bar.sync 0;", _MEMORY, _VOID, [], True, together=True)
         return context.get_dummy_value()
 
     return T.void(), gen
@@ -99,8 +101,8 @@ def _operand(width: int, first: int) -> tuple[str, str]:
     return ("u32 ", names) if count == 1 else (f"v{count}.u32 ", f"{{{names}}}")
 
 
-def _load_words(b: Any, width: int, addresses: list[Any], so: Any = None) -> list[list[Any]]:
-    """Load from several addresses in one statement, which keeps the loads together; of the last only if ``so``.
+def _load_words(b: Any, width: int, addresses: list[Any], so: Any = None, few: int = 1) -> list[list[Any]]:
+    """Load from several addresses in one statement, which keeps the loads together; of the last ``few`` only if ``so``.
 
     Plain loads, never ``.nc``: that lets ptxas move a load behind a store, and fewer are in flight.
     """
@@ -108,10 +110,10 @@ def _load_words(b: Any, width: int, addresses: list[Any], so: Any = None) -> lis
     text = ""
     if so is not None:
         text += "{\n.reg .pred p;\nsetp.ne.u32 p, $%d, 0;\n" % (n * count + n)
-        text += "".join(f"mov.u32 ${(n - 1) * count + j}, 0;\n" for j in range(count))
+        text += "".join(f"mov.u32 ${(n - few) * count + j}, 0;\n" for j in range(few * count))
     for k in range(n):
         kind, names = _operand(width, k * count)
-        guard = "@p " if so is not None and k == n - 1 else ""
+        guard = "@p " if so is not None and k >= n - few else ""
         text += f"{guard}ld.global.{kind}{names}, [${n * count + k}];\n"
     args = list(addresses)
     constraints = ["=&r"] * (n * count) + ["l"] * n
@@ -286,6 +288,32 @@ def make_columns(tag: str, width: int) -> tuple[Any, Any, Any, Any]:
     return load, load4, load_if, count
 
 
+@cache
+def make_load_all(tag: str, width: int) -> Any:
+    """Return load4 of which no number can be used before all four loads are on their way.
+
+    ptxas may find later addresses between uses of the first word, and load one word at a time. So each register is
+    made to depend on all words: by bits of theirs and a zero of which ptxas does not know, one instruction for each.
+    """
+    kind = _many(_number(acc_of(tag)), 8 * width // SIZES[tag])
+
+    @intrinsic
+    def load_all(typingctx: Any, a0: Any, a1: Any, a2: Any, a3: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            rows = _load_words(b, width, list(args))
+            zero = _asm(b, "mov.u32 $0, %tid.z;", "=r", I32, [], False)  # all blocks are flat
+            nothing = zero
+            for words in rows:
+                nothing = b.and_(nothing, words[-1])
+            late = [[_asm(b, "or.b32 $0, $1, $2;", "=r,r,r", I32, [w, nothing], False) for w in r] for r in rows[:3]]
+            rows = late + rows[3:]
+            return _tuple(context, b, sig, [context.make_tuple(b, kind, _widen(b, tag, width, r)) for r in rows])
+
+        return _many(kind, 4)(T.int64, T.int64, T.int64, T.int64), gen
+
+    return load_all
+
+
 def _store_columns(b: Any, tag: str, width: int, address: Any, numbers: list[Any], so: Any = None) -> None:
     each = 8 * width // SIZES[tag]
     for k in range(0, len(numbers), each):
@@ -317,15 +345,21 @@ def make_store(tag: str, width: int) -> tuple[Any, Any]:
 
 
 @cache
-def make_piece(tag: str, width: int, K: int) -> tuple[Any, Any]:
-    """Return load_piece and store_piece: K words of a row, a step of bytes apart, the last only if asked for."""
-    kind = _many(_number(acc_of(tag)), K * (8 * width // SIZES[tag]))
+def make_piece(tag: str, width: int, K: int, count: int = 0) -> tuple[Any, Any]:
+    """Return load_piece and store_piece: K stretches of a row, a step of bytes apart, the last only if asked for.
+
+    A stretch is ``count`` columns, read or written ``width`` bytes at a time; by default as many as that holds.
+    """
+    count = count or 8 * width // SIZES[tag]
+    size = count * SIZES[tag] // 8
+    kind = _many(_number(acc_of(tag)), K * count)
 
     @intrinsic
     def load_piece(typingctx: Any, a: Any, step: Any, last: Any) -> Any:
         def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-            places = [b.add(args[0], b.mul(args[1], I64(k))) if k else args[0] for k in range(K)]
-            rows = _load_words(b, width, places, args[2])
+            firsts = [b.add(args[0], b.mul(args[1], I64(k))) if k else args[0] for k in range(K)]
+            places = [b.add(a, I64(j)) if j else a for a in firsts for j in range(0, size, width)]
+            rows = _load_words(b, width, places, args[2], size // width)
             return _tuple(context, b, sig, [x for words in rows for x in _widen(b, tag, width, words)])
 
         return kind(T.int64, T.int64, T.boolean), gen
@@ -363,7 +397,7 @@ def make_keep(K: int) -> Any:
     return keep
 
 
-@cache
+# Not cached: 0.0 and -0.0 are one key.
 def make_constant(acc: str, count: int, value: float) -> Any:
     """Return a function that returns ``count`` numbers that are all ``value``."""
     kind = _number(acc)
@@ -437,7 +471,10 @@ def make_numbers(tag: str) -> tuple[Any, Any]:
     @intrinsic
     def put_float(typingctx: Any, a: Any, i: Any, x: Any) -> Any:
         def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-            _store_columns(b, tag, width, _offset(b, args[0], args[1], width), [args[2]])
+            x = args[2]
+            if isinstance(x.type, ir.IntType):
+                x = b.sitofp(x, F64 if tag == "float64" else F32)
+            _store_columns(b, tag, width, _offset(b, args[0], args[1], width), [x])
             return context.get_dummy_value()
 
         return T.void(T.int64, T.int64, x), gen
@@ -499,3 +536,44 @@ def make_shared_numbers(tag: str) -> tuple[Any, Any]:
         return T.void(T.int64, T.int64, kind), gen
 
     return get, put
+
+
+@cache
+def make_shared_columns(acc: str, count: int) -> tuple[Any, Any]:
+    """Return load and store of columns at an address in shared memory."""
+    number, size = _number(acc), SIZES[acc] // 8
+    kind, letter, name = _many(number, count), _letter(_llvm(_number(acc))), f"f{SIZES[acc]}"
+    each = min(count, 16 // size)
+    names = f"v{each}.{name}" if each > 1 else name
+
+    def operands(first: int) -> str:
+        inner = ", ".join(f"${first + k}" for k in range(each))
+        return f"{{{inner}}}" if each > 1 else inner
+
+    @intrinsic
+    def load(typingctx: Any, a: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            found, llvm = [], _llvm(number)
+            result = ir.LiteralStructType([llvm] * each) if each > 1 else llvm
+            for k in range(0, count, each):
+                at = b.add(args[0], I64(k * size))
+                text = f"ld.shared.{names} {operands(0)}, [${each}];"
+                one = _asm(b, text, ",".join([f"={letter}"] * each + ["l", _MEMORY]), result, [at], True)
+                found += [b.extract_value(one, j) for j in range(each)] if each > 1 else [one]
+            return _tuple(context, b, sig, found)
+
+        return kind(T.int64), gen
+
+    @intrinsic
+    def store(typingctx: Any, a: Any, x: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            numbers = _parts(b, args[1])
+            for k in range(0, count, each):
+                text = f"st.shared.{names} [$0], {operands(1)};"
+                values = [b.add(args[0], I64(k * size)), *numbers[k : k + each]]
+                _asm(b, text, ",".join(["l"] + [letter] * each + [_MEMORY]), _VOID, values, True)
+            return context.get_dummy_value()
+
+        return T.void(T.int64, kind), gen
+
+    return load, store

@@ -152,6 +152,11 @@ def make_columns(tag: str, width: int) -> tuple[Any, Any, Any, Any]:
 
 
 @cache
+def make_load_all(tag: str, width: int) -> Any:
+    return make_columns(tag, width)[1]
+
+
+@cache
 def make_store(tag: str, width: int) -> tuple[Any, Any]:
     def store(a: Any, x: Any) -> None:
         bytes_ = _narrow(tag, x)
@@ -166,11 +171,13 @@ def make_store(tag: str, width: int) -> tuple[Any, Any]:
 
 
 @cache
-def make_piece(tag: str, width: int, K: int) -> tuple[Any, Any]:
-    load, _, load_if, _ = make_columns(tag, width)
+def make_piece(tag: str, width: int, K: int, count: int = 0) -> tuple[Any, Any]:
+    size = count * SIZES[tag] // 8 or width
+    _, _, load_if, _ = make_columns(tag, width)
 
     def load_piece(a: Any, step: Any, last: Any) -> Any:
-        return np.concatenate([load_if(a + k * step, k < K - 1 or last) for k in range(K)])
+        words = [(a + k * step + j, k < K - 1 or last) for k in range(K) for j in range(0, size, width)]
+        return np.concatenate([load_if(at, so) for at, so in words])
 
     def store_piece(a: Any, step: Any, last: Any, x: Any) -> None:
         each = len(x) // K
@@ -191,7 +198,7 @@ def make_keep(K: int) -> Any:
     return keep
 
 
-@cache
+# Not cached: 0.0 and -0.0 are one key.
 def make_constant(acc: str, count: int, value: float) -> Any:
     def constant() -> Any:
         return np.full(count, value, acc)
@@ -247,3 +254,15 @@ def make_shared(size: int) -> Any:
 @cache
 def make_shared_numbers(tag: str) -> tuple[Any, Any]:
     return make_numbers(tag)
+
+
+@cache
+def make_shared_columns(acc: str, count: int) -> tuple[Any, Any]:
+    width = min(16, count * SIZES[acc] // 8)
+    store, _ = make_store(acc, width)
+    load, _, _, each = make_columns(acc, width)
+
+    def load_all(a: Any) -> Any:
+        return np.concatenate([load(a + width * k) for k in range(count // each)])
+
+    return load_all, store
