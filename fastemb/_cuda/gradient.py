@@ -39,7 +39,7 @@ def row_grad(ids: DeviceArray, grad: DeviceArray, skip: int | None, by_count: bo
     V = largest + 1
     runs = Runs(sorting.keys_of(index, V, LEAVE, skip, grad), V, check.address)
     runs.read()
-    return unique_ids(runs, ids.dtype).owner, sum_runs(runs, _flat_rows(grad, ids.size, place), by_count).owner
+    return unique_ids(runs, ids.dtype).owner, sum_runs(runs, _flat_rows(grad, ids.ndim, place), by_count).owner
 
 
 def _empty(shape: tuple[int, ...], dtype: Any, like: DeviceArray) -> Any:
@@ -83,19 +83,20 @@ def scatter_add(target: DeviceArray, ids: DeviceArray, rows: DeviceArray, alpha:
     keys = sorting.keys_of(index, V, mode, None, target, check.address, check.marks[0])
     if D:
         flat = target if target.ndim == 2 else arrays.reshaped(target, V, D)
-        add_runs(Runs(keys, V, check.address), _flat_rows(rows, N, place), alpha, flat)
+        add_runs(Runs(keys, V, check.address), _flat_rows(rows, ids.ndim, place), alpha, flat)
 
 
-def _flat_rows(array: DeviceArray, N: int, place: launch.Place) -> DeviceArray:
-    """Return rows as (N, D), each in one piece: the array with other strides where they allow it, or a copy."""
-    shape, strides, D = array.shape, array.strides, array.shape[-1]
-    folds = arrays.is_contiguous(array, array.ndim - 1)
-    long = [k for k in range(array.ndim - 1) if shape[k] != 1]
-    folds = folds and all(strides[a] == strides[b] * shape[b] for a, b in pairwise(long))
-    if not folds:
-        array, long = arrays.contiguous(array, place), []
-    stride = strides[long[-1]] if long else D * array.dtype.itemsize
-    return array._replace(shape=(N, D), strides=(stride, array.dtype.itemsize))
+def _flat_rows(array: DeviceArray, axes: int, place: launch.Place) -> DeviceArray:
+    """Return rows as (N, D), each in one piece: the array with other strides where they allow it, or a copy.
+
+    The first ``axes`` axes are those of ids.
+    """
+    shape, strides, size = array.shape, array.strides, array.dtype.itemsize
+    N, D = math.prod(shape[:axes]), math.prod(shape[axes:])
+    long = [k for k in range(axes) if shape[k] != 1]
+    if not arrays.is_contiguous(array, axes) or any(strides[a] != strides[b] * shape[b] for a, b in pairwise(long)):
+        return arrays.reshaped(arrays.contiguous(array, place), N, D)
+    return array._replace(shape=(N, D), strides=(strides[long[-1]] if long else D * size, size))
 
 
 # What backwards of other families need, too ----------------------------------------------------------------------
@@ -115,7 +116,7 @@ def sum_runs(runs: Runs, rows: DeviceArray, by_count: bool, weights: DeviceArray
     ``rows`` (N, D), or what the runs point to, each in one piece. ``weights``: for each entry a number of the type
     computed in, by which its row is multiplied.
     """
-    D, tag, order = rows.shape[1], arrays.tag_of(rows), runs.order.dtype.name
+    D, tag, order = rows.shape[1], arrays.tag_of(rows), runs.sources.dtype.name
     out = arrays.new((runs.U, D), acc_of(tag), rows)
     if not out.size:
         return out
@@ -127,7 +128,7 @@ def sum_runs(runs: Runs, rows: DeviceArray, by_count: bool, weights: DeviceArray
     slots = _sum_long(runs, rows, width, sorted_weights)
     kernel = launch.kernel(kernels.make_put_sums, tag, width, order, weighted, by_count, join.CUT)
     values = (
-        rows.pointer, rows.strides[0], runs.order.pointer, pointer, runs.starts.pointer, _pointer(slots), out.pointer,
+        rows.pointer, rows.strides[0], runs.sources.pointer, pointer, runs.starts.pointer, _pointer(slots), out.pointer,
         runs.U, W, runs.status,
     )  # fmt: skip
     grid, block = _blocks(W, -(-runs.U // 4))
@@ -147,10 +148,10 @@ def add_runs(runs: Runs, rows: DeviceArray, alpha: float, target: DeviceArray) -
     width, goal_width, W = columns * size, columns * goal_size, D // columns
     step = columns * target.strides[1]
     slots = _sum_long(runs, rows, width, None)
-    key, order = runs.unique.dtype.name, runs.order.dtype.name
+    key, order = runs.unique.dtype.name, runs.sources.dtype.name
     kernel = launch.kernel(kernels.make_add_sums, tag, width, order, key, goal, goal_width, join.CUT)
     values = (
-        rows.pointer, rows.strides[0], runs.order.pointer, runs.starts.pointer, runs.count, runs.unique.pointer,
+        rows.pointer, rows.strides[0], runs.sources.pointer, runs.starts.pointer, runs.count, runs.unique.pointer,
         _pointer(slots), target.pointer, target.strides[0], step, alpha, W, runs.status,
     )  # fmt: skip
     grid, block = _blocks(W, -(-runs.U // 2))
@@ -176,10 +177,10 @@ def _sum_long(runs: Runs, rows: DeviceArray, width: int, weights: DeviceArray | 
     acc, W = acc_of(tag), D * rows.dtype.itemsize // width
     slots = arrays.new((2 * pieces + 2, D), acc, rows)
     make = kernels.make_sum_pieces
-    kernel = launch.kernel(make, tag, width, runs.order.dtype.name, weights is not None, join.CUT)
+    kernel = launch.kernel(make, tag, width, runs.sources.dtype.name, weights is not None, join.CUT)
     alive = (*runs.alive, rows, weights, slots)
     values = (
-        rows.pointer, rows.strides[0], runs.order.pointer, _pointer(weights), runs.starts.pointer, runs.count,
+        rows.pointer, rows.strides[0], runs.sources.pointer, _pointer(weights), runs.starts.pointer, runs.count,
         slots.pointer, pieces, W, runs.status,
     )  # fmt: skip
     launch.submit(kernel, *_blocks(W, pieces), place, values, alive)

@@ -36,9 +36,9 @@ class Rows(NamedTuple):
 
     @property
     def width(self) -> int:
-        """The bytes that one load takes. Codes of 4 bits become 32 columns of 16 bytes, too many for the registers."""
+        """The bytes that one load takes. Of 4 bits 8 columns: the sums of more would leave room for few threads."""
         width = arrays.width_of(self.address, self.stride, self.gap, self.row_bytes)
-        return min(width, 8 if self.tag == "code4" else width, self.most_width)
+        return min(width, 4 if self.tag == "code4" else width, self.most_width)
 
     @property
     def columns(self) -> int:

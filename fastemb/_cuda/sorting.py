@@ -114,8 +114,9 @@ def sort_by_digits(keys: DeviceArray, most: int) -> tuple[DeviceArray, DeviceArr
 class Runs:
     """Entries grouped by id, in ascending order of ids. How many runs there are stands in the device's memory.
 
-    Run u is that of the id ``unique[u]``; its entries are ``order[starts[u]:starts[u + 1]]``, in ascending order. Of
-    ``starts`` and ``unique`` the first U + 1 and U numbers count, where U is the number at ``count``.
+    Run u is that of the id ``unique[u]``; its entries are ``order[starts[u]:starts[u + 1]]``, in ascending order, and
+    ``sources`` the rows that they stand for. Of ``starts`` and ``unique`` the first U + 1 and U numbers count, where U is
+    the number at ``count``.
     """
 
     def __init__(self, keys: DeviceArray, V: int, status: int) -> None:
@@ -128,6 +129,7 @@ class Runs:
         self.status = status
         self.N, self.U, self.has_long = N, N, N > join.CUT
         keys, self.order = sort(keys, V)
+        self.sources = self.order
         key, tiles = keys.dtype.name, -(-N // (threads * EACH))
         self.starts = arrays.new((N + 1,), np.int64, keys)
         self.unique = arrays.new((N,), keys.dtype, keys)
@@ -154,11 +156,11 @@ class Runs:
     @property
     def alive(self) -> tuple[DeviceArray, ...]:
         """The arrays behind the addresses."""
-        return self.order, self.starts, self.unique, self._sums
+        return self.sources, self.starts, self.unique, self._sums
 
     def point_to(self, where: DeviceArray) -> None:
         """Let each entry stand for another row than that of its own number: the row ``where[entry]``."""
-        self.order = self.picked(where)
+        self.sources = self.picked(where)
 
     def picked(self, numbers: DeviceArray) -> DeviceArray:
         """Return numbers of entries in the order of the sort. Those of entries that are left out stand last."""

@@ -21,6 +21,7 @@ from .words import (
     greater,
     make_columns,
     make_constant,
+    make_load_all,
     make_number,
     make_numbers,
     make_store,
@@ -214,21 +215,26 @@ def make_row(index: str, keep: str) -> Any:
 
 
 def make_value(form: Any) -> Any:
-    """Return ``value(w, r, scales, shifts, status)``: the numbers of a word of row r.
+    """Return ``factors(r, scales, shifts, status)`` of row r, and ``value(w, factors)``: the numbers of its words.
 
     Codes become ``code * scale + shift``, each operation rounded by itself.
     """
     codes, (get, _) = form.tag.startswith("code"), make_numbers("float32")
 
     @device
-    def value(w: Any, r: int, scales: int, shifts: int, status: int) -> Any:
+    def factors(r: int, scales: int, shifts: int, status: int) -> Any:
         if codes:
             nothing = status + ZEROS  # of a bad id
-            scale, shift = get(scales if r >= 0 else nothing, max(r, 0)), get(shifts if r >= 0 else nothing, max(r, 0))
-            return minus(times(w, scale), -shift)
+            return get(scales if r >= 0 else nothing, max(r, 0)), get(shifts if r >= 0 else nothing, max(r, 0))
+        return 0.0, 0.0
+
+    @device
+    def value(w: Any, f: Any) -> Any:
+        if codes:
+            return minus(times(w, f[0]), -f[1])
         return w
 
-    return value
+    return factors, value
 
 
 def make_more(form: Any) -> Any:
@@ -265,10 +271,10 @@ _START = {SUM: -0.0, MAX: float("-inf")}
 
 def make_part(form: Any) -> Any:
     """Return the function that joins a word of the entries [begin, end), and says how many were kept."""
-    _, load4, _, count = make_columns(form.tag, form.width)
-    start = make_constant(acc_of(form.tag), count, _START[form.op])
+    _, _, _, count = make_columns(form.tag, form.width)
+    load_all, start = make_load_all(form.tag, form.width), make_constant(acc_of(form.tag), count, _START[form.op])
     is_kept, row_of = make_row(form.ids, form.keep)
-    value, more = make_value(form), make_more(form)
+    (factors, value), more = make_value(form), make_more(form)
 
     @device
     def part(
@@ -284,15 +290,14 @@ def make_part(form: Any) -> Any:
             k3 = (i + 3 < end) & is_kept(kept, index, padding, i3)
             r0, r1 = row_of(k0, index, V, status, mark, i), row_of(k1, index, V, status, mark, i1)
             r2, r3 = row_of(k2, index, V, status, mark, i2), row_of(k3, index, V, status, mark, i3)
+            f0, f1 = factors(r0, scales, shifts, status), factors(r1, scales, shifts, status)
+            f2, f3 = factors(r2, scales, shifts, status), factors(r3, scales, shifts, status)
             a0, a1 = place_of(source, r0, stride, status), place_of(source, r1, stride, status)
-            a2, a3 = place_of(source, r2, stride, status), place_of(source, r3, stride, status)
-            w = load4(a0, a1, a2, a3)
-            v0, v1 = value(w[0], r0, scales, shifts, status), value(w[1], r1, scales, shifts, status)
-            v2, v3 = value(w[2], r2, scales, shifts, status), value(w[3], r3, scales, shifts, status)
-            x = take(k0, more(x, v0, i, first, weights), x)
-            x = take(k1, more(x, v1, i1, first, weights), x)
-            x = take(k2, more(x, v2, i2, first, weights), x)
-            x = take(k3, more(x, v3, i3, first, weights), x)
+            w = load_all(a0, a1, place_of(source, r2, stride, status), place_of(source, r3, stride, status))
+            x = take(k0, more(x, value(w[0], f0), i, first, weights), x)
+            x = take(k1, more(x, value(w[1], f1), i1, first, weights), x)
+            x = take(k2, more(x, value(w[2], f2), i2, first, weights), x)
+            x = take(k3, more(x, value(w[3], f3), i3, first, weights), x)
             n += int(k0) + int(k1) + int(k2) + int(k3)
             i += 4
         return x, n
@@ -357,7 +362,7 @@ def make_finish(form: Any) -> Any:
 
     Between offsets group j - 1 does it whose bag's second part has the number j; so no list of long bags is made.
     """
-    _, load4, _, count = make_columns(form.acc, form.width)
+    load, load4, _, count = make_columns(form.acc, form.width)
     store, _ = make_store(form.out_tag, form.out_width)
     first_of, stop_of = make_bounds(form.bounds)
     bag_of, part_of, slot_of = make_parts(form.bounds, form.cut)
@@ -385,16 +390,18 @@ def make_finish(form: Any) -> Any:
         first, stop = first_of(offsets, T, s), stop_of(offsets, counts, T, s)
         if stop - first <= cut or (not by_rows and part_of(offsets, T, S, S + g, s) != 1):
             return
-        x, k, K, step = start(), 0, per_bag(stop - first, cut), W * each
-        at = parts + c * each
+        # The first part's slot, and those of the others, which are as far apart as that of the second from the third.
+        K, step, apart = per_bag(stop - first, cut), W * each, slot_of(offsets, T, s, 2) - slot_of(offsets, T, s, 1)
+        at, next_ = parts + c * each + slot_of(offsets, T, s, 1) * step, apart * step
+        x, k = more(True, start(), load(parts + c * each + slot_of(offsets, T, s, 0) * step)), 1
+        while k + 4 <= K:
+            y = load4(at, at + next_, at + 2 * next_, at + 3 * next_)
+            x = more(True, more(True, more(True, more(True, x, y[0]), y[1]), y[2]), y[3])
+            at, k = at + 4 * next_, k + 4
         while k < K:
-            k1, k2, k3 = min(k + 1, K - 1), min(k + 2, K - 1), min(k + 3, K - 1)
-            p0, p1 = slot_of(offsets, T, s, k), slot_of(offsets, T, s, k1)
-            p2, p3 = slot_of(offsets, T, s, k2), slot_of(offsets, T, s, k3)
-            y = load4(at + p0 * step, at + p1 * step, at + p2 * step, at + p3 * step)
-            x = more(k + 1 < K, more(True, x, y[0]), y[1])
-            x = more(k + 3 < K, more(k + 2 < K, x, y[2]), y[3])
-            k += 4
+            y0, y1 = load(at), load(at + next_ if k + 1 < K else at)
+            x = more(k + 1 < K, more(True, x, y0), y1)
+            at, k = at + 2 * next_, k + 2
         store(out + s * out_stride + c * out_each, end(rounded(x), stop - first, s, by))
 
     return finish

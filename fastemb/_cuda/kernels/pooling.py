@@ -17,6 +17,7 @@ from .words import (
     less,
     make_columns,
     make_constant,
+    make_load_all,
     make_number,
     make_numbers,
     make_piece,
@@ -112,7 +113,7 @@ def make_normalize(form: Any) -> Any:
 def make_normalize_long(form: Any) -> Any:
     """Make the kernel for rows of any length: a warp a row, which is read twice. Block: (32, rows)."""
     width, double = form.width, form.tag == "float64"
-    load, load4, _, count = make_columns(form.tag, width)
+    (load, _, _, count), load_all = make_columns(form.tag, width), make_load_all(form.tag, width)
     store, _ = make_store(form.out_tag, form.out_width)
     zeros, scaled, wide = make_constant(acc_of(form.tag), count, 0.0), make_scale(form), make_number("float64")
     number, each = make_number(acc_of(form.tag)), count * SIZES[form.out_tag] // 8
@@ -124,7 +125,7 @@ def make_normalize_long(form: Any) -> Any:
         while b < W:  # as often in every thread
             c = b + lane
             c1, c2, c3 = min(c + 32, W - 1), min(c + 64, W - 1), min(c + 96, W - 1)
-            v = load4(row + min(c, W - 1) * width, row + c1 * width, row + c2 * width, row + c3 * width)
+            v = load_all(row + min(c, W - 1) * width, row + c1 * width, row + c2 * width, row + c3 * width)
             v0, v1 = take(c < W, v[0], zeros()), take(c + 32 < W, v[1], zeros())
             v2, v3 = take(c + 64 < W, v[2], zeros()), take(c + 96 < W, v[3], zeros())
             if peaks:
@@ -306,12 +307,12 @@ def make_spread_maxima(form: Any) -> Any:
     of a row, bags).
     """
     acc, has_kept, both = acc_of(form.tag), form.kept, form.both
-    _, load4, _, count = make_columns(form.tag, form.width)
+    (_, _, _, count), load_all = make_columns(form.tag, form.width), make_load_all(form.tag, form.width)
     load, (store, store_if) = make_grad(acc, form.grad_width, count), make_store(form.out_tag, form.out_width)
     first_of, stop_of = make_bounds(form.bounds)
     _, row_of = make_row(form.ids, "all")
     get_kept, _ = make_numbers("bool")
-    value, zeros = make_value(form), make_constant(acc, count, 0.0)
+    (factors, value), zeros = make_value(form), make_constant(acc, count, 0.0)
     each, out_each, width = count * SIZES[acc] // 8, count * SIZES[form.out_tag] // 8, form.width
 
     @device
@@ -345,10 +346,11 @@ def make_spread_maxima(form: Any) -> Any:
             r0, r1 = row_of(k0, index, V, status, mark, i), row_of(k1, index, V, status, mark, min(i + 1, stop - 1))
             r2 = row_of(k2, index, V, status, mark, min(i + 2, stop - 1))
             r3 = row_of(k3, index, V, status, mark, min(i + 3, stop - 1))
+            f0, f1 = factors(r0, scales, shifts, status), factors(r1, scales, shifts, status)
+            f2, f3 = factors(r2, scales, shifts, status), factors(r3, scales, shifts, status)
             a0, a1 = place_of(here, r0, stride, status), place_of(here, r1, stride, status)
-            v = load4(a0, a1, place_of(here, r2, stride, status), place_of(here, r3, stride, status))
-            v0, v1 = value(v[0], r0, scales, shifts, status), value(v[1], r1, scales, shifts, status)
-            v2, v3 = value(v[2], r2, scales, shifts, status), value(v[3], r3, scales, shifts, status)
+            v = load_all(a0, a1, place_of(here, r2, stride, status), place_of(here, r3, stride, status))
+            v0, v1, v2, v3 = value(v[0], f0), value(v[1], f1), value(v[2], f2), value(v[3], f3)
             store(at + i * out_stride, part(k0, v0, peak, left, under))
             left = rest(k0, v0, peak, left)
             store_if(at + (i + 1) * out_stride, part(k1, v1, peak, left, under), i + 1 < stop)
@@ -384,7 +386,7 @@ def make_dots(form: Any) -> Any:
     load = make_grad(acc, form.grad_width, count)
     _, row_of = make_row(form.ids, "all")
     (get, put), (get_kept, _), (get_offset, _) = make_numbers(acc), make_numbers("bool"), make_numbers("int64")
-    value, number, each, by_rows = make_value(form), make_number(acc), count * SIZES[acc] // 8, form.bounds == "rows"
+    (factors, value), number, each, by_rows = make_value(form), make_number(acc), count * SIZES[acc] // 8, form.bounds == "rows"
 
     @device
     def bag_of(offsets: int, T: int, S: int, i: int) -> Any:
@@ -409,10 +411,10 @@ def make_dots(form: Any) -> Any:
         if has_kept:
             so = get_kept(kept, i) != 0
         r = row_of(so, index, V, status, mark, i)
-        here, total, b = source + s * gap + r * stride, number(0), 0
+        here, total, b, f = source + s * gap + r * stride, number(0), 0, factors(r, scales, shifts, status)
         while b < W:  # as often in every thread
             c = min(b + lane, W - 1)
-            v = value(load_if(here + c * width, r >= 0), r, scales, shifts, status)
+            v = value(load_if(here + c * width, r >= 0), f)
             if averaged:
                 v = less(v, load(y + s * grad_stride + c * each))
             one = dot(v, load(grad + s * grad_stride + c * each))

@@ -1,7 +1,7 @@
 """Kernels of ``topk``: scores in float64, each with its id made one integer; then integers are sorted.
 
-A *key* has in its upper half how a score ranks, best first and NaN last, and in its lower half the vector's id. Keys are
-all different, so their order is total, and the k least of them are the answer, ties and all.
+A *key* has in its upper half how a score ranks, best first and NaN last, and in its lower half the vector's id. Keys
+are all different, so their order is total, and the k least of them are the answer, ties and all.
 """
 
 from typing import Any

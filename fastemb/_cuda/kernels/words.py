@@ -18,6 +18,11 @@ Words whose code depends on the dtype in memory or on sizes are *made*, when a k
 ``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once (as
                                             a code kept within its bits, a NaN 0), ``width`` bytes at a time
 ``make_moves(width, K)``                    ``load(a, step, last)``, ``store(a, step, last, w)`` of such a piece as it is
+``make_load_all(tag, width)``                 ``load_all(a, b, c, d)``: as ``load4``, but nothing is used before all are on their way
+``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once,
+                                            ``width`` bytes at a time
+``make_piece(tag, width, K)``               ``load_piece(a, step, last)``, ``store_piece(a, step, last, x)``: K words of
+                                            a row, ``step`` bytes apart, the last under a predicate (not read: zeros)
 ``make_keep(K)``                            ``keep(last, x)``: such a piece with zeros for its last word unless last
 ``make_constant(acc, count, value)``        ``constant()``: columns that are all one number
 ``make_numbers(tag)``                       ``get(a, i)``, ``put(a, i, x)`` of the i-th number at an address: integers
@@ -76,9 +81,9 @@ if SIMULATED:
         bits_of, evens, fuse, half_warp_sum, highest, make_constants, make_moves, odds, of_bits, pairs,
     )  # fmt: skip
     from .words_simulated import (
-        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
-        make_shared, make_shared_columns, make_shared_numbers, make_store, make_words, meet, thread_x, thread_y,
-        threads_x, threads_y,
+        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_load_all,
+        make_numbers, make_piece, make_shared, make_shared_columns, make_shared_numbers, make_store, make_words, meet,
+        thread_x, thread_y, threads_x, threads_y,
     )  # fmt: skip
 else:
     from .numbers_device import (
@@ -90,17 +95,17 @@ else:
         bits_of, evens, fuse, half_warp_sum, highest, make_constants, make_moves, odds, of_bits, pairs,
     )  # fmt: skip
     from .words_device import (
-        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_numbers, make_piece,
-        make_shared, make_shared_columns, make_shared_numbers, make_store, make_words, meet, thread_x, thread_y,
-        threads_x, threads_y,
+        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_load_all,
+        make_numbers, make_piece, make_shared, make_shared_columns, make_shared_numbers, make_store, make_words, meet,
+        thread_x, thread_y, threads_x, threads_y,
     )  # fmt: skip
 
 __all__ = [
     "SIMULATED", "acc_of", "add", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot",
     "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "make_columns",
-    "make_constant", "make_constants", "make_keep", "make_lanes_sum", "make_moves", "make_number", "make_numbers",
-    "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers", "make_store", "make_words", "meet",
-    "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product", "remainder", "report", "root",
-    "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y", "times", "times_each", "total",
-    "warp_most", "warp_sum", "warp_votes",
+    "make_constant", "make_constants", "make_keep", "make_lanes_sum", "make_load_all", "make_moves", "make_number",
+    "make_numbers", "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers", "make_store",
+    "make_words", "meet", "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product", "remainder",
+    "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y", "times",
+    "times_each", "total", "warp_most", "warp_sum", "warp_votes",
 ]  # fmt: skip

@@ -288,6 +288,32 @@ def make_columns(tag: str, width: int) -> tuple[Any, Any, Any, Any]:
     return load, load4, load_if, count
 
 
+@cache
+def make_load_all(tag: str, width: int) -> Any:
+    """Return load4 of which no number can be used before all four loads are on their way.
+
+    ptxas may find later addresses between uses of the first word, and load one word at a time. So each register is
+    made to depend on all words: by bits of theirs and a zero of which ptxas does not know, one instruction for each.
+    """
+    kind = _many(_number(acc_of(tag)), 8 * width // SIZES[tag])
+
+    @intrinsic
+    def load_all(typingctx: Any, a0: Any, a1: Any, a2: Any, a3: Any) -> Any:
+        def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            rows = _load_words(b, width, list(args))
+            zero = _asm(b, "mov.u32 $0, %tid.z;", "=r", I32, [], False)  # all blocks are flat
+            nothing = zero
+            for words in rows:
+                nothing = b.and_(nothing, words[-1])
+            late = [[_asm(b, "or.b32 $0, $1, $2;", "=r,r,r", I32, [w, nothing], False) for w in r] for r in rows[:3]]
+            rows = late + rows[3:]
+            return _tuple(context, b, sig, [context.make_tuple(b, kind, _widen(b, tag, width, r)) for r in rows])
+
+        return _many(kind, 4)(T.int64, T.int64, T.int64, T.int64), gen
+
+    return load_all
+
+
 def _store_columns(b: Any, tag: str, width: int, address: Any, numbers: list[Any], so: Any = None) -> None:
     each = 8 * width // SIZES[tag]
     for k in range(0, len(numbers), each):

@@ -152,6 +152,11 @@ def make_columns(tag: str, width: int) -> tuple[Any, Any, Any, Any]:
 
 
 @cache
+def make_load_all(tag: str, width: int) -> Any:
+    return make_columns(tag, width)[1]
+
+
+@cache
 def make_store(tag: str, width: int) -> tuple[Any, Any]:
     def store(a: Any, x: Any) -> None:
         bytes_ = _narrow(tag, x)

@@ -68,7 +68,7 @@ def eps(dtype):
     return float(ml_dtypes.finfo(dtype).eps)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_pool_equals_reference(data):
     B, T, D = data.draw(st.integers(0, 3)), data.draw(st.integers(0, 18)), data.draw(st.sampled_from([1, 3, 4, 8, 0]))
@@ -91,7 +91,7 @@ def test_pool_equals_reference(data):
     check(result, reference.pool(x, **options), x.dtype, options.get("normalize"))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_bags_equal_reference(data):
     V, D = data.draw(st.integers(1, 6)), data.draw(st.sampled_from([1, 3, 4, 8]))
@@ -128,14 +128,13 @@ def coded(rows, bits):
     return table, reference.dequantize(codes, scale, offset)
 
 
-@pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("D", [16, 7])
-@pytest.mark.parametrize("mode", ["mean", "mean_max", "last", "weighted_mean"])
+@pytest.mark.parametrize(("bits", "D"), [(8, 16), (4, 16), (4, 7)])
+@pytest.mark.parametrize("mode", ["mean_max", "weighted_mean"])
 def test_codes(bits, D, mode):
     rng = np.random.default_rng(D)
     table, numbers = coded(rng.normal(size=(6, D)).astype("f4"), bits)
     ids, offsets = rng.integers(0, 6, 24), np.array([0, 0, 3, 24])
-    for options in ({}, {"normalize": True}, {"padding_idx": 2}):
+    for options in ({}, {"normalize": True, "padding_idx": 2}):
         result = run(fastemb.embedding_bag, table, ids, offsets, mode=mode, **options)
         expected = reference.embedding_bag(numbers, ids, offsets, mode, **options)
         check(result, expected, np.dtype("f4"), options.get("normalize"))

@@ -1,4 +1,4 @@
-"""topk on the device: scores and ids of the oracle, to the bit; equal scores by their ids, NaN last."""
+"""topk on the device: scores and ids of the oracle, to the bit."""
 
 import ml_dtypes
 import numpy as np
@@ -17,7 +17,7 @@ METRICS = ["cosine", "dot", "l2"]
 
 @pytest.fixture(autouse=True)
 def _small_blocks(monkeypatch):
-    """Blocks of 32 keys and of 16 threads, each of which is one of Python's that waits for the others time and again."""
+    """Blocks of 32 keys and of 16 threads: each is one of Python's, and waits for the others time and again."""
     assert launch.driver.threads == 64  # and the driver is open
     monkeypatch.setattr(launch.driver, "threads", 16)
     monkeypatch.setattr(search, "_PAIRS", 1)
