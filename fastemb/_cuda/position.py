@@ -106,7 +106,7 @@ def _turn(
     width = _width(tag, to, H, interleaved, (source.pointer, s0, s1, s2), (goal.pointer, o0, o1, o2), table)
     n = width * 8 // SIZES[tag]
     W = 2 * H // n if interleaved and n > 1 else H // n
-    threads_x = min(W, launch.driver.threads)
+    threads_x = min(-(-W // 2) if interleaved and 1 < n <= 4 else W, launch.driver.threads)  # two words a thread
     rows = launch.driver.threads // threads_x
     values = (
         source.pointer, s0, s1, s2, goal.pointer, o0, o1, o2, table.pointer, t0 * table_row, t1 * table_row,

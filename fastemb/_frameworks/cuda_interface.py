@@ -188,8 +188,8 @@ class Neutral(Framework):
                 "no array can be made beside one of a library that is not known: give torch.as_tensor(array, "
                 'device="cuda") or cupy.asarray(array), which copy nothing, and results are theirs'
             )
-        stream = cuda.external_stream(like.stream) if like.stream > 2 else 0
         with cuda.gpus[like.ordinal]:
+            stream = cuda.external_stream(like.stream) if like.stream > 2 else 0  # the default one, or a thread's
             made = cuda.device_array(shape, dtype=dtype, stream=stream)
         numba = of(made)
         assert numba is not None

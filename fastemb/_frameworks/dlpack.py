@@ -53,9 +53,12 @@ class Unknown(Framework):
 
     def is_device(self, array: Any) -> bool:
         """Whether an array is on a GPU."""
-        if self._interface_of(array, "an array") is not None:
-            return True
-        return self._dlpack and array.__dlpack_device__()[0] in GPUS
+        try:
+            if self._interface_of(array, "an array") is not None:
+                return True
+            return self._dlpack and array.__dlpack_device__()[0] in GPUS
+        except Exception:  # as `view` says in words
+            return False
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], like: DeviceArray) -> DeviceArray:
         """Return a new array of Numba's."""

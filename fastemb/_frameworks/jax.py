@@ -90,7 +90,12 @@ class Jax(Framework):
         (device,) = devices
         array.block_until_ready()
         pointer, shape, dtype = array.unsafe_buffer_pointer(), array.shape, np.dtype(array.dtype)
-        strides = packed_strides(shape, dtype.itemsize)
+        layout = array.format.layout  # XLA may have been asked to lay axes in another order
+        if layout.tiling:
+            raise TypeError(f"{name} is a JAX array in tiles, whose rows have no strides: give it in JAX's own layout")
+        order = layout.major_to_minor
+        packed = packed_strides(tuple([shape[axis] for axis in order]), dtype.itemsize)
+        strides = tuple([packed[order.index(axis)] for axis in range(len(shape))])
         return DeviceArray("cuda", pointer, shape, strides, dtype, 0, array, False, device.local_hardware_id, True)
 
     def _x64(self, enabled: bool) -> Any:

@@ -96,10 +96,16 @@ class JaxArray(JaxBase):
 
     def __init__(self, numbers, ordinals=(0,), platform="gpu"):
         self.numbers, self.ordinals, self.platform, self.ready = numbers, ordinals, platform, False
+        self.tiling = ()
 
     shape = property(lambda self: self.numbers.shape)
     dtype = property(lambda self: self.numbers.dtype)
     size = property(lambda self: self.numbers.size)
+
+    @property
+    def format(self):
+        order = tuple(sorted(range(self.numbers.ndim), key=lambda axis: -self.numbers.strides[axis]))
+        return types.SimpleNamespace(layout=types.SimpleNamespace(major_to_minor=order, tiling=self.tiling))
 
     def devices(self):
         return {JaxDevice(self.platform, ordinal) for ordinal in self.ordinals}

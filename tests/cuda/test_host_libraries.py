@@ -94,6 +94,12 @@ def test_arrays_of_jax_are_waited_for_and_lie_on_one_gpu(room):
     assert same_bits(fastemb.gather(table, ids).numbers, TABLE[IDS])
     assert table.ready
     assert ids.ready
+    turned = JaxArray(np.asfortranarray(TABLE))
+    assert view(turned).strides == (4, 4 * len(TABLE))
+    assert same_bits(fastemb.gather(turned, ids).numbers, TABLE[IDS])
+    table.tiling = ((2, 2),)
+    with pytest.raises(TypeError, match=r"^table is a JAX array in tiles"):
+        fastemb.gather(table, ids)
     with pytest.raises(TypeError, match=r"^table is a JAX array on 2 devices, whose parts have no one address"):
         fastemb.gather(JaxArray(TABLE, (0, 1)), ids)
     with pytest.raises(TypeError, match=r"^table is a JAX array on .*; arrays are read on the CPU"):

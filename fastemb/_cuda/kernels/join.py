@@ -188,7 +188,8 @@ def make_end(acc: str, count: int, op: str, divide: str) -> Any:
 def make_row(index: str, keep: str) -> Any:
     """Return ``is_kept(kept, index, padding, i)`` and ``row_of(so, index, V, status, mark, i)``: a row's number.
 
-    It is -1 unless ``so``, and of a bad id, which is reported as ``mark + i``: none is of a type that ends in `KNOWN`.
+    It is -1 unless ``so``, and of a bad id, which is reported as ``mark + i``. Of a type that ends in `KNOWN` none is
+    bad.
     """
     get_kept, _ = make_numbers("bool")
     get, _ = make_numbers("int64" if index == "none" else index.removesuffix(KNOWN))
@@ -365,7 +366,7 @@ def make_finish(form: Any) -> Any:
 
     Between offsets group j - 1 does it whose bag's second part has the number j; so no list of long bags is made.
     """
-    load, load4, _, count = make_columns(form.acc, form.width)
+    (load, _, _, count), load_all = make_columns(form.acc, form.width), make_load_all(form.acc, form.width)
     store, _ = make_store(form.out_tag, form.out_width)
     first_of, stop_of = make_bounds(form.bounds)
     bag_of, part_of, slot_of = make_parts(form.bounds, form.cut)
@@ -398,7 +399,7 @@ def make_finish(form: Any) -> Any:
         at, next_ = parts + c * each + slot_of(offsets, T, s, 1) * step, apart * step
         x, k = more(True, start(), load(parts + c * each + slot_of(offsets, T, s, 0) * step)), 1
         while k + 4 <= K:
-            y = load4(at, at + next_, at + 2 * next_, at + 3 * next_)
+            y = load_all(at, at + next_, at + 2 * next_, at + 3 * next_)
             x = more(True, more(True, more(True, more(True, x, y[0]), y[1]), y[2]), y[3])
             at, k = at + 4 * next_, k + 4
         while k < K:

@@ -163,7 +163,7 @@ def make_rope(tag: str, to: str, width: int, interleaved: bool) -> Any:
     load, _, _, n = make_columns(tag, width)
     size, to_size, acc = SIZES[tag] // 8, SIZES[to] // 8, acc_of(tag)
     whole = interleaved and n > 1
-    store, _ = make_store(to, min(16, n * to_size))
+    store, store_if = make_store(to, min(16, n * to_size))
     each = n // 2 if whole else n
     load_angles, by = make_load(acc, each), each * SIZES[acc] // 8
     step = 2 * n if interleaved and not whole else n
@@ -179,16 +179,32 @@ def make_rope(tag: str, to: str, width: int, interleaved: bool) -> Any:
             c += threads_x()
 
     @device
+    def turned(both: Any, k: Any, s: Any) -> Any:
+        a, b = evens(both), odds(both)
+        return pairs(less(times_each(a, k), times_each(b, s)), add(times_each(b, k), times_each(a, s)))
+
+    @device
     def turn_pairs(x: int, out: int, cos: int, sin: int, apart: int, W: int) -> None:
         c = thread_x()
         while c < W:
             both, k, s = load(x + c * width), load_angles(cos + c * by), load_angles(sin + c * by)
-            a, b = evens(both), odds(both)
-            first, second = less(times_each(a, k), times_each(b, s)), add(times_each(b, k), times_each(a, s))
-            store(out + c * n * to_size, pairs(first, second))
+            store(out + c * n * to_size, turned(both, k, s))
             c += threads_x()
 
-    turn = turn_pairs if whole else turn_row
+    @device
+    def turn_two(x: int, out: int, cos: int, sin: int, apart: int, W: int) -> None:
+        """Two words at a time: one word of whole pairs alone is too little on its way."""
+        c = thread_x()
+        while c < W:
+            c1 = min(c + threads_x(), W - 1)
+            both, more = load(x + c * width), load(x + c1 * width)
+            k, s = load_angles(cos + c * by), load_angles(sin + c * by)
+            k1, s1 = load_angles(cos + c1 * by), load_angles(sin + c1 * by)
+            store(out + c * n * to_size, turned(both, k, s))
+            store_if(out + c1 * n * to_size, turned(more, k1, s1), c + threads_x() < W)
+            c += 2 * threads_x()
+
+    turn = (turn_pairs if n > 4 else turn_two) if whole else turn_row
     half = SIZES[acc] // 8
 
     def rope(

@@ -12,12 +12,14 @@ Words whose code depends on the dtype in memory or on sizes are *made*, when a k
                                             of 16, 8, 4, 2 or 1 bytes as they are; loads of four stay together
 ``make_columns(tag, width)``                ``load(a)``, ``load4``, ``load_if(a, so)`` (unless so: zeros) of numbers in
                                             ``width`` bytes, widened to float32 (float64: float64), and their count
+``make_load_all(tag, width)``               ``load_all(a, b, c, d)``: as ``load4``, but no number is used before all
+                                            four loads are on their way
 ``make_piece(tag, width, K, count)``        ``load_piece(a, step, last)``, ``store_piece(a, step, last, x)``: K times
                                             ``count`` columns (by default what ``width`` bytes hold, by which they move)
                                             ``step`` bytes apart, the last under a predicate (not read: zeros)
-``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once (as
-                                            a code kept within its bits, a NaN 0), ``width`` bytes at a time
-``make_moves(width, K)``                    ``load(a, step, last)``, ``store(a, step, last, w)`` of such a piece as it is
+``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once
+                                            (codes: within their bits, of NaN 0), ``width`` bytes at a time
+``make_moves(width, K)``                    ``load(a, step, last)``, ``store(a, step, last, w)`` of such a piece as is
 ``make_keep(K)``                            ``keep(last, x)``: such a piece with zeros for its last word unless last
 ``make_constant(acc, count, value)``        ``constant()``: columns that are all one number
 ``make_numbers(tag)``                       ``get(a, i)``, ``put(a, i, x)`` of the i-th number at an address: integers
@@ -97,10 +99,10 @@ else:
 
 __all__ = [
     "SIMULATED", "acc_of", "add", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot",
-    "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less",
-    "make_columns", "make_constant", "make_constants", "make_keep", "make_lanes_sum", "make_load_all", "make_moves",
-    "make_number", "make_numbers", "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers",
-    "make_store", "make_words", "meet", "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product",
-    "remainder", "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y",
-    "times", "times_each", "total", "warp_most", "warp_sum", "warp_votes",
+    "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "make_columns",
+    "make_constant", "make_constants", "make_keep", "make_lanes_sum", "make_load_all", "make_moves", "make_number",
+    "make_numbers", "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers", "make_store",
+    "make_words", "meet", "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product", "remainder",
+    "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y", "times",
+    "times_each", "total", "warp_most", "warp_sum", "warp_votes",
 ]  # fmt: skip

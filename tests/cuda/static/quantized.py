@@ -4,10 +4,15 @@ from fastemb._cuda.kernels.quantized import (
     ALL, make_find_infinite, make_quantize, make_quantize_pairs, make_widen, make_widen_single,
 )  # fmt: skip
 
+#: Codes are fewer bytes than numbers; a scale and an offset are one number each.
 ENTRIES = [
-    *(Entry(make_quantize, (tag, 16, 8)) for tag in ("float64", "float32", "float16", "bfloat16")),
-    Entry(make_quantize, ("float32", 16, 4)),
-    Entry(make_quantize, ("float16", 16, 4)),
+    Entry(make_quantize, ("float64", 16, 8), besides=("st.u16", "st.u32")),
+    Entry(make_quantize, ("float32", 16, 8), besides=("st.u32",)),
+    Entry(make_quantize, ("float32", 16, 4), besides=("st.u16", "st.u32")),
+    # Eight columns a word, their least and their greatest: as many registers as bags of codes.
+    Entry(make_quantize, ("float16", 16, 8), registers=80, besides=("st.v2.u32", "st.u32")),
+    Entry(make_quantize, ("bfloat16", 16, 8), registers=80, besides=("st.v2.u32", "st.u32")),
+    Entry(make_quantize, ("float16", 16, 4), registers=80, besides=("st.u32",)),
     Entry(make_quantize, ("float32", 4, 8), in_flight=0),
     Entry(make_quantize, ("float16", 4, 4), in_flight=0),
     Entry(make_quantize_pairs, ("float64",), in_flight=0),
