@@ -98,7 +98,7 @@ def _table_grad(call: Call, grad: DeviceArray) -> tuple[DeviceArray, DeviceArray
     if embeds.scale != 1 and sums.size:
         width = arrays.width_of(sums.pointer, sums.size * acc.itemsize)
         W = sums.size * acc.itemsize // width
-        kernel = launch.kernel(make_scale, acc.name, width)
+        kernel = launch.kernel(make_scale, acc_of(call.tag), width)
         each(kernel, W, call.place, (sums.pointer, W, embeds.scale), (sums,))
     return gradient.unique_ids(runs, dtype), sums
 

@@ -113,10 +113,9 @@ class Call(NamedTuple):
             *position.values(marks[POSITION]), *segment.values(marks[SEGMENT]),
             at(self.mask), self.N, self.D // parts.columns, self.check.address, marks[_ID],
         )  # fmt: skip
-        if parts.K:
-            kernel, rows = launch.kernel(make, parts), max(1, min(launch.driver.threads // parts.threads, self.N))
-        else:
-            kernel, rows = launch.kernel(make_long, parts._replace(K=1)), 1
+        kernel = launch.kernel(make, parts) if parts.K else launch.kernel(make_long, parts._replace(K=1))
+        # Rows of several warps share memory, so they have a block each.
+        rows = min(launch.driver.threads // parts.threads, self.N) if parts.threads <= 32 else 1
         grid = (-(-self.N // rows), 1)
         launch.submit(kernel, grid, (parts.threads, rows), self.place, (*values, *own), (*self.alive, *alive))
 
