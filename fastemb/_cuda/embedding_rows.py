@@ -114,8 +114,9 @@ class Call(NamedTuple):
             at(self.mask), self.N, self.D // parts.columns, self.check.address, marks[_ID],
         )  # fmt: skip
         kernel = launch.kernel(make, parts) if parts.K else launch.kernel(make_long, parts._replace(K=1))
-        # Rows of several warps share memory, so they have a block each.
-        rows = min(launch.driver.threads // parts.threads, self.N) if parts.threads <= 32 else 1
+        # Rows of several warps share memory, and so have a block each.
+        several = parts.K and parts.threads <= 32
+        rows = min(launch.driver.threads // parts.threads, self.N) if several else 1
         grid = (-(-self.N // rows), 1)
         launch.submit(kernel, grid, (parts.threads, rows), self.place, (*values, *own), (*self.alive, *alive))
 
