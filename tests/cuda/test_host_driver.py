@@ -105,10 +105,14 @@ def compiled(monkeypatch):
 
     def compile_kernel(kernel, cc):
         seen.append((kernel.name, cc))
-        return f"ptx of {kernel.name}", f"entry_of_{kernel.name}"
+        return kernel.name.encode()
+
+    def link(compiled, cc):
+        name = compiled.decode()
+        return f"\0code of {name} for {cc}".encode(), f"ptxas info    : Compiling entry function 'entry_of_{name}' for"
 
     monkeypatch.setattr(driver, "compile_kernel", compile_kernel)
-    monkeypatch.setattr(driver, "link", lambda ptx, cc: (f"\0code of {ptx} for {cc}".encode(), "log"))
+    monkeypatch.setattr(driver, "link", link)
     return seen
 
 
@@ -214,7 +218,7 @@ def test_machine_code_is_kept_and_read_again(made, cu, compiled, tmp_path):
     loads = [given for name, *given in cu.asked if name == "cuLibraryLoadData"]
     names = [given[1] for name, *given in cu.asked if name == "cuLibraryGetKernel"]
     assert loads[0] == loads[1]
-    assert loads[0][0] == b"\0code of ptx of find_bad_int64 for (9, 0)"
+    assert loads[0][0] == b"\0code of find_bad_int64 for (9, 0)"
     assert names == [b"entry_of_find_bad_int64"] * 2
 
 
@@ -314,6 +318,10 @@ def test_a_kernel_is_compiled_and_linked_without_a_driver(made, cu, tmp_path):
     assert code[:4] == b"\x7fELF"
     assert "find_bad" in name
     assert name.encode() in code
+    with pytest.raises(RuntimeError, match=r"no cubin for sm_90 \(the wheels nvidia-nvvm and nvidia-nvjitlink have to"):
+        driver.link(b"what no compiler made", (9, 0))
+    with pytest.raises(RuntimeError, match="named no kernel"):
+        driver.entry_of("a log of another form")
 
 
 def test_the_true_bindings_take_what_they_are_given(monkeypatch):

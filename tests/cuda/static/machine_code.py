@@ -87,10 +87,10 @@ def read(entry: Entry, cc: tuple[int, int]) -> Code:
     kernel = launch.kernel(entry.make, *entry.options)
     sm = f"sm_{cc[0]}{cc[1]}"
     start = time.perf_counter()
-    ptx, _ = compile_kernel(kernel, cc)
-    code, log = link(ptx, cc)
+    compiled = compile_kernel(kernel, cc)
+    code, log = link(compiled, cc)
     seconds = time.perf_counter() - start
-    sass = disassembled(code)
+    ptx, sass = link(compiled, cc, "ptx")[0].decode(), disassembled(code)
     types, found = "".join(kernel.types), dict(sorted(operations(sass).items()))
     return Code(kernel.name, sm, types, *told(log), in_flight(sass), found, len(code), seconds, ptx, sass)
 

@@ -65,7 +65,7 @@ def test_every_kernel_that_is_launched_is_read_here():
 
 @pytest.mark.parametrize("sm", SMS)
 def test_ptxas_says_the_same(sm):
-    """A launch links by nvJitLink, whose code is read here; ptxas chooses between equal instructions in its own way."""
+    """A launch links by nvJitLink, whose code is read here; of the same PTX ptxas makes as much."""
     code = everything()[next(iter(ENTRIES)), sm]
     found, log = machine_code.assembled(code.ptx, sm)
     sass = machine_code.disassembled(found)
