@@ -54,6 +54,8 @@ The others work on columns (``x``, ``y``: of one type and count) and on numbers 
 ``half_warp_sum(w)``                over its first or its last 16 threads
 ``warp_votes(so)``                  how many threads of the warp before this one say so, how many in all, the first and
                                     the last that do, 32 and -1 where none does
+``load32`` ``store32_if``           four words of 32 bytes, one of them (sm_100)
+``bulk_load`` … ``barrier_init``    bytes to and from shared memory by the copy engine (sm_90); see `bulk`
 ``meet()``                          all threads of a block wait for each other
 ``remainder(i, n)``                 i % n of integers of 32 bits without a sign: a tenth of the instructions of 64
 ``report(status, position)``        a value at a position is wrong: keep the least, raise the host's flag
@@ -75,7 +77,8 @@ if SIMULATED:
         warp_sum, warp_votes,
     )  # fmt: skip
     from .special_simulated import (
-        bits_of, evens, fuse, half_warp_sum, highest, make_constants, make_moves, odds, of_bits, pairs,
+        barrier_init, bits_of, bulk_done, bulk_load, bulk_read, bulk_store, bulk_wait, evens, fuse, half_warp_sum, highest,
+        load32, make_constants, make_moves, odds, of_bits, pairs, store32_if,
     )  # fmt: skip
     from .words_simulated import (
         block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_load_all,
@@ -89,7 +92,8 @@ else:
         warp_sum, warp_votes,
     )  # fmt: skip
     from .special_device import (
-        bits_of, evens, fuse, half_warp_sum, highest, make_constants, make_moves, odds, of_bits, pairs,
+        barrier_init, bits_of, bulk_done, bulk_load, bulk_read, bulk_store, bulk_wait, evens, fuse, half_warp_sum, highest,
+        load32, make_constants, make_moves, odds, of_bits, pairs, store32_if,
     )  # fmt: skip
     from .words_device import (
         block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_load_all,
@@ -98,11 +102,12 @@ else:
     )  # fmt: skip
 
 __all__ = [
-    "SIMULATED", "acc_of", "add", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot",
-    "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "make_columns",
-    "make_constant", "make_constants", "make_keep", "make_lanes_sum", "make_load_all", "make_moves", "make_number",
-    "make_numbers", "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers", "make_store",
-    "make_words", "meet", "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product", "remainder",
-    "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y", "times",
+    "SIMULATED", "acc_of", "add", "barrier_init", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "bulk_done",
+    "bulk_load", "bulk_read", "bulk_store", "bulk_wait", "device", "divide", "dot", "doubled", "evens", "fuse",
+    "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "load32", "make_columns", "make_constant",
+    "make_constants", "make_keep", "make_lanes_sum", "make_load_all", "make_moves", "make_number", "make_numbers",
+    "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers", "make_store", "make_words", "meet",
+    "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product", "remainder", "report", "root",
+    "singled", "squares", "store32_if", "take", "thread_x", "thread_y", "threads_x", "threads_y", "times",
     "times_each", "total", "warp_most", "warp_sum", "warp_votes",
 ]  # fmt: skip
