@@ -91,14 +91,14 @@ def gather_into(table: Array, ids: Array, out: Array) -> bool:
     N, D, dtype = ids.size, table.shape[1], table.dtype
     if not 0 < out.nbytes < _INTO_BYTES or out.shape != (*ids.shape, D) or out.dtype is not dtype:
         return False
-    if not out.flags.carray or _checks.may_share(out, table) or _checks.may_share(out, ids):
+    if not out.flags.carray:
         return False
     flat, rows = (ids, out) if ids.ndim == 1 else (ids.reshape(N), out.reshape(N, D))
     if dtype is not _FLOAT32:
         if dtype.hasobject:
             return False
         table, rows = table.view(np.uint8), rows.view(np.uint8)
-    bad: int = kernels.gather_small(table, flat, rows)
+    bad: int = kernels.gather_small(table, flat, rows)  # which looks for an overlap, too: NumPy takes 0.7 us for that
     return bad < 0
 
 

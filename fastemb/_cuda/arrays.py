@@ -8,7 +8,7 @@ import numpy as np
 from .. import _frameworks
 from .._frameworks import DeviceArray
 from . import launch
-from .kernels.convert import make_convert, make_copy
+from .kernels.convert import make_convert, make_copy, make_zeros
 
 MOST_WIDTH = 16  # bytes that one instruction moves
 
@@ -24,6 +24,17 @@ def new(shape: tuple[int, ...], dtype: Any, like: DeviceArray) -> DeviceArray:
     if framework is None:
         raise TypeError(f"an array of {type(like.owner).__name__} has no way to make another; give out=")
     return framework.empty(shape, np.dtype(dtype), like)
+
+
+def zeros(shape: tuple[int, ...], dtype: Any, like: DeviceArray, place: launch.Place) -> DeviceArray:
+    """Return new memory of float32 or float64 that is all zeros."""
+    out, threads = new(shape, dtype, like), launch.driver.threads
+    bytes_ = out.size * out.dtype.itemsize
+    width = width_of(out.pointer, bytes_)
+    blocks = -(-bytes_ // (width * threads))
+    kernel = launch.kernel(make_zeros, tag_of(out), width)
+    launch.submit(kernel, (blocks, 1), (threads, 1), place, (out.pointer, bytes_ // width), (out,))
+    return out
 
 
 def tag_of(array: DeviceArray) -> str:

@@ -15,7 +15,7 @@ from .kernels.slots import COUNTED, EACH, NONE, RANKED, make_count, make_kept_id
 
 #: Stretches that a thread has in registers, at most; threads of a row, at most, and in rows of any length.
 MOST_STRETCHES, MOST_THREADS, LONG_THREADS = 8, 512, 256
-_ID, _POSITION, _SEGMENT, _OFFSET = range(4)  # the numbers of faults
+_OFFSET, _ID, POSITION, SEGMENT = range(4)  # the numbers of faults: of several the first is said
 
 
 class Addend(NamedTuple):
@@ -31,7 +31,7 @@ class Addend(NamedTuple):
         """Return what kernels are told."""
         if self.table is None:
             return (0,) * 6
-        return self.table.pointer, self.table.strides[0], _at(self.ids), self.period, self.table.shape[0], mark
+        return self.table.pointer, self.table.strides[0], at(self.ids), self.period, self.table.shape[0], mark
 
     def fault(self, function: str, what: str) -> status.Fault:
         """Return what is to be said of its ids; those that were counted are too many for its rows."""
@@ -53,6 +53,7 @@ class Call(NamedTuple):
     segment: Addend
     weights: tuple[DeviceArray, ...]  # of the norm: none, weight, or weight and bias
     check: status.Check
+    ranks: tuple[DeviceArray, DeviceArray] | None  # of a mask, where they are known
 
     @property
     def N(self) -> int:
@@ -70,14 +71,17 @@ class Call(NamedTuple):
         return np.dtype(acc_of(self.tag))
 
     @property
+    def alive(self) -> tuple[DeviceArray | None, ...]:
+        """The arrays behind the addresses that all kernels are told."""
+        table, position, segment = self.embeds.table, self.position, self.segment
+        codes = (table.scale, table.offset) if _checks.is_quantized(table) else ()
+        addends = position.table, position.ids, segment.table, segment.ids
+        return self.table, *codes, self.ids, self.mask, *addends, *self.weights
+
+    @property
     def wide(self) -> bool:
         """Whether rows have numbers of more than 32 bits."""
         return self.N >= 1 << 32
-
-    @property
-    def mode(self) -> str:
-        """What ids out of range mean; of a table without rows there is but one answer."""
-        return self.embeds.mode if self.table.shape[0] else RAISE
 
     def parts(self, other: DeviceArray, *more: DeviceArray, most: int) -> Parts:
         """Return what a kernel is made for that has rows of other arrays beside those of the call.
@@ -93,7 +97,7 @@ class Call(NamedTuple):
         alone = self.tag == "code4" and columns == 1
         K, threads = (0, LONG_THREADS) if alone else shares_of(self.D // columns, max(1, most // columns))
         return Parts(
-            self.ids.dtype.name, self.mode, self.tag, self.position.kind, self.segment.kind,
+            self.ids.dtype.name, self.tag, self.position.kind, self.segment.kind,
             arrays.tag_of(addends[0]) if addends else self.acc.name, self.embeds.scale != 1, self.mask is not None,
             self.wide, norm.kind if norm else "", arrays.tag_of(weights[0]) if weights else self.acc.name,
             len(weights) > 1, arrays.tag_of(other), columns, K, threads,
@@ -106,56 +110,66 @@ class Call(NamedTuple):
         values = (
             self.table.pointer, self.table.strides[0], self.ids.pointer, self.table.shape[0],
             *([one.pointer for one in codes] or (0, 0)), self.embeds.scale,
-            *position.values(marks[_POSITION]), *segment.values(marks[_SEGMENT]),
-            _at(self.mask), self.N, self.D // parts.columns, self.check.address, marks[_ID],
+            *position.values(marks[POSITION]), *segment.values(marks[SEGMENT]),
+            at(self.mask), self.N, self.D // parts.columns, self.check.address, marks[_ID],
         )  # fmt: skip
         if parts.K:
             kernel, rows = launch.kernel(make, parts), max(1, min(launch.driver.threads // parts.threads, self.N))
         else:
             kernel, rows = launch.kernel(make_long, parts._replace(K=1)), 1
-        held = self.table, *codes, self.ids, self.mask, position.table, position.ids, segment.table, segment.ids
         grid = (-(-self.N // rows), 1)
-        launch.submit(kernel, grid, (parts.threads, rows), self.place, (*values, *own), (*held, *self.weights, *alive))
+        launch.submit(kernel, grid, (parts.threads, rows), self.place, (*values, *own), (*self.alive, *alive))
 
     def place_ids(self, addend: Addend, number: int) -> DeviceArray:
-        """Return the id of an addend for each row, int64; -1 under a zero of the mask and out of range."""
-        out = arrays.new((self.N,), np.int64, self.table)
-        ids, mask = addend.ids, self.mask
+        """Return the id of an addend for each row; the number of its rows under a zero of the mask and out of range."""
         _, _, pointer, period, rows, mark = addend.values(self.check.marks[number])
-        values = pointer, period, rows, _at(mask), self.N, out.pointer, self.check.address, mark
-        kernel = launch.kernel(make_place_ids, addend.kind, self.wide, mask is not None)
-        _each(kernel, self.N, self.place, values, (ids, mask, out))
+        out, mask = arrays.new((self.N,), fits(rows), self.table), self.mask
+        values = pointer, period, rows, at(mask), self.N, out.pointer, self.check.address, mark
+        kernel = launch.kernel(make_place_ids, addend.kind, self.wide, mask is not None, out.dtype.name)
+        each(kernel, self.N, self.place, values, (addend.ids, mask, out))
         return out
 
-    def kept_ids(self, instead: int, dtype: Any) -> DeviceArray:
-        """Return the row of the table that each id means, flat; ``instead`` under a zero of the mask and of bad ids."""
+    def kept_ids(self, instead: int, dtype: Any, skip: int = -1, mode: str = RAISE) -> DeviceArray:
+        """Return the row of the table that each id means, flat.
+
+        It is ``instead`` under a zero of the mask, of bad ids and of the row ``skip``.
+        """
         out, mask = arrays.new((self.N,), dtype, self.table), self.mask
         values = (
-            self.ids.pointer, self.table.shape[0], _at(mask), self.N, instead, out.pointer, self.check.address,
+            self.ids.pointer, self.table.shape[0], at(mask), self.N, skip, instead, out.pointer, self.check.address,
             self.check.marks[_ID],
         )  # fmt: skip
-        kernel = launch.kernel(make_kept_ids, self.ids.dtype.name, self.mode, mask is not None, out.dtype.name)
-        _each(kernel, self.N, self.place, values, (self.ids, mask, out))
+        kernel = launch.kernel(make_kept_ids, self.ids.dtype.name, mode, mask is not None, out.dtype.name)
+        each(kernel, self.N, self.place, values, (self.ids, mask, out))
         return out
 
     def require(self) -> None:
         """In the mode "sync": raise what is wrong with ids now."""
         if status.mode != status.SYNC:
             return
-        if self.mode == RAISE:
-            index = self.ids if self.mask is None else self.kept_ids(0, self.ids.dtype)
-            status.require_ids(self.place, self.check, _ID, index, self.table.shape[0])
-        for addend, number in ((self.position, _POSITION), (self.segment, _SEGMENT)):
+        if self.mask is None:
+            status.require_ids(self.place, self.check, _ID, self.ids, self.table.shape[0])
+        else:
+            self.kept_ids(0, self.ids.dtype)
+            status.require(self.place, self.check, **{str(_ID): self.ids})
+        for addend, number in ((self.position, POSITION), (self.segment, SEGMENT)):
             if addend.kind not in (NONE, COUNTED):
                 self.place_ids(addend, number)
-                status.require(self.place, self.check)
+                given = {} if addend.kind == RANKED else {str(number): addend.ids}
+                status.require(self.place, self.check, **given)
 
 
-def _at(array: DeviceArray | None) -> int:
+def at(array: DeviceArray | None) -> int:
+    """Return an address, 0 of no array."""
     return 0 if array is None else array.pointer
 
 
-def _each(
+def fits(most: int) -> np.dtype[Any]:
+    """Return the smaller of two dtypes that holds numbers up to ``most``."""
+    return np.dtype(np.int32 if most < 1 << 31 else np.int64)
+
+
+def each(
     kernel: launch.Kernel, count: int, place: launch.Place, values: tuple[Any, ...], alive: tuple[Any, ...]
 ) -> None:  # fmt: skip
     """Launch a kernel of which each thread does one of ``count`` things."""
@@ -187,7 +201,7 @@ def shares_of(W: int, most: int) -> tuple[int, int]:
     Up to 32 threads it is powers of two, of which a warp has several rows, and four loads a thread rather than more
     threads; beyond it is whole warps.
     """
-    most, threads = min(MOST_STRETCHES, most), 8
+    most, threads = min(MOST_STRETCHES, most), min(8, 1 << (W - 1).bit_length())
     while threads < 32 and threads * min(4, most) < W:
         threads += threads
     if threads * most < W:
@@ -211,23 +225,27 @@ def of(function: str, embeds: Embeds) -> Call:
     weights = () if norm is None else _alike(embeds.dtype, acc, place, norm.weight, norm.bias)
     tables = _alike(embeds.dtype, acc, place, embeds.positions, embeds.segments)
     full = mask is not None and status.mode == status.SYNC
-    position = _addend(tables[0], embeds.position_ids, shape, place, full)
-    segment = _addend(tables[1], embeds.segment_ids, shape, place, full)
+    position = _addend(tables[0], embeds.position_ids, shape, shape[-1] if shape else 1, place, full)
+    segment = _addend(tables[1], embeds.segment_ids, shape, 1, place, full)
     bounds = () if embeds.offsets is None else embeds.offsets.shape
     check = status.begin(
         place, table.shape[1] * max(acc.itemsize, rows.dtype.itemsize),
+        status.Fault(function, "offset", bounds, f"offsets that ascend from 0 to {N}", ValueError),
         status.Fault(function, "id", shape, f"a table of {table.shape[0]} rows"),
         position.fault(function, "position"), segment.fault(function, "segment"),
-        status.Fault(function, "offset", bounds, f"offsets that ascend from 0 to {N}", ValueError),
     )  # fmt: skip
+    ranks = None
     if embeds.offsets is not None:
         slots = _slots(embeds.offsets, N, check, place)
         if position.kind == COUNTED:
             position = position._replace(kind="int64", ids=slots, period=max(N, 1))
     elif mask is not None and position.kind == COUNTED:
-        position = position._replace(kind=RANKED, ids=ranks_of(mask, place)[0])
+        ranks = ranks_of(mask, place)
+        position = position._replace(kind=RANKED, ids=ranks[0])
     ids, given = arrays.as_index(embeds.ids, place), tuple(one for one in weights if one is not None)
-    call = Call(embeds, place, arrays.as_rows(rows, place), tag, ids, mask, position, segment, given, check)
+    call = Call(embeds, place, arrays.as_rows(rows, place), tag, ids, mask, position, segment, given, check, ranks)
+    if embeds.mode != RAISE and table.shape[0]:  # a launch more: a remainder would take the registers of rows
+        call = call._replace(ids=call.kept_ids(0, fits(table.shape[0]), mode=embeds.mode))
     call.require()
     return call
 
@@ -239,12 +257,17 @@ def _alike(dtype: Any, acc: Any, place: launch.Place, *given: DeviceArray | None
     return [one and (arrays.as_rows if one.ndim > 1 else arrays.contiguous)(one, place) for one in same]
 
 
-def _addend(table: Any, given: Any, shape: tuple[int, ...], place: launch.Place, full: bool) -> Addend:
-    """Return an addend whose ids are given or counted; ``full``: of given ones there is one for each row."""
+def _addend(
+    table: Any, given: Any, shape: tuple[int, ...], period: int, place: launch.Place, full: bool
+) -> Addend:  # fmt: skip
+    """Return an addend whose ids are given, or 0 up to ``period`` again and again.
+
+    ``full``: of given ones there is one for each row.
+    """
     if table is None:
         return Addend()
     if given is None:
-        return Addend(COUNTED, table, None, shape[-1] if shape else 1, shape)
+        return Addend(COUNTED, table, None, period, shape)
     repeats = given.size == 1 or given.shape[-1:] == shape[-1:] == (given.size,)
     if given.shape != shape and (full or not repeats):
         missing = len(shape) - given.ndim
@@ -260,7 +283,7 @@ def _slots(offsets: DeviceArray, N: int, check: status.Check, place: launch.Plac
     index = arrays.as_index(offsets, place)
     out, S = arrays.new((N,), np.int64, offsets), index.size - 1
     values = index.pointer, S, N, out.pointer, check.address, check.marks[_OFFSET]
-    _each(launch.kernel(make_slots, index.dtype.name), max(N, S + 1), place, values, (index, out))
+    each(launch.kernel(make_slots, index.dtype.name), max(N, S + 1), place, values, (index, out))
     status.require(place, check)
     return out
 

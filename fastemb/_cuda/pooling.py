@@ -166,7 +166,7 @@ class _Back:
     @property
     def index(self) -> DeviceArray | None:
         """The id of each slot; of x None."""
-        return None if self.survey is None else self.survey.ids  # type: ignore[no-any-return]
+        return None if self.survey is None else self.survey.ids
 
     @property
     def weights(self) -> DeviceArray | str | None:
@@ -318,5 +318,3 @@ def _grad_of_weights(back: _Back) -> Any:
     alive = (*rows.alive, index, slots.offsets, back.kept, y, grad, back.by, out)
     launch.submit(launch.kernel(kernels.make_dots, form), *entries.one_a_warp(slots.N), plan.place, values, alive)
     return out.owner
-
-

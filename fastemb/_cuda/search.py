@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import _checks
+from .. import _checks, _frameworks
 from .._frameworks import DeviceArray
 from . import arrays, launch, status
+from .kernels.bounds import make_bounds, make_rescore, make_sizes, make_units
 from .kernels.search import (
     COSINE, LANES, make_exchange, make_lay, make_score, make_sort_block, make_unpack,
 )  # fmt: skip
@@ -16,6 +17,9 @@ _SCRATCH_BYTES = 256 << 20  # of keys: as many queries at once as fit, at least 
 _MOST_QUERIES = 65535  # blocks along y
 _BLOCKS = 2048  # enough for any GPU; with fewer the queries are shared out, and vectors read more than once
 _PAIRS = 4  # pairs of keys that a thread compares in a step: 2,048 keys a block
+# So few queries are scored in one pass over the vectors. Where the k best are more than one vector in so many, finding
+# out which to score costs as much as scoring all. Not measured: no device was at hand.
+_FEW_QUERIES, _SPARSE = 2, 8
 _MOST_VECTORS = 1 << 32  # their ids are half of a key
 
 
@@ -28,13 +32,13 @@ def topk(queries: DeviceArray, vectors: Any, k: int, metric: str) -> tuple[Any, 
     status.begin(place, 0)
     lead = queries.shape[:-1]
     scores, ids = arrays.new((*lead, k), _FLOAT32, rows.like), arrays.new((*lead, k), _INT64, rows.like)
-    Q, D = max(1, queries.size // max(1, queries.shape[-1])) if not lead else lead[0], queries.shape[-1]
+    Q, D = (lead[0] if lead else 1), queries.shape[-1]
     if Q:
         asked, norms = _lay(arrays.reshaped(arrays.contiguous(queries, place), Q, D), metric, rows)
         most = max(1, min(_MOST_QUERIES, _SCRATCH_BYTES // (8 * N)))
         for first in range(0, Q, most):
             some = slice(first, min(Q, first + most))
-            found = _best(_scores(_some(asked, some), _some(norms, some), rows, metric), N, k, place)
+            found = _best(_keys(_some(asked, some), _some(norms, some), rows, k, metric), N, k, place)
             _unpack(
                 found,
                 _some(arrays.reshaped(scores, Q, k), some),
@@ -81,17 +85,72 @@ def _lay(queries: DeviceArray, metric: str, vectors: _Vectors) -> tuple[DeviceAr
     return rows, norms
 
 
-def _scores(queries: DeviceArray, norms: DeviceArray, vectors: _Vectors, metric: str) -> DeviceArray:
-    """Return the keys of all vectors for each query: (Q, N)."""
+def _keys(queries: DeviceArray, norms: DeviceArray, vectors: _Vectors, k: int, metric: str) -> DeviceArray:
+    """Return the keys of vectors for each query, (Q, N): of all, or of those that products cannot rule out."""
     (Q, D), N = queries.shape, vectors.shape[0]
     keys = arrays.new((Q, N), _INT64, vectors.like)
-    height = launch.driver.threads // LANES
+    products = None
+    if vectors.tag == "float32" and Q > _FEW_QUERIES and k * _SPARSE <= N and _share(D) < 1:
+        products = _multiply(queries, norms, vectors)
+    if products is not None:
+        _score_some(queries, norms, vectors, products, keys, k, metric)
+        return keys
+    height = max(1, launch.driver.threads // LANES)
     blocks = -(-N // height)
     kernel = launch.kernel(make_score, vectors.tag, metric)
-    values = (queries.pointer, norms.pointer, *vectors.values, keys.pointer, Q, N, N, D)
+    values = (queries.pointer, norms.pointer, *vectors.values, keys.pointer, Q, N, D)
     alive = (queries, norms, *vectors.alive, keys)
     launch.submit(kernel, (blocks, min(Q, -(-_BLOCKS // blocks))), (LANES, height), vectors.place, values, alive)
     return keys
+
+
+def _share(D: int) -> float:
+    """Return the most by which a rough product with a unit query may be wrong, as a share of the vector's length.
+
+    D units in the last place for a sum of D products in any order, twice; 64 more for all that is rounded beside it.
+    """
+    share = (2 * D + 64) * 2.0**-24
+    return share / (1.0 - share) if 64 < 2 * D + 64 < 2**23 else 1.0
+
+
+def _multiply(queries: DeviceArray, norms: DeviceArray, vectors: _Vectors) -> DeviceArray | None:
+    """Return the products of unit queries and vectors, (Q, N), by the caller's framework; None if it has none."""
+    (Q, D), place, rows, threads = queries.shape, vectors.place, vectors.like, launch.driver.threads
+    framework = _frameworks.of(rows.owner)
+    if framework is None:
+        return None
+    units = arrays.new((Q, D), _FLOAT32, rows)
+    values = (queries.pointer, norms.pointer, units.pointer, D)
+    alive: tuple[DeviceArray, ...] = (queries, norms, units)
+    launch.submit(launch.kernel(make_units), (-(-D // threads), Q), (threads, 1), place, values, alive)
+    found = framework.matmul(units, rows._replace(shape=rows.shape[::-1], strides=rows.strides[::-1]))
+    return None if found is None else arrays.contiguous(found, place)
+
+
+def _score_some(
+    queries: DeviceArray, norms: DeviceArray, vectors: _Vectors, products: DeviceArray, keys: DeviceArray, k: int,
+    metric: str,
+) -> None:  # fmt: skip
+    """Write the keys of vectors that may be among the k best, and behind them what the others rank as."""
+    (Q, D), place, rows, threads = queries.shape, vectors.place, vectors.like, launch.driver.threads
+    N, share, height = rows.shape[0], _share(D), max(1, threads // LANES)
+    sizes = arrays.new((N,), _FLOAT64, rows)
+    values: tuple[Any, ...] = (*vectors.values[:2], sizes.pointer, N, D)
+    kernel = launch.kernel(make_sizes, vectors.tag)
+    launch.submit(kernel, (-(-N // height), 1), (LANES, height), place, values, (rows, sizes))
+    values = (products.pointer, norms.pointer, sizes.pointer, keys.pointer, N, share)
+    alive: tuple[DeviceArray, ...] = (products, norms, sizes, keys)
+    launch.submit(launch.kernel(make_bounds, metric), (-(-N // threads), Q), (threads, 1), place, values, alive)
+    limits = _best(keys, N, k, place)
+    height = max(1, threads // 32)
+    blocks = -(-N // (32 * height))
+    values = (
+        queries.pointer, norms.pointer, *vectors.values[:2], products.pointer, sizes.pointer, limits.pointer,
+        limits.shape[1], k, keys.pointer, Q, N, D, share,
+    )  # fmt: skip
+    alive = (queries, norms, rows, products, sizes, limits, keys)
+    grid = blocks, min(Q, -(-_BLOCKS // blocks))
+    launch.submit(launch.kernel(make_rescore, vectors.tag, metric), grid, (32, height), place, values, alive)
 
 
 # Keys ------------------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def keys_of(
     at ``address``, too. No id is clipped or wrapped where V is 0. Work and memory go where those of ``like`` do.
     """
     keys, place = arrays.new((index.size,), _fits(V), like), arrays.place_of(like)
-    kernel = launch.kernel(kernels.make_keys, index.dtype.name, keys.dtype.name, mode)
+    kernel = launch.kernel(kernels.make_id_keys, index.dtype.name, keys.dtype.name, mode)
     values = (index.pointer, keys.pointer, index.size, V, skip or 0, skip is not None, address, mark)
     _for_each(kernel, index.size, place, values, (index, keys))
     return keys
@@ -90,8 +90,8 @@ def sort_by_digits(keys: DeviceArray, most: int) -> tuple[DeviceArray, DeviceArr
     made = [(arrays.new((N,), keys.dtype, keys), arrays.new((N,), order_dtype, keys)) for _ in range(2)]
     counts = arrays.new((kernels.DIGITS * tiles,), np.int64, keys)
     starts = arrays.new((kernels.DIGITS * tiles + 1,), np.int64, keys)
-    count = launch.kernel(kernels.make_count, key, threads, EACH)
-    scan = launch.kernel(kernels.make_scan, SCAN)
+    count = launch.kernel(kernels.make_count_digits, key, threads, EACH)
+    scan = launch.kernel(kernels.make_sums_before, SCAN)
     for shift in range(0, max(most.bit_length(), 1), kernels.BITS):
         put_keys, put_values = made[shift // kernels.BITS % 2]
         grid, block, first = (tiles, 1), (threads, 1), shift == 0
@@ -99,7 +99,7 @@ def sort_by_digits(keys: DeviceArray, most: int) -> tuple[DeviceArray, DeviceArr
         launch.submit(count, grid, block, place, told, (keys, counts))
         all_counts = kernels.DIGITS * tiles
         launch.submit(scan, (1, 1), (SCAN, 1), place, (counts.pointer, starts.pointer, all_counts), (counts, starts))
-        move = launch.kernel(kernels.make_move, key, order_dtype.name, threads, EACH, first)
+        move = launch.kernel(kernels.make_move_by_digit, key, order_dtype.name, threads, EACH, first)
         pointers = (keys.pointer, values.pointer, starts.pointer, put_keys.pointer, put_values.pointer)
         launch.submit(
             move, grid, block, place, (*pointers, N, shift, tiles), (keys, values, starts, put_keys, put_values)
@@ -115,8 +115,8 @@ class Runs:
     """Entries grouped by id, in ascending order of ids. How many runs there are stands in the device's memory.
 
     Run u is that of the id ``unique[u]``; its entries are ``order[starts[u]:starts[u + 1]]``, in ascending order, and
-    ``sources`` the rows that they stand for. Of ``starts`` and ``unique`` the first U + 1 and U numbers count, where U is
-    the number at ``count``.
+    ``sources`` the rows that they stand for. Of ``starts`` and ``unique`` the first U + 1 and U numbers count: U is the
+    number at ``count``.
     """
 
     def __init__(self, keys: DeviceArray, V: int, status: int) -> None:
@@ -139,7 +139,7 @@ class Runs:
         long, grid, block = self.count + 8, (tiles, 1), (threads, 1)
         count = launch.kernel(kernels.make_count_runs, key, threads, EACH)
         launch.submit(count, grid, block, place, (keys.pointer, counts.pointer, long, N, V), (keys, counts, sums))
-        scan = launch.kernel(kernels.make_scan, SCAN)
+        scan = launch.kernel(kernels.make_sums_before, SCAN)
         launch.submit(scan, (1, 1), (SCAN, 1), place, (counts.pointer, sums.pointer, tiles), (counts, sums))
         put = launch.kernel(kernels.make_put_runs, key, threads, EACH, join.CUT)
         values = (keys.pointer, sums.pointer, self.starts.pointer, self.unique.pointer, long, N, V, tiles)
@@ -165,7 +165,7 @@ class Runs:
     def picked(self, numbers: DeviceArray) -> DeviceArray:
         """Return numbers of entries in the order of the sort. Those of entries that are left out stand last."""
         out = arrays.new((self.N,), numbers.dtype, numbers)
-        kernel = launch.kernel(kernels.make_pick, self.order.dtype.name, arrays.tag_of(numbers))
+        kernel = launch.kernel(kernels.make_pick_numbers, self.order.dtype.name, arrays.tag_of(numbers))
         values = (numbers.pointer, self.order.pointer, out.pointer, self.N)
         _for_each(kernel, self.N, self.place, values, (numbers, self.order, out))
         return out

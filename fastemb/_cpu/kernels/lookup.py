@@ -241,8 +241,12 @@ def address(array: Any) -> Any:
 def gather_small(table: Any, ids: Any, out: Any) -> int:
     """Do as `copy_rows` does with arrays that lie in order, for small calls.
 
-    It takes them as they are because looking up one address would cost as much as all else.
+    It takes them as they are because looking up one address would cost as much as all else. Where the result
+    would lie on the table or the ids nothing is copied, and 0 is returned as if the first id were bad.
     """
     V, N, size = table.shape[0], ids.size, table.shape[1] * table.itemsize
     base, start, goal = address(table), address(ids), address(out)
+    end = goal + N * size
+    if (goal < base + V * size and base < end) or (goal < start + N * ids.itemsize and start < end):
+        return 0
     return copy_rows(ids.dtype.type(0), base, size, size, V, start, RAISE, goal, size, False, N, 0, N)

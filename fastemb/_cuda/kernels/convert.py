@@ -2,7 +2,10 @@
 
 from typing import Any
 
-from .words import block_x, device, make_numbers, make_words, report, thread_x, threads_x
+from .dtypes import SIZES
+from .words import (
+    block_x, device, make_constant, make_numbers, make_store, make_words, report, thread_x, threads_x,
+)  # fmt: skip
 
 
 @device
@@ -49,6 +52,18 @@ def make_convert(tag: str, to: str) -> Any:
             put(out, i, x != 0 if is_mask else x)
 
     return convert
+
+
+def make_zeros(tag: str, width: int) -> Any:
+    """Zeros, ``width`` bytes a thread."""
+    zeros, (store, _) = make_constant(tag, 8 * width // SIZES[tag], 0.0), make_store(tag, width)
+
+    def put_zeros(out: int, N: int) -> None:
+        i = block_x() * threads_x() + thread_x()
+        if i < N:
+            store(out + i * width, zeros())
+
+    return put_zeros
 
 
 def make_find_bad(index: str) -> Any:

@@ -22,7 +22,6 @@ class Parts(NamedTuple):
     """What rows are made of, and how threads share them: all that a kernel is made for."""
 
     ids: str  # their dtype
-    mode: str
     tag: str  # what lies in the table
     positions: str  # where their ids come from, as `slots` says
     segments: str
@@ -218,7 +217,7 @@ def make_finished(parts: Parts) -> Any:
 
 def make_embed(parts: Parts) -> Any:
     """Rows that a group of threads holds in registers. Block: (threads of a row, rows)."""
-    kept_at, number_of, factor = make_kept(parts.masked), make_number_of(parts.ids, parts.mode), make_factor(parts.tag)
+    kept_at, number_of, factor = make_kept(parts.masked), make_number_of(parts.ids), make_factor(parts.tag)
     p_row, s_row = make_row(parts.positions, parts.wide), make_row(parts.segments, parts.wide)
     K, threads, kind = parts.K, parts.threads, parts.number
     summed, finished, save = make_summed(parts), make_finished(parts), make_save(parts.other, parts)
@@ -248,7 +247,7 @@ def make_embed(parts: Parts) -> Any:
 
 def make_embed_long(parts: Parts) -> Any:
     """Rows of any length, a block each, a stretch a thread at a time; K is 1. Block: (threads of a row, 1)."""
-    kept_at, number_of, factor = make_kept(parts.masked), make_number_of(parts.ids, parts.mode), make_factor(parts.tag)
+    kept_at, number_of, factor = make_kept(parts.masked), make_number_of(parts.ids), make_factor(parts.tag)
     p_row, s_row = make_row(parts.positions, parts.wide), make_row(parts.segments, parts.wide)
     threads, kind = parts.threads, parts.number
     summed, finished, save = make_summed(parts), make_finished(parts), make_save(parts.other, parts)

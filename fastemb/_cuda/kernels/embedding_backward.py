@@ -1,20 +1,22 @@
 """The gradients of normalised rows: of the rows before the norm, of its weight and of its bias.
 
-With y the normalised row and g the gradient times the weight that of the row before is ``(g - mean(g) - y * mean(g * y))
-/ size``; `make_norm_rows` makes it, and notes where the parts of each row lie and its moments. The gradients of weight
-and bias are sums over all rows, of ``grad * y`` and of ``grad``: `make_norm_sums` adds those of each piece of ``cut``
-kept rows, in their order, and `make_add_pieces` adds the pieces in theirs, in float64.
+With y the normalised row and g the gradient times the weight that of the row before is ``(g - mean(g) - y * mean(g *
+y)) / size``; `make_norm_rows` makes it, and notes where the parts of each row lie and its moments. The gradients of
+weight and bias are sums over all rows, of ``grad * y`` and of ``grad``: `make_norm_sums` adds those of each piece of
+``cut`` kept rows, in their order, and `make_add_pieces` adds the pieces in theirs, in float64.
 """
 
 from typing import Any
+
+import numpy as np
 
 from .embedding import Parts, make_factor, make_load, make_row, make_save, make_summed, size_of
 from .norms import LAYER, make_moments, make_moments_long, make_room, make_row_sum, normal
 from .slots import make_kept, make_number_of, start
 from .words import (
-    add, block_x, block_y, device, dot, less, make_constant, make_keep, make_number, make_numbers, make_shared,
-    make_shared_columns, make_shared_numbers, meet, minus, thread_x, thread_y, threads_x, threads_y, times, times_each,
-    total,
+    add, block_x, block_y, device, dot, less, make_columns, make_constant, make_keep, make_number, make_numbers,
+    make_shared, make_shared_columns, make_shared_numbers, make_store, meet, minus, thread_x, thread_y, threads_x,
+    threads_y, times, times_each, total,
 )  # fmt: skip
 
 #: What is noted of a row: addresses in its table, positions and segments; scale, offset and three moments.
@@ -64,7 +66,7 @@ def before(g: Any, y: Any, means: Any, size: Any) -> Any:
 
 def make_norm_rows(parts: Parts) -> Any:
     """Gradients of rows that a group of threads holds in registers. Block: (threads of a row, rows)."""
-    kept_at, number_of, factor = make_kept(parts.masked), make_number_of(parts.ids, parts.mode), make_factor(parts.tag)
+    kept_at, number_of, factor = make_kept(parts.masked), make_number_of(parts.ids), make_factor(parts.tag)
     p_row, s_row = make_row(parts.positions, parts.wide), make_row(parts.segments, parts.wide)
     K, threads, kind, acc = parts.K, parts.threads, parts.number, parts.acc
     summed, save, keep, note = make_summed(parts), make_save(acc, parts), make_keep(K), make_note(acc)
@@ -101,7 +103,7 @@ def make_norm_rows(parts: Parts) -> Any:
 
 def make_norm_rows_long(parts: Parts) -> Any:
     """Gradients of rows of any length, a block each, K is 1. Block: (threads of a row, 1)."""
-    kept_at, number_of, factor = make_kept(parts.masked), make_number_of(parts.ids, parts.mode), make_factor(parts.tag)
+    kept_at, number_of, factor = make_kept(parts.masked), make_number_of(parts.ids), make_factor(parts.tag)
     p_row, s_row = make_row(parts.positions, parts.wide), make_row(parts.segments, parts.wide)
     threads, kind, acc, number = parts.threads, parts.number, parts.acc, make_number(parts.acc)
     summed, save, note = make_summed(parts), make_save(acc, parts), make_note(acc)
@@ -143,7 +145,7 @@ def make_norm_rows_long(parts: Parts) -> Any:
 
 
 def make_entries(masked: bool) -> Any:
-    """Return ``entries(ranks, mask, N)``, how many rows are kept, and ``slot(listed, k)``, which the k-th of them is."""
+    """Return ``entries(ranks, mask, N)``, the number of rows kept, and ``slot(listed, k)``, which the k-th is."""
     (get, _), (get_mask, _) = make_numbers("int64"), make_numbers("bool")
 
     @device
@@ -166,7 +168,7 @@ def make_entries(masked: bool) -> Any:
 
 
 def make_staged(acc: str) -> Any:
-    """Return ``stage`` and ``staged``: what was noted of the rows of a piece, put where the threads of a block share it.
+    """Return ``stage`` and ``staged``: what was noted of the rows of a piece, where the threads of a block share it.
 
     ``stage(places, values, j, addresses, numbers, i, given)`` of row i, whose gradient lies at ``given``, as the j-th;
     ``staged(places, values, j)``: its row, p, s, factor, offset, moments and ``given``.
@@ -198,11 +200,12 @@ def make_norm_sums(parts: Parts, cut: int, rows: int) -> Any:
     Threads of a block read so many rows at once and put ``grad * y`` and ``grad`` where two of each column's threads
     add them, one the former and one the latter, in the order of rows: while the next rows are read.
     """
-    (entries, slot), (stage, staged), acc, columns = make_entries(parts.masked), make_staged(parts.acc), parts.acc, parts.columns
+    (entries, slot), (stage, staged) = make_entries(parts.masked), make_staged(parts.acc)
+    acc, columns, kind = parts.acc, parts.columns, parts.number
     summed, load, save = make_summed(parts), make_load(parts.other, parts), make_save(acc, parts)
     nothing, (load_shared, store_shared) = make_constant(acc, columns, -0.0), make_shared_columns(acc, columns)
     places_of, values_of = make_shared(cut * (ADDRESSES + 1) * 8), make_shared(cut * NUMBERS * size_of(acc, 1))
-    size, kind = size_of(acc, columns), parts.number
+    size = size_of(acc, columns)
     half, room = rows * 32 * size, make_shared(4 * rows * 32 * size)
 
     def norm_sums(
@@ -256,3 +259,16 @@ def make_add_pieces(acc: str) -> Any:
                 put(bias, j - D, x)
 
     return add_pieces
+
+
+def make_scale(acc: str, width: int) -> Any:
+    """Numbers times a scale, in place; ``width`` bytes a thread, W of them."""
+    (load, _, _, _), (store, _) = make_columns(acc, width), make_store(acc, width)
+    kind: Any = np.float64 if acc == "float64" else float
+
+    def multiply(at: int, W: int, scale: kind) -> None:
+        i = block_x() * threads_x() + thread_x()
+        if i < W:
+            store(at + i * width, times(load(at + i * width), scale))
+
+    return multiply

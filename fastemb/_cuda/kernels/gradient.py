@@ -38,13 +38,13 @@ def make_sum(tag: str, width: int, order: str, weighted: bool) -> Any:
     """
     weights = join.GIVEN if weighted else join.NO
     form = join.Form(
-        tag, width, order, "offsets", join.CUT, join.SUM, weights, join.NO, "all", acc_of(tag), width, width
+        tag, width, order + join.KNOWN, "offsets", join.CUT, join.SUM, weights, join.NO, "all", acc_of(tag), width, width
     )
     part = join.make_part(form)
 
     @device
     def sum_of(rows: int, stride: int, order: int, weights: int, i: int, end: int, j: int, status: int) -> Any:
-        x, _ = part(rows + j * width, stride, 0, 0, order, EVERY, 0, 0, weights, i, i, end, status, 0)
+        x, _ = part(rows + j * width, stride, 0, 0, order, 0, 0, 0, weights, i, i, end, status, 0)
         return x
 
     return sum_of
@@ -63,10 +63,6 @@ def make_weigh(tag: str, weighted: bool) -> Any:
         return x
 
     return weigh if weighted else leave
-
-
-#: More rows than there are: the entries of a run need no check.
-EVERY = 1 << 62
 
 
 def sum_size(tag: str, width: int) -> int:
@@ -95,15 +91,14 @@ def make_sum_pieces(tag: str, width: int, order: str, weighted: bool, cut: int) 
         if piece < pieces and U > 0:
             u = run_of(starts, 0, U, U + piece)
             k, begin, end = piece_of(starts, 0, U, U + piece, u), get(starts, u), get(starts, u + 1)
-            i = begin + k * cut
-            if k > 0 and i < end:
-                at, first = slots + slot_of(starts, 0, u, k) * W * size, slots + slot_of(starts, 0, u, 0) * W * size
+            p = 0 if k == 1 else k  # the threads of the second piece sum the first one, too
+            while k > 0 and p <= k and begin + k * cut < end:
+                i, at = begin + p * cut, slots + slot_of(starts, 0, u, p) * W * size
                 j = thread_x()
                 while j < W:
                     store(at + j * size, sum_of(rows, stride, order, weights, i, min(i + cut, end), j, status))
-                    if k == 1:
-                        store(first + j * size, sum_of(rows, stride, order, weights, begin, i, j, status))
                     j += threads_x()
+                p += 1
 
     return sum_pieces
 

@@ -43,6 +43,8 @@ CUT = 256
 SUM, MAX = "sum", "max"
 #: What a sum is divided by: nothing, the number of entries, its root, 1 + 2 + … of it, or a number given for each bag.
 NO, BY_COUNT, BY_ROOT, BY_RANKS, BY_GIVEN = "no", "count", "root", "ranks", "given"
+#: Behind the type of ids: they are known to be rows.
+KNOWN = "!"
 #: What a row is multiplied by: nothing, a number given for each entry, its place in the bag.
 GIVEN, RANKS = "given", "ranks"
 
@@ -52,7 +54,7 @@ class Form(NamedTuple):
 
     tag: str  # of the rows
     width: int
-    ids: str  # their type; "none": entry i is row i
+    ids: str  # their type; "none": entry i is row i; with `KNOWN` behind it they are not checked
     bounds: str  # see `make_bounds`
     cut: int  # 0: no bag is longer than `CUT`
     op: str
@@ -186,11 +188,13 @@ def make_end(acc: str, count: int, op: str, divide: str) -> Any:
 def make_row(index: str, keep: str) -> Any:
     """Return ``is_kept(kept, index, padding, i)`` and ``row_of(so, index, V, status, mark, i)``: a row's number.
 
-    It is -1 unless ``so``, and of a bad id, which is reported as ``mark + i``.
+    It is -1 unless ``so``, and of a bad id, which is reported as ``mark + i``. Of a type that ends in `KNOWN` none is
+    bad.
     """
     get_kept, _ = make_numbers("bool")
-    get, _ = make_numbers("int64" if index == "none" else index)
+    get, _ = make_numbers("int64" if index == "none" else index.removesuffix(KNOWN))
     has_mask, has_padding, plain = keep in ("mask", "both"), keep in ("padding", "both"), index == "none"
+    checked = not index.endswith(KNOWN)
 
     @device
     def is_kept(kept: int, index: int, padding: int, i: int) -> Any:
@@ -206,7 +210,7 @@ def make_row(index: str, keep: str) -> Any:
         if plain:
             return i if so else -1
         one = get(index, i)
-        if so and (one < 0 or one >= V):
+        if checked and so and (one < 0 or one >= V):
             report(status, mark + i)
             return -1
         return one if so else -1
@@ -362,7 +366,7 @@ def make_finish(form: Any) -> Any:
 
     Between offsets group j - 1 does it whose bag's second part has the number j; so no list of long bags is made.
     """
-    load, load4, _, count = make_columns(form.acc, form.width)
+    (load, _, _, count), load_all = make_columns(form.acc, form.width), make_load_all(form.acc, form.width)
     store, _ = make_store(form.out_tag, form.out_width)
     first_of, stop_of = make_bounds(form.bounds)
     bag_of, part_of, slot_of = make_parts(form.bounds, form.cut)
@@ -395,7 +399,7 @@ def make_finish(form: Any) -> Any:
         at, next_ = parts + c * each + slot_of(offsets, T, s, 1) * step, apart * step
         x, k = more(True, start(), load(parts + c * each + slot_of(offsets, T, s, 0) * step)), 1
         while k + 4 <= K:
-            y = load4(at, at + next_, at + 2 * next_, at + 3 * next_)
+            y = load_all(at, at + next_, at + 2 * next_, at + 3 * next_)
             x = more(True, more(True, more(True, more(True, x, y[0]), y[1]), y[2]), y[3])
             at, k = at + 4 * next_, k + 4
         while k < K:

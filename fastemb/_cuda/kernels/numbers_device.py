@@ -172,8 +172,24 @@ def _of_one(text32: str, text64: str) -> Any:
 
 
 root = _of_one("sqrt.rn.f32 $0, $1;", "sqrt.rn.f64 $0, $1;")
-_SLOW = "{\n.reg .f64 r;\nsqrt.rn.f64 r, $1;\nrcp.rn.f64 $0, r;\n}"
-inverse_root = _of_one("rsqrt.approx.f32 $0, $1;", _SLOW)
+
+
+@intrinsic
+def inverse_root(typingctx: Any, x: Any) -> Any:
+    """A float64 by Newton's steps from an approximation: the exact operations are calls, which cost registers."""
+
+    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        (x,) = args
+        if x.type == F32:
+            return _asm(b, "rsqrt.approx.f32 $0, $1;", "=f,f", F32, [x], False)
+        first = y = _asm(b, "rsqrt.approx.ftz.f64 $0, $1;", "=d,d", F64, [x], False)
+        minus_half = b.fmul(x, F64(-0.5))
+        for _ in range(2):  # 20 bits, 40, all
+            y = b.fma(y, b.fma(b.fmul(minus_half, y), y, F64(0.5)), y)
+        regular = b.and_(b.fcmp_ordered(">", first, F64(0.0)), b.fcmp_ordered("<", first, F64(float("inf"))))
+        return b.select(regular, y, first)
+
+    return x(x), gen
 
 
 @intrinsic

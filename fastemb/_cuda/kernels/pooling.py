@@ -386,7 +386,8 @@ def make_dots(form: Any) -> Any:
     load = make_grad(acc, form.grad_width, count)
     _, row_of = make_row(form.ids, "all")
     (get, put), (get_kept, _), (get_offset, _) = make_numbers(acc), make_numbers("bool"), make_numbers("int64")
-    (factors, value), number, each, by_rows = make_value(form), make_number(acc), count * SIZES[acc] // 8, form.bounds == "rows"
+    (factors, value), number, each = make_value(form), make_number(acc), count * SIZES[acc] // 8
+    by_rows = form.bounds == "rows"
 
     @device
     def bag_of(offsets: int, T: int, S: int, i: int) -> Any:

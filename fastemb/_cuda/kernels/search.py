@@ -14,7 +14,7 @@ from .words import (
 DOT, COSINE, L2 = "dot", "cosine", "l2"
 LANES = 16  # sums run side by side
 LAST = 0x7FFFFFFF  # how NaN ranks
-_NO_KEY = (1 << 63) - 1  # behind every key
+NO_KEY = (1 << 63) - 1  # behind every key
 _IDS = 0xFFFFFFFF
 _NEAR = 2.0**450  # squares of more, or of less than its inverse, may leave float64
 _SCALE = 2.0**768
@@ -150,15 +150,14 @@ def make_key(metric: str) -> Any:
     return key_of
 
 
-def make_score(tag: str, metric: str) -> Any:
-    """Keys of all vectors for all queries, (Q, M): half a warp a vector. Block: (16, vectors); y: groups of queries.
+def make_score_of(tag: str, metric: str) -> Any:
+    """Return ``score_of(a, norm, row, scale, offset, D, lane, size)``: the score of a row, by half a warp.
 
-    A vector is read from memory for the first query and from a cache for the others.
+    ``size`` is the sum of the row's squares where cosines are asked for.
     """
-    products, squares, differences = make_sums(tag)
-    value, key_of, (get_query, _) = make_value(tag), make_key(metric), make_numbers("float64")
-    (get_scale, _), (_, put) = make_numbers("float32"), make_numbers("int64")
-    has_codes, is_cosine, is_distance = tag.startswith("code"), metric == COSINE, metric == L2
+    products, _, differences = make_sums(tag)
+    value, (get_query, _) = make_value(tag), make_numbers("float64")
+    is_cosine, is_distance = metric == COSINE, metric == L2
 
     @device
     def far_cosine(a: int, norm: Any, row: int, scale: Any, offset: Any, D: int, dot: Any) -> Any:
@@ -186,9 +185,20 @@ def make_score(tag: str, metric: str) -> Any:
                 return divide(dot, product(norm, root(size)))
         return dot
 
+    return score_of
+
+
+def make_score(tag: str, metric: str) -> Any:
+    """Keys of all vectors for all queries, (Q, N): half a warp a vector. Block: (16, vectors); y: groups of queries.
+
+    A vector is read from memory for the first query and from a cache for the others.
+    """
+    score_of, squares, key_of = make_score_of(tag, metric), make_sums(tag)[1], make_key(metric)
+    (get_norm, _), (get_scale, _), (_, put) = make_numbers("float64"), make_numbers("float32"), make_numbers("int64")
+    has_codes, is_cosine = tag.startswith("code"), metric == COSINE
+
     def score(
-        rows: int, norms: int, vectors: int, stride: int, scales: int, offsets: int, keys: int, Q: int, N: int, M: int,
-        D: int,
+        rows: int, norms: int, vectors: int, stride: int, scales: int, offsets: int, keys: int, Q: int, N: int, D: int
     ) -> None:  # fmt: skip
         # All threads go the whole way, as sums need every lane: a vector past the end is the last one again.
         n, lane, q = min(block_x() * threads_y() + thread_y(), N - 1), thread_x(), block_y()
@@ -197,9 +207,9 @@ def make_score(tag: str, metric: str) -> Any:
         offset = get_scale(offsets, n) if has_codes else 0.0
         size = squares(0, row, scale, offset, D, lane) if is_cosine else 0.0
         while q < Q:
-            one = score_of(rows + q * D * 8, get_query(norms, q), row, scale, offset, D, lane, size)
+            one = score_of(rows + q * D * 8, get_norm(norms, q), row, scale, offset, D, lane, size)
             if lane == 0:
-                put(keys, q * M + n, key_of(one, n))
+                put(keys, q * N + n, key_of(one, n))
             q += blocks_y()
 
     return score
@@ -227,7 +237,7 @@ def make_sort_block(C: int) -> Any:
         base, first, t = shared(), block_x() * C, thread_x()
         i = t
         while i < C:
-            put_shared(base, i, get(keys, block_y() * M + first + i) if first + i < n else _NO_KEY)
+            put_shared(base, i, get(keys, block_y() * M + first + i) if first + i < n else NO_KEY)
             i += threads_x()
         meet()
         size = 2

@@ -108,7 +108,7 @@ def make_slots(index: str) -> Any:
     return slots
 
 
-def make_number_of(index: str, mode: str) -> Any:
+def make_number_of(index: str, mode: str = RAISE) -> Any:
     """Return ``number_of(ids, i, V, kept, status, mark)``: the row that ids[i] means; -1: none."""
     get, _ = make_numbers(index)
 
@@ -181,32 +181,34 @@ def make_kept(masked: bool) -> Any:
     return kept if masked else always
 
 
-def make_place_ids(kind: str, wide: bool, masked: bool) -> Any:
-    """The id of a position or segment of each row; -1 of rows that are left out, and of ids out of range."""
-    which, kept, (_, put) = make_which(kind, wide), make_kept(masked), make_numbers("int64")
+def make_place_ids(kind: str, wide: bool, masked: bool, to: str) -> Any:
+    """The id of a position or segment of each row; ``rows`` of those that are left out, and of ids out of range."""
+    which, kept, (_, put) = make_which(kind, wide), make_kept(masked), make_numbers(to)
 
     def place_ids(ids: int, period: int, rows: int, mask: int, N: int, out: int, status: int, mark: int) -> None:
         i = block_x() * threads_x() + thread_x()
         if i < N:
             one, at = which(ids, i, period)
             if not kept(mask, i):
-                one = -1
+                one = rows
             elif one < 0 or one >= rows:
                 report(status, mark + at)
-                one = -1
+                one = rows
             put(out, i, one)
 
     return place_ids
 
 
 def make_kept_ids(index: str, mode: str, masked: bool, to: str) -> Any:
-    """The row of the table that each id means, and another number where there is none, or the mask has a zero."""
+    """The row of the table that each id means; ``instead`` for bad ids, under a zero of the mask, and for ``skip``."""
     number_of, kept, (_, put) = make_number_of(index, mode), make_kept(masked), make_numbers(to)
 
-    def kept_ids(ids: int, V: int, mask: int, N: int, instead: int, out: int, status: int, mark: int) -> None:
+    def kept_ids(
+        ids: int, V: int, mask: int, N: int, skip: int, instead: int, out: int, status: int, mark: int
+    ) -> None:  # fmt: skip
         i = block_x() * threads_x() + thread_x()
         if i < N:
             one = number_of(ids, i, V, kept(mask, i), status, mark)
-            put(out, i, instead if one < 0 else one)
+            put(out, i, instead if one < 0 or one == skip else one)
 
     return kept_ids

@@ -1,7 +1,7 @@
 """Ids as keys, a stable sort of them with their positions, and the runs of equal ones. No atomics: the same each time.
 
-The sort is by digits of four bits, the lowest first, three launches a digit: `count`, `scan`, `move`. A tile is what a
-block looks at, ``each`` neighbours a thread; there are `tiles` of them.
+The sort is by digits of four bits, the lowest first, in three launches a digit: `count_digits`, `sums_before`,
+`move_by_digit`. A tile is what a block looks at, ``each`` neighbours a thread; there are ``tiles`` of them.
 """
 
 from typing import Any
@@ -62,7 +62,7 @@ def make_find_range(index: str, threads: int) -> Any:
     return find_range
 
 
-def make_keys(index: str, key: str, mode: str) -> Any:
+def make_id_keys(index: str, key: str, mode: str) -> Any:
     """Rows that ids mean, V for those left out: ``skip``, and ids outside of [0, V).
 
     The latter mode "raise" reports and "leave" does not; "clip" and "wrap" leave out nothing.
@@ -71,7 +71,7 @@ def make_keys(index: str, key: str, mode: str) -> Any:
     _, put = make_numbers(key)
     clips, wraps, says = mode == CLIP, mode == WRAP, mode == RAISE
 
-    def keys(ids: int, out: int, N: int, V: int, skip: int, skips: int, status: int, mark: int) -> None:
+    def id_keys(ids: int, out: int, N: int, V: int, skip: int, skips: int, status: int, mark: int) -> None:
         i = block_x() * threads_x() + thread_x()
         if i < N:
             one = get(ids, i)
@@ -88,7 +88,7 @@ def make_keys(index: str, key: str, mode: str) -> Any:
             else:
                 put(out, i, one)
 
-    return keys
+    return id_keys
 
 
 # The sort --------------------------------------------------------------------------------------------------------
@@ -112,14 +112,14 @@ def _make_tally(key: str, threads: int, each: int) -> Any:
     return tally
 
 
-def make_count(key: str, threads: int, each: int) -> Any:
+def make_count_digits(key: str, threads: int, each: int) -> Any:
     """How often each digit occurs in each tile, as [digit, tile]."""
     tally, pitch = _make_tally(key, threads, each), threads + 1
     get_shared, _ = make_shared_numbers("int32")
     _, put = make_numbers("int64")
     shared = make_shared(DIGITS * pitch * 4)
 
-    def count(keys: int, counts: int, N: int, shift: int, tiles: int) -> None:
+    def count_digits(keys: int, counts: int, N: int, shift: int, tiles: int) -> None:
         memory, t = shared(), thread_x()
         tally(keys, memory, t, (block_x() * threads + t) * each, N, shift)
         if t < DIGITS:
@@ -128,16 +128,16 @@ def make_count(key: str, threads: int, each: int) -> Any:
                 n += get_shared(memory, t * pitch + u)
             put(counts, t * tiles + block_x(), n)
 
-    return count
+    return count_digits
 
 
-def make_scan(threads: int) -> Any:
+def make_sums_before(threads: int) -> Any:
     """For each of n numbers the sum of those before it, and behind these that of all. One block."""
     get, put = make_numbers("int64")
     get_shared, put_shared = make_shared_numbers("int64")
     shared = make_shared(threads * 8)
 
-    def scan(numbers: int, sums: int, n: int) -> None:
+    def sums_before(numbers: int, sums: int, n: int) -> None:
         memory, t = shared(), thread_x()
         each = (n + threads - 1) // threads
         first, last = min(t * each, n), min(t * each + each, n)
@@ -159,10 +159,10 @@ def make_scan(threads: int) -> Any:
             put(sums, i, total)
             total += get(numbers, i)
 
-    return scan
+    return sums_before
 
 
-def make_move(key: str, order: str, threads: int, each: int, first_digit: bool) -> Any:
+def make_move_by_digit(key: str, order: str, threads: int, each: int, first_digit: bool) -> Any:
     """Keys and what belongs to them in the order of one digit: with the first digit, that is their positions."""
     tally, pitch = _make_tally(key, threads, each), threads + 1
     get_key, put_key = make_numbers(key)
@@ -173,7 +173,7 @@ def make_move(key: str, order: str, threads: int, each: int, first_digit: bool) 
     shared = make_shared(DIGITS * pitch * 4)
     shared_starts = make_shared(DIGITS * 8)
 
-    def move(
+    def move_by_digit(
         keys: int, values: int, starts: int, out_keys: int, out_values: int, N: int, shift: int, tiles: int
     ) -> None:  # fmt: skip
         memory, begins, t = shared(), shared_starts(), thread_x()
@@ -197,7 +197,7 @@ def make_move(key: str, order: str, threads: int, each: int, first_digit: bool) 
             put_key(out_keys, place, one)
             put_order(out_values, place, i if first_digit else get_order(values, i))
 
-    return move
+    return move_by_digit
 
 
 # Runs ------------------------------------------------------------------------------------------------------------
@@ -275,14 +275,14 @@ def make_put_runs(key: str, threads: int, each: int, cut: int) -> Any:
     return put_runs
 
 
-def make_pick(order: str, tag: str) -> Any:
+def make_pick_numbers(order: str, tag: str) -> Any:
     """Numbers in the order of a sort, ``out[i] = numbers[order[i]]``."""
     get_order, _ = make_numbers(order)
     get, put = make_numbers(tag)
 
-    def pick(numbers: int, order: int, out: int, N: int) -> None:
+    def pick_numbers(numbers: int, order: int, out: int, N: int) -> None:
         i = block_x() * threads_x() + thread_x()
         if i < N:
             put(out, i, get(numbers, get_order(order, i)))
 
-    return pick
+    return pick_numbers

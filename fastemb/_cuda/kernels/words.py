@@ -12,17 +12,14 @@ Words whose code depends on the dtype in memory or on sizes are *made*, when a k
                                             of 16, 8, 4, 2 or 1 bytes as they are; loads of four stay together
 ``make_columns(tag, width)``                ``load(a)``, ``load4``, ``load_if(a, so)`` (unless so: zeros) of numbers in
                                             ``width`` bytes, widened to float32 (float64: float64), and their count
+``make_load_all(tag, width)``               ``load_all(a, b, c, d)``: as ``load4``, but no number is used before all
+                                            four loads are on their way
 ``make_piece(tag, width, K, count)``        ``load_piece(a, step, last)``, ``store_piece(a, step, last, x)``: K times
                                             ``count`` columns (by default what ``width`` bytes hold, by which they move)
                                             ``step`` bytes apart, the last under a predicate (not read: zeros)
-``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once (as
-                                            a code kept within its bits, a NaN 0), ``width`` bytes at a time
-``make_moves(width, K)``                    ``load(a, step, last)``, ``store(a, step, last, w)`` of such a piece as it is
-``make_load_all(tag, width)``                 ``load_all(a, b, c, d)``: as ``load4``, but nothing is used before all are on their way
-``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once,
-                                            ``width`` bytes at a time
-``make_piece(tag, width, K)``               ``load_piece(a, step, last)``, ``store_piece(a, step, last, x)``: K words of
-                                            a row, ``step`` bytes apart, the last under a predicate (not read: zeros)
+``make_store(tag, width)``                  ``store(a, x)``, ``store_if(a, x, so)`` of columns as ``tag``, rounded once
+                                            (codes: within their bits, of NaN 0), ``width`` bytes at a time
+``make_moves(width, K)``                    ``load(a, step, last)``, ``store(a, step, last, w)`` of such a piece as is
 ``make_keep(K)``                            ``keep(last, x)``: such a piece with zeros for its last word unless last
 ``make_constant(acc, count, value)``        ``constant()``: columns that are all one number
 ``make_numbers(tag)``                       ``get(a, i)``, ``put(a, i, x)`` of the i-th number at an address: integers

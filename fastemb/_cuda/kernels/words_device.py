@@ -28,7 +28,7 @@ def device(function: Any) -> Any:
 
 
 def _asm(b: Any, text: str, constraints: str, result: Any, args: Any, effect: bool, together: bool = False) -> Any:
-    """Call a statement; where threads meet in it, ``together`` keeps LLVM from moving it into a branch or copying it."""
+    """Call a statement. ``together``: threads meet in it, so LLVM must not copy it, nor move it into a branch."""
     kind = ir.FunctionType(result, [a.type for a in args])
     attributes = ("convergent",) if together else ()
     return b.call(ir.InlineAsm(kind, text, constraints, side_effect=effect), args, attrs=attributes)
@@ -227,7 +227,8 @@ def _codes(b: Any, tag: str, numbers: list[Any]) -> list[Any]:
     kind, letter = ("f64", "d") if numbers[0].type == F64 else ("f32", "f")
     # The conversion keeps what it gives at 0 or above by itself.
     text = "{\n.reg .u32 w;\ncvt.rni.u32.%s w, $1;\nmin.u32 $0, w, %d;\n}" % (kind, (1 << SIZES[tag]) - 1)
-    each, words = LANES_A_WORD[tag], []
+    each = LANES_A_WORD[tag]
+    words: list[Any] = []
     for k, x in enumerate(numbers):
         one = _asm(b, text, f"=r,{letter}", I32, [x], False)
         if k % each:

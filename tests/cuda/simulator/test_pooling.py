@@ -40,9 +40,8 @@ def draw_rows(data, *shape):
     """Numbers of a drawn dtype and layout, among them some zeros of both signs."""
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     x = np.where(rng.random(shape) < 0.1, -0.0, rng.normal(size=shape))
-    return LAYOUTS[data.draw(st.sampled_from(sorted(LAYOUTS)))](
-        x.astype(DTYPES[data.draw(st.sampled_from(sorted(DTYPES)))])
-    )
+    layout, dtype = data.draw(st.sampled_from(sorted(LAYOUTS))), data.draw(st.sampled_from(sorted(DTYPES)))
+    return LAYOUTS[layout](x.astype(DTYPES[dtype]))
 
 
 def draw_mode(data):

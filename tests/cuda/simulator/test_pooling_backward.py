@@ -64,7 +64,7 @@ def test_pool_backward_equals_reference(data):
         halves, again = run(pool_backward, grad, x, launches=0, **options)
         np.testing.assert_array_equal(halves, result.astype(x.dtype))
         if weighted:
-            np.testing.assert_array_equal(again, by_weights)
+            np.testing.assert_allclose(again, by_weights, rtol=1e-5, atol=1e-5)  # words hold other columns
 
 
 def dense(grads, shape):

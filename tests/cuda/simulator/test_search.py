@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from kit import on_device, on_host, run
 
 import fastemb
-from fastemb import reference
+from fastemb import _frameworks, reference
 from fastemb._cuda import launch, search
 
 DTYPES = ["f8", "f4", "f2", ml_dtypes.bfloat16, "i1"]
@@ -94,3 +94,55 @@ def test_codes_score_as_the_numbers_they_stand_for(bits, metric):
     table = fastemb.QuantizedTable(*on_device((both, scale, offset)), (9, 21), bits)
     found = on_host(fastemb.topk(on_device(queries), table, 5, metric=metric))
     assert_same(found, reference.topk(queries, reference.dequantize(codes, scale, offset), 5, metric))
+
+
+class Rough:
+    """A framework's product that errs as much as float32 allows, in either direction."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, framework, a, b):
+        x, y = a.owner._ary.astype("f8"), on_host(b.owner).astype("f8")
+        y = y if y.shape == b.shape else y.T
+        assert x.shape == a.shape
+        assert y.shape == b.shape
+        self.asked.append(x.shape)
+        exact = x @ y
+        bound = 2.0**-24 * x.shape[1] * np.sqrt(np.square(x).sum(1)[:, None] * np.square(y).sum(0))
+        off = np.random.default_rng(0).choice([-1, 1], exact.shape) * bound
+        return framework.view(on_device((exact + off).astype("f4")), "")
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_products_of_a_framework_only_rule_out(metric, monkeypatch):
+    monkeypatch.setattr(launch.driver, "threads", 32)  # a warp
+    rough = Rough()
+    monkeypatch.setattr(type(_frameworks.of(on_device(np.zeros(1)))), "matmul", lambda *given: rough(*given))
+    rng = np.random.default_rng(5)
+    queries, vectors = rng.standard_normal((4, 24)).astype("f4"), rng.standard_normal((44, 24)).astype("f4")
+    vectors[[3, 20, 21]] = queries[0]  # ties
+    vectors[30:36] = queries[1] + 1e-7 * rng.standard_normal((6, 24)).astype("f4")
+    vectors[7], vectors[8], vectors[9, 3], vectors[10] = 0, vectors[8] * 1e-30, np.nan, vectors[10] * 1e30
+    queries[3] *= 1e-35
+    found = run(fastemb.topk, queries, vectors, 5, metric=metric)
+    assert rough.asked == [(4, 24)]
+    assert_same(found, reference.topk(queries, vectors, 5, metric))
+
+
+def test_few_are_scored_where_products_rule_out(monkeypatch):
+    """Vectors that were ruled out are not read: in their place may stand anything once the products are made."""
+    monkeypatch.setattr(launch.driver, "threads", 32)
+    rng = np.random.default_rng(6)
+    queries, vectors = rng.standard_normal((3, 20)).astype("f4"), rng.standard_normal((80, 20)).astype("f4")
+    wanted, scored = reference.topk(queries, vectors, 2, "dot"), queries @ vectors.T
+    held = on_device(vectors)
+
+    def matmul(framework, a, b):
+        far = scored < np.sort(scored, axis=1)[:, -2:-1] - 1e-2
+        vectors[far.all(axis=0)] *= np.float32(-1)  # the same lengths; scores of the opposite sign
+        norms = np.sqrt(np.square(queries.astype("f8")).sum(axis=1, keepdims=True))
+        return framework.view(on_device((scored / norms).astype("f4")), "")
+
+    monkeypatch.setattr(type(_frameworks.of(held)), "matmul", matmul)
+    assert_same(on_host(fastemb.topk(on_device(queries), held, 2, metric="dot")), wanted)

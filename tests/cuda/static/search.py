@@ -1,5 +1,6 @@
 from entry import Entry
 
+from fastemb._cuda.kernels.bounds import make_bounds, make_rescore, make_sizes, make_units
 from fastemb._cuda.kernels.search import (
     COSINE, DOT, L2, make_exchange, make_lay, make_score, make_sort_block, make_unpack,
 )  # fmt: skip
@@ -18,4 +19,9 @@ ENTRIES = [
     Entry(make_exchange, (), in_flight=0),
     Entry(make_unpack, (DOT,), in_flight=0),
     Entry(make_unpack, (L2,), in_flight=0),
+    Entry(make_units, (), in_flight=0),
+    Entry(make_sizes, ("float32",), in_flight=0),
+    *(Entry(make_bounds, (metric,), in_flight=0) for metric in (DOT, COSINE, L2)),
+    # Sums and a filter in one kernel; few vectors come to the sums, so how many warps fit matters little.
+    *(Entry(make_rescore, ("float32", metric), registers=128, in_flight=0) for metric in (DOT, COSINE, L2)),
 ]
