@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
 
 #: Files that need no compiler: their room is a stub.
-BY_THEMSELVES = {"test_host_frameworks.py", "test_host_libraries.py", "test_host_protocols.py", "test_host_driver.py"}
+BY_THEMSELVES = {"test_host_frameworks.py", "test_host_libraries.py", "test_host_protocols.py"}
 
 
 def reason_against(path: Path) -> str | None:
@@ -45,7 +45,7 @@ def pytest_pycollect_makemodule(module_path, parent):
     return Skipped.from_parent(parent, path=module_path) if reason_against(module_path) else None
 
 
-# Arrays on a GPU, without one: what tests of the host share ------------------------------------------------------------
+# Arrays on a GPU, without one: what tests of the host share -----------------------------------------------------------
 
 
 @pytest.fixture

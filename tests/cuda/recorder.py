@@ -31,7 +31,9 @@ class Recorder:
         self.launches = []  # Launch
         self.log = []  # of launches, waits and all that makes the host wait, in order
         self.memory = {}  # by address: of `allocate` and `mapped`
-        self.count = 2  # what is read of any other memory: no kernel has written there
+        #: What is read of memory that kernels alone would have written, by the name of the last of them, and else.
+        self.answers = {"": (2,), "find_range": (49, 1 << 60)}  # the largest id, and the place of the first bad one
+        self.written = set()
         self.captured = set()  # streams
 
     def launch(self, kernel, grid, block, place, values, alive, shared):
@@ -91,13 +93,17 @@ class Recorder:
         """Write to memory of `allocate`."""
         self._wait("write", place)
         held = np.ascontiguousarray(values)
+        self.written.add(address)
         self._bytes(address, held.nbytes)[:] = held.reshape(-1).view(np.uint8)
 
     def read(self, place, address, count, dtype):
-        """Read memory of `allocate`; of all other memory `count` for each number."""
+        """Read what the host has written, and memory of `allocate`; of all other memory one of `answers`."""
         self._wait("read", place)
-        if not any(low <= address < low + memory.nbytes for low, memory in self.memory.items()):
-            return np.full(count, self.count, dtype)
+        own = any(low <= address < low + memory.nbytes for low, memory in self.memory.items())
+        if not own and address not in self.written:
+            last = self.launches[-1].name if self.launches else ""
+            key = max((key for key in self.answers if last.startswith(key)), key=len)
+            return np.resize(np.array(self.answers[key]), count).astype(dtype)
         return self._bytes(address, count * np.dtype(dtype).itemsize).view(dtype).copy()
 
     def _bytes(self, address, size):

@@ -90,7 +90,7 @@ def read(entry: Entry, cc: tuple[int, int]) -> Code:
     compiled = compile_kernel(kernel, cc)
     code, log = link(compiled, cc)
     seconds = time.perf_counter() - start
-    ptx, sass = link(compiled, cc, "ptx")[0].decode(), disassembled(code)
+    ptx, sass = link(compiled, cc, "ptx")[0].decode().rstrip("\0"), disassembled(code)
     types, found = "".join(kernel.types), dict(sorted(operations(sass).items()))
     return Code(kernel.name, sm, types, *told(log), in_flight(sass), found, len(code), seconds, ptx, sass)
 
