@@ -9,7 +9,7 @@ from numba.cuda import types as T
 from numba.cuda.extending import intrinsic
 
 from .dtypes import words_of
-from .numbers_device import _greater, _shuffle
+from .numbers_device import _greater
 from .words_device import (
     _MEMORY, _VOID, F32, F64, I32, I64, _asm, _load_words, _many, _parts, _store_words, _tuple,
 )  # fmt: skip
@@ -25,17 +25,6 @@ def highest(typingctx: Any, x: Any) -> Any:
         return found
 
     return x.dtype(x), gen
-
-
-@intrinsic
-def half_warp_sum(typingctx: Any, x: Any) -> Any:
-    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        (v,) = args
-        for step in (8, 4, 2, 1):
-            v = b.fadd(v, _shuffle(b, v, step))
-        return v
-
-    return x(x), gen
 
 
 @intrinsic

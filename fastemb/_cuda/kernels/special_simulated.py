@@ -6,16 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .numbers_simulated import fold, greater
+from .numbers_simulated import greater
 from .words_simulated import _at
 
 
 def highest(x: Any) -> Any:
     return x.dtype.type(reduce(greater, x))
-
-
-def half_warp_sum(x: Any) -> Any:
-    return fold(x, 16, np.add)
 
 
 def fuse(w: Any, n: Any, m: Any) -> Any:
