@@ -113,7 +113,7 @@ def test_kernels_know_kernels_alone(module):
     assert {name.rpartition(".")[0] for name in imported(module)} <= {".".join(module.split(".")[:3])}
 
 
-WORDS = [f"{name}_{kind}" for name in ("numbers", "special", "words") for kind in ("device", "simulated")]
+WORDS = [f"{name}_{kind}" for name in ("numbers", "scalars", "special", "words") for kind in ("device", "simulated")]
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith(KERNELS[1])])
