@@ -213,6 +213,8 @@ def rope(
 
     Cosines and sines of positions from 0 on are kept for the next call, at most 32 MiB of them in a process.
 
+    On a GPU cosines and sines are made anew in each call, and frequencies that are not finite are said at a later one.
+
     Copies: an `x` in the other byte order or with a strided last axis is copied. An `out` of that kind, or a float16
     or bfloat16 `out` of a float64 `x`, is written through a temporary of its size.
 

@@ -55,6 +55,9 @@ def topk(
     threads, ours or those of BLAS, nor on the BLAS library, to the bit; a BLAS that trades precision for speed (TF32,
     bfloat16) breaks the bound. Where k is more than an eighth of N all vectors are scored at once.
 
+    On a GPU the product is that of the caller's framework, where it has one that keeps to float32, for more than two
+    queries over float32 vectors; otherwise all vectors are scored. The result is the same, but that -0.0 is 0.0.
+
     The vectors are read once for every 256 queries, block by block; those that are not float32 in plain
     rows are converted block by block. Beside the result a call needs a few MiB, whatever N is. BLAS runs on the
     threads it is set to.

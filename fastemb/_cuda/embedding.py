@@ -70,7 +70,7 @@ def embed_backward(embeds: Embeds, grad: DeviceArray) -> tuple[Any, Any, Any, An
     place = arrays.place_of(grad)
     sorting.require_reading("embed_backward", place)
     call, of_norm = embedding_rows.of("embed_backward", embeds), None
-    if acc_of(arrays.tag_of(grad)) != call.acc.name:
+    if acc_of(arrays.tag_of(grad)) != acc_of(call.tag):
         grad = arrays.converted(grad, call.acc, place)
     flat = _rows_of(grad, call.N)
     if flat is None:
@@ -98,7 +98,7 @@ def _table_grad(call: Call, grad: DeviceArray) -> tuple[DeviceArray, DeviceArray
     if embeds.scale != 1 and sums.size:
         width = arrays.width_of(sums.pointer, sums.size * acc.itemsize)
         W = sums.size * acc.itemsize // width
-        kernel = launch.kernel(make_scale, acc.name, width)
+        kernel = launch.kernel(make_scale, acc_of(call.tag), width)
         each(kernel, W, call.place, (sums.pointer, W, embeds.scale), (sums,))
     return gradient.unique_ids(runs, dtype), sums
 
@@ -154,5 +154,5 @@ def _norm_sums(
     launch.submit(kernel, (P, -(-W // 32)), (32, rows), call.place, values, alive)
     weight, bias = (arrays.new((D,), call.acc, call.table) for _ in range(2))
     told = pieces.pointer, P, D, weight.pointer, bias.pointer
-    each(launch.kernel(make_add_pieces, call.acc.name), 2 * D, call.place, told, (pieces, weight, bias))
+    each(launch.kernel(make_add_pieces, acc_of(call.tag)), 2 * D, call.place, told, (pieces, weight, bias))
     return weight, bias

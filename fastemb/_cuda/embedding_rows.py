@@ -97,9 +97,9 @@ class Call(NamedTuple):
         alone = self.tag == "code4" and columns == 1
         K, threads = (0, LONG_THREADS) if alone else shares_of(self.D // columns, max(1, most // columns))
         return Parts(
-            self.ids.dtype.name, self.tag, self.position.kind, self.segment.kind,
-            arrays.tag_of(addends[0]) if addends else self.acc.name, self.embeds.scale != 1, self.mask is not None,
-            self.wide, norm.kind if norm else "", arrays.tag_of(weights[0]) if weights else self.acc.name,
+            arrays.tag_of(self.ids), self.tag, self.position.kind, self.segment.kind,
+            arrays.tag_of(addends[0]) if addends else acc_of(self.tag), self.embeds.scale != 1, self.mask is not None,
+            self.wide, norm.kind if norm else "", arrays.tag_of(weights[0]) if weights else acc_of(self.tag),
             len(weights) > 1, arrays.tag_of(other), columns, K, threads,
         )  # fmt: skip
 
@@ -113,10 +113,10 @@ class Call(NamedTuple):
             *position.values(marks[POSITION]), *segment.values(marks[SEGMENT]),
             at(self.mask), self.N, self.D // parts.columns, self.check.address, marks[_ID],
         )  # fmt: skip
-        if parts.K:
-            kernel, rows = launch.kernel(make, parts), max(1, min(launch.driver.threads // parts.threads, self.N))
-        else:
-            kernel, rows = launch.kernel(make_long, parts._replace(K=1)), 1
+        kernel = launch.kernel(make, parts) if parts.K else launch.kernel(make_long, parts._replace(K=1))
+        # Rows of several warps share memory, and so have a block each.
+        several = parts.K and parts.threads <= 32
+        rows = min(launch.driver.threads // parts.threads, self.N) if several else 1
         grid = (-(-self.N // rows), 1)
         launch.submit(kernel, grid, (parts.threads, rows), self.place, (*values, *own), (*self.alive, *alive))
 
@@ -125,7 +125,7 @@ class Call(NamedTuple):
         _, _, pointer, period, rows, mark = addend.values(self.check.marks[number])
         out, mask = arrays.new((self.N,), fits(rows), self.table), self.mask
         values = pointer, period, rows, at(mask), self.N, out.pointer, self.check.address, mark
-        kernel = launch.kernel(make_place_ids, addend.kind, self.wide, mask is not None, out.dtype.name)
+        kernel = launch.kernel(make_place_ids, addend.kind, self.wide, mask is not None, arrays.tag_of(out))
         each(kernel, self.N, self.place, values, (addend.ids, mask, out))
         return out
 
@@ -139,7 +139,7 @@ class Call(NamedTuple):
             self.ids.pointer, self.table.shape[0], at(mask), self.N, skip, instead, out.pointer, self.check.address,
             self.check.marks[_ID],
         )  # fmt: skip
-        kernel = launch.kernel(make_kept_ids, self.ids.dtype.name, mode, mask is not None, out.dtype.name)
+        kernel = launch.kernel(make_kept_ids, arrays.tag_of(self.ids), mode, mask is not None, arrays.tag_of(out))
         each(kernel, self.N, self.place, values, (self.ids, mask, out))
         return out
 
@@ -275,7 +275,7 @@ def _addend(
         strides = tuple(0 if one == 1 else stride for one, stride, _ in pairs)
         given = given._replace(shape=shape, strides=strides)
     ids = arrays.as_index(given, place)
-    return Addend(ids.dtype.name, table, ids, ids.size, given.shape)
+    return Addend(arrays.tag_of(ids), table, ids, ids.size, given.shape)
 
 
 def _slots(offsets: DeviceArray, N: int, check: status.Check, place: launch.Place) -> DeviceArray:
@@ -283,7 +283,7 @@ def _slots(offsets: DeviceArray, N: int, check: status.Check, place: launch.Plac
     index = arrays.as_index(offsets, place)
     out, S = arrays.new((N,), np.int64, offsets), index.size - 1
     values = index.pointer, S, N, out.pointer, check.address, check.marks[_OFFSET]
-    each(launch.kernel(make_slots, index.dtype.name), max(N, S + 1), place, values, (index, out))
+    each(launch.kernel(make_slots, arrays.tag_of(index)), max(N, S + 1), place, values, (index, out))
     status.require(place, check)
     return out
 

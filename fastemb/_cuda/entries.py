@@ -83,12 +83,11 @@ def plan_of(bags: Bags, function: str) -> Plan:
     weights = bags.weights
     if weights is not None:
         weights = arrays.reshaped(arrays.converted(weights, acc_of(rows.tag), place), N)
-    slots, given = _bounds(bags, N, like, check, place)
+    (slots, given), keep = _bounds(bags, N, like, check, place), _keep(bags, N, place)
     divide = BY_GIVEN if weights is not None and bags.mode == "mean" else _DIVIDE.get(bags.mode, NO)
     plan = Plan(
-        bags, place, check, rows, ids, slots, _keep(bags, N, place), _PICK.get(bags.mode, ALL), weights,
-        ids, slots, _keep(bags, N, place), check.marks[1], RANKS if bags.mode == "weighted_mean" else weights, divide,
-        None,
+        bags, place, check, rows, ids, slots, keep, _PICK.get(bags.mode, ALL), weights,
+        ids, slots, keep, check.marks[1], RANKS if bags.mode == "weighted_mean" else weights, divide, None,
     )  # fmt: skip
     if _needs_list(plan):
         plan = _listed(plan)

@@ -9,6 +9,7 @@ import numpy as np
 from .. import _checks
 from .._frameworks import DeviceArray
 from . import arrays, launch, sorting, status
+from .joining import blocks
 from .kernels import gradient as kernels
 from .kernels import join
 from .kernels.dtypes import acc_of
@@ -183,7 +184,7 @@ def _sum_long(runs: Runs, rows: DeviceArray, width: int, weights: DeviceArray | 
         rows.pointer, rows.strides[0], runs.sources.pointer, _pointer(weights), runs.starts.pointer, runs.count,
         slots.pointer, pieces, W, runs.status,
     )  # fmt: skip
-    launch.submit(kernel, *_blocks(W, pieces), place, values, alive)
+    launch.submit(kernel, *blocks(W, pieces), place, values, alive)
     wide = arrays.width_of(slots.pointer, slots.strides[0])
     W = slots.strides[0] // wide
     kernel = launch.kernel(kernels.make_join_pieces, acc, wide, join.CUT)

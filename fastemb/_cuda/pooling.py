@@ -10,6 +10,7 @@ from . import arrays, entries, gradient, joining, launch, sorting
 from .entries import Plan, plan_of
 from .joining import BY_GIVEN, MAX, NO, SUM, blocks
 from .kernels import pooling as kernels
+from .kernels import pooling_backward as backward
 from .kernels.dtypes import acc_of
 from .sorting import Runs
 
@@ -191,7 +192,7 @@ def _shares(plan: Plan, grad: DeviceArray, by: DeviceArray | None, columns: int)
     if by is None and columns == D and arrays.is_contiguous(grad):
         return grad
     out = arrays.new((S, columns), plan.acc, plan.like)
-    kernel = launch.kernel(kernels.make_shares, plan.acc, by is not None)
+    kernel = launch.kernel(backward.make_shares, plan.acc, by is not None)
     values = grad.pointer, grad.strides[0], joining.address_of(by), out.pointer, S, D, columns
     launch.submit(kernel, *entries.one_a_thread(S * columns), plan.place, values, (grad, by, out))
     return out
@@ -222,7 +223,7 @@ def _grad_of_table(back: _Back) -> tuple[Any, Any]:
     The host waits for their number.
     """
     plan, D, N, dtype = back.plan, back.plan.rows.D, back.plan.slots.N, back.plan.bags.ids.dtype
-    if not N or not plan.rows.V:
+    if not N or not plan.rows.V or not plan.slots.S:
         return arrays.new((0,), dtype, plan.like).owner, arrays.new((0, D), plan.acc, plan.like).owner
     survey = back.survey
     runs = Runs.of(survey.ids, plan.rows.V, plan.like, plan.check.address)
@@ -257,7 +258,7 @@ def _spread_sums(back: _Back, out: DeviceArray) -> None:
     groups, W = joining.groups_of(slots, cut), out.shape[1] // count
     given = weights if isinstance(weights, DeviceArray) else None
     word = joining.RANKS if weights is joining.RANKS else NO if weights is None else joining.GIVEN
-    form = kernels.Spreading(
+    form = backward.Spreading(
         plan.acc, _store_width(grad, count), arrays.tag_of(out), width, count, slots.word.rstrip("+"), cut,
         back.kept is not None, word,
     )  # fmt: skip
@@ -266,7 +267,7 @@ def _spread_sums(back: _Back, out: DeviceArray) -> None:
         joining.address_of(given), out.pointer, out.strides[0], slots.S, groups, W,
     )  # fmt: skip
     alive = (grad, slots.offsets, back.kept, given, out)
-    launch.submit(launch.kernel(kernels.make_spread, form), *blocks(W, groups), plan.place, values, alive)
+    launch.submit(launch.kernel(backward.make_spread, form), *blocks(W, groups), plan.place, values, alive)
 
 
 def _narrow(back: _Back) -> joining.Rows:
@@ -282,7 +283,7 @@ def _spread_maxima(back: _Back, out: DeviceArray) -> None:
     maxima, grad = back.last_columns(back.y, C), back.last_columns(back.grad, C)
     base = back.of_sums(C) if both else grad
     grad_width = min(_store_width(one, C // W) for one in (maxima, grad, base))
-    form = kernels.Maxima(
+    form = backward.Maxima(
         rows.tag, rows.width, "none" if index is None else "int64", slots.word.rstrip("+"), back.kept is not None, both,
         grad_width, arrays.tag_of(out), _store_width(out, C // W),
     )  # fmt: skip
@@ -292,7 +293,7 @@ def _spread_maxima(back: _Back, out: DeviceArray) -> None:
         base.pointer, grad.strides[0], out.pointer, out.strides[0], slots.S, W, plan.check.address, plan.mark,
     )  # fmt: skip
     alive = (*rows.alive, index, slots.offsets, back.kept, maxima, grad, base, out)
-    launch.submit(launch.kernel(kernels.make_spread_maxima, form), *blocks(W, slots.S), plan.place, values, alive)
+    launch.submit(launch.kernel(backward.make_spread_maxima, form), *blocks(W, slots.S), plan.place, values, alive)
 
 
 def _grad_of_weights(back: _Back) -> Any:
@@ -306,7 +307,7 @@ def _grad_of_weights(back: _Back) -> Any:
     y = _shares(plan, _columns(back.y, 0, rows.D), None, C)
     W = rows.row_bytes // rows.width
     grad_width = min(_store_width(one, C // max(W, 1)) for one in (grad, y))
-    form = kernels.Dots(
+    form = backward.Dots(
         rows.tag, rows.width, "none" if index is None else "int64", slots.word.rstrip("+"), back.kept is not None,
         averaged, grad_width,
     )  # fmt: skip
@@ -316,5 +317,5 @@ def _grad_of_weights(back: _Back) -> Any:
         grad.strides[0], joining.address_of(back.by), out.pointer, slots.S, slots.N, W, plan.check.address, plan.mark,
     )  # fmt: skip
     alive = (*rows.alive, index, slots.offsets, back.kept, y, grad, back.by, out)
-    launch.submit(launch.kernel(kernels.make_dots, form), *entries.one_a_warp(slots.N), plan.place, values, alive)
+    launch.submit(launch.kernel(backward.make_dots, form), *entries.one_a_warp(slots.N), plan.place, values, alive)
     return out.owner

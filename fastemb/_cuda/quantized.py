@@ -9,7 +9,12 @@ from . import arrays, launch, status
 from .kernels.dtypes import SIZES
 from .kernels.lookup import RAISE
 from .kernels.quantized import (
-    ALL, make_find_infinite, make_quantize, make_quantize_pairs, make_widen, make_widen_single,
+    ALL,
+    make_find_infinite,
+    make_quantize,
+    make_quantize_pairs,
+    make_widen,
+    make_widen_single,
 )  # fmt: skip
 
 _FLOAT32, _INT64 = np.dtype(np.float32), np.dtype(np.int64)

@@ -9,7 +9,13 @@ from .._frameworks import DeviceArray
 from . import arrays, launch, status
 from .kernels.bounds import make_bounds, make_rescore, make_sizes, make_units
 from .kernels.search import (
-    COSINE, LANES, make_exchange, make_lay, make_score, make_sort_block, make_unpack,
+    COSINE,
+    LANES,
+    make_exchange,
+    make_lay,
+    make_score,
+    make_sort_block,
+    make_unpack,
 )  # fmt: skip
 
 _INT64, _FLOAT64, _FLOAT32 = np.dtype(np.int64), np.dtype(np.float64), np.dtype(np.float32)

@@ -23,8 +23,8 @@ def require_reading(function: str, place: launch.Place) -> None:
     """Refuse a call that has to read a number back where work on the stream is only recorded."""
     if launch.driver.capturing(place):
         raise RuntimeError(
-            f"{function} reads back how many ids occur, on which the shape of its result depends, so it cannot be part "
-            "of a CUDA graph: call it outside of the capture. scatter_add reads nothing back"
+            f"{function} reads back how many ids occur, which is the shape of its result, so it cannot be captured "
+            "into a CUDA graph: call it outside of the capture. scatter_add reads nothing back"
         )
 
 
@@ -54,7 +54,7 @@ def find_range(index: DeviceArray, skip: int | None, like: DeviceArray) -> tuple
     launch.submit(kernel, (blocks, 1), (threads, 1), place, values, (index, found))
     parts = launch.driver.read(place, found.pointer, 2 * blocks, np.int64).reshape(blocks, 2)
     first = int(parts[:, 1].min())
-    return int(parts[:, 0].max()), first if first < N else -1
+    return int(parts[:, 0].max()), first + N if first < 0 else -1
 
 
 def keys_of(

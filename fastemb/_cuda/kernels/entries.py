@@ -26,7 +26,8 @@ ALL, FIRST, LAST = "all", "first", "last"
 def make_clean(tag: str, lengths: bool) -> Any:
     """Make the kernel that copies offsets, or lengths, as int64 from 0 to N, one a thread; what is wrong is reported.
 
-    Offsets ascend from 0 to N, the count - 1 bags between them; lengths lie from 0 to N.
+    Offsets ascend from 0 to N, the count - 1 bags between them; lengths lie from 0 to N. Copies of offsets begin with 0
+    and end with N, whatever was given: so every slot is in some bag, and is written by whoever goes along bags.
     """
     get, _ = make_numbers(tag)
     _, put = make_numbers("int64")
@@ -41,7 +42,10 @@ def make_clean(tag: str, lengths: bool) -> Any:
                 bad = bad | (one < before) | ((i == 0) & (one != 0)) | ((i == count - 1) & (one != N))
             if bad:
                 report(status, mark + i)
-            put(out, i, min(max(one, 0), N))
+            one = min(max(one, 0), N)
+            if not lengths:
+                one = 0 if i == 0 else N if i == count - 1 else one
+            put(out, i, one)
 
     return clean
 

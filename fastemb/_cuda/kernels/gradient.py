@@ -13,6 +13,7 @@ from .words import (
     acc_of,
     add,
     block_x,
+    block_y,
     device,
     doubled,
     make_columns,
@@ -38,7 +39,18 @@ def make_sum(tag: str, width: int, order: str, weighted: bool) -> Any:
     """
     weights = join.GIVEN if weighted else join.NO
     form = join.Form(
-        tag, width, order + join.KNOWN, "offsets", join.CUT, join.SUM, weights, join.NO, "all", acc_of(tag), width, width
+        tag,
+        width,
+        order + join.KNOWN,
+        "offsets",
+        join.CUT,
+        join.SUM,
+        weights,
+        join.NO,
+        "all",
+        acc_of(tag),
+        width,
+        width,
     )
     part = join.make_part(form)
 
@@ -77,7 +89,7 @@ def sum_size(tag: str, width: int) -> int:
 
 
 def make_sum_pieces(tag: str, width: int, order: str, weighted: bool, cut: int) -> Any:
-    """Pieces of long runs, each summed. Block: (threads along the row, numbers of pieces, from 1 on)."""
+    """Pieces of long runs, each summed. Block: (words of a row, numbers of pieces, from 1 on)."""
     sum_of, (run_of, piece_of, slot_of) = make_sum(tag, width, order, weighted), join.make_parts("offsets", cut)
     get, _ = make_numbers("int64")
     size = sum_size(tag, width)
@@ -88,16 +100,15 @@ def make_sum_pieces(tag: str, width: int, order: str, weighted: bool, cut: int) 
         status: int,
     ) -> None:  # fmt: skip
         piece, U = block_x() * threads_y() + thread_y(), get(runs, 0)
-        if piece < pieces and U > 0:
+        j = block_y() * threads_x() + thread_x()
+        if piece < pieces and U > 0 and j < W:
             u = run_of(starts, 0, U, U + piece)
             k, begin, end = piece_of(starts, 0, U, U + piece, u), get(starts, u), get(starts, u + 1)
             p = 0 if k == 1 else k  # the threads of the second piece sum the first one, too
             while k > 0 and p <= k and begin + k * cut < end:
-                i, at = begin + p * cut, slots + slot_of(starts, 0, u, p) * W * size
-                j = thread_x()
-                while j < W:
-                    store(at + j * size, sum_of(rows, stride, order, weights, i, min(i + cut, end), j, status))
-                    j += threads_x()
+                i = begin + p * cut
+                x = sum_of(rows, stride, order, weights, i, min(i + cut, end), j, status)
+                store(slots + (slot_of(starts, 0, u, p) * W + j) * size, x)
                 p += 1
 
     return sum_pieces

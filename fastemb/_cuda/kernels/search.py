@@ -7,12 +7,13 @@ are all different, so their order is total, and the k least of them are the answ
 from typing import Any
 
 from .words import (
-    bits_of, block_x, block_y, blocks_y, device, divide, half_warp_sum, make_number, make_numbers, make_shared,
+    bits_of, block_x, block_y, blocks_y, device, divide, make_lanes_sum, make_number, make_numbers, make_shared,
     make_shared_numbers, meet, of_bits, product, root, thread_x, thread_y, threads_x, threads_y, warp_most,
 )  # fmt: skip
 
 DOT, COSINE, L2 = "dot", "cosine", "l2"
 LANES = 16  # sums run side by side
+half_warp_sum = make_lanes_sum(LANES)
 LAST = 0x7FFFFFFF  # how NaN ranks
 NO_KEY = (1 << 63) - 1  # behind every key
 _IDS = 0xFFFFFFFF

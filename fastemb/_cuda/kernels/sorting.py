@@ -26,7 +26,7 @@ LEAVE = "leave"
 
 
 def make_find_range(index: str, threads: int) -> Any:
-    """Each block's largest id, and the first position of a negative one (N: none); ``skip`` counts as none.
+    """Each block's largest id, and the first position of a negative one less N (0: none); ``skip`` counts as none.
 
     ``found``: two numbers a block, of T threads, a power of two.
     """
@@ -57,7 +57,7 @@ def make_find_range(index: str, threads: int) -> Any:
             half //= 2
         if t == 0:
             put(found, 2 * block_x(), get_shared(memory, 0))
-            put(found, 2 * block_x() + 1, get_shared(memory, T))
+            put(found, 2 * block_x() + 1, get_shared(memory, T) - N)
 
     return find_range
 

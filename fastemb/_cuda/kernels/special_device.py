@@ -9,8 +9,10 @@ from numba.cuda import types as T
 from numba.cuda.extending import intrinsic
 
 from .dtypes import words_of
-from .numbers_device import _greater, _shuffle
-from .words_device import F32, F64, I32, I64, _load_words, _many, _parts, _store_words, _tuple
+from .numbers_device import _greater
+from .words_device import (
+    _MEMORY, _VOID, F32, F64, I32, I64, _asm, _load_words, _many, _parts, _store_words, _tuple,
+)  # fmt: skip
 
 
 @intrinsic
@@ -23,17 +25,6 @@ def highest(typingctx: Any, x: Any) -> Any:
         return found
 
     return x.dtype(x), gen
-
-
-@intrinsic
-def half_warp_sum(typingctx: Any, x: Any) -> Any:
-    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        (v,) = args
-        for step in (8, 4, 2, 1):
-            v = b.fadd(v, _shuffle(b, v, step))
-        return v
-
-    return x(x), gen
 
 
 @intrinsic
@@ -121,3 +112,84 @@ def make_moves(width: int, K: int) -> tuple[Any, Any]:
         return T.void(T.int64, T.int64, T.boolean, kind), gen
 
     return load, store
+
+
+# What only newer devices have --------------------------------------------------------------------------------------
+
+_EIGHT = _many(T.uint32, 8)
+
+
+@intrinsic
+def load32(typingctx: Any, a0: Any, a1: Any, a2: Any, a3: Any) -> Any:
+    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        text = ""
+        for k in range(4):
+            text += f"ld.global.v8.b32 {{{', '.join(f'${8 * k + j}' for j in range(8))}}}, [${32 + k}];\n"
+        constraints = ",".join(["=&r"] * 32 + ["l"] * 4 + [_MEMORY])
+        found = _asm(b, text, constraints, ir.LiteralStructType([I32] * 32), list(args), True)
+        flat = [b.extract_value(found, k) for k in range(32)]
+        return _tuple(context, b, sig, [context.make_tuple(b, _EIGHT, flat[k : k + 8]) for k in range(0, 32, 8)])
+
+    return _many(_EIGHT, 4)(T.int64, T.int64, T.int64, T.int64), gen
+
+
+@intrinsic
+def store32_if(typingctx: Any, a: Any, words: Any, so: Any) -> Any:
+    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        names = ", ".join(f"${k + 1}" for k in range(8))
+        text = "{\n.reg .pred p;\nsetp.ne.u32 p, $9, 0;\n@p st.global.v8.b32 [$0], {%s};\n}" % names
+        given = [args[0], *_parts(b, args[1]), b.zext(args[2], I32)]
+        _asm(b, text, ",".join(["l"] + ["r"] * 9 + [_MEMORY]), _VOID, given, True)
+        return context.get_dummy_value()
+
+    return T.void(T.int64, _EIGHT, T.boolean), gen
+
+
+def _command(text: str, letters: str) -> Any:
+    """Return a generator of an instruction without a result. Numbers for "r" are cut to 32 bits."""
+
+    def gen(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        given = [b.trunc(one, I32) if letter == "r" else one for one, letter in zip(args, letters, strict=True)]
+        _asm(b, text, ",".join([*letters, _MEMORY]), _VOID, given, True)
+        return context.get_dummy_value()
+
+    return T.void(*[T.int64] * len(letters)), gen
+
+
+@intrinsic
+def barrier_init(typingctx: Any, bar: Any) -> Any:
+    return _command("mbarrier.init.shared::cta.b64 [$0], 1;\nfence.proxy.async.shared::cta;", "r")
+
+
+@intrinsic
+def bulk_load(typingctx: Any, to: Any, source: Any, size: Any, bar: Any) -> Any:
+    text = (
+        "mbarrier.arrive.expect_tx.shared::cta.b64 _, [$3], $2;\n"
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [$0], [$1], $2, [$3];"
+    )
+    return _command(text, "rlrr")
+
+
+@intrinsic
+def bulk_wait(typingctx: Any, bar: Any, phase: Any) -> Any:
+    text = "{\n.reg .pred p;\nagain:\nmbarrier.try_wait.parity.shared::cta.b64 p, [$0], $1;\n@!p bra again;\n}"
+    return _command(text, "rr")
+
+
+@intrinsic
+def bulk_store(typingctx: Any, to: Any, source: Any, size: Any) -> Any:
+    text = (
+        "fence.proxy.async.shared::cta;\ncp.async.bulk.global.shared::cta.bulk_group [$0], [$1], $2;\n"
+        "cp.async.bulk.commit_group;"
+    )
+    return _command(text, "lrr")
+
+
+@intrinsic
+def bulk_read(typingctx: Any) -> Any:
+    return _command("cp.async.bulk.wait_group.read 0;", "")
+
+
+@intrinsic
+def bulk_done(typingctx: Any) -> Any:
+    return _command("cp.async.bulk.wait_group 0;", "")

@@ -6,16 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .numbers_simulated import fold, greater
+from .numbers_simulated import greater
 from .words_simulated import _at
 
 
 def highest(x: Any) -> Any:
     return x.dtype.type(reduce(greater, x))
-
-
-def half_warp_sum(x: Any) -> Any:
-    return fold(x, 16, np.add)
 
 
 def fuse(w: Any, n: Any, m: Any) -> Any:
@@ -61,3 +57,42 @@ def make_moves(width: int, K: int) -> tuple[Any, Any]:
                 _at(a + k * step, width)[:] = words[k]
 
     return load, store
+
+
+def load32(*addresses: Any) -> Any:
+    assert not any(int(a) % 32 for a in addresses)
+    return [[_at(a, 16).copy(), _at(a + 16, 16).copy()] for a in addresses]
+
+
+def store32_if(a: Any, words: Any, so: Any) -> None:
+    if so:
+        assert int(a) % 32 == 0
+        _at(a, 16)[:], _at(a + 16, 16)[:] = words
+
+
+def barrier_init(bar: Any) -> None:
+    _at(bar, 8, np.int64)[0] = 0
+
+
+def bulk_load(to: Any, source: Any, size: Any, bar: Any) -> None:
+    assert size % 16 == 0
+    for k in range(0, size, 16):  # addresses are multiples of 16, and are checked so
+        _at(to + k, 16)[:] = _at(source + k, 16)
+    _at(bar, 8, np.int64)[0] += 1
+
+
+def bulk_wait(bar: Any, phase: Any) -> None:
+    assert _at(bar, 8, np.int64)[0] % 2 == 1 - phase
+
+
+def bulk_store(to: Any, source: Any, size: Any) -> None:
+    for k in range(0, size, 16):
+        _at(to + k, 16)[:] = _at(source + k, 16)
+
+
+def bulk_read() -> None:
+    pass
+
+
+def bulk_done() -> None:
+    pass

@@ -51,9 +51,10 @@ The others work on columns (``x``, ``y``: of one type and count) and on numbers 
 ``fuse(w, n, m)``                   w * n + m, rounded once
 ``bits_of(w)`` ``of_bits(n)``       the bits of a float32 as a signed integer, and back
 ``warp_sum(w)`` ``warp_most(w)``    over the 32 threads of a warp, which all come there; so in all of them
-``half_warp_sum(w)``                over its first or its last 16 threads
 ``warp_votes(so)``                  how many threads of the warp before this one say so, how many in all, the first and
                                     the last that do, 32 and -1 where none does
+``load32`` ``store32_if``           four words of 32 bytes, one of them (sm_100)
+``bulk_load`` … ``barrier_init``    bytes to and from shared memory by the copy engine (sm_90); see `bulk`
 ``meet()``                          all threads of a block wait for each other
 ``remainder(i, n)``                 i % n of integers of 32 bits without a sign: a tenth of the instructions of 64
 ``report(status, position)``        a value at a position is wrong: keep the least, raise the host's flag
@@ -74,13 +75,14 @@ if SIMULATED:
         pick_equal, product, remainder, report, root, singled, squares, take, times, times_each, total, warp_most,
         warp_sum, warp_votes,
     )  # fmt: skip
+    from .scalars_simulated import make_numbers, make_shared, make_shared_columns, make_shared_numbers
     from .special_simulated import (
-        bits_of, evens, fuse, half_warp_sum, highest, make_constants, make_moves, odds, of_bits, pairs,
+        barrier_init, bits_of, bulk_done, bulk_load, bulk_read, bulk_store, bulk_wait, evens, fuse, highest, load32,
+        make_constants, make_moves, odds, of_bits, pairs, store32_if,
     )  # fmt: skip
     from .words_simulated import (
-        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_load_all,
-        make_numbers, make_piece, make_shared, make_shared_columns, make_shared_numbers, make_store, make_words, meet,
-        thread_x, thread_y, threads_x, threads_y,
+        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_load_all, make_piece,
+        make_store, make_words, meet, thread_x, thread_y, threads_x, threads_y,
     )  # fmt: skip
 else:
     from .numbers_device import (
@@ -88,21 +90,23 @@ else:
         pick_equal, product, remainder, report, root, singled, squares, take, times, times_each, total, warp_most,
         warp_sum, warp_votes,
     )  # fmt: skip
+    from .scalars_device import make_numbers, make_shared, make_shared_columns, make_shared_numbers
     from .special_device import (
-        bits_of, evens, fuse, half_warp_sum, highest, make_constants, make_moves, odds, of_bits, pairs,
+        barrier_init, bits_of, bulk_done, bulk_load, bulk_read, bulk_store, bulk_wait, evens, fuse, highest, load32,
+        make_constants, make_moves, odds, of_bits, pairs, store32_if,
     )  # fmt: skip
     from .words_device import (
-        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_load_all,
-        make_numbers, make_piece, make_shared, make_shared_columns, make_shared_numbers, make_store, make_words, meet,
-        thread_x, thread_y, threads_x, threads_y,
+        block_x, block_y, blocks_x, blocks_y, device, make_columns, make_constant, make_keep, make_load_all, make_piece,
+        make_store, make_words, meet, thread_x, thread_y, threads_x, threads_y,
     )  # fmt: skip
 
 __all__ = [
-    "SIMULATED", "acc_of", "add", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "device", "divide", "dot",
-    "doubled", "evens", "fuse", "fused", "greater", "half_warp_sum", "highest", "inverse_root", "less", "make_columns",
-    "make_constant", "make_constants", "make_keep", "make_lanes_sum", "make_load_all", "make_moves", "make_number",
-    "make_numbers", "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers", "make_store",
-    "make_words", "meet", "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product", "remainder",
-    "report", "root", "singled", "squares", "take", "thread_x", "thread_y", "threads_x", "threads_y", "times",
+    "SIMULATED", "acc_of", "add", "barrier_init", "bits_of", "block_x", "block_y", "blocks_x", "blocks_y", "bulk_done",
+    "bulk_load", "bulk_read", "bulk_store", "bulk_wait", "device", "divide", "dot", "doubled", "evens", "fuse",
+    "fused", "greater", "highest", "inverse_root", "less", "load32", "make_columns", "make_constant",
+    "make_constants", "make_keep", "make_lanes_sum", "make_load_all", "make_moves", "make_number", "make_numbers",
+    "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers", "make_store", "make_words", "meet",
+    "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product", "remainder", "report", "root",
+    "singled", "squares", "store32_if", "take", "thread_x", "thread_y", "threads_x", "threads_y", "times",
     "times_each", "total", "warp_most", "warp_sum", "warp_votes",
 ]  # fmt: skip

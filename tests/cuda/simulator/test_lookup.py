@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from kit import on_device, run
 
 import fastemb
-from fastemb import reference
+from fastemb import _frameworks, reference
+from fastemb._cuda import bulk
 
 DTYPES = ["f8", "f4", "f2", "i1", "c16", "i2", "V12"]
 LAYOUTS = {
@@ -69,3 +70,16 @@ def test_long_rows_take_a_warp_each(mode, D):
     table = rng.integers(0, 1 << 30, (5, D), np.int32)
     ids = rng.integers(0, 5, 5) if mode == "raise" else rng.integers(-20, 20, 5)
     assert run(fastemb.gather, table, ids, mode=mode).tobytes() == reference.gather(table, ids, mode).tobytes()
+
+
+@pytest.mark.parametrize("gather", [bulk.gather_bulk, bulk.gather_wide])
+@pytest.mark.parametrize(("N", "D"), [(1, 8), (150, 8), (37, 40)])
+def test_gathers_that_only_the_benchmark_calls(gather, N, D):
+    memory = np.zeros(4 * D * (9 + N) + 32, np.uint8)
+    memory = memory[-memory.ctypes.data % 32 :][: 4 * D * (9 + N)].view("f4").reshape(9 + N, D)
+    table, out = memory[:9], memory[9:]
+    table[:] = np.random.default_rng(0).standard_normal((9, D))
+    ids = np.random.default_rng(1).integers(0, 9, N)
+    held = [on_device(one) for one in (table, ids, out)]
+    gather(*(_frameworks.of(one).view(one, "") for one in held))
+    assert out.tobytes() == table[ids].tobytes()

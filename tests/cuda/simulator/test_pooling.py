@@ -10,7 +10,7 @@ from kit import on_device, run
 import fastemb
 from fastemb import _frameworks, reference
 from fastemb._checks import POOL_MODES
-from fastemb._cuda import status
+from fastemb._cuda import launch, status
 from fastemb._cuda.kernels import join
 
 DTYPES = {"f8": "f8", "f4": "f4", "f2": "f2", "bf16": ml_dtypes.bfloat16}
@@ -18,6 +18,7 @@ DTYPES = {"f8": "f8", "f4": "f4", "f2": "f2", "bf16": ml_dtypes.bfloat16}
 LAYOUTS = {
     "plain": lambda x: x,
     "rows apart": lambda x: np.repeat(x, 2, axis=-2)[..., ::2, :],
+    "batches apart": lambda x: np.concatenate([x, x[..., :1, :]], axis=-2)[..., : x.shape[-2], :],
     "odd place": lambda x: np.concatenate([x[..., :1], x], axis=-1)[..., 1:],
     "Fortran": np.asfortranarray,
 }
@@ -244,3 +245,22 @@ def test_normalize_of_what_is_hard():
     run(fastemb.normalize, x, out=out)
     assert lengths_apart(x, out) <= 2e-3
     assert run(fastemb.normalize, np.zeros((0, 4)), launches=0).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("launches", "function", "given", "options"),
+    [
+        (1, "pool", (np.ones((2, 8, 4), "f4"),), {"mask": np.ones((2, 8), "?")}),
+        (2, "pool", (np.ones((2, 8, 4), "f4"),), {"lengths": np.array([3, 8])}),
+        (2, "pool", (np.ones((2, 9, 4), "f4"),), {}),
+        (3, "pool", (np.ones((2, 9, 4), "f4"),), {"mask": np.ones((2, 9), "?")}),
+        (2, "pool", (np.ones((2, 9, 4), "f4"),), {"mask": np.ones((2, 9), "?"), "mode": "last"}),
+        (1, "embedding_bag", (np.ones((2, 4), "f4"), np.zeros((2, 8), int)), {"padding_idx": 0}),
+        (2, "embedding_bag", (np.ones((2, 4), "f4"), np.zeros(8, int), np.array([0, 8])), {}),
+        (3, "embedding_bag", (np.ones((2, 4), "f4"), np.zeros(9, int), np.array([0, 9])), {"mode": "weighted_mean"}),
+    ],
+)  # fmt: skip
+def test_as_few_launches_as_there_may_be(launches, function, given, options):
+    before = launch.launched
+    run(getattr(fastemb, function), *given, **options)
+    assert launch.launched - before == launches

@@ -8,8 +8,8 @@ from kit import run
 from test_pooling import coded, cuts, draw_mode, draw_rows, draw_weights
 
 from fastemb import reference
-from fastemb._cuda import status
-from fastemb.pooling import embedding_bag_backward, pool_backward
+from fastemb._cuda import launch, status
+from fastemb.pooling import embedding_bag_backward, pool, pool_backward
 
 assert cuts  # a fixture
 
@@ -153,9 +153,35 @@ def test_a_bad_id_has_no_gradient():
         status.cuda_check()
 
 
+@pytest.mark.parametrize("offsets", [[1, 2, 4], [0, 3, 2], [0, 9, 4], [0, -1, 4], [0, 2, 3], [0]], ids=str)
+def test_bad_offsets_never_fault(offsets):
+    table, grad, options = np.ones((3, 4), "f4"), np.ones((len(offsets) - 1, 4), "f4"), {"offsets": np.array(offsets)}
+    run(embedding_bag_backward, grad, table, np.zeros(4, int), **options)
+    with pytest.raises(ValueError, match="that ascend from 0 to 4"):
+        status.cuda_check()
+    run(pool_backward, grad, np.ones((4, 4), "f4"), mode="max", **options)
+    with pytest.raises(ValueError, match="that ascend from 0 to 4"):
+        status.cuda_check()
+
+
 def test_gradients_of_nothing():
     table = np.ones((3, 4), "f4")
     result = run(embedding_bag_backward, np.ones((2, 4), "f4"), table, np.zeros((2, 0), "i4"), launches=0)
     assert result.table.ids.shape == (0,)
     assert result.table.rows.shape == (0, 4)
     assert run(pool_backward, np.ones((2, 4), "f4"), np.ones((2, 0, 4), "f2"), launches=0).x.shape == (2, 0, 4)
+
+
+@pytest.mark.parametrize("mode", ["mean", "mean_max"])
+def test_rows_of_several_blocks(mode):
+    rng = np.random.default_rng(0)
+    x, grad = rng.normal(size=(2, 9, 67)).astype("f4"), rng.normal(size=(2, 67 * (1 + (mode == "mean_max"))))
+    mask = rng.random((2, 9)) < 0.6
+    np.testing.assert_array_equal(run(pool, x, mask, mode=mode), reference.pool(x, mask, mode=mode))
+    close(run(pool_backward, grad, x, mask, mode=mode).x, reference.pool_backward(grad, x, mask, mode=mode)[0])
+
+
+def test_a_recorded_stream_has_no_number_of_ids(monkeypatch):
+    monkeypatch.setattr(launch.driver, "capturing", lambda place: True)
+    with pytest.raises(RuntimeError, match="embedding_bag_backward reads back how many ids occur"):
+        run(embedding_bag_backward, np.ones((1, 4), "f4"), np.ones((3, 4), "f4"), np.zeros((1, 2), int))

@@ -27,7 +27,7 @@ def same(found, wanted, dtype):
     return found.tobytes() == wanted.astype(dtype).tobytes()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_equals_reference(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))

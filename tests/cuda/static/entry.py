@@ -16,3 +16,4 @@ class Entry(NamedTuple):
     kib: int = (
         32  # of 16-byte loads on their way to a multiprocessor, at least, with all threads that fit the registers
     )
+    since: tuple[int, int] = (8, 0)  # the compute capability from which on its instructions are there

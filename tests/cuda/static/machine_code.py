@@ -174,11 +174,12 @@ def in_flight(sass: str) -> int:
             out = {}
             continue
         load = WIDE.match(operation) if operation.startswith("LDG") else None
-        touched = registers_of(one.split("R", 1)[1].split(",", 1)[1] if load else one)
+        wide = 2 if load and "256" in load[2] else 1  # of 32 bytes: two times four registers are named
+        touched = registers_of(one.split(",", wide)[wide] if load else one)
         out = {first: held for first, held in out.items() if not held & touched}
         if load:
-            first = int(re.search(r"\bR(\d+)", one)[1])
-            out[first] = set(range(first, first + (8 if "256" in load[2] else 4)))
+            firsts = [int(first) for first in re.findall(r"\bR(\d+)", one)[:wide]]
+            out[firsts[0]] = {first + k for first in firsts for k in range(4)}
             best = max(best, sum(len(held) // 4 for held in out.values()))
     return best
 
@@ -199,7 +200,9 @@ def families() -> dict[str, list[Entry]]:
 @cache
 def everything() -> dict[tuple[str, str], Code]:
     """Return all that is to be read, by the kernel's name and the architecture; by two processes."""
-    tasks = [(entry, cc) for entries in families().values() for entry in entries for cc in CAPABILITIES]
+    tasks = [
+        (entry, cc) for entries in families().values() for entry in entries for cc in CAPABILITIES if cc >= entry.since
+    ]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         codes = list(pool.map(read, *zip(*tasks, strict=True), chunksize=4))
     return {(code.name, code.sm): code for code in codes}
@@ -235,7 +238,7 @@ def page_of(kept: dict[str, Any]) -> str:
     names = {f"sm_{major}{minor}" for major, minor in CAPABILITIES}
     lines = []
     for name, found in kept["kernels"].items():
-        columns = zip(*(found[sm] for sm in sorted(names, key=lambda sm: int(sm[3:]))), strict=True)
+        columns = zip(*(found.get(sm, "----") for sm in sorted(names, key=lambda sm: int(sm[3:]))), strict=True)
         lines.append(f"| {name} | " + " | ".join(" / ".join(map(str, column)) for column in columns) + " |\n")
     said = ", ".join(f"{name} {version}" for name, version in kept["versions"].items())
     return _HEAD.format(versions=said) + "".join(lines)

@@ -2,15 +2,12 @@ from entry import Entry
 
 from fastemb._cuda.kernels.entries import Listing, make_clean, make_divisors, make_list_kept, make_survey
 from fastemb._cuda.kernels.join import Finish, Form, make_finish, make_join
-from fastemb._cuda.kernels.pooling import (
+from fastemb._cuda.kernels.pooling import Lengths, make_before_length, make_normalize, make_normalize_long
+from fastemb._cuda.kernels.pooling_backward import (
     Dots,
-    Lengths,
     Maxima,
     Spreading,
-    make_before_length,
     make_dots,
-    make_normalize,
-    make_normalize_long,
     make_shares,
     make_spread,
     make_spread_maxima,

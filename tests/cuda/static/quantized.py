@@ -1,7 +1,12 @@
 from entry import Entry
 
 from fastemb._cuda.kernels.quantized import (
-    ALL, make_find_infinite, make_quantize, make_quantize_pairs, make_widen, make_widen_single,
+    ALL,
+    make_find_infinite,
+    make_quantize,
+    make_quantize_pairs,
+    make_widen,
+    make_widen_single,
 )  # fmt: skip
 
 #: Codes are fewer bytes than numbers; a scale and an offset are one number each.

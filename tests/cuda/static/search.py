@@ -2,7 +2,14 @@ from entry import Entry
 
 from fastemb._cuda.kernels.bounds import make_bounds, make_rescore, make_sizes, make_units
 from fastemb._cuda.kernels.search import (
-    COSINE, DOT, L2, make_exchange, make_lay, make_score, make_sort_block, make_unpack,
+    COSINE,
+    DOT,
+    L2,
+    make_exchange,
+    make_lay,
+    make_score,
+    make_sort_block,
+    make_unpack,
 )  # fmt: skip
 
 #: Sums run over single numbers, sixteen threads a row: in the order of the CPU. NVVM unrolls them.

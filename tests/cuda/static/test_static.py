@@ -18,7 +18,12 @@ from fastemb._cuda import launch
 ROOM = Path(fastemb.__file__).parent / "_cuda"
 ENTRIES = {launch.kernel(entry.make, *entry.options).name: entry for all_ in families().values() for entry in all_}
 SMS = [f"sm_{major}{minor}" for major, minor in CAPABILITIES]
-EACH = [pytest.param(name, sm, id=f"{name}-{sm}") for name in ENTRIES for sm in SMS]
+EACH = [
+    pytest.param(name, sm, id=f"{name}-{sm}")
+    for name, entry in ENTRIES.items()
+    for cc, sm in zip(CAPABILITIES, SMS, strict=True)
+    if cc >= entry.since
+]
 
 
 @pytest.mark.parametrize(("name", "sm"), EACH)
