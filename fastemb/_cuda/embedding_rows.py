@@ -151,12 +151,12 @@ class Call(NamedTuple):
             status.require_ids(self.place, self.check, _ID, self.ids, self.table.shape[0])
         else:
             self.kept_ids(0, self.ids.dtype)
-            status.require(self.place, self.check, **{str(_ID): self.ids})
+            status.require(self.place, self.check, {_ID: self.ids})
         for addend, number in ((self.position, POSITION), (self.segment, SEGMENT)):
             if addend.kind not in (NONE, COUNTED):
                 self.place_ids(addend, number)
-                given = {} if addend.kind == RANKED else {str(number): addend.ids}
-                status.require(self.place, self.check, **given)
+                given = {} if addend.kind == RANKED else {number: addend.ids}
+                status.require(self.place, self.check, given)
 
 
 def at(array: DeviceArray | None) -> int:
@@ -284,7 +284,7 @@ def _slots(offsets: DeviceArray, N: int, check: status.Check, place: launch.Plac
     out, S = arrays.new((N,), np.int64, offsets), index.size - 1
     values = index.pointer, S, N, out.pointer, check.address, check.marks[_OFFSET]
     each(launch.kernel(make_slots, arrays.tag_of(index)), max(N, S + 1), place, values, (index, out))
-    status.require(place, check)
+    status.require(place, check, {})
     return out
 
 

@@ -100,7 +100,7 @@ def plan_of(bags: Bags, function: str) -> Plan:
 
 def _require(plan: Plan, given: DeviceArray | None) -> None:
     """Raise what is wrong with values: bounds, then ids; a list was made of ids if some are left out."""
-    status.require(plan.place, plan.check, **{"0": given, "1": plan.ids})
+    status.require(plan.place, plan.check, {0: given, 1: plan.ids})
     if plan.ids is not None and plan.where is plan.ids:
         status.require_ids(plan.place, plan.check, 1, plan.ids, plan.rows.V)
 

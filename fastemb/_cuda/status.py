@@ -8,11 +8,13 @@ Nothing is looked at while a stream is captured: a call after the capture says i
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _cuda_check
+from .._frameworks import DeviceArray
 from . import launch
 from .kernels.convert import make_find_bad
 from .kernels.lookup import ZEROS
@@ -123,10 +125,10 @@ def require_ids(place: launch.Place, check: Check, number: int, index: Any, V: i
         values = index.pointer, index.size, V, check.address, check.marks[number]
         find = launch.kernel(make_find_bad, index.dtype.name)
         launch.submit(find, (-(-index.size // threads), 1), (threads, 1), place, values, (index,))
-    require(place, check, **{str(number): index})
+    require(place, check, {number: index})
 
 
-def require(place: launch.Place, check: Check, **given: Any) -> None:
+def require(place: launch.Place, check: Check, given: Mapping[int, DeviceArray | None]) -> None:
     """In the mode "sync": wait, and raise the error of what kernels have told of.
 
     ``given`` are the values, flat and contiguous, by the number of the fault.
@@ -141,7 +143,7 @@ def require(place: launch.Place, check: Check, **given: Any) -> None:
         launch.driver.write(place, check.address, np.array([_NOTHING], np.int64))
         status.flag[0] = 0
         number = (least >> _POSITION_BITS) & ((1 << _FAULT_BITS) - 1)
-        position, array, value = least & ((1 << _POSITION_BITS) - 1), given.get(str(number)), None
+        position, array, value = least & ((1 << _POSITION_BITS) - 1), given.get(number), None
         fault = status.faults[status.calls][number]
         if array is not None:
             at = array.pointer + position * array.dtype.itemsize

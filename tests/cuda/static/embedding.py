@@ -38,10 +38,9 @@ ENTRIES = [
     # Forward: K loads in flight, and as many of each addend.
     Entry(make_embed, (BERT,), **NORM, in_flight=6),
     Entry(make_embed, (BERT._replace(ids="int32", K=8),), **NORM, in_flight=8),
-    Entry(make_embed, (BERT._replace(K=8, threads=256),), **NORM, in_flight=8),
     Entry(make_embed, (BERT._replace(K=4, threads=8, norm="rms", **EVERY),), **NORM),
     *(Entry(make_embed, (of(tag, K=3),), **NORM, in_flight=3) for tag in ("float16", "bfloat16")),
-    *(Entry(make_embed, (of(tag, K=4, threads=160),), **NORM) for tag in ("float16", "bfloat16")),
+    Entry(make_embed, (of("float16", K=4, threads=160),), **NORM),
     Entry(make_embed, (of("float64", K=8),), **NORM, in_flight=8),
     Entry(make_embed, (LLAMA,), in_flight=6),
     Entry(make_embed, (of("bfloat16", LLAMA, K=4, threads=128, scaled=True, positions="int32"),)),

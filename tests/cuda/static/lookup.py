@@ -8,12 +8,11 @@ ENTRIES = [
     *(Entry(make_gather, (index, 16, "raise")) for index in ("int32", "int64")),
     *(Entry(make_gather, ("int64", 16, mode)) for mode in ("clip", "wrap")),
     *(Entry(make_gather, ("int64", width, "raise"), in_flight=0) for width in (8, 4, 2, 1)),
-    *(Entry(make_gather_warp, ("int64", 16, "raise", K), in_flight=K) for K in (4, 5, 6, 7, 8)),
+    *(Entry(make_gather_warp, ("int64", 16, "raise", K), in_flight=K) for K in (4, 6, 8)),
     Entry(make_gather_warp, ("int32", 16, "wrap", 8), in_flight=8),
     # Not for speed: arrays that no kernel reads as they are. Five divisions are calls, so registers allow 24 KiB.
     *(Entry(make_copy, (16, back), in_flight=1, kib=24) for back in (False, True)),
     Entry(make_convert, ("float64", "bfloat16"), in_flight=0),
-    Entry(make_convert, ("bfloat16", "float32"), in_flight=0),
     Entry(make_convert, ("int16", "int64"), in_flight=0),
     Entry(make_convert, ("int64", "bool"), in_flight=0),
     Entry(make_find_bad, ("int64",), in_flight=0),

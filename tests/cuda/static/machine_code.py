@@ -6,10 +6,12 @@ release.
 
 import json
 import re
+import struct
 import subprocess
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from importlib import import_module, metadata
@@ -82,17 +84,27 @@ def run(*command: Any) -> str:
     return done.stdout + done.stderr
 
 
-def read(entry: Entry, cc: tuple[int, int]) -> Code:
-    """Compile an entry's kernel, with the types that a launch has, and read it."""
-    kernel = launch.kernel(entry.make, *entry.options)
-    sm = f"sm_{cc[0]}{cc[1]}"
-    start = time.perf_counter()
+def read(entries: list[Entry]) -> list[Code]:
+    """Compile the kernels of entries, with the types that a launch has, for each architecture, and read them."""
+    found = []
+    for cc in CAPABILITIES:
+        here = [entry for entry in entries if cc >= entry.since]
+        built = [build(entry, cc) for entry in here]
+        sasses = texts_of([machine for _, machine in built], cc) if built else []
+        for (code, _), sass in zip(built, sasses, strict=True):
+            counted = dict(sorted(operations(sass).items()))
+            found.append(code._replace(in_flight=in_flight(sass), operations=counted, sass=sass))
+    return found
+
+
+def build(entry: Entry, cc: tuple[int, int]) -> tuple[Code, bytes]:
+    """Return what is known of a kernel before its machine code is read, and that code."""
+    kernel, start = launch.kernel(entry.make, *entry.options), time.perf_counter()
     compiled = compile_kernel(kernel, cc)
     code, log = link(compiled, cc)
-    seconds = time.perf_counter() - start
-    ptx, sass = link(compiled, cc, "ptx")[0].decode().rstrip("\0"), disassembled(code)
-    types, found = "".join(kernel.types), dict(sorted(operations(sass).items()))
-    return Code(kernel.name, sm, types, *told(log), in_flight(sass), found, len(code), seconds, ptx, sass)
+    seconds, types = time.perf_counter() - start, "".join(kernel.types)
+    ptx = link(compiled, cc, "ptx")[0].decode().rstrip("\0")
+    return Code(kernel.name, f"sm_{cc[0]}{cc[1]}", types, *told(log), 0, {}, len(code), seconds, ptx, ""), code
 
 
 def told(log: str) -> tuple[int, int]:
@@ -118,7 +130,42 @@ def disassembled(code: bytes) -> str:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(code)
         file.flush()
-        return run(tool("nvdisasm"), "-c", file.name)
+        return run(tool("nvdisasm"), "-c", "-ndf", file.name)
+
+
+def texts_of(codes: list[bytes], cc: tuple[int, int]) -> list[str]:
+    """Return the texts of many kernels by one process: nvdisasm takes 0.2 to 0.3 s to start, and reads one file.
+
+    Their instructions lie one behind the other, so addresses go on; what branches name gets a label.
+    """
+    parts = [instructions_in(code) for code in codes]
+    with tempfile.NamedTemporaryFile(suffix=".raw") as file:
+        file.write(b"".join(parts))
+        file.flush()
+        lines = run(tool("nvdisasm"), "-ndf", "-b", f"SM{cc[0]}{cc[1]}", file.name).splitlines()
+    numbered = [(int(at[1], 16), line) for line in lines if (at := re.match(r"\s*/\*([0-9a-f]{4,})\*/", line))]
+    branches = (re.search(r"\b(?:BRA|BSSY|JMP|CALL)\b.*\b0x([0-9a-f]+) ;", line) for _, line in numbered)
+    labels = {int(one[1], 16) for one in branches if one}
+    found, end, left = [], 0, iter([*numbered, (1 << 60, "")])
+    at, line = next(left)
+    for part in parts:
+        end, text = end + len(part), []
+        while at < end:
+            text += [f".L_{at:x}:", line] if at in labels else [line]
+            at, line = next(left)
+        found.append("\n".join(text))
+    assert at == 1 << 60
+    assert all(found)
+    return found
+
+
+def instructions_in(code: bytes) -> bytes:
+    """Return the section of machine code, an ELF file, that holds the instructions of its one kernel."""
+    (table,), (size, count, names) = struct.unpack_from("<Q", code, 40), struct.unpack_from("<HHH", code, 58)
+    heads = [struct.unpack_from("<IIQQQQ", code, table + k * size) for k in range(count)]  # name, …, offset, size
+    texts = [head for head in heads if code.startswith(b".text.", heads[names][4] + head[0])]
+    assert len(texts) == 1, "functions beside the kernel"
+    return code[texts[0][4] : texts[0][4] + texts[0][5]]
 
 
 def plain(ptx: str) -> Counter[str]:
@@ -199,13 +246,19 @@ def families() -> dict[str, list[Entry]]:
 
 @cache
 def everything() -> dict[tuple[str, str], Code]:
-    """Return all that is to be read, by the kernel's name and the architecture; by two processes."""
-    tasks = [
-        (entry, cc) for entries in families().values() for entry in entries for cc in CAPABILITIES if cc >= entry.since
-    ]
+    """Return all that is to be read, by the kernel's name and the architecture; by two processes.
+
+    Neighbours share functions, which Numba compiles once a process and architecture: so families are not torn apart.
+    """
+    tasks = [part for entries in families().values() for part in batched(entries, 16)]
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        codes = list(pool.map(read, *zip(*tasks, strict=True), chunksize=4))
+        codes = [code for found in pool.map(read, tasks) for code in found]
     return {(code.name, code.sm): code for code in codes}
+
+
+def batched(entries: list[Entry], size: int) -> Iterator[list[Entry]]:
+    """Return entries in parts of a size."""
+    return (entries[k : k + size] for k in range(0, len(entries), size))
 
 
 # What is kept ----------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def one(make, *options, **shown):
 
 ENTRIES = [
     # Bags.
-    *(join(tag) for tag in ("float64", "float32", "float16", "bfloat16")),
+    *(join(tag) for tag in ("float64", "float32", "bfloat16")),
     join(ids="int32", bounds="rows", cut=0, keep="padding", divide="root"),
     join("float16", bounds="rows", cut=0, keep="both", out="float32"),
     join(weights="given", divide="given"),
@@ -37,11 +37,11 @@ ENTRIES = [
     join("code8", out="float32", ids="int32"),
     join("code8", out="float32", bounds="offsets+", weights="given", divide="given"),
     join("code4", width=4, out="float32"),
-    *(join(width=width, out_width=width, part_width=width) for width in (8, 4)),
+    join(width=4, out_width=4, part_width=4),
     join("bfloat16", width=2, out_width=2, part_width=4),
     # Pools.
-    *(join(tag, ids="none", bounds="rows", cut=0) for tag in ("float32", "float16")),
-    *(join(tag, ids="none", bounds="rows", cut=0, keep="mask") for tag in ("float32", "bfloat16")),
+    join("float32", ids="none", bounds="rows", cut=0),
+    join("bfloat16", ids="none", bounds="rows", cut=0, keep="mask"),
     join(ids="none", bounds="rows", cut=0, keep="mask", op="max", divide="no"),
     join(ids="none", bounds="rows+", divide="count"),
     join(ids="none", bounds="rows", weights="ranks", divide="ranks"),
@@ -50,17 +50,15 @@ ENTRIES = [
     Entry(make_finish, (Finish("float64", 16, "rows", 256, "sum", "given", "float64", 16),)),
     one(make_finish, Finish("float32", 4, "offsets+", 256, "sum", "root", "bfloat16", 2)),
     # What is kept.
-    one(make_clean, "int32", False),
     one(make_clean, "int64", True),
     one(make_list_kept, Listing("int64", "rows", "both", "all", "float32", False)),
     one(make_list_kept, Listing("none", "rows", "mask", "all", "float32", True)),
     one(make_list_kept, Listing("int32", "offsets", "padding", "last", "none", False)),
-    one(make_survey, Listing("int32", "offsets", "padding", "last", "none", False)),
     one(make_survey, Listing("none", "rows+", "mask", "all", "float64", True)),
     *(one(make_divisors, "float32", "rows+", divide) for divide in ("root", "given")),
     one(make_divisors, "float64", "offsets", "ranks"),
     # Lengths: a warp a row, K words a thread.
-    *(Entry(make_normalize, (Lengths("float32", 16, "float32", 16, K),), 96, K) for K in (3, 8)),
+    Entry(make_normalize, (Lengths("float32", 16, "float32", 16, 8),), 96, 8),
     Entry(make_normalize, (Lengths("float16", 16, "float16", 16, 3),), 96, 3),
     Entry(make_normalize, (Lengths("float64", 16, "float64", 16, 6),), 96, 6),
     one(make_normalize, Lengths("bfloat16", 2, "float32", 4, 4), registers=96),
@@ -72,7 +70,6 @@ ENTRIES = [
     one(make_spread, Spreading("float64", 16, "float64", 16, 2, "offsets", 256, True, "given")),
     Entry(make_spread_maxima, (Maxima("float32", 16, "none", "rows", True, True, 16, "float32", 16),)),
     Entry(make_spread_maxima, (Maxima("float16", 16, "none", "offsets", False, False, 16, "float16", 16),), 72),
-    one(make_spread_maxima, Maxima("code8", 4, "int64", "offsets", True, True, 16, "float32", 16), registers=80),
     one(make_dots, Dots("float32", 16, "int64", "offsets", True, True, 16)),
     one(make_dots, Dots("code8", 16, "int64", "rows", True, False, 16), registers=80),
     one(make_shares, "float32", True),

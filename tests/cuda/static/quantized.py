@@ -17,10 +17,7 @@ ENTRIES = [
     # Eight columns a word, their least and their greatest: as many registers as bags of codes.
     Entry(make_quantize, ("float16", 16, 8), registers=80, besides=("st.v2.u32", "st.u32")),
     Entry(make_quantize, ("bfloat16", 16, 8), registers=80, besides=("st.v2.u32", "st.u32")),
-    Entry(make_quantize, ("float16", 16, 4), registers=80, besides=("st.u32",)),
-    Entry(make_quantize, ("float32", 4, 8), in_flight=0),
     Entry(make_quantize, ("float16", 4, 4), in_flight=0),
-    Entry(make_quantize_pairs, ("float64",), in_flight=0),
     Entry(make_quantize_pairs, ("float16",), in_flight=0),
     Entry(make_find_infinite, (), in_flight=0),
     # Four codes are no 16 bytes: what counts here are the numbers, of which a thread writes 16 bytes at a time.
@@ -29,5 +26,4 @@ ENTRIES = [
     Entry(make_widen, ("int64", "code8", 1, "wrap"), in_flight=0),
     Entry(make_widen, (ALL, "code8", 4), in_flight=0),
     Entry(make_widen_single, ("int64", "code4"), in_flight=0),
-    Entry(make_widen_single, (ALL, "code4"), in_flight=0),
 ]

@@ -16,10 +16,7 @@ from fastemb._cuda.kernels.search import (
 ENTRIES = [
     *(Entry(make_lay, (tag,), in_flight=0) for tag in ("float64", "float32", "float16", "bfloat16")),
     *(Entry(make_score, ("float32", metric), registers=80, in_flight=0) for metric in (DOT, COSINE, L2)),
-    *(
-        Entry(make_score, (tag, DOT), registers=80, in_flight=0)
-        for tag in ("float64", "float16", "bfloat16", "int8", "code8", "code4")
-    ),
+    *(Entry(make_score, (tag, DOT), registers=80, in_flight=0) for tag in ("float16", "bfloat16", "int8", "code8")),
     Entry(make_score, ("code4", COSINE), registers=80, in_flight=0),
     Entry(make_score, ("float64", L2), registers=80, in_flight=0),
     Entry(make_sort_block, (2048,), in_flight=0),
