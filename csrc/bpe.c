@@ -16,15 +16,17 @@ void fe_scratch_clear(fe_scratch *scratch) {
     free(scratch->heap);
 }
 
+enum { LARGE = 1 << 16 }; /* symbols from which on no more room is made than is asked for */
+
 static fe_status scratch_reserve(fe_scratch *scratch, int64_t n) {
     if (n <= scratch->capacity) return FE_OK;
-    const size_t room = (size_t)n + (size_t)n / 2;
+    const size_t room = (size_t)n + (n < LARGE ? (size_t)n / 2 : 0);
     fe_scratch_clear(scratch);
     memset(scratch, 0, sizeof *scratch);
     scratch->rank = malloc(room * sizeof *scratch->rank);
     scratch->prev = malloc(room * sizeof *scratch->prev);
     scratch->next = malloc(room * sizeof *scratch->next);
-    /* n - 1 first pairs, then at most two new ones for each of n - 1 merges, each of which took one out */
+    /* n - 1 first pairs, then at most two new ones for each of n - 1 merges, each of which takes one out */
     scratch->heap = malloc(2 * room * sizeof *scratch->heap);
     if (!scratch->rank || !scratch->prev || !scratch->next || !scratch->heap) return FE_NO_MEMORY;
     scratch->capacity = (int64_t)room;

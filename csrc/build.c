@@ -54,6 +54,7 @@ static uint32_t log2_of(uint64_t power) {
 static fe_status check_tokens(const fe_model *m) {
     if (m->tokens < 0 || m->tokens > FE_MAX_TOKENS || m->vocab < 0 || m->vocab > m->tokens) return FE_BAD_MODEL;
     if (m->merges < 0 || m->merges > FE_MAX_MERGES || m->unk < -1 || m->unk >= m->vocab) return FE_BAD_MODEL;
+    if (!fe_flags_valid(m->flags)) return FE_BAD_MODEL;
     if (m->pattern < FE_PATTERN_NONE || m->pattern > FE_PATTERN_DEEPSEEK_V3) return FE_BAD_MODEL;
     if (m->token_offsets[0] != 0 || m->token_offsets[m->tokens] > UINT32_MAX) return FE_BAD_MODEL;
     for (int64_t i = 0; i < m->tokens; i++)
@@ -400,7 +401,6 @@ static fe_status build(builder *b, uint8_t **image, int64_t *twice) {
     const fe_model *const m = b->model;
     fe_status status = check_tokens(m);
     if (status != FE_OK) return status;
-    if (m->flags & (FE_RANKED | FE_WHOLE_FIRST) && !(m->flags & FE_BYTE_LEVEL)) return FE_BAD_MODEL;
     uint32_t *const byte_ranks = malloc(65536 * sizeof *byte_ranks);
     if (!byte_ranks) return FE_NO_MEMORY;
     memset(byte_ranks, 0xFF, 65536 * sizeof *byte_ranks); /* FE_NO_RANK */

@@ -25,6 +25,10 @@
 
 enum { FIRST_BUCKETS = 1 << 9, FIRST_ARENA = 1 << 14, FIRST_SLOTS = 1 << 10, HUGE = 1 << 21 };
 
+/* The least and the most bytes of a cache: three eighths of these are the arena, whose places / 8 fit 32 bits. */
+#define LEAST (INT64_C(1) << 16)
+#define MOST (INT64_C(1) << 36)
+
 #define BITS(n) ((n) >= 8 ? UINT64_MAX : (UINT64_C(1) << 8 * ((n) & 7)) - 1)
 #define LOW(n) BITS(n)
 #define HIGH(n) ((n) <= 8 ? 0 : BITS((n) - 8))
@@ -76,7 +80,7 @@ fe_status fe_cache_new(int64_t bytes, fe_cache **out) {
     *out = NULL;
     fe_cache *const cache = calloc(1, sizeof *cache);
     if (!cache) return FE_NO_MEMORY;
-    cache->limit = bytes < 1 << 16 ? 1 << 16 : (uint64_t)bytes;
+    cache->limit = bytes < LEAST ? LEAST : bytes > MOST ? MOST : (uint64_t)bytes;
     fe_bucket *const buckets = new_buckets(FIRST_BUCKETS);
     cache->slots = calloc(FIRST_SLOTS, sizeof *cache->slots);
     cache->arena = malloc(FIRST_ARENA);

@@ -238,9 +238,9 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, int32_t pattern, con
                     int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done) {
     fe_encoder e = new_encoder(t, cache, pattern, utf8 + size);
     texts all = {.utf8 = utf8, .size = size, .char_counts = char_counts, .count = count};
-    int64_t chars = 0;
-    for (int64_t i = 0; i < count; i++) chars += char_counts[i];
-    all.ascii = chars == size;
+    uint64_t chars = 0; /* may wrap around: every count is looked at again where its text begins */
+    for (int64_t i = 0; i < count; i++) chars += (uint64_t)char_counts[i];
+    all.ascii = chars == (uint64_t)size;
     e.ids = ids;
     e.capacity = capacity;
     e.written = used;

@@ -24,7 +24,8 @@ typedef enum fe_status {
     FE_BAD_TEXT = 6,  /* the character counts do not add up to the UTF-8 given */
     FE_BAD_FILE = 7,  /* rank file: a line that is none; image: no image, of another version, or damaged */
     FE_BAD_ID = 8,    /* an id that stands for no token */
-    FE_TWICE = 9      /* two tokens have the same bytes */
+    FE_TWICE = 9,     /* two tokens have the same bytes */
+    FE_BAD_ROWS = 10  /* the ends of rows do not ascend to the number of ids */
 } fe_status;
 
 /* What cuts a byte-level text into the pieces that merging never crosses. */
@@ -127,8 +128,8 @@ void fe_tokenizer_free(fe_tokenizer *tokenizer);
 /* The fe_path that a tokenizer takes. */
 int32_t fe_tokenizer_path(const fe_tokenizer *tokenizer);
 
-/* Makes room to remember what pieces became, in at most `bytes` bytes (at least 65536): it starts small and grows
- * with what it is given. It may be used with one tokenizer only. On any status but FE_OK, *out is NULL. */
+/* Makes room to remember what pieces became, in at most `bytes` bytes (taken for 65536 if less and for 2^36 if more):
+ * it starts small and grows with what it is given. It may be used with one tokenizer only. On any status but FE_OK, *out is NULL. */
 fe_status fe_cache_new(int64_t bytes, fe_cache **out);
 
 /* The bytes that a cache takes now. */
@@ -162,11 +163,13 @@ fe_status fe_encode_each(const fe_tokenizer *tokenizer, fe_cache *cache, int32_t
 int64_t fe_encode_one(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size,
                       const uint8_t *actions, int32_t *ids, int64_t capacity);
 
-/* Writes what rows of ids decode to, one after another, and `separator` between two ids of a row; row i ends with id
- * row_ends[i] and, as bytes, at byte_ends[i]. *length receives the bytes that all takes; they are written only if
- * capacity suffices. FE_BAD_ID: *length is the position of the first id that is no token. */
-fe_status fe_decode(const fe_tokenizer *tokenizer, const int64_t *ids, const int64_t *row_ends, int64_t rows,
-                    const uint8_t *separator, int64_t separator_size, uint8_t *bytes, int64_t capacity,
+/* Writes what rows of `count` ids decode to, one after another, and `separator` between two ids of a row; row i ends
+ * with id row_ends[i] and, as bytes, at byte_ends[i]. *length receives the number of bytes of the whole; they are all
+ * written only if capacity suffices. FE_BAD_ID: *length is the position of the first id that is no token. FE_BAD_ROWS:
+ * the row ends do not ascend from 0 or more to `count`; each is read once, so one that another thread changes
+ * meanwhile leads nowhere either. */
+fe_status fe_decode(const fe_tokenizer *tokenizer, const int64_t *ids, int64_t count, const int64_t *row_ends,
+                    int64_t rows, const uint8_t *separator, int64_t separator_size, uint8_t *bytes, int64_t capacity,
                     int64_t *byte_ends, int64_t *length);
 
 /* What a tokenizer is made of; the pointers are good as long as it lives. */

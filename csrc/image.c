@@ -70,14 +70,18 @@ static bool is_table(uint64_t length) { /* a power of two, of at least 16 slots 
     return length >= 16 * sizeof(uint64_t) && !(length & (length - 1));
 }
 
+bool fe_flags_valid(uint32_t flags) {
+    const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_WHOLE_FIRST | FE_ADD_SPACE;
+    const uint32_t of_chars = FE_PREPEND | FE_SPACE_MARK | FE_CUT | FE_BYTE_FALLBACK;
+    if (flags & ~(of_bytes | of_chars | FE_FUSE_UNK | FE_OVERLAP)) return false;
+    return !(flags & (flags & FE_BYTE_LEVEL ? of_chars : of_bytes));
+}
+
 static bool lengths_valid(const fe_header *h) {
     const uint64_t *const n = h->length;
     const bool bytes = h->flags & FE_BYTE_LEVEL;
     if (h->tokens > FE_MAX_TOKENS || h->vocab > h->tokens || h->ranks > FE_MAX_MERGES) return false;
-    const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_WHOLE_FIRST | FE_ADD_SPACE;
-    const uint32_t of_chars = FE_PREPEND | FE_SPACE_MARK | FE_CUT | FE_BYTE_FALLBACK;
-    if (h->flags & ~(of_bytes | of_chars | FE_FUSE_UNK | FE_OVERLAP)) return false;
-    if (h->flags & (bytes ? of_chars : of_bytes)) return false;
+    if (!fe_flags_valid(h->flags)) return false;
     if (h->all_solid < 0 || h->all_solid > !bytes || h->space_cuts < 0 || h->space_cuts > h->all_solid) return false;
     if (h->flags & FE_RANKED && h->ranks != h->vocab) return false;
     return n[FE_S_TOKEN_OFFSETS] == 4 * (h->tokens + 1) && n[FE_S_TOKEN_BYTES] <= UINT32_MAX &&

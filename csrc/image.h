@@ -89,6 +89,9 @@ static inline const void *fe_section_of(const fe_header *image, enum fe_section 
 /* What `check` must be: a checksum of the header, with that of all that follows it in its place. */
 uint64_t fe_image_check(const fe_header *image);
 
+/* True if no flag contradicts another, and each means something for this kind of symbols. */
+bool fe_flags_valid(uint32_t flags);
+
 /* Points a tokenizer at an image whose numbers are right. */
 void fe_attach(fe_tokenizer *tokenizer, const fe_header *image);
 

@@ -32,8 +32,9 @@ static const uint8_t *line_end(const uint8_t *p, const uint8_t *end) {
 
 static bool fill(names *n, int64_t size, int64_t count) {
     const uint8_t *p = n->text, *const end = p + size;
-    for (int64_t number = 0; number < count; number++, p++) {
-        if (p > end) return false;
+    for (int64_t number = 0; number < count; number++) {
+        if (number && p == end) return false; /* fewer lines than names */
+        if (number) p++;                      /* over the line end */
         const uint8_t *const stop = line_end(p, end);
         n->starts[number] = (uint32_t)(p - n->text);
         n->starts[number + 1] = (uint32_t)(stop + 1 - n->text);
@@ -43,7 +44,7 @@ static bool fill(names *n, int64_t size, int64_t count) {
         n->slots[i] = hash >> 32 << 32 | (uint64_t)(number + 1);
         p = stop;
     }
-    return p > end;
+    return p == end;
 }
 
 /* One merge: two names and a space between them. False if it is none, or a name is not known. */
@@ -62,7 +63,8 @@ static bool read_merge(const names *n, const uint8_t *p, const uint8_t *end, uin
 
 fe_status fe_merges_read(const uint8_t *text, int64_t size, int64_t count, const uint8_t *merges, int64_t merges_size,
                          int64_t merges_count, int32_t *left, int32_t *right, int32_t *result) {
-    if (size < 0 || size >= UINT32_MAX - 1 || count < 1 || count > INT32_MAX || merges_size < 0) return FE_BAD_FILE;
+    if (size < 0 || size >= UINT32_MAX - 1 || count < 1 || count > INT32_MAX - 1) return FE_BAD_FILE;
+    if (merges_size < 0 || merges_size >= INT64_MAX || (uint64_t)merges_size >= SIZE_MAX) return FE_BAD_FILE;
     uint64_t slots = 16;
     while (slots < 2 * (uint64_t)count) slots *= 2;
     names n = {.text = text, .mask = slots - 1};
@@ -72,10 +74,12 @@ fe_status fe_merges_read(const uint8_t *text, int64_t size, int64_t count, const
     fe_status status = n.starts && n.slots && both ? FE_OK : FE_NO_MEMORY;
     if (status == FE_OK && !fill(&n, size, count)) status = FE_BAD_FILE;
     const uint8_t *p = merges, *const end = merges + merges_size;
-    for (int64_t i = 0; i < merges_count && status == FE_OK; i++, p++) {
-        const uint8_t *const stop = p <= end ? line_end(p, end) : NULL;
-        if (!stop || !read_merge(&n, p, stop, both, (int32_t *[3]){left, right, result}, i)) status = FE_BAD_FILE;
+    for (int64_t i = 0; i < merges_count && status == FE_OK; i++) {
+        if (i) p++; /* over the line end */
+        const uint8_t *const stop = line_end(p, end);
+        if (!read_merge(&n, p, stop, both, (int32_t *[3]){left, right, result}, i)) status = FE_BAD_FILE;
         p = stop;
+        if (p == end && i + 1 < merges_count) status = FE_BAD_FILE; /* fewer lines than merges */
     }
     free(n.starts);
     free(n.slots);

@@ -227,7 +227,7 @@ typedef struct batch {
     const fe_bucket *buckets[BATCH];
 } batch;
 
-#define LONG_KEY (UINT64_C(16) << 56) /* nothing in the text, and something before it: no piece has this one */
+#define LONG_KEY (UINT64_C(1) << 56 | 1) /* one byte long, and the ninth is not zero: no piece has this one */
 
 static inline void ask_short(const fe_cache *cache, batch *b, int64_t i, fe_key key) {
     const fe_bucket *const bucket = fe_bucket_of(cache, key);

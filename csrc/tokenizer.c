@@ -48,12 +48,15 @@ static int64_t token_of(const fe_tokenizer *t, int64_t id) {
     return low < t->tokens && t->sorted_ids[low] == id ? t->sorted_tokens[low] : -1;
 }
 
-fe_status fe_decode(const fe_tokenizer *t, const int64_t *ids, const int64_t *row_ends, int64_t rows,
+fe_status fe_decode(const fe_tokenizer *t, const int64_t *ids, int64_t count, const int64_t *row_ends, int64_t rows,
                     const uint8_t *separator, int64_t separator_size, uint8_t *bytes, int64_t capacity,
                     int64_t *byte_ends, int64_t *length) {
-    int64_t at = 0;
-    for (int64_t row = 0, i = 0; row < rows; row++) {
-        for (const int64_t first = i; i < row_ends[row]; i++) {
+    int64_t at = 0, i = 0;
+    *length = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        const int64_t last = ((const volatile int64_t *)row_ends)[row];
+        if (last < i || last > count) return FE_BAD_ROWS;
+        for (const int64_t first = i; i < last; i++) {
             const int64_t token = token_of(t, ids[i]);
             if (token < 0) {
                 *length = i;
@@ -70,5 +73,5 @@ fe_status fe_decode(const fe_tokenizer *t, const int64_t *ids, const int64_t *ro
         byte_ends[row] = at;
     }
     *length = at;
-    return FE_OK;
+    return i == count ? FE_OK : FE_BAD_ROWS;
 }

@@ -1,6 +1,8 @@
 /* encoding.c: every way to encode gives what the slow law gives; decoding gives the tokens' bytes. */
 #include "fuzz.h"
 
+static const uint8_t exactly_none[1];
+
 /* Texts in the two forms that a call takes, and what must come out: of the texts before the first refused token. */
 typedef struct job {
     const vocabulary *v;
@@ -184,6 +186,29 @@ void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache
     end_job(&j);
 }
 
+/* Row ends that do not fit the ids: refused, and no id behind the last is looked at. */
+static void check_row_ends(const fe_tokenizer *tokenizer, const int64_t *ids, int64_t count, const int64_t *row_ends,
+                           int64_t rows) {
+    int64_t length, *const exact = malloc((size_t)count * sizeof *exact + 1), *const ends = malloc(64), byte_ends[8];
+    CHECK(exact && ends && rows < 8);
+    if (count) memcpy(exact, ids, (size_t)count * sizeof *exact);
+    if (rows) memcpy(ends, row_ends, (size_t)rows * sizeof *ends);
+    for (int i = 0; i < 4 && rows; i++) {
+        const uint32_t at = rnd((uint32_t)rows);
+        const int64_t wrong[] = {-1, count + 1, INT64_MAX, INT64_MIN, (int64_t)1 << 40};
+        const int64_t right = ends[at];
+        ends[at] = wrong[rnd(5)];
+        const fe_status status = fe_decode(tokenizer, exact, count, ends, rows, exactly_none, 0, NULL, 0, byte_ends,
+                                           &length);
+        CHECK(status == FE_BAD_ROWS);
+        ends[at] = right;
+    }
+    CHECK(fe_decode(tokenizer, exact, count + 1, ends, rows, exactly_none, 0, NULL, 0, byte_ends, &length) ==
+          FE_BAD_ROWS);
+    free(exact);
+    free(ends);
+}
+
 void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer) {
     enum { N = 40, ROWS = 5, ROOM = N * (LONGEST + 3) };
     const fe_model *const m = &v->model;
@@ -207,7 +232,7 @@ void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer) {
     uint8_t *const bytes = malloc((size_t)room + (room == 0));
     CHECK(bytes);
     const uint8_t *const dashes = (const uint8_t *)"---";
-    CHECK(fe_decode(tokenizer, ids, row_ends, rows, dashes, separator, bytes, room, byte_ends, &length) == FE_OK);
+    CHECK(fe_decode(tokenizer, ids, n, row_ends, rows, dashes, separator, bytes, room, byte_ends, &length) == FE_OK);
     CHECK(length == size && (rows == 0 || byte_ends[rows - 1] == size));
     CHECK(room < size || memcmp(bytes, expected, (size_t)size) == 0);
     if (n) {
@@ -215,9 +240,11 @@ void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer) {
         const int64_t wrong[] = {-1, INT64_MIN, INT64_MAX, INT32_MAX, 1 << 20, INT64_C(1) << 32};
         ids[at] = wrong[rnd(6)];
         const fe_status status =
-            fe_decode(tokenizer, ids, row_ends, rows, dashes, separator, bytes, room, byte_ends, &length);
+            fe_decode(tokenizer, ids, n, row_ends, rows, dashes, separator, bytes, room, byte_ends, &length);
         CHECK(status == FE_BAD_ID && length == at);
+        ids[at] = v->token_ids[0];
     }
+    check_row_ends(tokenizer, ids, n, row_ends, rows);
     free(bytes);
     for (int i = 0; i < 20 && m->flags & FE_BYTE_LEVEL; i++) {
         const uint32_t token = rnd((uint32_t)m->tokens);

@@ -36,11 +36,11 @@ void use_tokenizer(const fe_tokenizer *tokenizer, const uint8_t *text, int64_t s
         if (status != FE_OK) continue;
         const int64_t count = end < MOST ? end : MOST;
         for (int64_t i = 0; i < count; i++) wide[i] = ids[i];
-        (void)fe_decode(tokenizer, wide, &count, 1, exact, size < 3 ? size : 3, bytes, sizeof bytes, &length, &length);
+        (void)fe_decode(tokenizer, wide, count, &count, 1, exact, size < 3 ? size : 3, bytes, sizeof bytes, &length, &length);
     }
     for (int64_t i = 0; i < 8; i++) wide[i] = contents.tokens ? contents.sorted_ids[(contents.tokens - 1) * i / 8] : i;
     length = 8;
-    (void)fe_decode(tokenizer, wide, &length, 1, exact, 0, bytes, sizeof bytes, wide + 8, wide + 9);
+    (void)fe_decode(tokenizer, wide, length, &length, 1, exact, 0, bytes, sizeof bytes, wide + 8, wide + 9);
     (void)fe_find(tokenizer, exact, size);
     uint8_t sum = 0; /* all of the notes can be read */
     for (int64_t i = 0; i < contents.notes_size; i++) sum ^= contents.notes[i];
@@ -157,57 +157,4 @@ void check_image(const vocabulary *v, const fe_tokenizer *tokenizer) {
     check_sizes(&contents);
     check_bit(&contents);
     check_damage(&contents);
-}
-
-/* ------------------------------------------------------------------ rank files */
-
-static int64_t base64(const uint8_t *bytes, int64_t size, char *to) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    int64_t n = 0;
-    for (int64_t i = 0; i < size; i += 3) {
-        const int64_t left = size - i;
-        const uint32_t second = left > 1 ? bytes[i + 1] : 0, third = left > 2 ? bytes[i + 2] : 0;
-        const uint32_t three = (uint32_t)bytes[i] << 16 | second << 8 | third;
-        to[n++] = digits[three >> 18];
-        to[n++] = digits[three >> 12 & 63];
-        to[n++] = left > 1 ? digits[three >> 6 & 63] : '=';
-        to[n++] = left > 2 ? digits[three & 63] : '=';
-    }
-    return n;
-}
-
-void check_ranks(void) {
-    enum { LINES = 20, SIZE = 12, ROOM = LINES * 48 };
-    char file[ROOM];
-    uint8_t bytes[LINES * SIZE];
-    int64_t offsets[LINES + 1] = {0}, size = 0, got_offsets[LINES + 1], count, bad_line;
-    int32_t ranks[LINES], got_ranks[LINES];
-    const int64_t lines = rnd(LINES + 1);
-    const char *const end = one_in(4) ? "\r\n" : "\n";
-    for (int64_t i = 0; i < lines; i++) {
-        offsets[i + 1] = offsets[i] + 1 + rnd(SIZE);
-        for (int64_t j = offsets[i]; j < offsets[i + 1]; j++) bytes[j] = (uint8_t)rnd(256);
-        ranks[i] = (int32_t)rnd(one_in(8) ? INT32_MAX : 300);
-        size += base64(bytes + offsets[i], offsets[i + 1] - offsets[i], file + size);
-        size += snprintf(file + size, 16, " %d%s", ranks[i], i + 1 == lines && one_in(2) ? "" : end);
-    }
-    for (int turn = 0; turn < 8; turn++) { /* as it is, then worse and worse */
-        uint8_t *const text = exactly((const uint8_t *)file, size), *const to = malloc((size_t)size + (size == 0));
-        CHECK(to);
-        const fe_status status = fe_ranks_read(text, size, to, got_offsets, got_ranks, lines, &count, &bad_line);
-        CHECK(status == FE_OK || status == FE_BAD_FILE || status == FE_FULL);
-        CHECK((status == FE_BAD_FILE) == (bad_line >= 1) && count <= lines && got_offsets[count] <= size);
-        if (turn == 0) {
-            CHECK(status == FE_OK && count == lines);
-            CHECK(memcmp(got_offsets, offsets, (size_t)(lines + 1) * sizeof *offsets) == 0);
-            CHECK(lines == 0 || memcmp(got_ranks, ranks, (size_t)lines * sizeof *ranks) == 0);
-            CHECK(lines == 0 || memcmp(to, bytes, (size_t)offsets[lines]) == 0);
-        }
-        free(text);
-        free(to);
-        if (!size) break;
-        const uint32_t at = rnd((uint32_t)size);
-        if (one_in(3)) size = at;
-        else file[at] = one_in(2) ? "=\n\r 09A+/-"[rnd(10)] : (char)rnd(256);
-    }
 }

@@ -64,6 +64,7 @@ int main(int argc, char **argv) {
         refused += one_round();
         check_pieces();
         check_ranks();
+        check_merges();
         rounds++;
     } while (now() - start < seconds);
     printf("fuzz: seed %llu, %llu rounds, %llu broken vocabularies refused, no error\n", (unsigned long long)number,

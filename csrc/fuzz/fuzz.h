@@ -20,7 +20,8 @@ enum {
     TEXT = 1200,  /* bytes of the longest text of a call */
     BLOCK = 8000, /* and of all of them */
     TEXTS = 700,
-    IDS = 5 * BLOCK
+    IDS = 5 * BLOCK,
+    LINE = 64 /* more than a line of a merge list has */
 };
 
 void seed(uint64_t number);
@@ -58,12 +59,13 @@ bool slow_encode(const vocabulary *v, int32_t pattern, const uint8_t *actions, c
                  int32_t *ids, int64_t *count);
 int64_t slow_find(const vocabulary *v, const uint8_t *bytes, int64_t size);
 
-/* encoding.c, pieces.c, files.c */
+/* encoding.c, pieces.c, files.c, lists.c */
 void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache *cache);
 void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer);
 void check_pieces(void);
 void check_image(const vocabulary *v, const fe_tokenizer *tokenizer);
 void check_ranks(void);
+void check_merges(void);
 
 /* Makes the checksum of an image right. */
 void seal(uint8_t *image, int64_t size);

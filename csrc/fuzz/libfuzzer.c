@@ -36,7 +36,7 @@ static void use_ranks(const fe_model *model, const uint8_t *text, int64_t size) 
     CHECK(count >= 0 && fe_encode_one(opened, NULL, text, size, NULL, ids + size, size) == count);
     CHECK(memcmp(ids, ids + size, (size_t)count * sizeof *ids) == 0);
     for (int64_t i = 0; i < count; i++) wide[i] = ids[i];
-    CHECK(fe_decode(opened, wide, &count, 1, NULL, 0, bytes, size, &end, &length) == FE_OK);
+    CHECK(fe_decode(opened, wide, count, &count, 1, NULL, 0, bytes, size, &end, &length) == FE_OK);
     CHECK(length == size && memcmp(bytes, text, (size_t)size) == 0);
     free(ids);
     free(wide);

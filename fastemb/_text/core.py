@@ -188,8 +188,9 @@ class Core:
         return self._array(self.contents.token_ids, self.contents.tokens, np.int32)
 
     def highest_id(self) -> int:
-        """Return the highest id."""
-        return int(self.contents.sorted_ids[self.contents.tokens - 1])
+        """Return the highest id, -1 where there is none."""
+        tokens = self.contents.tokens
+        return int(self.contents.sorted_ids[tokens - 1]) if tokens else -1
 
     def number_of(self, id: int) -> int | None:
         """Return the number of the token with this id; None where no token has it."""
@@ -228,8 +229,10 @@ class Core:
         except IndexError:
             part = None
         size, out = min(SPARE_CACHE_BYTES, cache_budget()) if part is None else part, ffi.new("fe_cache **")
-        if size == 0 or lib.fe_cache_new(size, out) != lib.FE_OK:
-            return Workspace(ffi.NULL, part, self._parts)  # without a cache: slower, and right all the same
+        if size == 0 or lib.fe_cache_new(size, out) != lib.FE_OK:  # without a cache: slower, and right all the same
+            workspace = Workspace(ffi.NULL, part, self._parts)
+            workspace.kept &= size == 0  # where memory was short, a later call may have more luck
+            return workspace
         return Workspace(ffi.gc(out[0], lib.fe_cache_free), part, self._parts)
 
     # ---------------------------------------------------------------- encoding and decoding
@@ -305,12 +308,14 @@ class Core:
     def decode(self, ids: npt.NDArray[np.int64], row_ends: Offsets) -> tuple[bytes, Offsets]:
         """Return the bytes of rows of ids, end to end, and where each row ends."""
         separator = self.metadata.joined_by.encode()
+        row_ends = row_ends.copy()  # the caller's may change meanwhile: C would find that they do not fit the ids
         byte_ends, length = np.empty(row_ends.size, np.int64), ffi.new("int64_t *")
         room = np.empty(8 * ids.size + 64, np.uint8)
         while True:
             status = lib.fe_decode(
                 self.handle,
                 ffi.from_buffer("int64_t[]", ids),
+                ids.size,
                 ffi.from_buffer("int64_t[]", row_ends),
                 row_ends.size,
                 separator,
@@ -322,6 +327,8 @@ class Core:
             )
             if status == lib.FE_BAD_ID:
                 raise UnknownId(length[0])
+            if status == lib.FE_BAD_ROWS:
+                raise ValueError(f"offsets must ascend from 0 to the number of ids, {ids.size}; they were changed")
             if length[0] <= room.size:
                 return room[: length[0]].tobytes(), byte_ends
             room = np.empty(length[0], np.uint8)
