@@ -1,8 +1,6 @@
 /* build.c: a vocabulary → the image of a tokenizer. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "image.h"
+#include "mem.h"
 #include "utf8.h"
 
 #define MARK 0x2581u
@@ -13,9 +11,11 @@ typedef struct builder {
     const fe_model *model;
     uint64_t *lookup;
     uint64_t lookup_slots;
-    uint32_t *offsets; /* of the tokens' bytes, in 32 bits */
+    fe_table table;      /* of those */
+    uint32_t *offsets;   /* of the tokens' bytes, in 32 bits */
+    fe_strings spelling; /* the bytes of the tokens */
     uint64_t *pairs, *filter;
-    uint64_t pair_slots, pair_count;
+    uint64_t pair_slots, pair_count, pair_seeds; /* how many seeds were tried in vain */
     fe_node *early, *late;
     int64_t early_count, late_count;
     uint64_t *cut_pairs;
@@ -35,12 +35,6 @@ static void clear(builder *b) {
     free(b->order);
     free(b->symbols);
     fe_scratch_clear(&b->scratch);
-}
-
-static uint64_t power_above(uint64_t n) {
-    uint64_t power = 16;
-    while (power < n) power *= 2;
-    return power;
 }
 
 static uint32_t log2_of(uint64_t power) {
@@ -74,35 +68,23 @@ static fe_status check_tokens(const fe_model *m) {
 
 static fe_status fill_lookup(builder *b, int64_t *twice) {
     const fe_model *const m = b->model;
-    b->offsets = malloc(((size_t)m->tokens + 1) * sizeof *b->offsets);
+    b->offsets = fe_new((uint64_t)m->tokens + 1, sizeof *b->offsets);
     if (!b->offsets) return FE_NO_MEMORY;
+    b->spelling = (fe_strings){m->token_bytes, b->offsets, 0};
     for (int64_t i = 0; i <= m->tokens; i++) b->offsets[i] = (uint32_t)m->token_offsets[i];
     if (!(m->flags & FE_BYTE_LEVEL)) return FE_OK;
-    b->lookup_slots = power_above(2 * (uint64_t)m->vocab + 1);
-    b->lookup = calloc(b->lookup_slots, sizeof *b->lookup);
+    b->lookup_slots = fe_table_slots((uint64_t)m->vocab);
+    b->lookup = fe_new(b->lookup_slots, sizeof *b->lookup);
     if (!b->lookup) return FE_NO_MEMORY;
-    for (int64_t token = 0; token < m->vocab; token++) {
-        const uint8_t *const bytes = m->token_bytes + b->offsets[token];
-        const uint64_t size = b->offsets[token + 1] - b->offsets[token], mask = b->lookup_slots - 1;
-        const uint64_t hash = fe_hash(bytes, size);
-        uint64_t i = hash & mask;
-        for (; b->lookup[i]; i = (i + 1) & mask) {
-            if ((b->lookup[i] ^ hash) >> 32) continue;
-            const uint32_t other = (uint32_t)b->lookup[i] - 1, first = b->offsets[other];
-            if (b->offsets[other + 1] - first != size || memcmp(m->token_bytes + first, bytes, size) != 0) continue;
-            if (m->flags & FE_RANKED) {
-                *twice = token;
-                return FE_TWICE;
-            }
-            break; /* two spellings of the same bytes: the first is found */
-        }
-        if (!b->lookup[i]) b->lookup[i] = hash >> 32 << 32 | (uint64_t)(token + 1);
-    }
-    return FE_OK;
+    int64_t second;
+    const fe_status status = fe_table_fill(&b->table, b->lookup, &b->spelling, m->vocab, &second);
+    if (status != FE_OK || second < 0 || !(m->flags & FE_RANKED)) return status; /* else two spellings may be equal */
+    *twice = second;
+    return FE_TWICE;
 }
 
 static int32_t find(const builder *b, const uint8_t *bytes, int64_t size) {
-    return fe_lookup(b->lookup, b->lookup_slots - 1, b->offsets, b->model->token_bytes, bytes, (uint64_t)size);
+    return fe_table_find(&b->table, &b->spelling, bytes, (uint64_t)size);
 }
 
 /* Ids are usually 0, 1, 2 ... already: then this is one pass. Else a merge sort, from runs of one on. */
@@ -140,39 +122,72 @@ static fe_status sort_ids(builder *b) {
 /* ------------------------------------------------------------------ merges */
 
 static fe_merges merges_of(const builder *b, const uint32_t *byte_ranks) {
-    return (fe_merges){b->pairs, b->filter, 64 - log2_of(b->pair_slots), NULL, b->model->byte_tokens, byte_ranks};
+    return (fe_merges){
+        .slots = b->pairs,
+        .filter = b->filter,
+        .shift = 64 - log2_of(b->pair_slots),
+        .seed = fe_seed(b->pair_seeds),
+        .byte_token = b->model->byte_tokens,
+        .byte_rank = byte_ranks,
+    };
 }
 
-static void put_pair(builder *b, uint64_t key, uint64_t rank) {
-    const uint64_t hash = fe_pair_hash(key), mask = b->pair_slots - 1;
+/* False if a search is too long. */
+static bool put_pair(builder *b, uint64_t key, uint64_t rank) {
+    const uint64_t hash = fe_pair_hash(key, fe_seed(b->pair_seeds)), mask = b->pair_slots - 1;
     const uint32_t shift = 64 - log2_of(b->pair_slots);
     const uint64_t bit = hash >> (shift - FE_FILTER_LOG);
     uint64_t i = hash >> shift;
-    while (b->pairs[i] != FE_EMPTY_SLOT && b->pairs[i] >> FE_RANK_BITS != key) i = (i + 1) & mask;
+    for (int steps = 0; b->pairs[i] != FE_EMPTY_SLOT && b->pairs[i] >> FE_RANK_BITS != key; i = (i + 1) & mask)
+        if (++steps > FE_LONGEST_RUN) return false;
     b->pairs[i] = key << FE_RANK_BITS | rank; /* a pair listed twice: the last place counts */
     b->filter[bit / 64] |= UINT64_C(1) << bit % 64;
+    return true;
 }
 
-static fe_status reserve_pairs(builder *b, uint64_t count) {
-    if (b->pairs && 2 * count <= b->pair_slots) return FE_OK;
+/* Lays the pairs out anew in so many slots, by the next seed that keeps searches short. FE_BAD_MODEL: none does. */
+static fe_status lay_out_pairs(builder *b, uint64_t slots) {
     const builder old = *b;
-    b->pair_slots = power_above(2 * count + 1);
-    b->pairs = malloc(b->pair_slots * sizeof *b->pairs);
-    b->filter = calloc(b->pair_slots * FE_FILTER_BITS / 64, sizeof *b->filter);
-    if (b->pairs && b->filter) {
-        memset(b->pairs, 0xFF, b->pair_slots * sizeof *b->pairs); /* FE_EMPTY_SLOT */
-        for (uint64_t i = 0; i < old.pair_slots; i++)
-            if (old.pairs[i] != FE_EMPTY_SLOT) put_pair(b, old.pairs[i] >> FE_RANK_BITS, old.pairs[i] & FE_MAX_MERGES);
+    fe_status status = FE_BAD_MODEL;
+    b->pair_slots = slots;
+    b->pairs = fe_new(slots, sizeof *b->pairs);
+    b->filter = fe_new(slots * FE_FILTER_BITS / 64, sizeof *b->filter);
+    if (!b->pairs || !b->filter) status = FE_NO_MEMORY;
+    for (; status == FE_BAD_MODEL && b->pair_seeds < FE_SEEDS; b->pair_seeds++) {
+        memset(b->pairs, 0xFF, slots * sizeof *b->pairs); /* FE_EMPTY_SLOT */
+        memset(b->filter, 0, slots * FE_FILTER_BITS / 64 * sizeof *b->filter);
+        bool good = true;
+        for (uint64_t i = 0; i < old.pair_slots && good; i++)
+            if (old.pairs[i] != FE_EMPTY_SLOT)
+                good = put_pair(b, old.pairs[i] >> FE_RANK_BITS, old.pairs[i] & FE_MAX_MERGES);
+        if (good && fe_runs_are_short(b->pairs, slots, FE_EMPTY_SLOT)) {
+            status = FE_OK;
+            break;
+        }
     }
     free(old.pairs);
     free(old.filter);
-    return b->pairs && b->filter ? FE_OK : FE_NO_MEMORY;
+    return status;
+}
+
+static fe_status reserve_pairs(builder *b, uint64_t count) {
+    return b->pairs && 2 * count <= b->pair_slots ? FE_OK : lay_out_pairs(b, fe_table_slots(count));
 }
 
 static fe_status add_pair(builder *b, int32_t left, int32_t right, int64_t rank) {
-    const fe_status status = reserve_pairs(b, ++b->pair_count);
-    if (status == FE_OK) put_pair(b, fe_pair_key(left, right), (uint64_t)rank);
+    fe_status status = reserve_pairs(b, ++b->pair_count);
+    while (status == FE_OK && !put_pair(b, fe_pair_key(left, right), (uint64_t)rank)) {
+        b->pair_seeds++;
+        status = lay_out_pairs(b, b->pair_slots);
+    }
     return status;
+}
+
+/* The table as it is when all pairs are in it: no search is long, whatever is asked for. */
+static fe_status finish_pairs(builder *b) {
+    if (fe_runs_are_short(b->pairs, b->pair_slots, FE_EMPTY_SLOT)) return FE_OK;
+    b->pair_seeds++;
+    return lay_out_pairs(b, b->pair_slots);
 }
 
 /* Every way to cut a token into two: needed where the tokens before it do not leave two parts of it. */
@@ -215,16 +230,18 @@ static fe_status derive_pairs(builder *b, uint32_t *byte_ranks) {
         if (status != FE_OK) break;
         status = n == 2 ? add_pair(b, b->symbols[0], b->symbols[1], token) : add_all_cuts(b, token, bytes, size);
     }
-    return status;
+    return status == FE_OK ? finish_pairs(b) : status;
 }
 
 static fe_status take_pairs(builder *b, uint32_t *byte_ranks) {
     const fe_model *const m = b->model;
     fe_status status = reserve_pairs(b, (uint64_t)m->merges + 1);
     if (status != FE_OK) return status;
-    for (int64_t i = 0; i < m->merges; i++) put_pair(b, fe_pair_key(m->merge_left[i], m->merge_right[i]), (uint64_t)i);
+    for (int64_t i = 0; i < m->merges && status == FE_OK; i++)
+        status = add_pair(b, m->merge_left[i], m->merge_right[i], i);
+    if (status == FE_OK) status = finish_pairs(b);
+    if (status != FE_OK || !(m->flags & FE_BYTE_LEVEL)) return status;
     const fe_merges merges = merges_of(b, byte_ranks);
-    if (!(m->flags & FE_BYTE_LEVEL)) return FE_OK;
     for (int32_t a = 0; a < 256; a++)
         for (int32_t c = 0; c < 256; c++)
             if (m->byte_tokens[a] >= 0 && m->byte_tokens[c] >= 0)
@@ -366,6 +383,8 @@ static fe_status assemble(const builder *b, const uint32_t *byte_ranks, uint8_t 
     h.tokens = (uint64_t)m->tokens;
     h.vocab = (uint64_t)m->vocab;
     h.ranks = (uint64_t)(m->flags & FE_RANKED ? m->vocab : m->merges);
+    h.lookup_seed = b->table.seed;
+    h.pair_seed = fe_seed(b->pair_seeds);
     size_sections(b, (uint64_t)pages, h.length);
     h.size = (sizeof h + FE_LINE - 1) / FE_LINE * FE_LINE;
     for (int i = 0; i < FE_SECTIONS; i++) {

@@ -12,9 +12,7 @@
 
 #include "cache.h"
 
-#include <stdlib.h>
-
-#include "image.h"
+#include "mem.h"
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -76,11 +74,14 @@ static void set_buckets(fe_cache *cache, fe_bucket *buckets, uint64_t count) {
     cache->span = (count - 1) * sizeof *buckets;
 }
 
-fe_status fe_cache_new(int64_t bytes, fe_cache **out) {
+fe_status fe_cache_new(int64_t bytes, uint64_t seed, fe_cache **out) {
     *out = NULL;
     fe_cache *const cache = calloc(1, sizeof *cache);
     if (!cache) return FE_NO_MEMORY;
     cache->limit = bytes < LEAST ? LEAST : bytes > MOST ? MOST : (uint64_t)bytes;
+    cache->seed = seed;
+    cache->mix_low = fe_fold(seed ^ UINT64_C(0x9E3779B97F4A7C15), UINT64_C(0xC2B2AE3D27D4EB4F));
+    cache->mix_high = fe_fold(seed ^ UINT64_C(0xC2B2AE3D27D4EB4F), UINT64_C(0xD6E8FEB86659FD93));
     fe_bucket *const buckets = new_buckets(FIRST_BUCKETS);
     cache->slots = calloc(FIRST_SLOTS, sizeof *cache->slots);
     cache->arena = malloc(FIRST_ARENA);
@@ -123,7 +124,7 @@ static void move_out(fe_cache *cache, const fe_entry *entry) {
     memcpy(bytes, &entry->key, sizeof bytes);
     const uint64_t tag = entry->key.high >> 56 & 31, length = tag & 15;
     if (tag > 15 || !FE_LITTLE_ENDIAN) return; /* with something in front of it: rare, and not worth a record */
-    const uint64_t hash = fe_hash(bytes, length);
+    const uint64_t hash = fe_hash(bytes, length, cache->seed);
     int64_t count;
     if (!fe_cache_find_long(cache, bytes, length, hash, &count))
         fe_cache_put_long(cache, bytes, length, hash, entry->ids, fe_entry_count(entry));
@@ -182,7 +183,8 @@ static int32_t *ids_of(fe_record *record) {
 
 const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash,
                                   int64_t *count) {
-    for (uint64_t i = hash & cache->slot_mask; cache->slots[i]; i = (i + 1) & cache->slot_mask) {
+    uint64_t i = hash & cache->slot_mask;
+    for (int step = 0; step < FE_PROBES && cache->slots[i]; step++, i = (i + 1) & cache->slot_mask) {
         fe_record *const record = record_at(cache, cache->slots[i]);
         if (record->hash != hash || record->length != length || memcmp(record + 1, p, length) != 0) continue;
         *count = record->ids;
@@ -191,10 +193,11 @@ const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint6
     return NULL;
 }
 
+/* Takes the first free slot near the hash's own, or its own from another record, so that no search is long. */
 static void put_slot(uint32_t *slots, uint64_t mask, uint64_t hash, uint32_t slot) {
     uint64_t i = hash & mask;
-    while (slots[i]) i = (i + 1) & mask;
-    slots[i] = slot;
+    for (int step = 0; step < FE_PROBES && slots[i]; step++) i = (i + 1) & mask;
+    slots[slots[i] ? hash & mask : i] = slot;
 }
 
 static bool grow_slots(fe_cache *cache) {

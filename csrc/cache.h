@@ -11,8 +11,9 @@
 #include <string.h>
 
 #include "fe.h"
+#include "hash.h"
 
-enum { FE_KEY_BYTES = 15, FE_CACHED_IDS = 4, FE_LONG_BYTES = 1024 };
+enum { FE_KEY_BYTES = 15, FE_CACHED_IDS = 4, FE_LONG_BYTES = 1024, FE_PROBES = 16 };
 
 /* A piece of at most 15 bytes as 16 bytes that differ for different pieces: its bytes, zeros, and at the end
  * its length and whether something that is not in the text stands in front of it. */
@@ -44,11 +45,13 @@ struct fe_cache {
     fe_bucket *buckets;
     uint64_t span;       /* bytes that they take, a power of two, less one bucket: a mask for places among them */
     uint64_t puts, room; /* pieces put in since it last grew; at `room` it grows, if it may */
-    uint32_t *slots;     /* of longer pieces: place of the record in the arena / 8 + 1, 0 where empty */
+    uint32_t *slots;     /* of longer pieces: place of the record in the arena / 8 + 1, 0 where empty; a record is in
+                            one of FE_PROBES slots */
     uint64_t slot_mask, records;
     uint8_t *arena;
     uint64_t arena_used, arena_size;
-    uint64_t limit; /* bytes of all of it */
+    uint64_t limit;            /* bytes of all of it */
+    uint64_t seed, mix_low, mix_high; /* of hashes: what no text can know */
 };
 
 /* Which bits of a piece's 16 bytes are its own, by its length. */
@@ -92,17 +95,9 @@ static inline fe_key fe_key_of(const uint8_t *p, uint64_t length, bool front, co
     return key;
 }
 
-/* The bucket of a key. One product of both halves, each made odd in its own way, mixes all of its bytes. */
+/* The bucket of a key. One product of both halves, each changed by something of the seed, mixes all of its bytes. */
 static inline fe_bucket *fe_bucket_of(const fe_cache *cache, fe_key key) {
-    const uint64_t a = key.low ^ UINT64_C(0x9E3779B97F4A7C15), b = key.high ^ UINT64_C(0xC2B2AE3D27D4EB4F);
-#ifdef __SIZEOF_INT128__
-    __extension__ typedef unsigned __int128 wide;
-    const wide product = (wide)a * b;
-    const uint64_t h = (uint64_t)product ^ (uint64_t)(product >> 64);
-#else
-    uint64_t h = a * (b | 1) + b;
-    h = (h ^ h >> 32) * UINT64_C(0xD6E8FEB86659FD93);
-#endif
+    const uint64_t h = fe_fold(key.low ^ cache->mix_low, key.high ^ cache->mix_high);
     return (fe_bucket *)(void *)((uint8_t *)cache->buckets + (h & cache->span));
 }
 
@@ -138,8 +133,8 @@ static inline void fe_cache_prefetch_long(const fe_cache *cache, uint64_t hash) 
     __builtin_prefetch(record + 64);
 }
 
-/* Remembers the ids of a longer piece that was not known. When the arena is full and may not grow, all are forgotten.
- */
+/* Remembers the ids of a longer piece that was not known. When the arena is full and may not grow, all are forgotten;
+ * where FE_PROBES slots in a row are taken, one is. */
 void fe_cache_put_long(fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, const int32_t *ids,
                        int64_t count);
 

@@ -129,8 +129,10 @@ void fe_tokenizer_free(fe_tokenizer *tokenizer);
 int32_t fe_tokenizer_path(const fe_tokenizer *tokenizer);
 
 /* Makes room to remember what pieces became, in at most `bytes` bytes (taken for 65536 if less and for 2^36 if more):
- * it starts small and grows with what it is given. It may be used with one tokenizer only. On any status but FE_OK, *out is NULL. */
-fe_status fe_cache_new(int64_t bytes, fe_cache **out);
+ * it starts small and grows with what it is given. No text can make searches in it long; with a `seed` that whoever
+ * writes the texts does not know, none can make it forget either. It may be used with one tokenizer only. On any
+ * status but FE_OK, *out is NULL. */
+fe_status fe_cache_new(int64_t bytes, uint64_t seed, fe_cache **out);
 
 /* The bytes that a cache takes now. */
 int64_t fe_cache_size(const fe_cache *cache);

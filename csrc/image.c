@@ -19,7 +19,7 @@ static uint64_t checksum(const uint8_t *bytes, uint64_t size) {
     memset(word, 0, sizeof word);
     memcpy(word, bytes, size);
     for (int i = 0; i < 4; i++) h[i] = ((h[i] ^ word[i]) * k) ^ (h[i] ^ word[i]) >> 29;
-    return fe_hash((const uint8_t *)h, sizeof h);
+    return fe_hash((const uint8_t *)h, sizeof h, 0);
 }
 
 uint64_t fe_image_check(const fe_header *image) {
@@ -42,10 +42,12 @@ void fe_attach(fe_tokenizer *t, const fe_header *image) {
     t->token_ids = fe_section_of(image, FE_S_TOKEN_IDS);
     t->sorted_ids = fe_section_of(image, FE_S_SORTED_IDS);
     t->sorted_tokens = fe_section_of(image, FE_S_SORTED_TOKENS);
-    t->lookup = fe_section_of(image, FE_S_LOOKUP);
-    t->lookup_mask = image->length[FE_S_LOOKUP] / sizeof *t->lookup - 1;
+    t->lookup = (fe_table){fe_section_of(image, FE_S_LOOKUP), image->length[FE_S_LOOKUP] / sizeof(uint64_t) - 1,
+                           image->lookup_seed};
+    t->spelling = (fe_strings){t->token_bytes, t->token_offsets, 0};
     t->merges.slots = fe_section_of(image, FE_S_PAIRS);
     t->merges.filter = fe_section_of(image, FE_S_FILTER);
+    t->merges.seed = image->pair_seed;
     t->merges.shift = 64;
     for (uint64_t slots = image->length[FE_S_PAIRS] / sizeof(uint64_t); slots >>= 1;) t->merges.shift--;
     t->merges.result = image->flags & FE_RANKED ? NULL : fe_section_of(image, FE_S_RESULT);
@@ -126,29 +128,24 @@ static bool tokens_valid(const fe_tokenizer *t) {
            all_within(t->added_ids, (uint64_t)t->added, 0, INT32_MAX);
 }
 
-/* Tables must have a free slot, or a search would never end; what they hold must be in range. */
+/* No search in a table may be long, and what they hold must be in range. */
 static bool tables_valid(const fe_tokenizer *t) {
     const fe_header *const h = t->image;
     const uint64_t *const slots = t->merges.slots;
-    bool good = true;
-    uint64_t empty = 0;
-    for (uint64_t i = 0; i < h->length[FE_S_PAIRS] / sizeof *slots; i++) {
-        const bool free_slot = slots[i] == FE_EMPTY_SLOT;
-        empty += free_slot;
-        good &= free_slot | ((slots[i] & FE_MAX_MERGES) < h->ranks);
-    }
-    good &= empty > 0;
+    const uint64_t pair_slots = h->length[FE_S_PAIRS] / sizeof *slots;
+    bool good = fe_runs_are_short(slots, pair_slots, FE_EMPTY_SLOT);
+    for (uint64_t i = 0; i < pair_slots; i++)
+        good &= (slots[i] == FE_EMPTY_SLOT) | ((slots[i] & FE_MAX_MERGES) < h->ranks);
     if (!(h->flags & FE_RANKED))
         good &= all_within((const int32_t *)fe_section_of(h, FE_S_RESULT), h->ranks, 0, (int64_t)h->vocab);
     if (!(h->flags & FE_BYTE_LEVEL)) return good;
-    empty = 0;
-    for (uint64_t i = 0; i <= t->lookup_mask; i++) {
-        empty += t->lookup[i] == 0;
-        good &= (uint32_t)t->lookup[i] <= h->vocab && (t->lookup[i] == 0 || (uint32_t)t->lookup[i] > 0);
-    }
+    const uint64_t *const lookup = t->lookup.slots;
+    for (uint64_t i = 0; i <= t->lookup.mask; i++)
+        good &= (lookup[i] == 0) | ((uint32_t)lookup[i] - UINT32_C(1) < h->vocab);
+    good &= fe_runs_are_short(lookup, t->lookup.mask + 1, 0);
     for (uint64_t i = 0; i < 65536; i++)
         good &= (t->merges.byte_rank[i] == FE_NO_RANK) | (t->merges.byte_rank[i] < h->ranks);
-    return good && empty > 0;
+    return good;
 }
 
 static bool characters_valid(const fe_tokenizer *t) {

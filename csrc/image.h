@@ -13,8 +13,9 @@
 #include "bpe.h"
 #include "cut.h"
 #include "fe.h"
+#include "table.h"
 
-enum { FE_VERSION = 1, FE_PAGE = 256, FE_PAGES = 0x110000 / FE_PAGE, FE_LINE = 64 };
+enum { FE_VERSION = 2, FE_PAGE = 256, FE_PAGES = 0x110000 / FE_PAGE, FE_LINE = 64 };
 
 /* The sections, and what each is an array of. */
 enum fe_section {
@@ -23,7 +24,7 @@ enum fe_section {
     FE_S_TOKEN_IDS,     /* int32, by token */
     FE_S_SORTED_IDS,    /* int32, ascending */
     FE_S_SORTED_TOKENS, /* int32: the tokens of the sorted ids */
-    FE_S_LOOKUP,        /* uint64: half a hash << 32 | token + 1, 0 where empty; byte level only */
+    FE_S_LOOKUP,        /* uint64: fe_table.slots, by token; byte level only */
     FE_S_PAIRS,         /* uint64: fe_merges.slots */
     FE_S_FILTER,        /* uint64: fe_merges.filter, FE_FILTER_BITS for each slot */
     FE_S_RESULT,        /* uint32: fe_merges.result; empty with FE_RANKED */
@@ -53,6 +54,7 @@ typedef struct fe_header {
     int32_t space_cuts; /* characters: a text may be cut before every run of spaces */
     uint32_t pad;
     uint64_t tokens, vocab, ranks; /* ranks: those that merges have are below it */
+    uint64_t lookup_seed, pair_seed;
     uint64_t at[FE_SECTIONS];      /* bytes from the start of the image, a multiple of FE_LINE */
     uint64_t length[FE_SECTIONS];  /* bytes */
 } fe_header;
@@ -67,11 +69,12 @@ struct fe_tokenizer {
     uint32_t flags;
     int32_t pattern, unk;
     bool all_solid, space_cuts, all_bytes;
-    uint64_t tokens, lookup_mask;
+    uint64_t tokens;
     const uint32_t *token_offsets;
     const uint8_t *token_bytes;
     const int32_t *token_ids, *sorted_ids, *sorted_tokens;
-    const uint64_t *lookup;
+    fe_table lookup;     /* byte level: tokens by their bytes */
+    fe_strings spelling; /* the bytes of the tokens */
     fe_merges merges;
     const int32_t *char_pages, *char_tokens;
     fe_pairs pairs;
@@ -94,33 +97,5 @@ bool fe_flags_valid(uint32_t flags);
 
 /* Points a tokenizer at an image whose numbers are right. */
 void fe_attach(fe_tokenizer *tokenizer, const fe_header *image);
-
-/* A hash of some bytes. */
-static inline uint64_t fe_hash(const uint8_t *p, uint64_t size) {
-    uint64_t h = size * UINT64_C(0x9E3779B97F4A7C15), word;
-    for (; size > 8; p += 8, size -= 8) {
-        memcpy(&word, p, 8);
-        h = (h ^ word) * UINT64_C(0xD6E8FEB86659FD93);
-        h ^= h >> 32;
-    }
-    word = 0;
-    memcpy(&word, p, size);
-    h = (h ^ word) * UINT64_C(0xD6E8FEB86659FD93);
-    h = (h ^ h >> 32) * UINT64_C(0x9E3779B97F4A7C15);
-    return h ^ h >> 29;
-}
-
-/* The token whose bytes are these, or -1. */
-static inline int32_t fe_lookup(const uint64_t *slots, uint64_t mask, const uint32_t *offsets, const uint8_t *bytes,
-                                const uint8_t *p, uint64_t size) {
-    const uint64_t hash = fe_hash(p, size);
-    for (uint64_t i = hash & mask; slots[i]; i = (i + 1) & mask) {
-        if ((slots[i] ^ hash) >> 32) continue;
-        const uint32_t token = (uint32_t)slots[i] - 1;
-        const uint32_t first = offsets[token];
-        if (offsets[token + 1] - first == size && memcmp(bytes + first, p, size) == 0) return (int32_t)token;
-    }
-    return -1;
-}
 
 #endif

@@ -158,7 +158,7 @@ static fe_status encode_new(fe_encoder *e, const uint8_t *p, const uint8_t *end,
         }
     }
     const bool whole = t->flags & FE_WHOLE_FIRST && !front;
-    const int32_t token = whole ? fe_lookup(t->lookup, t->lookup_mask, t->token_offsets, t->token_bytes, p, size) : -1;
+    const int32_t token = whole ? fe_table_find(&t->lookup, &t->spelling, p, size) : -1;
     const int32_t *ids;
     int64_t count = 1;
     if (token >= 0) {
@@ -177,9 +177,10 @@ static fe_status encode_new(fe_encoder *e, const uint8_t *p, const uint8_t *end,
 }
 
 fe_status fe_encode_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front) {
-    const uint64_t hash = is_kept_long(e, (uint64_t)(end - p), front) ? fe_hash(p, (uint64_t)(end - p)) : 0;
+    const uint64_t size = (uint64_t)(end - p);
+    const uint64_t hash = is_kept_long(e, size, front) ? fe_hash(p, size, e->cache->seed) : 0;
     if (!e->cache || end - p > FE_KEY_BYTES) return encode_new(e, p, end, front, NULL, hash);
-    const fe_key key = fe_key_of(p, (uint64_t)(end - p), front, e->readable);
+    const fe_key key = fe_key_of(p, size, front, e->readable);
     const fe_entry *const known = fe_bucket_find(fe_bucket_of(e->cache, key), key.low, key.high);
     return known ? fe_write_ids(e, known->ids, fe_entry_count(known)) : encode_new(e, p, end, front, &key, hash);
 }
@@ -246,7 +247,7 @@ static void ask(const fe_encoder *e, batch *b, const uint8_t *text, const uint32
         const uint8_t *const p = text + cuts[i];
         const uint64_t size = cuts[i + 1] - cuts[i];
         if (size > FE_KEY_BYTES) {
-            b->low[i] = bytes && size <= FE_LONG_BYTES ? fe_hash(p, size) : 0;
+            b->low[i] = bytes && size <= FE_LONG_BYTES ? fe_hash(p, size, cache->seed) : 0;
             b->high[i] = LONG_KEY;
             b->buckets[i] = cache->buckets;
             __builtin_prefetch(&cache->slots[b->low[i] & cache->slot_mask]);
@@ -263,7 +264,7 @@ static fe_status encode_other(fe_encoder *e, const uint8_t *p, const uint8_t *en
     if (key.high == LONG_KEY)
         return e->t->flags & FE_BYTE_LEVEL ? encode_new(e, p, end, false, NULL, key.low)
                                            : fe_encode_stretch(e, p, end, false);
-    return encode_new(e, p, end, false, &key, fe_hash(p, (uint64_t)(end - p)));
+    return encode_new(e, p, end, false, &key, fe_hash(p, (uint64_t)(end - p), e->cache->seed));
 }
 
 /* Pieces `first` up to `last` of a batch, for one of two kinds of calls: those that want ids and those that count. */

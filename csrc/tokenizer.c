@@ -30,7 +30,7 @@ int32_t fe_tokenizer_path(const fe_tokenizer *t) { return t->path; }
 
 int64_t fe_find(const fe_tokenizer *t, const uint8_t *bytes, int64_t size) {
     if (!(t->flags & FE_BYTE_LEVEL) || size < 0) return -1;
-    return fe_lookup(t->lookup, t->lookup_mask, t->token_offsets, t->token_bytes, bytes, (uint64_t)size);
+    return fe_table_find(&t->lookup, &t->spelling, bytes, (uint64_t)size);
 }
 
 /* The token of an id, or -1. In nearly all vocabularies the ids, sorted, are 0, 1, 2 ... */

@@ -20,7 +20,7 @@ void use_tokenizer(const fe_tokenizer *tokenizer, const uint8_t *text, int64_t s
     for (int64_t i = 0; i < size; i++) chars += (text[i] & 0xC0) != 0x80;
     if (size && (*text & 0xC0) == 0x80) chars++; /* a wrong count */
     fe_tokenizer_contents(tokenizer, &contents);
-    CHECK(ids && fe_cache_new(0, &cache) == FE_OK);
+    CHECK(ids && fe_cache_new(0, 1, &cache) == FE_OK);
     const int64_t added = (int64_t)(((const fe_header *)(const void *)contents.image)->length[FE_S_ADDED_IDS] / 4);
     for (int64_t i = 0; i < MOST; i++) actions[i] = (uint8_t)(i % 4 == 3 ? FE_TOKEN_PLAIN : FE_TOKEN_MATCH);
     for (int way = 0; way < 4 && added <= MOST; way++) {
@@ -36,7 +36,8 @@ void use_tokenizer(const fe_tokenizer *tokenizer, const uint8_t *text, int64_t s
         if (status != FE_OK) continue;
         const int64_t count = end < MOST ? end : MOST;
         for (int64_t i = 0; i < count; i++) wide[i] = ids[i];
-        (void)fe_decode(tokenizer, wide, count, &count, 1, exact, size < 3 ? size : 3, bytes, sizeof bytes, &length, &length);
+        const int64_t between = size < 3 ? size : 3;
+        (void)fe_decode(tokenizer, wide, count, &count, 1, exact, between, bytes, sizeof bytes, &length, &length);
     }
     for (int64_t i = 0; i < 8; i++) wide[i] = contents.tokens ? contents.sorted_ids[(contents.tokens - 1) * i / 8] : i;
     length = 8;

@@ -45,7 +45,8 @@ static bool one_round(void) {
     CHECK((status == FE_TWICE) == (twice >= 0));
     if (tokenizer) {
         fe_cache *cache;
-        CHECK(fe_cache_new(one_in(2) ? 0 : rnd(1 << 20), &cache) == FE_OK); /* small, so that pieces are forgotten */
+        /* small, so that pieces are forgotten */
+        CHECK(fe_cache_new(one_in(2) ? 0 : rnd(1 << 20), rnd(3), &cache) == FE_OK);
         for (int i = 0; i < 4; i++) check_encoding(&v, tokenizer, cache);
         check_decoding(&v, tokenizer);
         if (one_in(4)) check_image(&v, tokenizer);

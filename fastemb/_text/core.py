@@ -36,6 +36,8 @@ SPARE_CACHE_BYTES = 1 << 20  # the cache of a call that finds no part of CACHE_B
 WORKSPACE_IDS = 1 << 13  # room in a workspace for the ids of short texts
 SHORT = WORKSPACE_IDS - 8  # characters of short texts: where each is a byte, their ids find room
 
+_SECRET = hash("fastemb") & (1 << 64) - 1  # of this process, as Python's own hashes: no text can know it
+
 _MESSAGES = {
     lib.FE_NO_MEMORY: "out of memory while tokenizing",
     lib.FE_TOO_LONG: "a text of 2**31 - 64 bytes or more cannot be tokenized in one piece",
@@ -229,7 +231,8 @@ class Core:
         except IndexError:
             part = None
         size, out = min(SPARE_CACHE_BYTES, cache_budget()) if part is None else part, ffi.new("fe_cache **")
-        if size == 0 or lib.fe_cache_new(size, out) != lib.FE_OK:  # without a cache: slower, and right all the same
+        if size == 0 or lib.fe_cache_new(size, _SECRET, out) != lib.FE_OK:
+            # Without a cache: slower, and right all the same.
             workspace = Workspace(ffi.NULL, part, self._parts)
             workspace.kept &= size == 0  # where memory was short, a later call may have more luck
             return workspace
