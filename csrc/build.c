@@ -6,9 +6,12 @@
 #define MARK 0x2581u
 #define NONE (-1)
 
-/* What is made on the way; the sections that are sized by it follow from it. */
+/* What is made on the way, and in the end the sections: each element by element as fe_sections describes it. */
 typedef struct builder {
     const fe_model *model;
+    fe_header header;
+    const void *sections[FE_SECTIONS];
+    uint64_t counts[FE_SECTIONS]; /* elements */
     uint64_t *lookup;
     uint64_t lookup_slots;
     fe_table table;      /* of those */
@@ -16,10 +19,12 @@ typedef struct builder {
     fe_strings spelling; /* the bytes of the tokens */
     uint64_t *pairs, *filter;
     uint64_t pair_slots, pair_count, pair_seeds; /* how many seeds were tried in vain */
-    fe_node *early, *late;
-    int64_t early_count, late_count;
-    uint64_t *cut_pairs;
-    int32_t *order; /* tokens by ascending id */
+    uint32_t *byte_ranks;
+    uint32_t *added_offsets;
+    fe_trie early, late;
+    int32_t *char_pages, *char_tokens;
+    uint64_t *cut_pairs, (*cut_ascii)[2];
+    int32_t *order, *sorted; /* tokens by ascending id, and those ids */
     fe_scratch scratch;
     int32_t *symbols; /* room for the longest token */
 } builder;
@@ -29,10 +34,16 @@ static void clear(builder *b) {
     free(b->offsets);
     free(b->pairs);
     free(b->filter);
-    free(b->early);
-    free(b->late);
+    free(b->byte_ranks);
+    free(b->added_offsets);
+    fe_trie_clear(&b->early);
+    fe_trie_clear(&b->late);
+    free(b->char_pages);
+    free(b->char_tokens);
     free(b->cut_pairs);
+    free(b->cut_ascii);
     free(b->order);
+    free(b->sorted);
     free(b->symbols);
     fe_scratch_clear(&b->scratch);
 }
@@ -52,18 +63,33 @@ static fe_status check_tokens(const fe_model *m) {
     if (m->pattern < FE_PATTERN_NONE || m->pattern > FE_PATTERN_DEEPSEEK_V3) return FE_BAD_MODEL;
     if (m->token_offsets[0] != 0 || m->token_offsets[m->tokens] > UINT32_MAX) return FE_BAD_MODEL;
     for (int64_t i = 0; i < m->tokens; i++)
-        if (m->token_offsets[i + 1] < m->token_offsets[i] || m->token_ids[i] < 0) return FE_BAD_MODEL;
+        if (m->token_offsets[i + 1] < m->token_offsets[i] || m->token_ids[i] < 0 || m->token_ids[i] == INT32_MAX)
+            return FE_BAD_MODEL;
     for (int64_t i = 0; i < 256; i++)
         if (m->byte_tokens[i] < NONE || m->byte_tokens[i] >= m->vocab) return FE_BAD_MODEL;
     for (int64_t i = 0; i < m->merges; i++) {
         const int32_t a = m->merge_left[i], c = m->merge_right[i], made = m->merge_result[i];
         if (a < 0 || c < 0 || made < 0 || a >= m->vocab || c >= m->vocab || made >= m->vocab) return FE_BAD_MODEL;
     }
-    if (m->chars < 0 || m->pairs < 0 || m->added < 0 || m->added >= INT32_MAX || m->notes < 0) return FE_BAD_MODEL;
+    if (m->chars < 0 || m->pairs < 0 || m->notes < 0) return FE_BAD_MODEL;
     for (int64_t i = 0; i < m->chars; i++)
         if (m->char_codes[i] > 0x10FFFF || m->char_tokens[i] < 0 || m->char_tokens[i] >= m->vocab) return FE_BAD_MODEL;
-    const int64_t bytes = m->added ? m->added_offsets[m->added] : 0;
-    return bytes < 0 || bytes >= INT32_MAX - 1 ? FE_BAD_MODEL : FE_OK;
+    return FE_OK;
+}
+
+static fe_status check_added(const fe_model *m) {
+    if (m->added < 0 || m->added >= INT32_MAX || m->before < 0 || m->after < 0) return FE_BAD_MODEL;
+    for (int64_t i = 0, end = 0; i < m->added; i++) {
+        const int64_t last = m->added_offsets[i + 1];
+        if (m->added_offsets[i] != end || last <= end || last >= INT32_MAX || m->added_ids[i] < 0) return FE_BAD_MODEL;
+        if (m->added_ids[i] == INT32_MAX || m->added_flags[i] & ~FE_ADDED_FLAGS) return FE_BAD_MODEL;
+        end = last;
+    }
+    for (int64_t i = 0; i < m->before; i++)
+        if (m->before_ids[i] < 0 || m->before_ids[i] == INT32_MAX) return FE_BAD_MODEL;
+    for (int64_t i = 0; i < m->after; i++)
+        if (m->after_ids[i] < 0 || m->after_ids[i] == INT32_MAX) return FE_BAD_MODEL;
+    return FE_OK;
 }
 
 static fe_status fill_lookup(builder *b, int64_t *twice) {
@@ -87,19 +113,18 @@ static int32_t find(const builder *b, const uint8_t *bytes, int64_t size) {
     return fe_table_find(&b->table, &b->spelling, bytes, (uint64_t)size);
 }
 
-/* Ids are usually 0, 1, 2 ... already: then this is one pass. Else a merge sort, from runs of one on. */
-static fe_status sort_ids(builder *b) {
+/* Orders tokens by their ids. Ids are usually 0, 1, 2 ... already: then this is one pass. Else a merge sort, from runs
+ * of one on. */
+static fe_status order_tokens(builder *b) {
     const int64_t n = b->model->tokens;
     const int32_t *const ids = b->model->token_ids;
-    b->order = malloc(((size_t)n + 1) * sizeof *b->order);
-    if (!b->order) return FE_NO_MEMORY;
     bool sorted = true;
     for (int64_t i = 0; i < n; i++) {
         b->order[i] = (int32_t)i;
         sorted = sorted && (i == 0 || ids[i] > ids[i - 1]);
     }
     if (sorted) return FE_OK;
-    int32_t *from = b->order, *to = malloc((size_t)n * sizeof *to);
+    int32_t *from = b->order, *to = fe_new((uint64_t)n, sizeof *to);
     if (!to) return FE_NO_MEMORY;
     for (int64_t width = 1; width < n; width *= 2) {
         for (int64_t low = 0; low < n; low += 2 * width) {
@@ -119,16 +144,26 @@ static fe_status sort_ids(builder *b) {
     return FE_OK;
 }
 
+static fe_status sort_ids(builder *b) {
+    const uint64_t n = (uint64_t)b->model->tokens;
+    b->order = fe_new(n, sizeof *b->order);
+    b->sorted = fe_new(n, sizeof *b->sorted);
+    if (!b->order || !b->sorted) return FE_NO_MEMORY;
+    const fe_status status = order_tokens(b);
+    for (uint64_t i = 0; i < n && status == FE_OK; i++) b->sorted[i] = b->model->token_ids[b->order[i]];
+    return status;
+}
+
 /* ------------------------------------------------------------------ merges */
 
-static fe_merges merges_of(const builder *b, const uint32_t *byte_ranks) {
+static fe_merges merges_of(const builder *b) {
     return (fe_merges){
         .slots = b->pairs,
         .filter = b->filter,
         .shift = 64 - log2_of(b->pair_slots),
         .seed = fe_seed(b->pair_seeds),
         .byte_token = b->model->byte_tokens,
-        .byte_rank = byte_ranks,
+        .byte_rank = b->byte_ranks,
     };
 }
 
@@ -203,7 +238,7 @@ static fe_status add_all_cuts(builder *b, int64_t token, const uint8_t *bytes, i
 
 /* Ranked tokens: the pair that makes each. Merging a token's bytes by the tokens before it leaves the two parts that
  * stand side by side when it is made, and no other two ever do (docs/design/tokenizer.md has the proof). */
-static fe_status derive_pairs(builder *b, uint32_t *byte_ranks) {
+static fe_status derive_pairs(builder *b) {
     const fe_model *const m = b->model;
     uint32_t longest = 1;
     for (int64_t i = 0; i < 256; i++)
@@ -212,7 +247,7 @@ static fe_status derive_pairs(builder *b, uint32_t *byte_ranks) {
         const uint32_t size = b->offsets[i + 1] - b->offsets[i];
         longest = size > longest ? size : longest;
     }
-    b->symbols = malloc(longest * sizeof *b->symbols);
+    b->symbols = fe_new(longest, sizeof *b->symbols);
     if (!b->symbols) return FE_NO_MEMORY;
     fe_status status = reserve_pairs(b, (uint64_t)m->vocab + 1);
     for (int64_t token = 0; token < m->vocab && status == FE_OK; token++) {
@@ -220,11 +255,11 @@ static fe_status derive_pairs(builder *b, uint32_t *byte_ranks) {
         const int64_t size = b->offsets[token + 1] - b->offsets[token];
         if (size < 2) continue;
         if (size == 2) {
-            byte_ranks[bytes[0] << 8 | bytes[1]] = (uint32_t)token;
+            b->byte_ranks[bytes[0] << 8 | bytes[1]] = (uint32_t)token;
             status = add_pair(b, m->byte_tokens[bytes[0]], m->byte_tokens[bytes[1]], token);
             continue;
         }
-        const fe_merges merges = merges_of(b, byte_ranks);
+        const fe_merges merges = merges_of(b);
         int64_t n = size;
         status = fe_merge_bytes(&merges, bytes, b->symbols, &n, &b->scratch);
         if (status != FE_OK) break;
@@ -233,7 +268,7 @@ static fe_status derive_pairs(builder *b, uint32_t *byte_ranks) {
     return status == FE_OK ? finish_pairs(b) : status;
 }
 
-static fe_status take_pairs(builder *b, uint32_t *byte_ranks) {
+static fe_status take_pairs(builder *b) {
     const fe_model *const m = b->model;
     fe_status status = reserve_pairs(b, (uint64_t)m->merges + 1);
     if (status != FE_OK) return status;
@@ -241,11 +276,11 @@ static fe_status take_pairs(builder *b, uint32_t *byte_ranks) {
         status = add_pair(b, m->merge_left[i], m->merge_right[i], i);
     if (status == FE_OK) status = finish_pairs(b);
     if (status != FE_OK || !(m->flags & FE_BYTE_LEVEL)) return status;
-    const fe_merges merges = merges_of(b, byte_ranks);
+    const fe_merges merges = merges_of(b);
     for (int32_t a = 0; a < 256; a++)
         for (int32_t c = 0; c < 256; c++)
             if (m->byte_tokens[a] >= 0 && m->byte_tokens[c] >= 0)
-                byte_ranks[a << 8 | c] = fe_pair_rank(&merges, m->byte_tokens[a], m->byte_tokens[c]);
+                b->byte_ranks[a << 8 | c] = fe_pair_rank(&merges, m->byte_tokens[a], m->byte_tokens[c]);
     return FE_OK;
 }
 
@@ -308,110 +343,121 @@ static bool mark_starts_words(const fe_model *m, bool all_solid) {
     return true;
 }
 
-static fe_status fill_cut_pairs(builder *b) {
+static fe_status fill_characters(builder *b) {
     const fe_model *const m = b->model;
-    b->cut_pairs = calloc(FE_PAIR_WORDS, sizeof *b->cut_pairs);
-    if (!b->cut_pairs) return FE_NO_MEMORY;
+    const int64_t pages = count_pages(m);
+    b->char_pages = fe_new(FE_PAGES, sizeof *b->char_pages);
+    b->char_tokens = fe_new((uint64_t)pages * FE_PAGE, sizeof *b->char_tokens);
+    b->cut_pairs = fe_new_zeros(FE_PAIR_WORDS, sizeof *b->cut_pairs);
+    b->cut_ascii = fe_new_zeros(128, sizeof *b->cut_ascii);
+    if (!b->char_pages || !b->char_tokens || !b->cut_pairs || !b->cut_ascii) return FE_NO_MEMORY;
+    bool all = m->flags & FE_BYTE_FALLBACK;
+    for (int64_t i = 0; i < 256; i++) all = all && m->byte_tokens[i] >= 0;
+    fill_pages(m, b->char_pages, b->char_tokens, pages);
     for (int64_t i = 0; i < m->pairs; i++) {
         const uint64_t bit = fe_pair_bit(m->pair_left[i], m->pair_right[i]);
         b->cut_pairs[bit / 64] |= UINT64_C(1) << bit % 64;
     }
+    const chars c = {b->char_pages, b->char_tokens, b->cut_pairs, m->flags, all};
+    fill_ascii_cuts(&c, b->cut_ascii);
+    b->header.all_solid = all;
+    b->header.space_cuts = mark_starts_words(m, all);
+    b->counts[FE_S_CHAR_TOKENS] = (uint64_t)pages * FE_PAGE;
     return FE_OK;
+}
+
+/* ------------------------------------------------------------------ added tokens */
+
+static fe_status fill_added(builder *b) {
+    const fe_model *const m = b->model;
+    b->added_offsets = fe_new((uint64_t)m->added + 1, sizeof *b->added_offsets);
+    if (!b->added_offsets) return FE_NO_MEMORY;
+    b->added_offsets[0] = 0;
+    for (int64_t i = 0; i < m->added; i++) b->added_offsets[i + 1] = (uint32_t)m->added_offsets[i + 1];
+    fe_keys keys = {m->added_bytes, b->added_offsets, m->added_flags, m->added, FE_ADDED_LATE, 0, false};
+    fe_status status = fe_trie_build(&keys, &b->early);
+    keys.want = FE_ADDED_LATE;
+    if (status == FE_OK) status = fe_trie_build(&keys, &b->late);
+    b->counts[FE_S_EARLY] = (uint64_t)b->early.count;
+    b->counts[FE_S_LATE] = (uint64_t)b->late.count;
+    return status;
 }
 
 /* ------------------------------------------------------------------ the image */
 
-static fe_status fill_added(builder *b) {
+/* What the sections are copied from, and how many elements there are where the header does not say it. */
+static void list_sections(builder *b) {
     const fe_model *const m = b->model;
-    const size_t room = m->added ? (size_t)m->added_offsets[m->added] + 1 : 1;
-    b->early = malloc(room * sizeof *b->early);
-    b->late = malloc(room * sizeof *b->late);
-    if (!b->early || !b->late) return FE_NO_MEMORY;
-    const fe_status status = fe_added_fill(m, 0, b->early, &b->early_count);
-    return status == FE_OK ? fe_added_fill(m, 1, b->late, &b->late_count) : status;
+    const void *const from[FE_SECTIONS] = {
+        [FE_S_TOKEN_OFFSETS] = b->offsets,   [FE_S_TOKEN_BYTES] = m->token_bytes,
+        [FE_S_TOKEN_IDS] = m->token_ids,     [FE_S_SORTED_IDS] = b->sorted,
+        [FE_S_SORTED_TOKENS] = b->order,     [FE_S_LOOKUP] = b->lookup,
+        [FE_S_PAIRS] = b->pairs,             [FE_S_FILTER] = b->filter,
+        [FE_S_RESULT] = m->merge_result,     [FE_S_BYTE_TOKENS] = m->byte_tokens,
+        [FE_S_BYTE_RANKS] = b->byte_ranks,   [FE_S_CHAR_PAGES] = b->char_pages,
+        [FE_S_CHAR_TOKENS] = b->char_tokens, [FE_S_CUT_PAIRS] = b->cut_pairs,
+        [FE_S_CUT_ASCII] = b->cut_ascii,     [FE_S_ADDED_OFFSETS] = b->added_offsets,
+        [FE_S_ADDED_BYTES] = m->added_bytes, [FE_S_ADDED_IDS] = m->added_ids,
+        [FE_S_ADDED_FLAGS] = m->added_flags, [FE_S_EARLY] = b->early.units,
+        [FE_S_LATE] = b->late.units,         [FE_S_BEFORE] = m->before_ids,
+        [FE_S_AFTER] = m->after_ids,         [FE_S_NOTES] = m->notes_bytes,
+    };
+    memcpy(b->sections, from, sizeof from);
+    b->counts[FE_S_TOKEN_BYTES] = b->offsets[m->tokens];
+    b->counts[FE_S_LOOKUP] = b->lookup_slots;
+    b->counts[FE_S_PAIRS] = b->pair_slots;
+    b->counts[FE_S_ADDED_BYTES] = b->added_offsets[m->added];
+    b->counts[FE_S_BEFORE] = (uint64_t)m->before;
+    b->counts[FE_S_AFTER] = (uint64_t)m->after;
+    b->counts[FE_S_NOTES] = (uint64_t)m->notes;
 }
 
-static void size_sections(const builder *b, uint64_t pages, uint64_t *length) {
-    const fe_model *const m = b->model;
-    const bool bytes = m->flags & FE_BYTE_LEVEL;
-    const uint64_t tokens = (uint64_t)m->tokens;
-    memset(length, 0, FE_SECTIONS * sizeof *length);
-    length[FE_S_TOKEN_OFFSETS] = 4 * (tokens + 1);
-    length[FE_S_TOKEN_BYTES] = b->offsets[tokens];
-    length[FE_S_TOKEN_IDS] = length[FE_S_SORTED_IDS] = length[FE_S_SORTED_TOKENS] = 4 * tokens;
-    length[FE_S_LOOKUP] = 8 * b->lookup_slots;
-    length[FE_S_PAIRS] = 8 * b->pair_slots;
-    length[FE_S_FILTER] = b->pair_slots / 8 * FE_FILTER_BITS;
-    length[FE_S_RESULT] = m->flags & FE_RANKED ? 0 : 4 * (uint64_t)m->merges;
-    length[FE_S_BYTE_TOKENS] = 4 * 256;
-    length[FE_S_BYTE_RANKS] = bytes ? 4 * 65536 : 0;
-    length[FE_S_CHAR_PAGES] = bytes ? 0 : 4 * FE_PAGES;
-    length[FE_S_CHAR_TOKENS] = bytes ? 0 : 4 * FE_PAGE * pages;
-    length[FE_S_CUT_PAIRS] = bytes ? 0 : 8 * FE_PAIR_WORDS;
-    length[FE_S_CUT_ASCII] = bytes ? 0 : 8 * 2 * 128;
-    length[FE_S_EARLY] = sizeof(fe_node) * (uint64_t)b->early_count;
-    length[FE_S_LATE] = sizeof(fe_node) * (uint64_t)b->late_count;
-    length[FE_S_ADDED_IDS] = 4 * (uint64_t)m->added;
-    length[FE_S_NOTES] = (uint64_t)m->notes;
-}
-
-static void put(uint8_t *image, enum fe_section section, const void *from) {
-    const fe_header *const h = (const fe_header *)(const void *)image;
-    if (h->length[section]) memcpy(image + h->at[section], from, h->length[section]);
-}
-
-static void fill_characters(const builder *b, uint8_t *image, int64_t pages) {
-    const fe_model *const m = b->model;
-    fe_header *const h = (fe_header *)(void *)image;
-    int32_t *const of = (int32_t *)(void *)(image + h->at[FE_S_CHAR_PAGES]);
-    int32_t *const tokens = (int32_t *)(void *)(image + h->at[FE_S_CHAR_TOKENS]);
-    bool all = m->flags & FE_BYTE_FALLBACK;
-    for (int64_t i = 0; i < 256; i++) all = all && m->byte_tokens[i] >= 0;
-    fill_pages(m, of, tokens, pages);
-    put(image, FE_S_CUT_PAIRS, b->cut_pairs);
-    const chars c = {of, tokens, b->cut_pairs, m->flags, all};
-    fill_ascii_cuts(&c, (uint64_t (*)[2])(void *)(image + h->at[FE_S_CUT_ASCII]));
-    h->all_solid = all;
-    h->space_cuts = mark_starts_words(m, all);
-}
-
-static fe_status assemble(const builder *b, const uint32_t *byte_ranks, uint8_t **out) {
-    const fe_model *const m = b->model;
-    const int64_t pages = m->flags & FE_BYTE_LEVEL ? 0 : count_pages(m);
-    fe_header h = {.order = FE_ORDER, .version = FE_VERSION, .flags = m->flags, .pattern = m->pattern, .unk = m->unk};
-    memcpy(h.magic, FE_MAGIC, sizeof h.magic);
-    h.tokens = (uint64_t)m->tokens;
-    h.vocab = (uint64_t)m->vocab;
-    h.ranks = (uint64_t)(m->flags & FE_RANKED ? m->vocab : m->merges);
-    h.lookup_seed = b->table.seed;
-    h.pair_seed = fe_seed(b->pair_seeds);
-    size_sections(b, (uint64_t)pages, h.length);
-    h.size = (sizeof h + FE_LINE - 1) / FE_LINE * FE_LINE;
-    for (int i = 0; i < FE_SECTIONS; i++) {
-        h.at[i] = h.size;
-        h.size += (h.length[i] + FE_LINE - 1) / FE_LINE * FE_LINE;
+static uint64_t count_of(const builder *b, enum fe_section tag) {
+    const uint64_t number = fe_sections[tag].number;
+    switch ((enum fe_count)fe_sections[tag].count) {
+    case FE_COUNT_FIXED: return number;
+    case FE_COUNT_TOKENS: return b->header.tokens + number;
+    case FE_COUNT_RANKS: return b->header.ranks;
+    case FE_COUNT_ADDED: return b->header.added + number;
+    case FE_COUNT_FILTER: return b->pair_slots * number / 64;
+    default: return b->counts[tag];
     }
-    uint8_t *const image = calloc(1, h.size);
+}
+
+static void fill_header(builder *b) {
+    const fe_model *const m = b->model;
+    fe_header *const h = &b->header;
+    memcpy(h->magic, FE_MAGIC, sizeof h->magic);
+    h->order = FE_ORDER;
+    h->version = FE_VERSION;
+    h->flags = m->flags;
+    h->pattern = m->pattern;
+    h->unk = m->unk;
+    h->tokens = (uint64_t)m->tokens;
+    h->vocab = (uint64_t)m->vocab;
+    h->ranks = (uint64_t)(m->flags & FE_RANKED ? m->vocab : m->merges);
+    h->added = (uint64_t)m->added;
+    h->lookup_seed = b->table.seed;
+    h->pair_seed = fe_seed(b->pair_seeds);
+    h->size = (sizeof *h + FE_LINE - 1) / FE_LINE * FE_LINE;
+    for (uint32_t tag = 0; tag < FE_SECTIONS; tag++) {
+        if (!fe_section_needed(h, tag)) continue;
+        const uint64_t length = count_of(b, tag) * fe_sections[tag].element;
+        h->places[h->sections++] = (fe_place){tag, 0, h->size, length};
+        h->size += (length + FE_LINE - 1) / FE_LINE * FE_LINE;
+    }
+}
+
+static fe_status assemble(builder *b, uint8_t **out) {
+    list_sections(b);
+    fill_header(b);
+    uint8_t *const image = fe_new_zeros(b->header.size, 1);
     if (!image) return FE_NO_MEMORY;
-    memcpy(image, &h, sizeof h);
-    put(image, FE_S_TOKEN_OFFSETS, b->offsets);
-    put(image, FE_S_TOKEN_BYTES, m->token_bytes);
-    put(image, FE_S_TOKEN_IDS, m->token_ids);
-    put(image, FE_S_SORTED_TOKENS, b->order);
-    int32_t *const sorted = (int32_t *)(void *)(image + h.at[FE_S_SORTED_IDS]);
-    for (int64_t i = 0; i < m->tokens; i++) sorted[i] = m->token_ids[b->order[i]];
-    put(image, FE_S_LOOKUP, b->lookup);
-    put(image, FE_S_PAIRS, b->pairs);
-    put(image, FE_S_FILTER, b->filter);
-    put(image, FE_S_RESULT, m->merge_result);
-    put(image, FE_S_BYTE_TOKENS, m->byte_tokens);
-    put(image, FE_S_BYTE_RANKS, byte_ranks);
-    if (!(m->flags & FE_BYTE_LEVEL)) fill_characters(b, image, pages);
-    put(image, FE_S_EARLY, b->early);
-    put(image, FE_S_LATE, b->late);
-    put(image, FE_S_ADDED_IDS, m->added_ids);
-    put(image, FE_S_NOTES, m->notes_bytes);
-    ((fe_header *)(void *)image)->check = fe_image_check((const fe_header *)(const void *)image);
+    fe_header *const h = (fe_header *)(void *)image;
+    *h = b->header;
+    for (uint32_t i = 0; i < h->sections; i++)
+        if (h->places[i].length) memcpy(image + h->places[i].at, b->sections[h->places[i].tag], h->places[i].length);
+    h->check = fe_image_check(h);
     *out = image;
     return FE_OK;
 }
@@ -419,18 +465,17 @@ static fe_status assemble(const builder *b, const uint32_t *byte_ranks, uint8_t 
 static fe_status build(builder *b, uint8_t **image, int64_t *twice) {
     const fe_model *const m = b->model;
     fe_status status = check_tokens(m);
+    if (status == FE_OK) status = check_added(m);
     if (status != FE_OK) return status;
-    uint32_t *const byte_ranks = malloc(65536 * sizeof *byte_ranks);
-    if (!byte_ranks) return FE_NO_MEMORY;
-    memset(byte_ranks, 0xFF, 65536 * sizeof *byte_ranks); /* FE_NO_RANK */
+    b->byte_ranks = fe_new(65536, sizeof *b->byte_ranks);
+    if (!b->byte_ranks) return FE_NO_MEMORY;
+    memset(b->byte_ranks, 0xFF, 65536 * sizeof *b->byte_ranks); /* FE_NO_RANK */
     status = fill_lookup(b, twice);
     if (status == FE_OK) status = sort_ids(b);
-    if (status == FE_OK) status = m->flags & FE_RANKED ? derive_pairs(b, byte_ranks) : take_pairs(b, byte_ranks);
+    if (status == FE_OK) status = m->flags & FE_RANKED ? derive_pairs(b) : take_pairs(b);
     if (status == FE_OK) status = fill_added(b);
-    if (status == FE_OK && !(m->flags & FE_BYTE_LEVEL)) status = fill_cut_pairs(b);
-    if (status == FE_OK) status = assemble(b, byte_ranks, image);
-    free(byte_ranks);
-    return status;
+    if (status == FE_OK && !(m->flags & FE_BYTE_LEVEL)) status = fill_characters(b);
+    return status == FE_OK ? assemble(b, image) : status;
 }
 
 fe_status fe_tokenizer_new(const fe_model *model, int32_t path, fe_tokenizer **out, int64_t *twice) {
@@ -440,15 +485,11 @@ fe_status fe_tokenizer_new(const fe_model *model, int32_t path, fe_tokenizer **o
     *twice = -1;
     fe_status status = build(&b, &image, twice);
     clear(&b);
-    if (status != FE_OK) return status;
-    fe_tokenizer *const t = calloc(1, sizeof *t);
-    if (!t) {
+    if (status == FE_OK) status = fe_image_open(image, (int64_t)b.header.size, path, true, out);
+    if (status != FE_OK) {
         free(image);
-        return FE_NO_MEMORY;
+        return status;
     }
-    t->memory = image;
-    t->path = path;
-    fe_attach(t, (const fe_header *)(const void *)image);
-    *out = t;
+    (*out)->memory = image;
     return FE_OK;
 }

@@ -1,7 +1,5 @@
 /* encode.c: texts → segments between added tokens → pieces. */
-#include <stdlib.h>
-#include <string.h>
-
+#include "mem.h"
 #include "piece.h"
 #include "scan.h"
 #include "split.h"
@@ -57,22 +55,30 @@ static fe_status encode_segment(fe_encoder *e, const uint8_t *p, const uint8_t *
     return encode_scanned(e, p, end);
 }
 
-/* Cuts [p, end) at the tokens of one trie; what lies between goes to `inner`. In Hugging Face's engine a token whose
- * action is PLAIN still uses up its characters, so none overlaps it; in tiktoken it does not. */
-static fe_status encode_between(fe_encoder *e, const fe_added *added, const uint8_t *p, const uint8_t *end,
+/* Cuts [p, end) at the added tokens that are late, or at those that are not; what lies between goes to `inner`. In
+ * Hugging Face's engine a token whose action is PLAIN still uses up its characters, so none overlaps it; in tiktoken it
+ * does not. */
+static fe_status encode_between(fe_encoder *e, bool late, const uint8_t *p, const uint8_t *end,
                                 fe_status (*inner)(fe_encoder *, const uint8_t *, const uint8_t *)) {
+    const fe_tokenizer *const t = e->t;
+    const fe_added *const added = late ? &t->late : &t->early;
+    fe_window *const window = late ? &e->late : &e->early;
+    const int32_t *const out = late ? e->choice->late_out : e->choice->early_out;
+    const fe_wanted wanted = {t->flags & FE_OVERLAP ? e->choice->actions : NULL, out ? out : added->machine.out};
     fe_match match;
-    fe_status status = FE_OK;
-    const uint8_t *const actions = e->t->flags & FE_OVERLAP ? e->actions : NULL;
-    for (const uint8_t *from = p; fe_added_find(added, from, end, actions, &match); from = match.end) {
-        const uint8_t action = e->actions[match.token];
+    fe_status status;
+    for (const uint8_t *from = p;; from = match.end) {
+        status = fe_added_find(added, t->added_offsets, window, from, end, wanted, &match);
+        if (status != FE_OK) return status;
+        if (match.token < 0) break;
+        const uint8_t action = e->choice->actions[match.token];
         if (action == FE_TOKEN_PLAIN) continue;
         if (action == FE_TOKEN_REFUSE) {
             e->refused = match;
             return FE_SPECIAL;
         }
         status = inner(e, p, match.start);
-        if (status == FE_OK) status = fe_write_ids(e, &e->t->added_ids[match.token], 1);
+        if (status == FE_OK) status = fe_write_ids(e, &t->added_ids[match.token], 1);
         if (status == FE_OK && e->written >= e->stop) status = FE_ENOUGH;
         if (status != FE_OK) return status;
         p = match.end;
@@ -82,13 +88,13 @@ static fe_status encode_between(fe_encoder *e, const fe_added *added, const uint
 
 /* Text between two early tokens: late ones cut it further. */
 static fe_status encode_late(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
-    return encode_between(e, &e->t->late, p, end, encode_segment);
+    return encode_between(e, true, p, end, encode_segment);
 }
 
 static fe_status encode_text(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
     e->unk_pending = false;
     if (end - p >= MAX_TEXT) return FE_TOO_LONG;
-    return e->any_action ? encode_between(e, &e->t->early, p, end, encode_late) : encode_segment(e, p, end);
+    return e->choice ? encode_between(e, false, p, end, encode_late) : encode_segment(e, p, end);
 }
 
 /* ------------------------------------------------------------------ many texts */
@@ -211,22 +217,25 @@ static fe_encoder new_encoder(const fe_tokenizer *t, fe_cache *cache, int32_t pa
 
 static void end_encoder(fe_encoder *e) {
     free(e->symbols);
+    free(e->early.tokens);
+    free(e->late.tokens);
     fe_scratch_clear(&e->scratch);
 }
 
-static void take_actions(fe_encoder *e, const uint8_t *actions) {
-    e->actions = actions;
-    for (int64_t i = 0; i < e->t->added; i++) e->any_action |= actions[i] != FE_TOKEN_PLAIN;
+/* False if the choice is one of another tokenizer. */
+static bool take_choice(fe_encoder *e, const fe_choice *choice) {
+    e->choice = choice && choice->any ? choice : NULL;
+    return !choice || choice->tokenizer == e->t;
 }
 
-static fe_status encode(fe_encoder *e, const texts *all, const uint8_t *actions, int64_t limit, int64_t *row_ends,
+static fe_status encode(fe_encoder *e, const texts *all, const fe_choice *choice, int64_t limit, int64_t *row_ends,
                         fe_done *done) {
     const fe_tokenizer *const t = e->t;
-    take_actions(e, actions);
     *done = (fe_done){0, 0, e->written, -1, -1};
+    if (!take_choice(e, choice)) return FE_BAD_MODEL;
     const bool scanned = t->flags & FE_BYTE_LEVEL || e->pattern != FE_PATTERN_NONE;
     const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
-    const fe_status status = !scanned || fronted || e->any_action || limit < INT64_MAX
+    const fe_status status = !scanned || fronted || e->choice || limit < INT64_MAX
                                  ? encode_each(e, all, limit, row_ends, done)
                                  : encode_stream(e, all, row_ends, done);
     end_encoder(e);
@@ -234,7 +243,7 @@ static fe_status encode(fe_encoder *e, const texts *all, const uint8_t *actions,
 }
 
 fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, int32_t pattern, const uint8_t *utf8, int64_t size,
-                    const int64_t *char_counts, int64_t count, const uint8_t *actions, int64_t limit, int32_t *ids,
+                    const int64_t *char_counts, int64_t count, const fe_choice *choice, int64_t limit, int32_t *ids,
                     int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done) {
     fe_encoder e = new_encoder(t, cache, pattern, utf8 + size);
     texts all = {.utf8 = utf8, .size = size, .char_counts = char_counts, .count = count};
@@ -244,24 +253,24 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, int32_t pattern, con
     e.ids = ids;
     e.capacity = capacity;
     e.written = used;
-    return encode(&e, &all, actions, limit, row_ends, done);
+    return encode(&e, &all, choice, limit, row_ends, done);
 }
 
 fe_status fe_encode_each(const fe_tokenizer *t, fe_cache *cache, int32_t pattern, const uint8_t *const *each,
-                         const int64_t *sizes, int64_t count, const uint8_t *actions, int64_t limit, int32_t *ids,
+                         const int64_t *sizes, int64_t count, const fe_choice *choice, int64_t limit, int32_t *ids,
                          int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done) {
     fe_encoder e = new_encoder(t, cache, pattern, NULL);
     const texts all = {.each = each, .sizes = sizes, .count = count};
     e.ids = ids;
     e.capacity = capacity;
     e.written = used;
-    return encode(&e, &all, actions, limit, row_ends, done);
+    return encode(&e, &all, choice, limit, row_ends, done);
 }
 
-int64_t fe_encode_one(const fe_tokenizer *t, fe_cache *cache, const uint8_t *utf8, int64_t size, const uint8_t *actions,
-                      int32_t *ids, int64_t capacity) {
+int64_t fe_encode_one(const fe_tokenizer *t, fe_cache *cache, const uint8_t *utf8, int64_t size,
+                      const fe_choice *choice, int32_t *ids, int64_t capacity) {
     fe_encoder e = new_encoder(t, cache, FE_PATTERN_OWN, utf8 + size);
-    take_actions(&e, actions);
+    if (!take_choice(&e, choice)) return -1;
     e.ids = ids;
     e.capacity = capacity;
     const fe_status status = encode_text(&e, utf8, utf8 + size);

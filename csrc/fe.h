@@ -13,6 +13,7 @@
 
 typedef struct fe_tokenizer fe_tokenizer;
 typedef struct fe_cache fe_cache;
+typedef struct fe_choice fe_choice;
 
 typedef enum fe_status {
     FE_OK = 0,
@@ -20,7 +21,8 @@ typedef enum fe_status {
     FE_FULL = 2,      /* the output is full: fe_done says which texts are complete; go on after them */
     FE_SPECIAL = 3,   /* a token marked FE_TOKEN_REFUSE stands in text number fe_done.texts */
     FE_TOO_LONG = 4,  /* one text holds 2^31 - 64 bytes or more */
-    FE_BAD_MODEL = 5, /* a number of the model is out of its range, or an added token is empty */
+    FE_BAD_MODEL = 5, /* a number of the model is out of its range, or an added token is empty; or a choice does not
+                         belong to the tokenizer */
     FE_BAD_TEXT = 6,  /* the character counts do not add up to the UTF-8 given */
     FE_BAD_FILE = 7,  /* rank file: a line that is none; image: no image, of another version, or damaged */
     FE_BAD_ID = 8,    /* an id that stands for no token */
@@ -73,6 +75,12 @@ enum fe_token_action {
     FE_TOKEN_REFUSE = 2 /* encoding stops with FE_SPECIAL */
 };
 
+/* What kind of token an added one is. */
+enum fe_added_flags {
+    FE_ADDED_LATE = 1,   /* looked for only in what the others left over */
+    FE_ADDED_SPECIAL = 2 /* for the owner alone */
+};
+
 /* Everything fe_tokenizer_new copies out of a vocabulary. All pointers stay the caller's. Tokens are named by
  * their number, from 0: with FE_RANKED that is their order of rank. */
 typedef struct fe_model {
@@ -99,8 +107,12 @@ typedef struct fe_model {
     const uint8_t *added_bytes;
     const int64_t *added_offsets;
     const int32_t *added_ids;
-    const uint8_t *added_late; /* 1: looked for only in what the tokens with 0 left over */
-    int64_t notes;             /* bytes that the tokenizer keeps for its owner */
+    const uint8_t *added_flags;
+    int64_t before; /* the ids that the template puts before a text, and behind it; for the owner alone */
+    const int32_t *before_ids;
+    int64_t after;
+    const int32_t *after_ids;
+    int64_t notes; /* bytes that the tokenizer keeps for its owner */
     const uint8_t *notes_bytes;
 } fe_model;
 
@@ -118,8 +130,8 @@ typedef struct fe_done {
 fe_status fe_tokenizer_new(const fe_model *model, int32_t path, fe_tokenizer **out, int64_t *twice);
 
 /* Opens an image, as fe_contents gives it, where it lies: it must stay readable and unchanged as long as the tokenizer
- * lives, and be aligned to 8 bytes. Every number in it that leads anywhere is checked, so no image, however damaged,
- * leads outside of it. */
+ * lives, and be aligned to 8 bytes. Every number in it that leads anywhere is checked, and those that must agree are
+ * compared, so no image, however damaged, leads outside of it or makes a search long. */
 fe_status fe_tokenizer_open(const uint8_t *image, int64_t size, int32_t path, fe_tokenizer **out);
 
 /* Frees a tokenizer; NULL is allowed. */
@@ -140,30 +152,39 @@ int64_t fe_cache_size(const fe_cache *cache);
 /* Frees a cache; NULL is allowed. */
 void fe_cache_free(fe_cache *cache);
 
+/* Decides what becomes of the added tokens: actions has one fe_token_action for each of them. A choice is made once and
+ * serves any number of calls and threads, so that none of them looks at all added tokens; it must not outlive the
+ * tokenizer. FE_BAD_MODEL: `count` is not the number of added tokens, or an action is none. On any status but FE_OK,
+ * *out is NULL. */
+fe_status fe_choice_new(const fe_tokenizer *tokenizer, const uint8_t *actions, int64_t count, fe_choice **out);
+
+/* Frees a choice; NULL is allowed. */
+void fe_choice_free(fe_choice *choice);
+
 /* Encodes texts that lie one after another in utf8; text i has char_counts[i] code points.
  *
  * cache may be NULL: the ids are the same with it and without. pattern is FE_PATTERN_OWN, or one that takes its place.
- * actions has one fe_token_action for each added token. Of each text at most the first `limit` ids come out, and not
- * much more of it is read. ids has room for capacity ids, of which the first
- * `used` are taken: new ones go behind them; ids may be NULL, which counts without writing. row_ends has
- * room for `texts` numbers; row_ends[i] receives the number of ids in the output after text i. With FE_FULL the texts
+ * choice may be NULL: then the characters of all added tokens are ordinary text. Of each text at most the first `limit`
+ * ids come out, and not much more of it is read. ids has room for capacity ids, of which the first `used` are taken:
+ * new ones go behind them; ids may be NULL, which counts without writing. row_ends has room for `texts` numbers;
+ * row_ends[i] receives the number of ids in the output after text i. With FE_FULL the texts
  * before done->texts are complete and valid: call again from there with more room. Bytes that are no valid UTF-8 are
  * read one by one as U+FFFD would be: never out of bounds, whatever the input.
  */
 fe_status fe_encode(const fe_tokenizer *tokenizer, fe_cache *cache, int32_t pattern, const uint8_t *utf8, int64_t size,
-                    const int64_t *char_counts, int64_t texts, const uint8_t *actions, int64_t limit, int32_t *ids,
+                    const int64_t *char_counts, int64_t texts, const fe_choice *choice, int64_t limit, int32_t *ids,
                     int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done);
 
 /* The same for texts that lie each by itself, of so many bytes. done->bytes is the sum of those of complete texts, and
  * done->place is counted from the start of the text. */
 fe_status fe_encode_each(const fe_tokenizer *tokenizer, fe_cache *cache, int32_t pattern, const uint8_t *const *texts,
-                         const int64_t *sizes, int64_t count, const uint8_t *actions, int64_t limit, int32_t *ids,
+                         const int64_t *sizes, int64_t count, const fe_choice *choice, int64_t limit, int32_t *ids,
                          int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done);
 
 /* One text in the fewest steps: the number of ids written, or -1 where fe_encode has to be asked, which says why (no
  * memory, no room, a token that is refused, a text that is too long). */
 int64_t fe_encode_one(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size,
-                      const uint8_t *actions, int32_t *ids, int64_t capacity);
+                      const fe_choice *choice, int32_t *ids, int64_t capacity);
 
 /* Writes what rows of `count` ids decode to, one after another, and `separator` between two ids of a row; row i ends
  * with id row_ends[i] and, as bytes, at byte_ends[i]. *length receives the number of bytes of the whole; they are all
@@ -189,6 +210,14 @@ typedef struct fe_contents {
     const int32_t *token_ids;
     const int32_t *sorted_ids;    /* ascending */
     const int32_t *sorted_tokens; /* the tokens of those */
+    int64_t added; /* as in fe_model */
+    const uint8_t *added_bytes;
+    const uint32_t *added_offsets;
+    const int32_t *added_ids;
+    const uint8_t *added_flags;
+    int64_t before, after;
+    const int32_t *before_ids;
+    const int32_t *after_ids;
     const uint8_t *notes;
     int64_t notes_size;
 } fe_contents;

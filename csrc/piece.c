@@ -2,9 +2,7 @@
  * once. */
 #include "piece.h"
 
-#include <stdlib.h>
-#include <string.h>
-
+#include "mem.h"
 #include "utf8.h"
 
 enum { BATCH = 256 }; /* pieces whose cache lines are fetched at the same time */

@@ -17,8 +17,8 @@ typedef struct fe_encoder {
     fe_cache *cache; /* or NULL */
     int32_t pattern;
     const uint8_t *readable; /* the end of the texts */
-    const uint8_t *actions;
-    bool any_action; /* some added token is more than its characters */
+    const fe_choice *choice; /* NULL: no added token is more than its characters */
+    fe_window early, late;
     int32_t *ids;    /* the caller's, or NULL to count only */
     int64_t capacity, written;
     int64_t stop;     /* of this text no more ids are wanted once so many are written */

@@ -1,11 +1,11 @@
 /* tokenizer.c: what a tokenizer answers besides encoding. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "image.h"
+#include "mem.h"
 
 void fe_tokenizer_free(fe_tokenizer *t) {
     if (!t) return;
+    fe_added_clear(&t->early);
+    fe_added_clear(&t->late);
     free(t->memory);
     free(t);
 }
@@ -22,8 +22,50 @@ void fe_tokenizer_contents(const fe_tokenizer *t, fe_contents *contents) {
     contents->token_ids = t->token_ids;
     contents->sorted_ids = t->sorted_ids;
     contents->sorted_tokens = t->sorted_tokens;
-    contents->notes = fe_section_of(h, FE_S_NOTES);
-    contents->notes_size = (int64_t)h->length[FE_S_NOTES];
+    contents->added = t->added;
+    contents->added_bytes = t->added_bytes;
+    contents->added_offsets = t->added_offsets;
+    contents->added_ids = t->added_ids;
+    contents->added_flags = t->added_flags;
+    contents->before = (int64_t)fe_section_count(t, FE_S_BEFORE);
+    contents->before_ids = fe_section_of(t, FE_S_BEFORE);
+    contents->after = (int64_t)fe_section_count(t, FE_S_AFTER);
+    contents->after_ids = fe_section_of(t, FE_S_AFTER);
+    contents->notes = fe_section_of(t, FE_S_NOTES);
+    contents->notes_size = (int64_t)fe_section_count(t, FE_S_NOTES);
+}
+
+fe_status fe_choice_new(const fe_tokenizer *t, const uint8_t *actions, int64_t count, fe_choice **out) {
+    *out = NULL;
+    if (count != t->added) return FE_BAD_MODEL;
+    fe_choice *const choice = fe_new_zeros(sizeof *choice + (uint64_t)count, 1);
+    if (!choice) return FE_NO_MEMORY;
+    choice->tokenizer = t;
+    for (int64_t i = 0; i < count; i++) {
+        choice->actions[i] = actions[i];
+        choice->any |= actions[i] != FE_TOKEN_PLAIN;
+        if (actions[i] > FE_TOKEN_REFUSE) {
+            free(choice);
+            return FE_BAD_MODEL;
+        }
+    }
+    const bool filtered = t->flags & FE_OVERLAP && choice->any;
+    const fe_machine *const early = &t->early.machine, *const late = &t->late.machine;
+    if (filtered && early->out) choice->early_out = fe_machine_filter(early, choice->actions);
+    if (filtered && late->out) choice->late_out = fe_machine_filter(late, choice->actions);
+    if (filtered && ((early->out && !choice->early_out) || (late->out && !choice->late_out))) {
+        fe_choice_free(choice);
+        return FE_NO_MEMORY;
+    }
+    *out = choice;
+    return FE_OK;
+}
+
+void fe_choice_free(fe_choice *choice) {
+    if (!choice) return;
+    free(choice->early_out);
+    free(choice->late_out);
+    free(choice);
 }
 
 int32_t fe_tokenizer_path(const fe_tokenizer *t) { return t->path; }

@@ -9,6 +9,7 @@ typedef struct job {
     const fe_tokenizer *tokenizer;
     int32_t pattern;
     uint8_t actions[ADDED];
+    fe_choice *choice;
     int64_t texts, size;
     uint8_t *joined;
     uint8_t *each[TEXTS];
@@ -32,6 +33,7 @@ static void make_job(job *j, const vocabulary *v, const fe_tokenizer *tokenizer)
     const uint32_t longest = many ? 30 : one_in(6) ? TEXT : 100;
     *j = (job){.v = v, .tokenizer = tokenizer, .pattern = any_pattern && one_in(2) ? (int32_t)rnd(8) : FE_PATTERN_OWN};
     for (int64_t i = 0; i < v->model.added; i++) j->actions[i] = plain ? FE_TOKEN_PLAIN : v->actions[i];
+    if (!plain || one_in(2)) CHECK(fe_choice_new(tokenizer, j->actions, v->model.added, &j->choice) == FE_OK);
     for (int64_t wish = rnd(many ? TEXTS : 9); j->texts < wish && j->size < BLOCK; j->texts++) {
         uint8_t *const text = block + j->size;
         int64_t n = one_in(9) ? 0 : random_text(text, longest, valid);
@@ -55,6 +57,7 @@ static void make_job(job *j, const vocabulary *v, const fe_tokenizer *tokenizer)
 }
 
 static void end_job(job *j) {
+    fe_choice_free(j->choice);
     free(j->joined);
     for (int64_t i = 0; i < j->texts; i++) free(j->each[i]);
 }
@@ -64,9 +67,9 @@ static fe_status call(const job *j, fe_cache *cache, bool apart, int64_t first, 
                       int32_t *ids, int64_t used, int64_t capacity, int64_t *ends, fe_done *done) {
     if (apart)
         return fe_encode_each(j->tokenizer, cache, j->pattern, (const uint8_t *const *)j->each + first,
-                              j->sizes + first, j->texts - first, j->actions, limit, ids, used, capacity, ends, done);
+                              j->sizes + first, j->texts - first, j->choice, limit, ids, used, capacity, ends, done);
     return fe_encode(j->tokenizer, cache, j->pattern, j->joined + from, j->size - from, j->chars + first,
-                     j->texts - first, j->actions, limit, ids, used, capacity, ends, done);
+                     j->texts - first, j->choice, limit, ids, used, capacity, ends, done);
 }
 
 static int64_t bytes_of(const job *j, int64_t texts) {
@@ -139,15 +142,39 @@ static void check_one(const job *j, fe_cache *cache) {
         const int64_t first = i ? j->ends[i - 1] : 0, count = j->ends[i] - first;
         int32_t *const ids = malloc((size_t)(count ? count : 1) * sizeof *ids); /* ASan sees its end */
         CHECK(ids);
-        CHECK(fe_encode_one(j->tokenizer, cache, j->each[i], j->sizes[i], j->actions, ids, count) == count);
+        CHECK(fe_encode_one(j->tokenizer, cache, j->each[i], j->sizes[i], j->choice, ids, count) == count);
         CHECK(memcmp(ids, j->ids + first, (size_t)count * sizeof *ids) == 0);
-        CHECK(!count || fe_encode_one(j->tokenizer, cache, j->each[i], j->sizes[i], j->actions, ids, count - 1) == -1);
+        CHECK(!count || fe_encode_one(j->tokenizer, cache, j->each[i], j->sizes[i], j->choice, ids, count - 1) == -1);
         free(ids);
     }
     int32_t none;
     if (j->status == FE_SPECIAL)
-        CHECK(fe_encode_one(j->tokenizer, cache, j->each[j->complete], j->sizes[j->complete], j->actions, &none, 0) ==
+        CHECK(fe_encode_one(j->tokenizer, cache, j->each[j->complete], j->sizes[j->complete], j->choice, &none, 0) ==
               -1);
+}
+
+/* A choice for so many added tokens as there are, of actions that there are, and of this tokenizer. */
+static void check_choices(const job *j) {
+    const int64_t added = j->v->model.added;
+    uint8_t actions[ADDED + 1] = {0}, wrong[ADDED + 1] = {0};
+    fe_choice *choice;
+    CHECK(fe_choice_new(j->tokenizer, actions, added + 1, &choice) == FE_BAD_MODEL && !choice);
+    CHECK(fe_choice_new(j->tokenizer, actions, added - 1, &choice) == FE_BAD_MODEL && !choice);
+    if (added) {
+        wrong[rnd((uint32_t)added)] = FE_TOKEN_REFUSE + 1;
+        CHECK(fe_choice_new(j->tokenizer, wrong, added, &choice) == FE_BAD_MODEL && !choice);
+    }
+    fe_tokenizer *other;
+    fe_done done;
+    int64_t twice, end, size = 0;
+    CHECK(fe_tokenizer_new(&j->v->model, FE_PATH_BEST, &other, &twice) == FE_OK);
+    CHECK(fe_choice_new(other, actions, added, &choice) == FE_OK && choice);
+    const uint8_t *const none[] = {exactly_none};
+    CHECK(fe_encode_one(j->tokenizer, NULL, exactly_none, 0, choice, NULL, 0) == -1);
+    CHECK(fe_encode_each(j->tokenizer, NULL, FE_PATTERN_OWN, none, &size, 1, choice, INT64_MAX, NULL, 0, 0, &end,
+                         &done) == FE_BAD_MODEL);
+    fe_choice_free(choice);
+    fe_tokenizer_free(other);
 }
 
 /* Counts of characters that do not add up: never out of bounds. */
@@ -183,6 +210,7 @@ void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache
     check_one(&j, cache);
     check_one(&j, NULL);
     check_bad_counts(&j, cache);
+    if (one_in(8)) check_choices(&j);
     end_job(&j);
 }
 

@@ -16,7 +16,7 @@ enum {
     MERGES = 300,
     CHARS = 24,
     PAIRS = MERGES * LONGEST,
-    ADDED = 6,
+    ADDED = 8,
     TEXT = 1200,  /* bytes of the longest text of a call */
     BLOCK = 8000, /* and of all of them */
     TEXTS = 700,
@@ -41,9 +41,10 @@ typedef struct vocabulary {
     int32_t left[MERGES], right[MERGES], result[MERGES];
     uint32_t char_codes[CHARS], pair_left[PAIRS], pair_right[PAIRS];
     int32_t char_tokens[CHARS];
-    uint8_t added_bytes[64], added_late[ADDED];
+    uint8_t added_bytes[128], added_flags[ADDED];
     int64_t added_offsets[ADDED + 1];
     int32_t added_ids[ADDED];
+    int32_t template[4];
     uint8_t notes[64];
     uint8_t actions[ADDED];
 } vocabulary;
@@ -66,6 +67,10 @@ void check_pieces(void);
 void check_image(const vocabulary *v, const fe_tokenizer *tokenizer);
 void check_ranks(void);
 void check_merges(void);
+
+/* mutate.c: damages an image in place, under a right checksum, and takes the damage back from an intact copy. */
+void damage(uint8_t *image, int64_t size);
+void heal(uint8_t *image, const uint8_t *intact);
 
 /* Makes the checksum of an image right. */
 void seal(uint8_t *image, int64_t size);

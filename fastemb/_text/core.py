@@ -7,22 +7,16 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .vocabulary import Metadata, Vocabulary, names_in
-
-try:
-    from ._core import ffi as ffi
-    from ._core import lib as lib
-except ImportError as error:
-    # The name tells the package which error this is: it adds what to do about a source tree that was never built.
-    raise ImportError(
-        f"fastemb._text._core, the compiled tokenizer, cannot be loaded: {error}", name="fastemb._text._core"
-    ) from None
+from .compiled import ffi as ffi
+from .compiled import lib as lib
+from .spec import spec_of, twins
+from .vocabulary import AddedToken, Metadata, Vocabulary, names_in
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
@@ -32,6 +26,7 @@ NO_LIMIT = 2**63 - 1
 # The ids of pieces that were met before are remembered: all caches of one tokenizer together take at most this many
 # bytes. Calls that run at the same time have a cache each.
 CACHE_BYTES = 192 << 20
+MOST_CHOICES = 64  # of special tokens, kept for later calls
 SPARE_CACHE_BYTES = 1 << 20  # the cache of a call that finds no part of CACHE_BYTES left
 WORKSPACE_IDS = 1 << 13  # room in a workspace for the ids of short texts
 SHORT = WORKSPACE_IDS - 8  # characters of short texts: where each is a byte, their ids find room
@@ -143,11 +138,11 @@ class Core:
         """Build a C tokenizer from a vocabulary, or open the image of one: any buffer, which must not change."""
         out = ffi.new("fe_tokenizer **")
         if vocabulary is not None:
-            spec, alive = _spec(vocabulary)
+            spec, alive = spec_of(vocabulary)
             twice = ffi.new("int64_t *")
             status = lib.fe_tokenizer_new(spec, simd_path(), out, twice)
             if status == lib.FE_TWICE:
-                raise ValueError(_twins(vocabulary, twice[0]))
+                raise ValueError(twins(vocabulary, twice[0]))
             del alive  # C has copied the arrays
         else:
             self._image = ffi.from_buffer("uint8_t[]", image)  # keeps the buffer alive
@@ -159,9 +154,10 @@ class Core:
         self.contents = ffi.new("fe_contents *")
         lib.fe_tokenizer_contents(self.handle, self.contents)
         try:
-            self.metadata = Metadata.from_bytes(self._metadata_bytes())
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"damaged: its notes cannot be read: {error}") from None
+            self.metadata = self._read_metadata()
+        except ValueError as error:
+            raise ValueError(f"damaged: {error}") from None
+        self._choices: dict[bytes, Any] = {}
         self._workspaces: list[Workspace] = []  # idle workspaces; a list's pop and append are atomic
         # The sizes of caches that no workspace has yet. Taken by pop, which is atomic: a lock could be held in a fork.
         self._parts = _parts(cache_budget(), os.cpu_count() or 1)
@@ -171,6 +167,32 @@ class Core:
 
     def _metadata_bytes(self) -> bytes:
         return bytes(ffi.buffer(self.contents.notes, self.contents.notes_size))
+
+    def _read_metadata(self) -> Metadata:
+        has = self.contents
+        offsets = self._array(has.added_offsets, has.added + 1, np.uint32).tolist()
+        text = bytes(ffi.buffer(has.added_bytes, offsets[-1]))
+        ids = self._array(has.added_ids, has.added, np.int32).tolist()
+        flags = bytes(ffi.buffer(has.added_flags, has.added))
+        added = [
+            AddedToken(text[start:end].decode(), id, bool(flag & lib.FE_ADDED_SPECIAL), bool(flag & lib.FE_ADDED_LATE))
+            for (start, end), id, flag in zip(pairwise(offsets), ids, flags, strict=True)
+        ]
+        before = self._array(has.before_ids, has.before, np.int32).tolist()
+        after = self._array(has.after_ids, has.after, np.int32).tolist()
+        return Metadata.from_bytes(self._metadata_bytes(), has.tokens, added, before, after)
+
+    def choice(self, actions: bytes) -> Any:
+        """Return the fe_choice of one fe_token_action for each added token, made once however often it is asked for."""
+        choice = self._choices.get(actions)
+        if choice is None:
+            out = ffi.new("fe_choice **")
+            _check(lib.fe_choice_new(self.handle, actions, len(actions), out))
+            choice = ffi.gc(out[0], lib.fe_choice_free)
+            if len(self._choices) >= MOST_CHOICES:
+                self._choices.clear()
+            self._choices[actions] = choice
+        return choice
 
     @cached_property
     def names(self) -> list[str] | None:
@@ -244,6 +266,7 @@ class Core:
         """Return the ids of one short text; None: `encode` must be called, which says what is wrong if anything is."""
         if len(text) > SHORT:
             return None
+        choice = self.choice(actions) if isinstance(actions, bytes) else actions
         try:
             utf8 = text.encode()
         except UnicodeEncodeError:  # lone surrogates
@@ -254,7 +277,7 @@ class Core:
             workspace = self._new_workspace()
         try:  # not by `self.workspace()`, which takes as long as a word
             cache, target = workspace.cache, workspace.target
-            count = lib.fe_encode_one(self.handle, cache, utf8, len(utf8), actions, target, WORKSPACE_IDS)
+            count = lib.fe_encode_one(self.handle, cache, utf8, len(utf8), choice, target, WORKSPACE_IDS)
             return workspace.room[:count].copy() if count >= 0 else None
         finally:
             if workspace.kept:
@@ -278,7 +301,7 @@ class Core:
         self,
         workspace: Workspace,
         texts: Packed | Scattered,
-        actions: Any,  # bytes, or such a buffer of cffi
+        actions: Any,  # bytes, or what `choice` made of them
         ends: Offsets,
         *,
         ids: Ids | None = None,
@@ -298,7 +321,7 @@ class Core:
             workspace.cache,
             pattern,
             *texts.arguments(),
-            actions,
+            self.choice(actions) if isinstance(actions, bytes) else actions,
             limit,
             ffi.NULL if ids is None else ffi.from_buffer("int32_t[]", ids, require_writable=True),
             used,
@@ -380,59 +403,3 @@ def simd_path() -> int:
     if name not in _PATHS:
         raise ValueError(f"environment variable FASTEMB_SIMD must be avx512, avx2, neon or none, got {name!r}")
     return int(_PATHS[name])
-
-
-def _twins(v: Vocabulary, second: int) -> str:
-    """Return the fault of a vocabulary in which token number `second` has the bytes of an earlier token."""
-    tokens = [v.token_bytes[start:end] for start, end in pairwise(v.token_offsets[: second + 2].tolist())]
-    first = tokens.index(tokens[second])
-    return f"the token {tokens[second]!r} stands twice, with {v.token_ids[first]} and {v.token_ids[second]}"
-
-
-def _spec(v: Vocabulary) -> tuple[Any, list[Any]]:
-    """Return the fe_model of a vocabulary, and the arrays that must stay alive since it points into them."""
-    alive: list[Any] = []
-
-    def ints(values: npt.ArrayLike, kind: str = "int32_t") -> Any:
-        alive.append(np.ascontiguousarray(values, kind.removesuffix("_t")))
-        return ffi.from_buffer(f"{kind}[]", alive[-1])
-
-    def octets(values: Sequence[bytes]) -> Any:
-        alive.append(b"".join(values))
-        return ffi.from_buffer("uint8_t[]", alive[-1])
-
-    added = v.metadata.added
-    contents = [token.content.encode() for token in added]
-    metadata = v.metadata.to_bytes()
-    spec = ffi.new(
-        "fe_model *",
-        {
-            "flags": v.flags,
-            "pattern": v.pattern,
-            "unk": v.unk,
-            "tokens": v.token_ids.size,
-            "vocab": v.vocab,
-            "token_bytes": octets([v.token_bytes]),
-            "token_offsets": ints(v.token_offsets, "int64_t"),
-            "token_ids": ints(v.token_ids),
-            "byte_tokens": ints(v.byte_tokens),
-            "merges": v.merges.left.size,
-            "merge_left": ints(v.merges.left),
-            "merge_right": ints(v.merges.right),
-            "merge_result": ints(v.merges.result),
-            "chars": np.size(v.char_codes),
-            "char_codes": ints(v.char_codes, "uint32_t"),
-            "char_tokens": ints(v.char_tokens),
-            "pairs": np.size(v.pair_left),
-            "pair_left": ints(v.pair_left, "uint32_t"),
-            "pair_right": ints(v.pair_right, "uint32_t"),
-            "added": len(contents),
-            "added_bytes": octets(contents),
-            "added_offsets": ints(list(accumulate(map(len, contents), initial=0)), "int64_t"),
-            "added_ids": ints([token.id for token in added]),
-            "added_late": ints([token.late for token in added], "uint8_t"),
-            "notes": len(metadata),
-            "notes_bytes": octets([metadata]),
-        },
-    )
-    return spec, alive
