@@ -6,7 +6,7 @@
  * three words of one bucket are not merged again and again. At the limit what was in the second place is forgotten, and
  * the arena is emptied when it is full. So memory is bounded whatever the text.
  */
-#ifdef __linux__
+#if defined(__linux__) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE /* mmap, madvise */
 #endif
 

@@ -24,6 +24,7 @@ enum {
     LINE = 64 /* more than a line of a merge list has */
 };
 
+/* chance.c */
 void seed(uint64_t number);
 uint32_t rnd(uint32_t below);
 static inline bool one_in(uint32_t n) { return rnd(n) == 0; }
