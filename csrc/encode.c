@@ -1,5 +1,6 @@
 /* encode.c: texts → segments between added tokens → pieces. */
 #include "mem.h"
+#include "model.h"
 #include "piece.h"
 #include "scan.h"
 #include "split.h"
@@ -43,15 +44,15 @@ static fe_status encode_segment(fe_encoder *e, const uint8_t *p, const uint8_t *
     const bool front = flags & FE_BYTE_LEVEL ? flags & FE_ADD_SPACE && *p != ' ' : flags & FE_PREPEND;
     if (front) { /* the piece with what stands in front of it comes by itself */
         const uint8_t *next;
-        if (!(flags & FE_BYTE_LEVEL))
-            next = fe_cut_chars(e->t, p, end, true);
+        if (e->t->kind->cut)
+            next = e->t->kind->cut(e->t, p, end, true);
         else
             next = e->pattern == FE_PATTERN_NONE ? end : fe_split_next(e->pattern, p, end, true);
         const fe_status status = fe_encode_piece(e, p, next, true);
         if (status != FE_OK || next == end) return status;
         p = next;
     }
-    if (e->pattern == FE_PATTERN_NONE && !(flags & FE_BYTE_LEVEL)) return fe_encode_stretch(e, p, end, true);
+    if (e->pattern == FE_PATTERN_NONE && e->t->kind->cut) return fe_encode_stretch(e, p, end, true);
     return encode_scanned(e, p, end);
 }
 
@@ -233,7 +234,7 @@ static fe_status encode(fe_encoder *e, const texts *all, const fe_choice *choice
     const fe_tokenizer *const t = e->t;
     *done = (fe_done){0, 0, e->written, -1, -1};
     if (!take_choice(e, choice)) return FE_BAD_MODEL;
-    const bool scanned = t->flags & FE_BYTE_LEVEL || e->pattern != FE_PATTERN_NONE;
+    const bool scanned = !t->kind->cut || e->pattern != FE_PATTERN_NONE;
     const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
     const fe_status status = !scanned || fronted || e->choice || limit < INT64_MAX
                                  ? encode_each(e, all, limit, row_ends, done)

@@ -118,15 +118,13 @@ static bool find_sections(fe_tokenizer *t) {
 
 /* ------------------------------------------------------------------ numbers that lead somewhere */
 
-/* True if all of n numbers are from low up to below high. Without branches inside, so that it is done in vectors. */
-static bool all_within(const int32_t *numbers, uint64_t n, int64_t low, int64_t high) {
+/* Without branches inside, so that it is done in vectors. */
+bool fe_section_within(const fe_tokenizer *t, enum fe_section tag, int64_t low, int64_t high) {
+    const int32_t *const numbers = fe_section_of(t, tag);
+    const uint64_t n = fe_section_count(t, tag);
     bool good = true;
     for (uint64_t i = 0; i < n; i++) good &= (numbers[i] >= low) & (numbers[i] < high);
     return good;
-}
-
-static bool within(const fe_tokenizer *t, enum fe_section tag, int64_t low, int64_t high) {
-    return all_within(fe_section_of(t, tag), fe_section_count(t, tag), low, high);
 }
 
 /* True if n + 1 offsets ascend from 0 to the bytes of a section, and by `least` at least. */
@@ -144,9 +142,12 @@ static bool tokens_valid(const fe_tokenizer *t) {
     bool good = offsets_valid(fe_section_of(t, FE_S_TOKEN_OFFSETS), h->tokens, bytes, 0);
     const int32_t *const sorted = fe_section_of(t, FE_S_SORTED_IDS);
     for (uint64_t i = 1; i < h->tokens; i++) good &= sorted[i - 1] < sorted[i];
-    good &= within(t, FE_S_TOKEN_IDS, 0, INT32_MAX) & within(t, FE_S_SORTED_IDS, 0, INT32_MAX);
-    good &= within(t, FE_S_SORTED_TOKENS, 0, (int64_t)h->tokens) & within(t, FE_S_BYTE_TOKENS, -1, vocab);
-    return good & within(t, FE_S_BEFORE, 0, INT32_MAX) & within(t, FE_S_AFTER, 0, INT32_MAX);
+    good &= fe_section_within(t, FE_S_SORTED_TOKENS, 0, (int64_t)h->tokens);
+    good &= fe_section_within(t, FE_S_BYTE_TOKENS, -1, vocab);
+    for (enum fe_section tag = 0; tag < FE_SECTIONS; tag++)
+        if (tag == FE_S_TOKEN_IDS || tag == FE_S_SORTED_IDS || tag == FE_S_BEFORE || tag == FE_S_AFTER)
+            good &= fe_section_within(t, tag, 0, INT32_MAX);
+    return good;
 }
 
 static bool added_valid(const fe_tokenizer *t) {
@@ -154,7 +155,7 @@ static bool added_valid(const fe_tokenizer *t) {
     const uint8_t *const flags = fe_section_of(t, FE_S_ADDED_FLAGS);
     bool good = bytes < INT32_MAX && offsets_valid(fe_section_of(t, FE_S_ADDED_OFFSETS), added, bytes, 1);
     for (uint64_t i = 0; i < added; i++) good &= !(flags[i] & ~FE_ADDED_FLAGS);
-    if (!good || !within(t, FE_S_ADDED_IDS, 0, INT32_MAX)) return false;
+    if (!good || !fe_section_within(t, FE_S_ADDED_IDS, 0, INT32_MAX)) return false;
     const fe_keys early = fe_added_keys(t, false), late = fe_added_keys(t, true);
     return fe_added_valid(fe_section_of(t, FE_S_EARLY), fe_section_count(t, FE_S_EARLY), &early) &&
            fe_added_valid(fe_section_of(t, FE_S_LATE), fe_section_count(t, FE_S_LATE), &late);
@@ -166,21 +167,7 @@ static bool merges_valid(const fe_tokenizer *t) {
     bool good = fe_runs_are_short(slots, count, FE_EMPTY_SLOT);
     for (uint64_t i = 0; i < count; i++)
         good &= (slots[i] == FE_EMPTY_SLOT) | ((slots[i] & FE_MAX_MERGES) < t->image->ranks);
-    return good && within(t, FE_S_RESULT, 0, (int64_t)t->image->vocab);
-}
-
-static bool bytes_valid(const fe_tokenizer *t) {
-    const uint64_t *const slots = fe_section_of(t, FE_S_LOOKUP), count = fe_section_count(t, FE_S_LOOKUP);
-    const uint32_t *const ranks = fe_section_of(t, FE_S_BYTE_RANKS);
-    bool good = fe_runs_are_short(slots, count, 0);
-    for (uint64_t i = 0; i < count; i++) good &= (slots[i] == 0) | ((uint32_t)slots[i] - UINT32_C(1) < t->image->vocab);
-    for (uint64_t i = 0; i < 65536; i++) good &= (ranks[i] == FE_NO_RANK) | (ranks[i] < t->image->ranks);
-    return good;
-}
-
-static bool characters_valid(const fe_tokenizer *t) {
-    const int64_t pages = (int64_t)(fe_section_count(t, FE_S_CHAR_TOKENS) / FE_PAGE);
-    return within(t, FE_S_CHAR_PAGES, -1, pages) && within(t, FE_S_CHAR_TOKENS, -1, (int64_t)t->image->vocab);
+    return good && fe_section_within(t, FE_S_RESULT, 0, (int64_t)t->image->vocab);
 }
 
 /* ------------------------------------------------------------------ opening */
@@ -194,21 +181,6 @@ fe_keys fe_added_keys(const fe_tokenizer *t, bool late) {
         .mask = FE_ADDED_LATE,
         .want = late ? FE_ADDED_LATE : 0,
     };
-}
-
-static void attach_bytes(fe_tokenizer *t) {
-    const fe_header *const h = t->image;
-    t->lookup = (fe_table){fe_section_of(t, FE_S_LOOKUP), fe_section_count(t, FE_S_LOOKUP) - 1, h->lookup_seed};
-    t->merges.byte_rank = fe_section_of(t, FE_S_BYTE_RANKS);
-}
-
-static void attach_characters(fe_tokenizer *t) {
-    t->all_solid = t->image->all_solid;
-    t->space_cuts = t->image->space_cuts;
-    t->char_pages = fe_section_of(t, FE_S_CHAR_PAGES);
-    t->char_tokens = fe_section_of(t, FE_S_CHAR_TOKENS);
-    t->pairs.bits = fe_section_of(t, FE_S_CUT_PAIRS);
-    t->ascii_cuts = fe_section_of(t, FE_S_CUT_ASCII);
 }
 
 /* Points the tokenizer at its sections, whose numbers are right. */
@@ -234,10 +206,7 @@ static fe_status attach(fe_tokenizer *t) {
     t->merges.byte_token = fe_section_of(t, FE_S_BYTE_TOKENS);
     t->all_bytes = true;
     for (int i = 0; i < 256; i++) t->all_bytes = t->all_bytes && t->merges.byte_token[i] >= 0;
-    if (h->flags & FE_BYTE_LEVEL)
-        attach_bytes(t);
-    else
-        attach_characters(t);
+    t->kind->attach(t);
     t->added = (int64_t)h->added;
     t->added_bytes = fe_section_of(t, FE_S_ADDED_BYTES);
     t->added_offsets = fe_section_of(t, FE_S_ADDED_OFFSETS);
@@ -249,8 +218,7 @@ static fe_status attach(fe_tokenizer *t) {
 }
 
 static bool image_valid(fe_tokenizer *t) {
-    return tokens_valid(t) && added_valid(t) && merges_valid(t) &&
-           (t->image->flags & FE_BYTE_LEVEL ? bytes_valid(t) : characters_valid(t));
+    return tokens_valid(t) && added_valid(t) && merges_valid(t) && t->kind->check(t);
 }
 
 fe_status fe_image_open(const uint8_t *image, int64_t size, int32_t path, bool trusted, fe_tokenizer **out) {
@@ -261,6 +229,7 @@ fe_status fe_image_open(const uint8_t *image, int64_t size, int32_t path, bool t
     if (!t) return FE_NO_MEMORY;
     t->image = h;
     t->path = path;
+    t->kind = fe_model_kind_of(h->flags);
     fe_status status = find_sections(t) && (trusted || image_valid(t)) ? attach(t) : FE_BAD_FILE;
     FE_ASSERT(!trusted || status != FE_BAD_FILE);
     if (status == FE_OK)

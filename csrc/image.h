@@ -12,11 +12,12 @@
 
 #include "added.h"
 #include "bpe.h"
-#include "cut.h"
+#include "chars.h"
 #include "fe.h"
+#include "model.h"
 #include "table.h"
 
-enum { FE_VERSION = 2, FE_PAGE = 256, FE_PAGES = 0x110000 / FE_PAGE, FE_LINE = 64 };
+enum { FE_VERSION = 2, FE_LINE = 64 };
 
 /* The tags of sections. */
 enum fe_section {
@@ -31,10 +32,10 @@ enum fe_section {
     FE_S_RESULT,        /* uint32: fe_merges.result */
     FE_S_BYTE_TOKENS,   /* int32: the token of each byte, -1 where a byte is no symbol */
     FE_S_BYTE_RANKS,    /* uint32: fe_merges.byte_rank */
-    FE_S_CHAR_PAGES,    /* int32: the number of the page of each 256 code points, -1 where none is a symbol */
-    FE_S_CHAR_TOKENS,   /* int32: pages of tokens, -1 where there is none */
-    FE_S_CUT_PAIRS,     /* uint64: the bits of fe_pairs */
-    FE_S_CUT_ASCII,     /* uint64: bit b of row a: a text may be cut between the ASCII characters a and b */
+    FE_S_CHAR_PAGES,    /* int32: fe_chars.pages */
+    FE_S_CHAR_TOKENS,   /* int32: fe_chars.tokens */
+    FE_S_CUT_PAIRS,     /* uint64: fe_chars.pairs */
+    FE_S_CUT_ASCII,     /* uint64: fe_chars.ascii */
     FE_S_ADDED_OFFSETS, /* uint32: where the bytes of each added token begin, and one behind the last */
     FE_S_ADDED_BYTES,   /* uint8 */
     FE_S_ADDED_IDS,     /* int32 */
@@ -102,10 +103,11 @@ struct fe_tokenizer {
     const fe_header *image;
     void *memory;                                /* the image if it is ours to free */
     fe_place sections[FE_SECTIONS];              /* by tag; of length 0 where there is none */
+    const fe_model_kind *kind;
     int32_t path;
     uint32_t flags;
     int32_t pattern, unk;
-    bool all_solid, space_cuts, all_bytes;
+    bool space_cuts, all_bytes;
     uint64_t tokens;
     const uint32_t *token_offsets;
     const uint8_t *token_bytes;
@@ -113,9 +115,7 @@ struct fe_tokenizer {
     fe_table lookup;     /* byte level: tokens by their bytes */
     fe_strings spelling; /* the bytes of the tokens */
     fe_merges merges;
-    const int32_t *char_pages, *char_tokens;
-    fe_pairs pairs;
-    const uint64_t (*ascii_cuts)[2];
+    fe_chars chars; /* characters */
     fe_added early, late;
     int64_t added;
     const uint8_t *added_bytes, *added_flags;
@@ -142,6 +142,9 @@ static inline const void *fe_section_of(const fe_tokenizer *t, enum fe_section t
 static inline uint64_t fe_section_count(const fe_tokenizer *t, enum fe_section tag) {
     return t->sections[tag].length / fe_sections[tag].element;
 }
+
+/* True if all numbers of a section of int32 are from low up to below high. */
+bool fe_section_within(const fe_tokenizer *t, enum fe_section tag, int64_t low, int64_t high);
 
 /* The added tokens that are late, or those that are not, as keys of a trie. */
 fe_keys fe_added_keys(const fe_tokenizer *t, bool late);

@@ -9,7 +9,6 @@
 #include "image.h"
 
 #define FE_ENOUGH ((fe_status)99) /* inside: the text has as many ids as were asked for */
-#define FE_MARK 0x2581u           /* the lower one eighth block, which SentencePiece writes for a space */
 
 /* The state of one call of fe_encode. */
 typedef struct fe_encoder {
@@ -35,10 +34,8 @@ fe_status fe_write_ids(fe_encoder *e, const int32_t *ids, int64_t count);
 /* One piece; with `front` a space or mark that is not in the text stands before it. */
 fe_status fe_encode_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front);
 
-/* The first place at or behind p where no token reaches across; with `front`, a mark stands before p. */
-const uint8_t *fe_cut_chars(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front);
-
-/* Characters, cut wherever they can be. The cache may grow meanwhile only if nobody holds places in it. */
+/* A text that the model kind cuts, wherever that can be done. The cache may grow meanwhile (`grows`) only if nobody
+ * holds places in it. */
 fe_status fe_encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool grows);
 
 /* Pieces that lie one behind the other: piece i is text + cuts[i] up to text + cuts[i + 1]. ends[j] is the number of

@@ -71,7 +71,7 @@ void fe_choice_free(fe_choice *choice) {
 int32_t fe_tokenizer_path(const fe_tokenizer *t) { return t->path; }
 
 int64_t fe_find(const fe_tokenizer *t, const uint8_t *bytes, int64_t size) {
-    if (!(t->flags & FE_BYTE_LEVEL) || size < 0) return -1;
+    if (!t->lookup.slots || size < 0) return -1;
     return fe_table_find(&t->lookup, &t->spelling, bytes, (uint64_t)size);
 }
 
