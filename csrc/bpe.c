@@ -6,8 +6,9 @@
  */
 #include "bpe.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "mem.h"
 
 void fe_scratch_clear(fe_scratch *scratch) {
     free(scratch->rank);
@@ -123,6 +124,7 @@ static int64_t merge_long(const fe_merges *merges, int32_t *tokens, int64_t n, c
     uint64_t *const heap = scratch->heap;
     int64_t size = 0;
 
+    FE_ASSERT(n <= scratch->capacity);
     rank[n - 1] = FE_NO_RANK;
     for (int64_t i = 0; i < n; i++) {
         prev[i] = (int32_t)(i - 1);
@@ -132,6 +134,7 @@ static int64_t merge_long(const fe_merges *merges, int32_t *tokens, int64_t n, c
     for (int64_t i = size / 2; i-- > 0;) sift_down(heap, size, i);
 
     while (size > 0) {
+        FE_ASSERT(size <= 2 * n);
         const uint64_t top = heap_pop(heap, &size);
         const int32_t at = (int32_t)(top & UINT32_MAX);
         const uint32_t best = (uint32_t)(top >> 32);

@@ -33,7 +33,7 @@ enum { FIRST_BUCKETS = 1 << 9, FIRST_ARENA = 1 << 14, FIRST_SLOTS = 1 << 10, HUG
 #define SIXTEEN(F) \
     {F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8), F(9), F(10), F(11), F(12), F(13), F(14), F(15)}
 
-const fe_key_masks fe_masks = {SIXTEEN(LOW), SIXTEEN(HIGH)};
+const fe_key_bits_by_length fe_key_bits = {SIXTEEN(LOW), SIXTEEN(HIGH)};
 
 /* Zeros, aligned to a cache line; to be freed by free_buckets. Large tables are mapped, in huge pages: random probes
  * into small ones would miss the translations of their addresses as well. Fresh pages are zeros already. */
@@ -139,6 +139,8 @@ static void put(fe_cache *cache, fe_key key, const fe_entry *entry) {
 
 void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count, bool again) {
     fe_entry entry = {.key = {key.low, key.high | (uint64_t)count << FE_COUNT_SHIFT}};
+    FE_ASSERT(key.low | key.high && !(key.high >> FE_COUNT_SHIFT) && count <= FE_CACHED_IDS);
+    FE_ASSERT(fe_key_is_own(key));
     for (int64_t i = 0; i < count; i++) entry.ids[i] = ids[i]; /* before the record can move */
     put(cache, key, &entry);
     cache->puts += again ? 8 : 1; /* where many come back, the table is too small */
@@ -237,7 +239,7 @@ void fe_cache_put_long(fe_cache *cache, const uint8_t *p, uint64_t length, uint6
     fe_record *const record = record_at(cache, slot);
     *record = (fe_record){hash, (uint32_t)length, (uint32_t)count};
     memcpy(record + 1, p, length);
-    memcpy(ids_of(record), ids, (size_t)count * sizeof *ids);
+    if (count) memcpy(ids_of(record), ids, (size_t)count * sizeof *ids);
     cache->arena_used += size;
     cache->records++;
     put_slot(cache->slots, cache->slot_mask, hash, slot);

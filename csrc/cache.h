@@ -55,11 +55,11 @@ struct fe_cache {
 };
 
 /* Which bits of a piece's 16 bytes are its own, by its length. */
-typedef struct fe_key_masks {
+typedef struct fe_key_bits_by_length {
     uint64_t low[16], high[16];
-} fe_key_masks;
+} fe_key_bits_by_length;
 
-extern const fe_key_masks fe_masks;
+extern const fe_key_bits_by_length fe_key_bits;
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define FE_LITTLE_ENDIAN 1
@@ -72,8 +72,8 @@ static inline fe_key fe_key_near(const uint8_t *p, uint64_t length) {
     fe_key key; /* two loads and two masks: a copy of unknown length would cost more than the probe */
 #if FE_LITTLE_ENDIAN
     memcpy(&key, p, sizeof key);
-    key.low &= fe_masks.low[length];
-    key.high = (key.high & fe_masks.high[length]) | length << 56;
+    key.low &= fe_key_bits.low[length];
+    key.high = (key.high & fe_key_bits.high[length]) | length << 56;
 #else
     uint8_t bytes[16] = {0};
     memcpy(bytes, p, length);
@@ -95,6 +95,13 @@ static inline fe_key fe_key_of(const uint8_t *p, uint64_t length, bool front, co
     return key;
 }
 
+/* True if it is the key of some piece: behind the piece there is nothing but zeros and the length. */
+static inline bool fe_key_is_own(fe_key key) {
+    const uint64_t length = key.high >> 56 & 15;
+    return !FE_LITTLE_ENDIAN || (!(key.low & ~fe_key_bits.low[length]) &&
+                                 !(key.high & (UINT64_MAX >> 8) & ~fe_key_bits.high[length]));
+}
+
 /* The bucket of a key. One product of both halves, each changed by something of the seed, mixes all of its bytes. */
 static inline fe_bucket *fe_bucket_of(const fe_cache *cache, fe_key key) {
     const uint64_t h = fe_fold(key.low ^ cache->mix_low, key.high ^ cache->mix_high);
@@ -111,8 +118,8 @@ static inline const fe_entry *fe_bucket_find(const fe_bucket *bucket, uint64_t l
 
 static inline int64_t fe_entry_count(const fe_entry *entry) { return (int64_t)(entry->key.high >> FE_COUNT_SHIFT); }
 
-/* Puts a piece into the first table, one that was not known or comes back from the second (`again`); it has at least
- * one id and at most FE_CACHED_IDS. Buckets stay where they are. */
+/* Puts a piece into the first table, one that was not known or comes back from the second (`again`); it has at most
+ * FE_CACHED_IDS ids, perhaps none. Buckets stay where they are. */
 void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count, bool again);
 
 /* Grows the first table if it has become too full, as far as the limit allows. Buckets move. */

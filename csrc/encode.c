@@ -8,29 +8,18 @@
 #define MAX_TEXT (INT32_MAX - 64) /* symbols are counted in 32 bits, and there can be a few more than bytes */
 #define MAX_STREAM (1 << 30)      /* bytes of texts whose pieces are counted from the same place */
 
-/* The texts of a call, in one of two forms: one behind the other, each so many characters long; or each by itself. */
-typedef struct texts {
-    const uint8_t *utf8;
-    int64_t size;
-    const int64_t *char_counts;
-    bool ascii; /* as many characters as bytes */
-    const uint8_t *const *each;
-    const int64_t *sizes;
-    int64_t count;
-} texts;
-
 /* ------------------------------------------------------------------ one text */
 
 static fe_status encode_scanned(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
     uint32_t cuts[FE_CUTS_ROOM];
     fe_scan scan;
     fe_status status = FE_OK;
-    int64_t rows = 0;
+    fe_rows none = {NULL, 0, NULL, 0};
     fe_scan_start(&scan, e->pattern, e->t->path, p, e->readable, cuts);
     fe_scan_next(&scan, end);
     for (bool more = true; more && status == FE_OK;) {
         const int64_t pieces = fe_scan_more(&scan);
-        status = fe_encode_pieces(e, p, cuts, pieces, NULL, 0, NULL, &rows);
+        status = fe_encode_pieces(e, fe_pieces_between(p, cuts, pieces), &none);
         if (status == FE_OK && e->written >= e->stop) status = FE_ENOUGH;
         more = !scan.done;
         if (more) fe_scan_drop(&scan, pieces);
@@ -120,13 +109,26 @@ static const uint8_t *text_end(const uint8_t *p, const uint8_t *end, int64_t cha
     return chars == 0 ? p : NULL;
 }
 
+/* The texts of a job. */
+typedef struct texts {
+    const fe_job *job;
+    bool ascii; /* as many characters as bytes */
+} texts;
+
+static texts texts_of(const fe_job *job) {
+    uint64_t chars = 0; /* may wrap around: every count is looked at again where its text begins */
+    for (int64_t i = 0; i < job->texts && !job->each; i++) chars += (uint64_t)job->char_counts[i];
+    return (texts){job, chars == (uint64_t)job->size};
+}
+
 /* Text i; *end is NULL if the counts do not add up. `p` is where the text before it ended. */
 static const uint8_t *text_at(const texts *all, int64_t i, const uint8_t *p, const uint8_t **end) {
-    if (all->each) {
-        *end = all->each[i] + all->sizes[i];
-        return all->each[i];
+    const fe_job *const job = all->job;
+    if (job->each) {
+        *end = job->each[i] + job->sizes[i];
+        return job->each[i];
     }
-    const int64_t left = all->utf8 + all->size - p, chars = all->char_counts[i];
+    const int64_t left = job->utf8 + job->size - p, chars = job->char_counts[i];
     if (all->ascii)
         *end = chars < 0 || chars > left ? NULL : p + chars;
     else
@@ -135,24 +137,25 @@ static const uint8_t *text_at(const texts *all, int64_t i, const uint8_t *p, con
 }
 
 /* Texts one by one, which takes what must be looked for in each. */
-static fe_status encode_each(fe_encoder *e, const texts *all, int64_t limit, int64_t *row_ends, fe_done *done) {
-    const uint8_t *before = all->utf8;
-    for (int64_t i = 0; i < all->count; i++) {
+static fe_status encode_each(fe_encoder *e, const texts *all, fe_out *out) {
+    const fe_job *const job = all->job;
+    const uint8_t *before = job->utf8;
+    for (int64_t i = 0; i < job->texts; i++) {
         const uint8_t *end, *const p = text_at(all, i, before, &end);
         const int64_t first = e->written;
-        if (all->each) e->readable = end;
-        e->stop = limit < INT64_MAX - first ? first + limit : INT64_MAX;
-        fe_status status = !end ? FE_BAD_TEXT : limit > 0 ? encode_text(e, p, end) : FE_OK;
+        if (job->each) e->readable = end;
+        e->stop = job->limit < INT64_MAX - first ? first + job->limit : INT64_MAX;
+        fe_status status = !end ? FE_BAD_TEXT : job->limit > 0 ? encode_text(e, p, end) : FE_OK;
         if (status == FE_SPECIAL) {
-            done->token = e->refused.token;
-            done->place = e->refused.start - (all->each ? p : all->utf8);
+            out->token = e->refused.token;
+            out->place = e->refused.start - (job->each ? p : job->utf8);
         }
         if (status != FE_OK && status != FE_ENOUGH) return status;
         if (e->written > e->stop) e->written = e->stop;
-        row_ends[i] = e->written;
-        done->texts = i + 1;
-        done->bytes += end - p;
-        done->ids = e->written;
+        out->row_ends[i] = e->written;
+        out->texts = i + 1;
+        out->bytes += end - p;
+        out->used = e->written;
         before = end;
     }
     return FE_OK;
@@ -168,45 +171,45 @@ typedef struct stream {
     int64_t rows;
 } stream;
 
-static fe_status flush(fe_encoder *e, stream *s, int64_t pieces, int64_t *row_ends, fe_done *done) {
-    int64_t complete = 0;
-    const fe_status status =
-        fe_encode_pieces(e, s->scan.text, s->cuts, pieces, s->ends, s->rows, row_ends + done->texts, &complete);
-    for (int64_t i = 0; i < complete; i++) done->bytes += s->bytes[i];
-    done->texts += complete;
-    if (complete) done->ids = row_ends[done->texts - 1];
+static fe_status flush(fe_encoder *e, stream *s, int64_t pieces, fe_out *out) {
+    fe_rows rows = {s->ends, s->rows, out->row_ends + out->texts, 0};
+    const fe_status status = fe_encode_pieces(e, fe_pieces_between(s->scan.text, s->cuts, pieces), &rows);
+    for (int64_t i = 0; i < rows.complete; i++) out->bytes += s->bytes[i];
+    out->texts += rows.complete;
+    if (rows.complete) out->used = out->row_ends[out->texts - 1];
     s->rows = 0;
     fe_scan_drop(&s->scan, pieces);
     return status;
 }
 
-static fe_status encode_stream(fe_encoder *e, const texts *all, int64_t *row_ends, fe_done *done) {
+static fe_status encode_stream(fe_encoder *e, const texts *all, fe_out *out) {
+    const fe_job *const job = all->job;
     stream s;
     fe_status status = FE_OK, wrong = FE_OK;
-    const uint8_t *before = all->utf8;
+    const uint8_t *before = job->utf8;
     fe_scan_start(&s.scan, e->pattern, e->t->path, before, e->readable, s.cuts);
     s.rows = 0;
-    for (int64_t i = 0; i < all->count && status == FE_OK && wrong == FE_OK; i++) {
+    for (int64_t i = 0; i < job->texts && status == FE_OK && wrong == FE_OK; i++) {
         const uint8_t *end, *const p = text_at(all, i, before, &end);
         wrong = !end ? FE_BAD_TEXT : end - p >= MAX_TEXT ? FE_TOO_LONG : FE_OK;
         if (wrong != FE_OK) break;
-        if (all->each || end - s.scan.text > MAX_STREAM) { /* another memory, or places would not fit */
-            status = flush(e, &s, s.scan.count - 1, row_ends, done);
-            if (all->each) e->readable = end;
+        if (job->each || end - s.scan.text > MAX_STREAM) { /* another memory, or places would not fit */
+            status = flush(e, &s, s.scan.count - 1, out);
+            if (job->each) e->readable = end;
             fe_scan_start(&s.scan, e->pattern, e->t->path, p, e->readable, s.cuts);
         }
         if (p < end) fe_scan_next(&s.scan, end);
         while (!s.scan.done && status == FE_OK) {
             const int64_t pieces = fe_scan_more(&s.scan);
-            if (s.scan.count >= FE_CUTS) status = flush(e, &s, pieces, row_ends, done);
+            if (s.scan.count >= FE_CUTS) status = flush(e, &s, pieces, out);
         }
         s.ends[s.rows] = (uint32_t)(s.scan.count - 1);
         s.bytes[s.rows++] = end - p;
         if (status == FE_OK && (s.rows == FE_CUTS || s.scan.count >= FE_CUTS))
-            status = flush(e, &s, s.scan.count - 1, row_ends, done);
+            status = flush(e, &s, s.scan.count - 1, out);
         before = end;
     }
-    if (status == FE_OK) status = flush(e, &s, s.scan.count - 1, row_ends, done);
+    if (status == FE_OK) status = flush(e, &s, s.scan.count - 1, out);
     return status == FE_OK ? wrong : status;
 }
 
@@ -229,43 +232,21 @@ static bool take_choice(fe_encoder *e, const fe_choice *choice) {
     return !choice || choice->tokenizer == e->t;
 }
 
-static fe_status encode(fe_encoder *e, const texts *all, const fe_choice *choice, int64_t limit, int64_t *row_ends,
-                        fe_done *done) {
-    const fe_tokenizer *const t = e->t;
-    *done = (fe_done){0, 0, e->written, -1, -1};
-    if (!take_choice(e, choice)) return FE_BAD_MODEL;
-    const bool scanned = !t->kind->cut || e->pattern != FE_PATTERN_NONE;
+fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const fe_job *job, fe_out *out) {
+    fe_encoder e = new_encoder(t, cache, job->pattern, job->each ? NULL : job->utf8 + job->size);
+    const texts all = texts_of(job);
+    e.ids = out->ids;
+    e.capacity = out->capacity;
+    e.written = out->used;
+    out->texts = out->bytes = 0;
+    out->token = out->place = -1;
+    if (!take_choice(&e, job->choice)) return FE_BAD_MODEL;
+    const bool scanned = !t->kind->cut || e.pattern != FE_PATTERN_NONE;
     const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
-    const fe_status status = !scanned || fronted || e->choice || limit < INT64_MAX
-                                 ? encode_each(e, all, limit, row_ends, done)
-                                 : encode_stream(e, all, row_ends, done);
-    end_encoder(e);
+    const fe_status status = !scanned || fronted || e.choice || job->limit < INT64_MAX ? encode_each(&e, &all, out)
+                                                                                         : encode_stream(&e, &all, out);
+    end_encoder(&e);
     return status;
-}
-
-fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, int32_t pattern, const uint8_t *utf8, int64_t size,
-                    const int64_t *char_counts, int64_t count, const fe_choice *choice, int64_t limit, int32_t *ids,
-                    int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done) {
-    fe_encoder e = new_encoder(t, cache, pattern, utf8 + size);
-    texts all = {.utf8 = utf8, .size = size, .char_counts = char_counts, .count = count};
-    uint64_t chars = 0; /* may wrap around: every count is looked at again where its text begins */
-    for (int64_t i = 0; i < count; i++) chars += (uint64_t)char_counts[i];
-    all.ascii = chars == (uint64_t)size;
-    e.ids = ids;
-    e.capacity = capacity;
-    e.written = used;
-    return encode(&e, &all, choice, limit, row_ends, done);
-}
-
-fe_status fe_encode_each(const fe_tokenizer *t, fe_cache *cache, int32_t pattern, const uint8_t *const *each,
-                         const int64_t *sizes, int64_t count, const fe_choice *choice, int64_t limit, int32_t *ids,
-                         int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done) {
-    fe_encoder e = new_encoder(t, cache, pattern, NULL);
-    const texts all = {.each = each, .sizes = sizes, .count = count};
-    e.ids = ids;
-    e.capacity = capacity;
-    e.written = used;
-    return encode(&e, &all, choice, limit, row_ends, done);
 }
 
 int64_t fe_encode_one(const fe_tokenizer *t, fe_cache *cache, const uint8_t *utf8, int64_t size,

@@ -18,8 +18,8 @@ typedef struct fe_choice fe_choice;
 typedef enum fe_status {
     FE_OK = 0,
     FE_NO_MEMORY = 1, /* an allocation failed; nothing is leaked */
-    FE_FULL = 2,      /* the output is full: fe_done says which texts are complete; go on after them */
-    FE_SPECIAL = 3,   /* a token marked FE_TOKEN_REFUSE stands in text number fe_done.texts */
+    FE_FULL = 2,      /* the output is full: fe_out says which texts are complete; go on after them */
+    FE_SPECIAL = 3,   /* a token marked FE_TOKEN_REFUSE stands in text number fe_out.texts */
     FE_TOO_LONG = 4,  /* one text holds 2^31 - 64 bytes or more */
     FE_BAD_MODEL = 5, /* a number of the model is out of its range, or an added token is empty; or a choice does not
                          belong to the tokenizer */
@@ -40,7 +40,7 @@ enum fe_pattern {
     FE_PATTERN_O200K = 5,
     FE_PATTERN_TEKKEN = 6,
     FE_PATTERN_DEEPSEEK_V3 = 7,
-    FE_PATTERN_OWN = -1 /* fe_encode: the tokenizer's own */
+    FE_PATTERN_OWN = -1 /* fe_job: the tokenizer's own */
 };
 
 /* How pieces are found: all ways give the same. */
@@ -116,15 +116,6 @@ typedef struct fe_model {
     const uint8_t *notes_bytes;
 } fe_model;
 
-/* What one call of fe_encode finished. */
-typedef struct fe_done {
-    int64_t texts; /* texts complete, counted from the first one of this call */
-    int64_t bytes; /* bytes of UTF-8 these texts take */
-    int64_t ids;   /* ids in the output after these texts: those that were there before, and theirs */
-    int64_t token; /* FE_SPECIAL: the added token that was refused; else -1 */
-    int64_t place; /* FE_SPECIAL: the byte of utf8 at which it stands; else -1 */
-} fe_done;
-
 /* Builds a tokenizer. On any status but FE_OK, *out is NULL; with FE_TWICE *twice is the second of two equal
  * tokens. `path` is an fe_path; one that this processor lacks is replaced by the next best. */
 fe_status fe_tokenizer_new(const fe_model *model, int32_t path, fe_tokenizer **out, int64_t *twice);
@@ -161,25 +152,37 @@ fe_status fe_choice_new(const fe_tokenizer *tokenizer, const uint8_t *actions, i
 /* Frees a choice; NULL is allowed. */
 void fe_choice_free(fe_choice *choice);
 
-/* Encodes texts that lie one after another in utf8; text i has char_counts[i] code points.
- *
- * cache may be NULL: the ids are the same with it and without. pattern is FE_PATTERN_OWN, or one that takes its place.
- * choice may be NULL: then the characters of all added tokens are ordinary text. Of each text at most the first `limit`
- * ids come out, and not much more of it is read. ids has room for capacity ids, of which the first `used` are taken:
- * new ones go behind them; ids may be NULL, which counts without writing. row_ends has room for `texts` numbers;
- * row_ends[i] receives the number of ids in the output after text i. With FE_FULL the texts
- * before done->texts are complete and valid: call again from there with more room. Bytes that are no valid UTF-8 are
- * read one by one as U+FFFD would be: never out of bounds, whatever the input.
- */
-fe_status fe_encode(const fe_tokenizer *tokenizer, fe_cache *cache, int32_t pattern, const uint8_t *utf8, int64_t size,
-                    const int64_t *char_counts, int64_t texts, const fe_choice *choice, int64_t limit, int32_t *ids,
-                    int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done);
+/* What fe_encode is asked to do. The texts lie one after another in utf8, or, with `each`, every one by itself. */
+typedef struct fe_job {
+    int32_t pattern;         /* FE_PATTERN_OWN, or one that takes its place */
+    const fe_choice *choice; /* what becomes of added tokens; NULL: their characters are ordinary text */
+    int64_t limit;           /* of each text at most so many ids come out, and not much more of it is read */
+    int64_t texts;
+    const uint8_t *utf8;
+    int64_t size;
+    const int64_t *char_counts; /* code points of each text */
+    const uint8_t *const *each; /* or NULL: where each text lies */
+    const int64_t *sizes;       /* and of how many bytes it is */
+} fe_job;
 
-/* The same for texts that lie each by itself, of so many bytes. done->bytes is the sum of those of complete texts, and
- * done->place is counted from the start of the text. */
-fe_status fe_encode_each(const fe_tokenizer *tokenizer, fe_cache *cache, int32_t pattern, const uint8_t *const *texts,
-                         const int64_t *sizes, int64_t count, const fe_choice *choice, int64_t limit, int32_t *ids,
-                         int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done);
+/* Where fe_encode writes, and what it finished. */
+typedef struct fe_out {
+    int32_t *ids; /* room for `capacity` ids; NULL: they are counted, and none is written */
+    int64_t capacity;
+    int64_t *row_ends; /* for each text of the job; receives the number of ids in the output after this text */
+    int64_t used;      /* ids: before the call those that are there, behind which new ones go; then those, and the ids
+                          of the texts that are complete */
+    int64_t texts;     /* receives how many texts are complete, counted from the first one of the job */
+    int64_t bytes;     /* receives how many bytes these texts take */
+    int64_t token;     /* FE_SPECIAL: the added token that was refused; else -1 */
+    int64_t place;     /* FE_SPECIAL: the byte of utf8, or of its text of `each`, at which it stands; else -1 */
+} fe_out;
+
+/* Encodes texts. cache may be NULL: the ids are the same with it and without. With FE_FULL the texts before out->texts
+ * are complete and valid: call again from there with more room. So they are with FE_SPECIAL, FE_TOO_LONG, FE_BAD_TEXT
+ * and FE_NO_MEMORY, which are the fault of the text behind them. Bytes that are no valid UTF-8 are read one by one as
+ * U+FFFD would be: never out of bounds, whatever the input. */
+fe_status fe_encode(const fe_tokenizer *tokenizer, fe_cache *cache, const fe_job *job, fe_out *out);
 
 /* One text in the fewest steps: the number of ids written, or -1 where fe_encode has to be asked, which says why (no
  * memory, no room, a token that is refused, a text that is too long). */

@@ -39,9 +39,9 @@ static fe_status encode_new(fe_encoder *e, const uint8_t *p, const uint8_t *end,
     }
     const fe_status status = e->t->kind->piece(e, p, end, front);
     if (status != FE_OK) return status;
-    if (key && e->count > 0 && e->count <= FE_CACHED_IDS)
+    if (key && e->count <= FE_CACHED_IDS)
         fe_cache_put(e->cache, *key, e->symbols, e->count, false);
-    else if (kept && e->count > 0 && e->count <= FE_LONG_BYTES)
+    else if (kept && e->count <= FE_LONG_BYTES)
         fe_cache_put_long(e->cache, p, size, hash, e->symbols, e->count);
     return fe_write_ids(e, e->symbols, e->count);
 }
@@ -84,14 +84,14 @@ static inline void ask_short(const fe_cache *cache, batch *b, int64_t i, fe_key 
     b->buckets[i] = bucket;
 }
 
-static void ask(const fe_encoder *e, batch *b, const uint8_t *text, const uint32_t *cuts, int64_t pieces) {
+static void ask(const fe_encoder *e, batch *b, fe_pieces all) {
     const fe_cache *const cache = e->cache;
     const bool whole = !e->t->kind->cut;
-    int64_t longer[BATCH], count = 0, near = pieces; /* those from `near` on stand near the end of what may be read */
-    while (near > 0 && e->readable - (text + cuts[near - 1]) < 16) near--;
-    for (int64_t i = 0; i < pieces; i++) {
-        const uint8_t *const p = text + cuts[i];
-        const uint64_t size = cuts[i + 1] - cuts[i];
+    int64_t longer[BATCH], count = 0, near = all.count; /* from `near` on: near the end of what may be read */
+    while (near > 0 && e->readable - (all.text + all.starts[near - 1]) < 16) near--;
+    for (int64_t i = 0; i < all.count; i++) {
+        const uint8_t *const p = all.text + all.starts[i];
+        const uint64_t size = all.ends[i] - all.starts[i];
         if (size > FE_KEY_BYTES) {
             b->low[i] = whole && size <= FE_LONG_BYTES ? fe_hash(p, size, cache->seed) : 0;
             b->high[i] = LONG_KEY;
@@ -113,9 +113,8 @@ static fe_status encode_other(fe_encoder *e, const uint8_t *p, const uint8_t *en
 }
 
 /* Pieces `first` up to `last` of a batch, for one of two kinds of calls: those that want ids and those that count. */
-static inline __attribute__((always_inline)) fe_status answer(fe_encoder *e, const batch *b, const uint8_t *text,
-                                                              const uint32_t *cuts, int64_t first, int64_t last,
-                                                              bool counts) {
+static inline __attribute__((always_inline)) fe_status answer(fe_encoder *e, const batch *b, fe_pieces all,
+                                                              int64_t first, int64_t last, bool counts) {
     int32_t *const ids = e->ids;
     const int64_t capacity = e->capacity - FE_CACHED_IDS;
     int64_t written = e->written;
@@ -127,9 +126,9 @@ static inline __attribute__((always_inline)) fe_status answer(fe_encoder *e, con
             continue;
         }
         e->written = written;
-        const fe_status status =
-            known ? fe_write_ids(e, known->ids, fe_entry_count(known))
-                  : encode_other(e, text + cuts[i], text + cuts[i + 1], (fe_key){b->low[i], b->high[i]});
+        const fe_key key = {b->low[i], b->high[i]};
+        const fe_status status = known ? fe_write_ids(e, known->ids, fe_entry_count(known))
+                                       : encode_other(e, all.text + all.starts[i], all.text + all.ends[i], key);
         if (status != FE_OK) return status;
         written = e->written;
     }
@@ -138,35 +137,39 @@ static inline __attribute__((always_inline)) fe_status answer(fe_encoder *e, con
 }
 
 /* The same without a cache. */
-static fe_status answer_slowly(fe_encoder *e, const uint8_t *text, const uint32_t *cuts, int64_t first, int64_t last) {
+static fe_status answer_slowly(fe_encoder *e, fe_pieces all, int64_t first, int64_t last) {
     fe_status status = FE_OK;
     for (int64_t i = first; i < last && status == FE_OK; i++) {
-        const uint8_t *const p = text + cuts[i], *const end = text + cuts[i + 1];
+        const uint8_t *const p = all.text + all.starts[i], *const end = all.text + all.ends[i];
         status = e->t->kind->cut ? fe_encode_stretch(e, p, end, false) : encode_new(e, p, end, false, NULL, 0);
     }
     return status;
 }
 
-fe_status fe_encode_pieces(fe_encoder *e, const uint8_t *text, const uint32_t *cuts, int64_t pieces,
-                           const uint32_t *ends, int64_t rows, int64_t *row_ends, int64_t *rows_done) {
+static fe_status answer_some(fe_encoder *e, const batch *b, fe_pieces all, int64_t first, int64_t last) {
+    if (!e->cache) return answer_slowly(e, all, first, last);
+    return e->ids ? answer(e, b, all, first, last, false) : answer(e, b, all, first, last, true);
+}
+
+fe_status fe_encode_pieces(fe_encoder *e, fe_pieces pieces, fe_rows *rows) {
     batch b;
     int64_t row = 0;
-    for (int64_t from = 0; from < pieces || row < rows; from += BATCH) {
-        const int64_t n = pieces - from < BATCH ? pieces - from : BATCH;
+    for (int64_t from = 0; from < pieces.count || row < rows->count; from += BATCH) {
+        const int64_t n = pieces.count - from < BATCH ? pieces.count - from : BATCH;
+        const fe_pieces some = {pieces.text, pieces.starts + from, pieces.ends + from, n};
         if (e->cache) {
             if (fe_cache_is_full(e->cache)) fe_cache_grow(e->cache);
-            ask(e, &b, text, cuts + from, n);
+            ask(e, &b, some);
         }
-        for (int64_t at = 0; at < n || row < rows;) { /* row by row */
-            const int64_t end = row < rows ? ends[row] - from : n, last = end < n ? end : n;
-            const fe_status status = !e->cache ? answer_slowly(e, text, cuts + from, at, last)
-                                     : e->ids  ? answer(e, &b, text, cuts + from, at, last, false)
-                                               : answer(e, &b, text, cuts + from, at, last, true);
+        for (int64_t at = 0; at < n || row < rows->count;) { /* row by row */
+            const int64_t end = row < rows->count ? rows->ends[row] - from : n, last = end < n ? end : n;
+            const fe_status status = answer_some(e, &b, some, at, last);
+            FE_ASSERT(!e->ids || e->written <= e->capacity);
             if (status != FE_OK) return status;
             at = last;
-            if (end > n || row == rows) break;
-            row_ends[row++] = e->written;
-            *rows_done = row;
+            if (end > n || row == rows->count) break;
+            rows->row_ends[row++] = e->written;
+            rows->complete = row;
         }
     }
     return FE_OK;

@@ -38,10 +38,28 @@ fe_status fe_encode_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, b
  * holds places in it. */
 fe_status fe_encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool grows);
 
-/* Pieces that lie one behind the other: piece i is text + cuts[i] up to text + cuts[i + 1]. ends[j] is the number of
- * pieces before the end of the j-th of `rows` rows; row_ends[j] receives the ids written until there. *rows_done counts
- * the rows that are complete, whatever the status. */
-fe_status fe_encode_pieces(fe_encoder *e, const uint8_t *text, const uint32_t *cuts, int64_t pieces,
-                           const uint32_t *ends, int64_t rows, int64_t *row_ends, int64_t *rows_done);
+/* Pieces of a text: piece i is text + starts[i] up to text + ends[i]. What lies between two of them belongs to none. */
+typedef struct fe_pieces {
+    const uint8_t *text;
+    const uint32_t *starts, *ends;
+    int64_t count;
+} fe_pieces;
+
+/* Pieces that lie one behind the other: each ends where the next begins. */
+static inline fe_pieces fe_pieces_between(const uint8_t *text, const uint32_t *cuts, int64_t count) {
+    return (fe_pieces){text, cuts, cuts + 1, count};
+}
+
+/* The texts that pieces are of: ends[j] is the number of pieces before the end of row j, and row_ends[j] receives the
+ * ids written until there. `complete` receives how many rows are done, whatever the status. */
+typedef struct fe_rows {
+    const uint32_t *ends;
+    int64_t count;
+    int64_t *row_ends;
+    int64_t complete;
+} fe_rows;
+
+/* Writes, or counts, the ids of many pieces. */
+fe_status fe_encode_pieces(fe_encoder *e, fe_pieces pieces, fe_rows *rows);
 
 #endif

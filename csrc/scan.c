@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "mem.h"
 #include "split.h"
 
 #if defined(__x86_64__)
@@ -85,6 +86,8 @@ int64_t fe_scan_more(fe_scan *scan) {
         default: fe_scan_plain(scan);
         }
     }
+    FE_ASSERT(scan->count >= 1 && scan->count <= FE_CUTS_ROOM);
+    for (int64_t i = 1; i < scan->count; i++) FE_ASSERT(scan->cuts[i - 1] < scan->cuts[i]);
     return scan->count - 1 - tentative(scan);
 }
 

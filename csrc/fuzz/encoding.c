@@ -64,12 +64,18 @@ static void end_job(job *j) {
 
 /* Calls for the texts from `first` on, which begin at byte `from` of the joined ones. */
 static fe_status call(const job *j, fe_cache *cache, bool apart, int64_t first, int64_t from, int64_t limit,
-                      int32_t *ids, int64_t used, int64_t capacity, int64_t *ends, fe_done *done) {
-    if (apart)
-        return fe_encode_each(j->tokenizer, cache, j->pattern, (const uint8_t *const *)j->each + first,
-                              j->sizes + first, j->texts - first, j->choice, limit, ids, used, capacity, ends, done);
-    return fe_encode(j->tokenizer, cache, j->pattern, j->joined + from, j->size - from, j->chars + first,
-                     j->texts - first, j->choice, limit, ids, used, capacity, ends, done);
+                      int32_t *ids, int64_t used, int64_t capacity, int64_t *ends, fe_out *out) {
+    fe_job asked = {.pattern = j->pattern, .choice = j->choice, .limit = limit, .texts = j->texts - first};
+    *out = (fe_out){.ids = ids, .capacity = capacity, .used = used, .row_ends = ends};
+    if (apart) {
+        asked.each = (const uint8_t *const *)j->each + first;
+        asked.sizes = j->sizes + first;
+    } else {
+        asked.utf8 = j->joined + from;
+        asked.size = j->size - from;
+        asked.char_counts = j->chars + first;
+    }
+    return fe_encode(j->tokenizer, cache, &asked, out);
 }
 
 static int64_t bytes_of(const job *j, int64_t texts) {
@@ -78,10 +84,10 @@ static int64_t bytes_of(const job *j, int64_t texts) {
     return bytes;
 }
 
-static void check_done(const job *j, fe_status status, const fe_done *done, const int64_t *ends, bool apart) {
+static void check_done(const job *j, fe_status status, const fe_out *done, const int64_t *ends, bool apart) {
     const int64_t bytes = bytes_of(j, j->complete);
     CHECK(status == j->status && done->texts == j->complete && done->bytes == bytes);
-    CHECK(done->ids == (j->complete ? j->ends[j->complete - 1] : 0));
+    CHECK(done->used == (j->complete ? j->ends[j->complete - 1] : 0));
     CHECK(j->complete == 0 || memcmp(ends, j->ends, (size_t)j->complete * sizeof *ends) == 0);
     CHECK((status == FE_SPECIAL) == (done->token >= 0) && (status == FE_SPECIAL) == (done->place >= 0));
     if (status != FE_SPECIAL) return;
@@ -97,7 +103,7 @@ static void check_little_room(const job *j, fe_cache *cache, bool apart) {
     int64_t texts = 0, bytes = 0, used = 0, ends[TEXTS];
     int32_t *ids = NULL;
     for (int64_t more = rnd(40);; more = 2 * more + 1) {
-        fe_done done;
+        fe_out done;
         const int64_t capacity = used + more;
         int32_t *const grown = malloc((size_t)(capacity ? capacity : 1) * sizeof *grown); /* ASan sees its end */
         CHECK(grown);
@@ -109,7 +115,7 @@ static void check_little_room(const job *j, fe_cache *cache, bool apart) {
         CHECK(done.bytes == bytes_of(j, texts + done.texts) - bytes);
         texts += done.texts;
         bytes += done.bytes;
-        used = done.ids;
+        used = done.used;
         if (status == FE_FULL) continue;
         CHECK(status == j->status && texts == j->complete);
         break;
@@ -122,7 +128,7 @@ static void check_little_room(const job *j, fe_cache *cache, bool apart) {
 static void check_limit(const job *j, fe_cache *cache, bool apart) {
     static int32_t ids[IDS];
     int64_t ends[TEXTS], at = 0;
-    fe_done done;
+    fe_out done;
     const int64_t limit = rnd(12);
     const fe_status status = call(j, cache, apart, 0, 0, limit, one_in(4) ? NULL : ids, 0, IDS, ends, &done);
     CHECK(status == FE_OK || status == j->status);
@@ -165,14 +171,16 @@ static void check_choices(const job *j) {
         CHECK(fe_choice_new(j->tokenizer, wrong, added, &choice) == FE_BAD_MODEL && !choice);
     }
     fe_tokenizer *other;
-    fe_done done;
+    fe_out done;
     int64_t twice, end, size = 0;
     CHECK(fe_tokenizer_new(&j->v->model, FE_PATH_BEST, &other, &twice) == FE_OK);
     CHECK(fe_choice_new(other, actions, added, &choice) == FE_OK && choice);
     const uint8_t *const none[] = {exactly_none};
     CHECK(fe_encode_one(j->tokenizer, NULL, exactly_none, 0, choice, NULL, 0) == -1);
-    CHECK(fe_encode_each(j->tokenizer, NULL, FE_PATTERN_OWN, none, &size, 1, choice, INT64_MAX, NULL, 0, 0, &end,
-                         &done) == FE_BAD_MODEL);
+    const fe_job asked = {.pattern = FE_PATTERN_OWN, .choice = choice, .limit = INT64_MAX, .texts = 1, .each = none,
+                          .sizes = &size};
+    done.ids = NULL, done.row_ends = &end, done.used = done.capacity = 0;
+    CHECK(fe_encode(j->tokenizer, NULL, &asked, &done) == FE_BAD_MODEL && done.texts == 0);
     fe_choice_free(choice);
     fe_tokenizer_free(other);
 }
@@ -181,7 +189,7 @@ static void check_choices(const job *j) {
 static void check_bad_counts(job *j, fe_cache *cache) {
     static int32_t ids[IDS];
     int64_t ends[TEXTS];
-    fe_done done;
+    fe_out done;
     for (int64_t i = 0; i < j->texts; i++)
         if (one_in(3)) j->chars[i] = (int64_t)rnd(TEXT) - 9;
     const fe_status status = call(j, cache, false, 0, 0, INT64_MAX, ids, 0, IDS, ends, &done);
@@ -193,7 +201,7 @@ void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache
     static job j;
     static int32_t ids[IDS];
     int64_t ends[TEXTS];
-    fe_done done;
+    fe_out done;
     make_job(&j, v, tokenizer);
     for (int way = 0; way < 8; way++) {
         fe_cache *const some = way & 1 ? cache : NULL;
@@ -201,7 +209,7 @@ void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache
         const int64_t room = counts ? 0 : IDS;
         const fe_status status = call(&j, some, apart, 0, 0, INT64_MAX, counts ? NULL : ids, 0, room, ends, &done);
         check_done(&j, status, &done, ends, apart);
-        CHECK(counts || memcmp(ids, j.ids, (size_t)done.ids * sizeof *ids) == 0);
+        CHECK(counts || memcmp(ids, j.ids, (size_t)done.used * sizeof *ids) == 0);
     }
     for (int way = 0; way < 4; way++) {
         check_little_room(&j, way & 1 ? cache : NULL, way & 2);

@@ -8,7 +8,6 @@ void use_tokenizer(const fe_tokenizer *tokenizer, const uint8_t *text, int64_t s
     fe_contents contents;
     fe_cache *cache;
     fe_choice *choice;
-    fe_done done;
     uint8_t *const exact = exactly(text, size), bytes[256];
     int32_t *const ids = malloc((size_t)(4 * size + 64) * sizeof *ids);
     int64_t chars = 0, end, wide[MOST], length;
@@ -25,10 +24,10 @@ void use_tokenizer(const fe_tokenizer *tokenizer, const uint8_t *text, int64_t s
         const int64_t room = 4 * size + 64;
         const uint8_t *const each[] = {exact};
         const int64_t one = fe_encode_one(tokenizer, some, exact, size, choice, ids, room);
-        const fe_status status = way & 2 ? fe_encode_each(tokenizer, some, FE_PATTERN_OWN, each, &size, 1, choice,
-                                                          INT64_MAX, ids, 0, room, &end, &done)
-                                         : fe_encode(tokenizer, some, FE_PATTERN_OWN, exact, size, &chars, 1, choice,
-                                                     INT64_MAX, ids, 0, room, &end, &done);
+        const fe_job job = {.pattern = FE_PATTERN_OWN, .choice = choice, .limit = INT64_MAX, .texts = 1, .utf8 = exact,
+                            .size = size, .char_counts = &chars, .each = way & 2 ? each : NULL, .sizes = &size};
+        fe_out done = {.ids = ids, .capacity = room, .row_ends = &end};
+        const fe_status status = fe_encode(tokenizer, some, &job, &done);
         CHECK(status != FE_OK || one == end);
         if (status == FE_SPECIAL) CHECK(done.token >= 0 && done.token < contents.added && done.place < size);
         if (status != FE_OK) continue;

@@ -44,19 +44,19 @@ static bool short_of_memory(fe_status status) {
 static void encode(scenario *s, const fe_tokenizer *t, const fe_choice *choice, bool first) {
     static int32_t ids[ROOM];
     fe_cache *cache = NULL;
-    fe_done done;
     int64_t end;
     const uint8_t *const each[] = {s->text};
     if (short_of_memory(fe_cache_new(s->cache, 1, &cache))) CHECK(!cache);
     for (int way = 0; way < 3; way++) { /* twice, so that what was remembered is asked for */
-        const fe_status status = way == 1 ? fe_encode(t, cache, FE_PATTERN_OWN, s->text, s->size, &s->chars, 1, choice,
-                                                      INT64_MAX, ids, 0, ROOM, &end, &done)
-                                          : fe_encode_each(t, cache, FE_PATTERN_OWN, each, &s->size, 1, choice,
-                                                           INT64_MAX, ids, 0, ROOM, &end, &done);
+        const fe_job job = {.pattern = FE_PATTERN_OWN, .choice = choice, .limit = INT64_MAX, .texts = 1,
+                            .utf8 = s->text, .size = s->size, .char_counts = &s->chars, .each = way == 1 ? NULL : each,
+                            .sizes = &s->size};
+        fe_out out = {.ids = ids, .capacity = ROOM, .row_ends = &end};
+        const fe_status status = fe_encode(t, cache, &job, &out);
         if (first && way == 0) {
             s->status = status;
-            s->count = done.ids;
-            memcpy(s->ids, ids, (size_t)done.ids * sizeof *ids);
+            s->count = out.used;
+            memcpy(s->ids, ids, (size_t)out.used * sizeof *ids);
         }
         CHECK(status == s->status || status == FE_NO_MEMORY);
         if (status != FE_OK) continue;

@@ -64,10 +64,11 @@ class Workspace:
     tokenizer's memory, which goes back to the `parts` that no workspace has where an interrupt loses the workspace.
     """
 
-    __slots__ = ("_part", "_parts", "cache", "kept", "room", "target")
+    __slots__ = ("_part", "_parts", "cache", "job", "kept", "out", "room", "target")
 
     def __init__(self, cache: Any, part: int | None, parts: list[int]) -> None:
         self._part, self._parts, self.cache, self.kept = part, parts, cache, part is not None
+        self.job, self.out = ffi.new("fe_job *"), ffi.new("fe_out *")
         self.room = np.empty(WORKSPACE_IDS, np.int32)
         self.target = ffi.from_buffer("int32_t[]", self.room, require_writable=True)
 
@@ -76,21 +77,34 @@ class Workspace:
             self._parts.append(self._part)
 
 
+class Done(NamedTuple):
+    """What a call of C finished: what fe_out receives."""
+
+    texts: int
+    bytes: int
+    ids: int
+    token: int
+    place: int
+
+
 class Packed(NamedTuple):
     """Texts as UTF-8, one after another, and the number of characters of each text."""
 
     utf8: bytes
     chars: Offsets
 
-    def arguments(self) -> tuple[Any, ...]:
-        """Return the texts as fe_encode takes them."""
-        return self.utf8, len(self.utf8), ffi.from_buffer("int64_t[]", self.chars), self.chars.size
+    def put_into(self, job: Any) -> tuple[Any, ...]:
+        """Put the texts into a fe_job; what is returned must stay alive as long as the job is used."""
+        alive = ffi.from_buffer("uint8_t[]", self.utf8), ffi.from_buffer("int64_t[]", self.chars)
+        job.utf8, job.char_counts = alive
+        job.size, job.texts, job.each = len(self.utf8), self.chars.size, ffi.NULL
+        return alive
 
-    def behind(self, done: Any) -> Packed:
+    def behind(self, done: Done) -> Packed:
         """Return the texts that a call did not complete."""
         return Packed(self.utf8[done.bytes :], self.chars[done.texts :])
 
-    def character(self, done: Any) -> int:
+    def character(self, done: Done) -> int:
         """Return at which character of its text a refused token stands."""
         return len(self.utf8[done.bytes : done.place].decode())
 
@@ -102,16 +116,17 @@ class Scattered(NamedTuple):
     addresses: Offsets
     sizes: Offsets
 
-    def arguments(self) -> tuple[Any, ...]:
-        """Return the texts as fe_encode_each takes them."""
-        addresses = ffi.cast("uint8_t **", ffi.from_buffer("int64_t[]", self.addresses))
-        return addresses, ffi.from_buffer("int64_t[]", self.sizes), self.sizes.size
+    def put_into(self, job: Any) -> tuple[Any, ...]:
+        """Put the texts into a fe_job; what is returned must stay alive as long as the job is used."""
+        alive = ffi.from_buffer("int64_t[]", self.addresses), ffi.from_buffer("int64_t[]", self.sizes)
+        job.each, job.sizes, job.texts = ffi.cast("uint8_t **", alive[0]), alive[1], self.sizes.size
+        return alive
 
-    def behind(self, done: Any) -> Scattered:
+    def behind(self, done: Done) -> Scattered:
         """Return the texts that a call did not complete."""
         return Scattered(self.texts[done.texts :], self.addresses[done.texts :], self.sizes[done.texts :])
 
-    def character(self, done: Any) -> int:
+    def character(self, done: Done) -> int:
         """Return at which character of its text a refused token stands."""
         return len(self.texts[done.texts].encode()[: done.place].decode())
 
@@ -308,28 +323,20 @@ class Core:
         used: int = 0,
         limit: int = NO_LIMIT,
         pattern: int = lib.FE_PATTERN_OWN,
-    ) -> tuple[Any, int]:
-        """Call fe_encode or fe_encode_each, and return its fe_done and its status.
+    ) -> tuple[Done, int]:
+        """Call fe_encode, and return what it finished and its status.
 
         `ends` receives where the row of each text ends; `ids`, of which the first `used` are taken, the new ids behind
         them. Without `ids` they are counted only.
         """
-        done = ffi.new("fe_done *")
-        encode = lib.fe_encode if isinstance(texts, Packed) else lib.fe_encode_each
-        status = encode(
-            self.handle,
-            workspace.cache,
-            pattern,
-            *texts.arguments(),
-            self.choice(actions) if isinstance(actions, bytes) else actions,
-            limit,
-            ffi.NULL if ids is None else ffi.from_buffer("int32_t[]", ids, require_writable=True),
-            used,
-            0 if ids is None else ids.size,
-            ffi.from_buffer("int64_t[]", ends, require_writable=True),
-            done,
-        )
-        return done, status
+        job, out = workspace.job, workspace.out
+        alive = texts.put_into(job), ffi.from_buffer("int64_t[]", ends, require_writable=True)
+        job.pattern, job.limit = pattern, limit
+        job.choice = self.choice(actions) if isinstance(actions, bytes) else actions
+        target = ffi.NULL if ids is None else ffi.from_buffer("int32_t[]", ids, require_writable=True)
+        out.ids, out.capacity, out.used, out.row_ends = target, 0 if ids is None else ids.size, used, alive[1]
+        status = lib.fe_encode(self.handle, workspace.cache, job, out)
+        return Done(out.texts, out.bytes, out.used, out.token, out.place), status
 
     def decode(self, ids: npt.NDArray[np.int64], row_ends: Offsets) -> tuple[bytes, Offsets]:
         """Return the bytes of rows of ids, end to end, and where each row ends."""
@@ -367,7 +374,7 @@ class Core:
         return ends[: count[0]]
 
 
-def fail(status: int, done: Any, texts: Packed | Scattered, first: int) -> None:
+def fail(status: int, done: Done, texts: Packed | Scattered, first: int) -> None:
     """Raise the exception that a status of `Core.encode` stands for; `first` is the number of the first text."""
     if status == lib.FE_SPECIAL:
         raise SpecialTokenFound(done.token, first + done.texts, texts.character(done))
