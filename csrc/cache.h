@@ -59,7 +59,7 @@ typedef struct fe_key_bits_by_length {
     uint64_t low[16], high[16];
 } fe_key_bits_by_length;
 
-extern const fe_key_bits_by_length fe_key_bits;
+extern __attribute__((visibility("hidden"))) const fe_key_bits_by_length fe_key_bits; /* without a detour */
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define FE_LITTLE_ENDIAN 1

@@ -84,7 +84,8 @@ static inline void ask_short(const fe_cache *cache, batch *b, int64_t i, fe_key 
     b->buckets[i] = bucket;
 }
 
-static void ask(const fe_encoder *e, batch *b, fe_pieces all) {
+/* Not inlined, as what answers is not: each of these loops takes all registers there are. */
+static __attribute__((noinline)) void ask(const fe_encoder *e, batch *b, fe_pieces all) {
     const fe_cache *const cache = e->cache;
     const bool whole = !e->t->kind->cut;
     int64_t longer[BATCH], count = 0, near = all.count; /* from `near` on: near the end of what may be read */
@@ -136,8 +137,18 @@ static inline __attribute__((always_inline)) fe_status answer(fe_encoder *e, con
     return FE_OK;
 }
 
+static __attribute__((noinline)) fe_status answer_ids(fe_encoder *e, const batch *b, fe_pieces all, int64_t first,
+                                                      int64_t last) {
+    return answer(e, b, all, first, last, false);
+}
+
+static __attribute__((noinline)) fe_status answer_counts(fe_encoder *e, const batch *b, fe_pieces all, int64_t first,
+                                                         int64_t last) {
+    return answer(e, b, all, first, last, true);
+}
+
 /* The same without a cache. */
-static fe_status answer_slowly(fe_encoder *e, fe_pieces all, int64_t first, int64_t last) {
+static __attribute__((noinline)) fe_status answer_slowly(fe_encoder *e, fe_pieces all, int64_t first, int64_t last) {
     fe_status status = FE_OK;
     for (int64_t i = first; i < last && status == FE_OK; i++) {
         const uint8_t *const p = all.text + all.starts[i], *const end = all.text + all.ends[i];
@@ -148,7 +159,7 @@ static fe_status answer_slowly(fe_encoder *e, fe_pieces all, int64_t first, int6
 
 static fe_status answer_some(fe_encoder *e, const batch *b, fe_pieces all, int64_t first, int64_t last) {
     if (!e->cache) return answer_slowly(e, all, first, last);
-    return e->ids ? answer(e, b, all, first, last, false) : answer(e, b, all, first, last, true);
+    return e->ids ? answer_ids(e, b, all, first, last) : answer_counts(e, b, all, first, last);
 }
 
 fe_status fe_encode_pieces(fe_encoder *e, fe_pieces pieces, fe_rows *rows) {
