@@ -48,12 +48,13 @@ class Tokenizer:
     for. Ids are never padded and, unless asked for, never cut off, whatever ``truncation`` and ``padding`` the file
     has: use `Ragged.pad`.
 
-    **Cost.** A text of n characters takes O(n log n) time, whatever stands in it and whatever the added tokens are; how
-    many of these there are makes no difference to a call. The ids of pieces of text are remembered, in caches of at most 192 MiB for one tokenizer
-    (the environment variable ``FASTEMB_TOKENIZER_CACHE`` sets another number of bytes; 0 remembers nothing), shared out
-    among the calls that run at the same time; the ids do not depend on the caches. Batches are shared out among threads
-    (see `set_num_threads`); the ids and their order do not depend on threads. The environment variable
-    ``FASTEMB_SIMD``, ``avx512``, ``avx2``, ``neon`` or ``none``, keeps a new tokenizer from using wider instructions.
+    **Cost.** A text of n characters takes O(n log n) time, whatever stands in it and whatever the added tokens are;
+    how many of these there are makes no difference to a call. The ids of pieces of text are remembered, in caches
+    of at most 192 MiB for one tokenizer (the environment variable ``FASTEMB_TOKENIZER_CACHE`` sets another number
+    of bytes; 0 remembers nothing), shared out among the calls that run at the same time; the ids do not depend on
+    the caches. Batches are shared out among threads (see `set_num_threads`); the ids and their order do not depend
+    on threads. The environment variable ``FASTEMB_SIMD``, ``avx512``, ``avx2``, ``neon`` or ``none``, keeps a new
+    tokenizer from using wider instructions.
 
     References
     ----------

@@ -83,15 +83,15 @@ static void image_file(uint8_t base, const uint8_t *data, int64_t size, const ui
     }
     const int64_t whole = sizes[which], header = (int64_t)sizeof(fe_header);
     uint8_t *const image = images[which];
+    if (size && data[0] & 0x80) { /* first, while it is intact, the structured ones of mutate.c */
+        seed((uint64_t)data[0] << 8 | data[size - 1]);
+        damage(image, whole);
+    }
     for (const uint8_t *d = data; data + size - d >= 8; d += 8) {
         const uint32_t number = (uint32_t)(d[0] | d[1] << 8 | d[2] << 16);
         /* half of the wounds are in the header: else it would hardly be met */
         const int64_t place = d[3] & 1 ? 8 + number % (header - 8) : number % (whole - 8);
         memcpy(image + (d[3] & 2 ? place : place / 8 * 8), d + 4, d[3] & 4 ? 1 : 4);
-    }
-    if (data + size != data && data[0] & 0x80) { /* or the structured ones of mutate.c */
-        seed((uint64_t)data[0] << 8 | data[size - 1]);
-        damage(image, whole);
     }
     seal(image, whole);
     fe_tokenizer *opened;
