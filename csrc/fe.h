@@ -22,7 +22,7 @@ typedef enum fe_status {
     FE_SPECIAL = 3,   /* a token marked FE_TOKEN_REFUSE stands in text number fe_out.texts */
     FE_TOO_LONG = 4,  /* one text holds 2^31 - 64 bytes or more */
     FE_BAD_MODEL = 5, /* a number of the model is out of its range, or an added token is empty; or a choice does not
-                         belong to the tokenizer */
+                         belong to the tokenizer, or a job names no pattern */
     FE_BAD_TEXT = 6,  /* the character counts do not add up to the UTF-8 given */
     FE_BAD_FILE = 7,  /* rank file: a line that is none; image: no image, of another version, or damaged */
     FE_BAD_ID = 8,    /* an id that stands for no token */

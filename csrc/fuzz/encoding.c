@@ -181,6 +181,10 @@ static void check_choices(const job *j) {
                           .sizes = &size};
     done.ids = NULL, done.row_ends = &end, done.used = done.capacity = 0;
     CHECK(fe_encode(j->tokenizer, NULL, &asked, &done) == FE_BAD_MODEL && done.texts == 0);
+    fe_job other_pattern = asked;
+    other_pattern.choice = NULL;
+    other_pattern.pattern = one_in(2) ? FE_PATTERN_OWN - 1 : FE_PATTERN_DEEPSEEK_V3 + 1;
+    CHECK(fe_encode(j->tokenizer, NULL, &other_pattern, &done) == FE_BAD_MODEL && done.texts == 0);
     fe_choice_free(choice);
     fe_tokenizer_free(other);
 }
