@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from . import _frameworks
 from ._checks import SPECIAL_MODES, SpecialMode, as_flag, as_integer, as_numbers, is_word, name_id, require_cpu
-from ._text.core import NO_LIMIT, Core, Ids, ffi, lib
+from ._text.core import NO_LIMIT, Core, Ids, lib
 from ._text.decode import decode_row, decode_rows, id_of_bytes, id_of_spelling, ids_by_name, name_of
 from ._text.encode import NotPlainError, Options, count_texts, encode_texts, surround
 from ._text.load import load
@@ -48,12 +48,13 @@ class Tokenizer:
     for. Ids are never padded and, unless asked for, never cut off, whatever ``truncation`` and ``padding`` the file
     has: use `Ragged.pad`.
 
-    **Cost.** A text of n characters takes O(n log n) time, and the search for added tokens at worst n times the length
-    of the longest added token. The ids of pieces of text are remembered, in caches of at most 192 MiB for one tokenizer
-    (the environment variable ``FASTEMB_TOKENIZER_CACHE`` sets another number of bytes; 0 remembers nothing), shared out
-    among the calls that run at the same time; the ids do not depend on the caches. Batches are shared out among threads
-    (see `set_num_threads`); the ids and their order do not depend on threads. The environment variable
-    ``FASTEMB_SIMD``, ``avx512``, ``avx2``, ``neon`` or ``none``, keeps a new tokenizer from using wider instructions.
+    **Cost.** A text of n characters takes O(n log n) time, whatever stands in it and whatever the added tokens are;
+    how many of these there are makes no difference to a call. The ids of pieces of text are remembered, in caches
+    of at most 192 MiB for one tokenizer (the environment variable ``FASTEMB_TOKENIZER_CACHE`` sets another number
+    of bytes; 0 remembers nothing), shared out among the calls that run at the same time; the ids do not depend on
+    the caches. Batches are shared out among threads (see `set_num_threads`); the ids and their order do not depend
+    on threads. The environment variable ``FASTEMB_SIMD``, ``avx512``, ``avx2``, ``neon`` or ``none``, keeps a new
+    tokenizer from using wider instructions.
 
     References
     ----------
@@ -88,11 +89,9 @@ class Tokenizer:
         }
         pattern, dialect = metadata.pattern, metadata.dialect
         self._splitter = None if pattern is None else compile_pattern(pattern, dialect)
-        # Of texts that C alone encodes, and as C takes them: to convert bytes takes a call some hundredths of its time.
+        # Of texts that C alone encodes, and as C takes them.
         self._short_actions: dict[str, Any] = {
-            name: ffi.from_buffer("uint8_t[]", actions)
-            for name, actions in self._fixed_actions.items()
-            if self._splitter is None
+            name: core.choice(actions) for name, actions in self._fixed_actions.items() if self._splitter is None
         }
 
     @classmethod
@@ -102,6 +101,7 @@ class Tokenizer:
         pattern: str | None = None,
         *,
         special_tokens: dict[str, int] | None = None,
+        mmap: bool = False,
     ) -> Tokenizer:
         r"""Read a tokenizer.
 
@@ -114,7 +114,7 @@ class Tokenizer:
             - Mistral's ``tekken.json``;
             - a ``tokenizer.json`` of Hugging Face's format with a BPE model, byte level with a pattern that is known
               here, or characters with SentencePiece's mark (with or without byte fallback);
-            - a file written by `save`, which is mapped into memory and must not change while the tokenizer is in use;
+            - a file written by `save`;
 
             or a folder that holds a ``tokenizer.json``, or GPT-2's ``encoder.json`` and ``vocab.bpe``.
         pattern : str, optional
@@ -125,6 +125,10 @@ class Tokenizer:
             does not match is dropped.
         special_tokens : dict of str to int, optional
             Special tokens and their ids, for rank files, which hold none; a pattern's name brings none either.
+        mmap : bool, default False
+            Map a file written by `save` into memory instead of reading it, so that processes share its pages. The file
+            must then not change while the tokenizer is in use: overwritten or cut short in place, it ends the process.
+            (`save` replaces files and changes none.) Of other files nothing is mapped.
 
         Returns
         -------
@@ -135,14 +139,15 @@ class Tokenizer:
         FileNotFoundError
             There is no such file, or the folder holds no tokenizer.
         TypeError
-            `path` is no path, or of a rank file `pattern` is no ``str`` or `special_tokens` no ``dict``.
+            `path` is no path, or of a rank file `pattern` is no ``str`` or `special_tokens` no ``dict``;
+            or `mmap` is no bool.
         ValueError
             The file is damaged, or asks for something that is not supported; or `pattern` is missing for a rank file,
             or given for another file. The message says where and what.
         ImportError
             The pattern needs the package ``regex``.
         """
-        return cls(load(as_path(path), pattern, special_tokens))
+        return cls(load(as_path(path), pattern, special_tokens, as_flag(mmap, "mmap")))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the tokenizer to one file that `load` opens in milliseconds, whatever files it was read from.
@@ -167,14 +172,14 @@ class Tokenizer:
             raise IsADirectoryError(f"cannot save to {place}: it is a folder")
         if not place.parent.is_dir():
             raise FileNotFoundError(f"cannot save to {place}: there is no folder {place.parent}")
-        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=place.name, delete=False) as stream:
+        spare = place.with_name(f"{place.name}.{secrets.token_hex(8)}")
+        with spare.open("xb") as stream:  # with the modes that the umask leaves, unlike those of `tempfile`
             try:
                 stream.write(self._core.image())
                 stream.close()
-                os.chmod(stream.name, 0o644)
-                os.replace(stream.name, place)
+                spare.replace(place)
             except BaseException:
-                os.unlink(stream.name)
+                spare.unlink()
                 raise
 
     # ---------------------------------------------------------------- encoding

@@ -26,7 +26,7 @@ KINDS = (
 )
 
 
-def load(path: Path, pattern: str | None, special_tokens: dict[str, int] | None) -> Core:
+def load(path: Path, pattern: str | None, special_tokens: dict[str, int] | None, mapped: bool = False) -> Core:
     """Read the tokenizer at `path`.
 
     Raises
@@ -55,7 +55,7 @@ def load(path: Path, pattern: str | None, special_tokens: dict[str, int] | None)
         head = stream.read(HEAD)
     if head.startswith(MAGIC):
         _refuse(file, "a file written by Tokenizer.save", pattern, special_tokens)
-        return _open(file)
+        return _open(file, mapped)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
         document = load_json(file)
         if not is_tekken(document):
@@ -78,9 +78,9 @@ def load(path: Path, pattern: str | None, special_tokens: dict[str, int] | None)
         raise error if str(error).startswith(str(file)) else ValueError(f"{file}: {error}") from None
 
 
-def _open(file: Path) -> Core:
+def _open(file: Path, mapped: bool) -> Core:
     with file.open("rb") as stream:
-        image = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        image = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if mapped else np.fromfile(stream, np.uint8)
     try:
         return Core(image=image)
     except ValueError as error:

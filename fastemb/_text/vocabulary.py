@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -60,7 +61,11 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What Python has to know of a tokenizer and C has not; kept, as JSON, in the notes of the tokenizer's file."""
+    """What Python has to know of a tokenizer.
+
+    The first three fields are kept by C, in sections of their own; the others are the notes of the tokenizer's file, as
+    JSON, of which no length and no id depends.
+    """
 
     added: list[AddedToken] = field(default_factory=list)
     before: list[int] = field(default_factory=list)  # ids that the template puts before a text
@@ -72,15 +77,59 @@ class Metadata:
     dialect: Literal["fancy", "oniguruma"] = "fancy"
 
     def to_bytes(self) -> bytes:
-        """Return the metadata as JSON; behind a NUL the names, which may be many and are read when asked for."""
+        """Return the notes as JSON; behind a NUL the names, which may be many and are read when asked for."""
         names = b"" if self.names is None else _names_to_bytes(self.names)
-        return json.dumps(asdict(replace(self, names=None)), ensure_ascii=False).encode() + b"\0" + names
+        notes = {name: getattr(self, name) for name in _NOTES}
+        return json.dumps(notes, ensure_ascii=False).encode() + b"\0" + names
 
     @classmethod
-    def from_bytes(cls, text: bytes) -> Metadata:
-        """Read what `to_bytes` gave, but for the names."""
-        fields: dict[str, Any] = json.loads(text.partition(b"\0")[0])
-        return cls(**fields | {"added": [AddedToken(**token) for token in fields["added"]]})
+    def from_bytes(
+        cls, text: bytes, tokens: int, added: list[AddedToken], before: list[int], after: list[int]
+    ) -> Metadata:
+        """Read what `to_bytes` gave, but for the names, for a tokenizer of so many tokens.
+
+        Raises
+        ------
+        ValueError
+            It is something else: no JSON, or nested too deeply, or of another shape; or the names are not as many as
+            the tokens.
+        """
+        head, _, names = text.partition(b"\0")
+        try:
+            notes = json.loads(head)
+        except RecursionError:
+            raise ValueError("its notes are nested too deeply") from None
+        if not isinstance(notes, dict) or notes.keys() != _NOTES.keys():
+            raise ValueError(f"its notes must have the fields {', '.join(_NOTES)}")
+        for name, is_valid in _NOTES.items():
+            if not is_valid(notes[name]):
+                raise ValueError(f"its notes have {name} = {str(notes[name])[:80]!r}")
+        lines = names.startswith(b"\n") and names.decode().count("\n") == tokens
+        if names and not lines and not _are_names(names_in(text), tokens):
+            raise ValueError("its notes do not name each of its tokens")
+        return cls(added, before, after, **notes)
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether a value of JSON is a str that has a UTF-8 form."""
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _is_pattern(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and bool(value) and all(map(_is_text, value)))
+
+
+def _are_names(names: Any, tokens: int) -> bool:
+    return isinstance(names, list) and len(names) == tokens and all(map(_is_text, names))
+
+
+# The fields of the notes, and what each may be.
+_NOTES: dict[str, Callable[[Any], bool]] = {
+    "joined_by": _is_text,
+    "strip_start": lambda value: isinstance(value, bool),
+    "pattern": _is_pattern,
+    "dialect": lambda value: value in ("fancy", "oniguruma"),
+}
 
 
 def names_in(metadata: bytes) -> list[str] | None:
