@@ -29,6 +29,10 @@ Metric = Literal["dot", "cosine", "l2"]
 Side = Literal["right", "left"]
 #: How all special tokens of a text are read.
 SpecialMode = Literal["none", "all", "raise"]
+#: How the special tokens are read that a set does not name.
+RestMode = Literal["plain", "raise"]
+#: What becomes of an id that is no token.
+UnknownMode = Literal["raise", "ignore"]
 #: As many ids as the model says.
 ModelLength = Literal["model"]
 #: Where a configuration goes.
@@ -44,6 +48,8 @@ POOL_MODES: tuple[PoolMode, ...] = get_args(PoolMode)
 METRICS: tuple[Metric, ...] = get_args(Metric)
 SIDES: tuple[Side, ...] = get_args(Side)
 SPECIAL_MODES: tuple[SpecialMode, ...] = get_args(SpecialMode)
+REST_MODES: tuple[RestMode, ...] = get_args(RestMode)
+UNKNOWN_MODES: tuple[UnknownMode, ...] = get_args(UnknownMode)
 MODEL_LENGTHS: tuple[ModelLength, ...] = get_args(ModelLength)
 CONFIG_MODES: tuple[ConfigMode, ...] = get_args(ConfigMode)
 KERNEL_NAMES: tuple[KernelName, ...] = get_args(KernelName)
