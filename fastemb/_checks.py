@@ -35,6 +35,8 @@ RestMode = Literal["plain", "raise"]
 UnknownMode = Literal["raise", "ignore"]
 #: As many ids as the model says.
 ModelLength = Literal["model"]
+#: The special tokens that the maker of a model publishes.
+ModelTokens = Literal["model"]
 #: Where a configuration goes.
 ConfigMode = Literal["stdout", "dicts"]
 #: Functions that have kernels.

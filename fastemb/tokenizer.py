@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _frameworks
-from ._checks import RestMode, SpecialMode, UnknownMode, as_flag, as_integer
+from ._checks import ModelTokens, RestMode, SpecialMode, UnknownMode, as_flag, as_integer
 from ._text.chunks import cut_chunks
 from ._text.core import SHORT, Core, Ids, lib
 from ._text.decode import decode_row, decode_rows
@@ -95,7 +95,7 @@ class Tokenizer:
         path: str | os.PathLike[str],
         pattern: str | None = None,
         *,
-        special_tokens: dict[str, int] | None = None,
+        special_tokens: dict[str, int] | ModelTokens | None = None,
     ) -> Tokenizer:
         r"""Read a tokenizer.
 
@@ -110,15 +110,21 @@ class Tokenizer:
               here, or characters with SentencePiece's mark (with or without byte fallback);
             - a file written by `save`, which is mapped into memory and must not change while the tokenizer is in use;
 
-            or a folder that holds a ``tokenizer.json``, or GPT-2's ``encoder.json`` and ``vocab.bpe``.
+            or a folder that holds one of these: ``tokenizer.json``, ``tekken.json``, GPT-2's ``encoder.json`` and
+            ``vocab.bpe``, ``vocab.json`` and ``merges.txt`` of byte level, one ``.tiktoken`` file, or
+            ``tokenizer.model``, whichever comes first in this list. A byte order mark at the start of a file is
+            dropped.
         pattern : str, optional
-            How text is cut into pieces, for rank files alone: they do not say it, all other files do. A name (``gpt2``,
-            ``r50k``, ``p50k``, ``cl100k``, ``o200k``, ``llama3``, ``qwen2``, ``deepseek_v3``, ``tekken``, each with or
-            without ``_base``) or a regular expression in the syntax that ``tiktoken`` reads, which takes the package
+            How text is cut into pieces, for rank files, and ``vocab.json`` with ``merges.txt``: they do not say it, all
+            other files do. A name (``gpt2``, ``r50k``, ``p50k``, ``p50k_edit``, ``cl100k``, ``o200k``,
+            ``o200k_harmony``, ``llama3``, ``qwen2``, ``deepseek_v3``, ``tekken``, each with or without ``_base``) or,
+            for rank files, a regular expression in the syntax that ``tiktoken`` reads, which takes the package
             ``regex`` (``pip install 'fastemb[regex]'``) and much more time. As in ``tiktoken``, text that a pattern
             does not match is dropped.
-        special_tokens : dict of str to int, optional
-            Special tokens and their ids, for rank files, which hold none; a pattern's name brings none either.
+        special_tokens : dict of str to int or "model", optional
+            Special tokens and their ids, for the files that have no pattern, which hold none. "model": those that the
+            maker of the vocabulary publishes for the pattern of this name: of gpt2, r50k, p50k, p50k_edit, cl100k,
+            o200k, o200k_harmony, Llama 3 and Qwen 2; of all other files their own.
 
         Returns
         -------
@@ -129,10 +135,12 @@ class Tokenizer:
         FileNotFoundError
             There is no such file, or the folder holds no tokenizer.
         TypeError
-            `path` is no path, or of a rank file `pattern` is no ``str`` or `special_tokens` no ``dict``.
+            `path` is no path, or of a rank file `pattern` is no ``str`` or `special_tokens` neither a ``dict`` nor
+            "model".
         ValueError
-            The file is damaged, or asks for something that is not supported; or `pattern` is missing for a rank file,
-            or given for another file. The message says where and what.
+            The file is damaged, of a kind that is not read, or asks for something that is not supported; or `pattern`
+            is missing for a rank file, or given for another file; or special tokens do not fit it. The message says
+            what the file is, and where the fault lies.
         ImportError
             The pattern needs the package ``regex``.
         """

@@ -1,11 +1,13 @@
 """Options that are one of a few words: what annotations say is what calls accept, and a type checker knows it."""
 
+import base64
 import importlib.metadata
 import importlib.util
 import inspect
 import json
 import subprocess
 import sys
+import tempfile
 import tomllib
 import types
 import typing
@@ -37,6 +39,14 @@ def tokens(tmp_path_factory):
     normalizer = {"type": "Sequence", "normalizers": steps}
     file.write_text(json.dumps({"model": model, "normalizer": normalizer, "added_tokens": added}))
     return fastemb.Tokenizer.load(file)
+
+
+def load_ranks(word):
+    """Load a rank file of 256 bytes with special tokens of that name."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = [b"%s %d\n" % (base64.b64encode(bytes([byte])), byte) for byte in range(256)]
+        Path(folder, "ranks").write_bytes(b"".join(lines))
+        return fastemb.Tokenizer.load(Path(folder, "ranks"), "gpt2", special_tokens=word)
 
 
 def grad_of(mode):
@@ -77,6 +87,7 @@ OPTIONS = {
     ("Tokenizer.decode_bytes", "unknown"): (_checks.UnknownMode, lambda word, t: t.decode_bytes([1], unknown=word)),
     ("Tokenizer.decode_batch", "unknown"): (_checks.UnknownMode, lambda word, t: t.decode_batch([[1]], unknown=word)),
     ("Tokenizer.decoder", "unknown"): (_checks.UnknownMode, lambda word, t: t.decoder(unknown=word)),
+    ("Tokenizer.load", "special_tokens"): (_checks.ModelTokens, lambda word, _: load_ranks(word)),
     ("StaticModel.encode", "max_length"): (
         _checks.ModelLength, lambda word, t: fastemb.StaticModel(t, np.ones((4, 2), "f4")).encode("a", max_length=word)
     ),

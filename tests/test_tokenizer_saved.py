@@ -173,7 +173,8 @@ def test_another_version_or_byte_order(small, tmp_path):
     content = small.read_bytes()
     (version,) = struct.unpack_from("=I", content, FIELDS["version"])
     newer = changed(content, FIELDS["version"], struct.pack("=I", version + 1))
-    assert_refused(newer, tmp_path / "newer", "written by another version of fastemb")
+    words = rf"another version of fastemb \(format {version + 1}, here {version}\): load the files it was made from"
+    assert_refused(newer, tmp_path / "newer", words)
     other = changed(content, FIELDS["order"], content[FIELDS["order"] : FIELDS["order"] + 4][::-1])
     assert_refused(other, tmp_path / "other", "damaged, or written by another")
 

@@ -70,7 +70,11 @@ class Tables:
             return core.names
         ends = ffi.unpack(contents.token_offsets, contents.tokens + 1)
         text = spelled(bytes(ffi.buffer(contents.token_bytes, ends[-1])))  # one character for each byte
-        return [text[start:end] for start, end in pairwise(ends)]
+        names = [text[start:end] for start, end in pairwise(ends)]
+        added = {token.id: token.content for token in core.metadata.added}
+        for number in range(contents.vocab, contents.tokens):  # which are no bytes
+            names[number] = added.get(contents.token_ids[number], names[number])
+        return names
 
     def id_of_bytes(self, token: bytes) -> int | None:
         """Return the id of the token that stands for these bytes; None where there is none."""
