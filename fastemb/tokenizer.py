@@ -16,12 +16,14 @@ from ._checks import ModelTokens, RestMode, SpecialMode, UnknownMode, as_flag, a
 from ._text.chunks import cut_chunks
 from ._text.core import SHORT, Core, Ids, lib
 from ._text.decode import decode_row, decode_rows
-from ._text.encode import NotPlainError, Options, count_texts, encode_texts, surround
+from ._text.encode import NotPlainError, Options, count_texts, encode_texts
 from ._text.load import load
 from ._text.regex_split import compile_pattern
+from ._text.rows import surround
+from ._text.starts import can_start, encode_starts
 from ._text.streaming import Decoder, check_handler
 from ._text.tables import FEW, Tables
-from ._text.texts import as_path, as_str, only_str
+from ._text.texts import as_path, as_str, as_tuple, only_str
 from ._tokens import Actions, Special, as_left_out, as_limit, as_row
 from ._words import shown, type_name
 from .ragged import Ragged
@@ -84,6 +86,7 @@ class Tokenizer:
         pattern, dialect = metadata.pattern, metadata.dialect
         self._splitter = None if pattern is None else compile_pattern(pattern, dialect)
         self._actions = Actions(metadata.added, all_in_c=pattern is None)
+        self._can_start = pattern is None and can_start(core)
         self._tables = Tables(core)
         # What single calls look up, where a look-up more would be seen.
         self._short_actions, self._separator = self._actions.short, self._tables.separator
@@ -279,9 +282,10 @@ class Tokenizer:
         if template and not before and not after:
             raise ValueError("template is True, but the file of this tokenizer has no template that adds ids")
         limit = as_limit(max_tokens, len(before) + len(after))
-        rows, tails = as_str(texts, self._core)
+        given = as_tuple(texts)
         options = Options(self._core, self._actions.of(special, rest), self._splitter, limit)
-        ids, offsets = encode_texts(options, rows, tails)
+        found = encode_starts(options, given) if max_tokens is not None and self._can_start else None
+        ids, offsets = encode_texts(options, *as_str(given, self._core)) if found is None else found
         if before or after:
             ids, offsets = surround(ids, offsets, before, after)
         return Ragged._trusted(ids, offsets)
@@ -338,7 +342,7 @@ class Tokenizer:
         ValueError
             As in `encode`.
         """
-        rows, tails = as_str(texts, self._core)
+        rows, tails = as_str(as_tuple(texts), self._core)
         return count_texts(Options(self._core, self._actions.of(special, rest), self._splitter), rows, tails)
 
     def truncate(self, text: str, n: int, *, special: Special = "none", rest: RestMode = "plain") -> tuple[str, Ids]:
