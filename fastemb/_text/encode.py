@@ -118,7 +118,7 @@ def _encode_blocks(options: Options, texts: Sequence[str]) -> tuple[Ids, Offsets
     threads = _threads.parts(WORK_PER_CHAR * chars, N)
     if threads > 1:
         return _encode_shared(options, texts, ends, lengths, offsets, threads), offsets
-    spare = _spare(texts, sample, stride)
+    spare = _spare(texts, sample, stride) if chars >= BLOCK_CHARS else 0
     ids, used = empty((_guess(chars, options, N) + spare,), np.int32), 0
     with options.core.workspace() as workspace:
         for first in range(0, N, BLOCK_TEXTS):
@@ -130,12 +130,13 @@ def _encode_blocks(options: Options, texts: Sequence[str]) -> tuple[Ids, Offsets
 
 def _encode_long(options: Options, texts: Sequence[str], lengths: Offsets) -> tuple[Ids, Offsets]:
     """Return the ids of one long text, which is read once, whatever its ids per character."""
-    check_sizes(lengths, "characters", 0, False)
+    check_sizes(lengths, int(lengths[0]), "characters", 0, False)
     left, offsets = _in_utf8(texts, lengths), np.zeros(2, np.int64)
-    check_sizes(_sizes(left), "bytes", 0, False)
+    size = int(_sizes(left).sum())
+    check_sizes(_sizes(left), size, "bytes", 0, False)
     # Room for an id a byte, which is all that there can be. Of memory that is not written to, nothing is taken.
     try:
-        ids = np.empty(min(int(_sizes(left).sum()), options.limit) + SLACK, np.int32)
+        ids = np.empty(min(size, options.limit) + SLACK, np.int32)
     except MemoryError:
         ids = np.empty(_guess(int(lengths[0]), options, 1), np.int32)
     with options.core.workspace() as workspace:
@@ -210,11 +211,12 @@ def _encode_shared(
 def _count_blocks(options: Options, texts: Sequence[str]) -> Offsets:
     """Return the number of ids that `_encode_blocks` would give for each text, without making them."""
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    check_sizes(lengths, "characters", 0, len(texts) > 1)
-    cuts = _cut(lengths, int(lengths.sum()) // (4 * _threads.get_num_threads()))
+    chars = int(lengths.sum())
+    check_sizes(lengths, chars, "characters", 0, len(texts) > 1)
+    cuts = _cut(lengths, chars // (4 * _threads.get_num_threads()))
     counts = np.zeros(len(texts), np.int64)
     blocks = len(cuts) - 1
-    threads = _threads.parts(WORK_PER_CHAR * int(lengths.sum()), blocks)
+    threads = _threads.parts(WORK_PER_CHAR * chars, blocks)
     core, actions, _, limit, pattern, _ = options
 
     def work(start: int, stop: int) -> None:
@@ -223,7 +225,7 @@ def _count_blocks(options: Options, texts: Sequence[str]) -> Offsets:
                 first, last = cuts[block], cuts[block + 1]
                 left, ends = _in_utf8(texts[first:last], lengths[first:last]), counts[first:last]
                 if isinstance(left, Scattered):
-                    check_sizes(left.sizes, "bytes", first, len(texts) > 1)
+                    check_sizes(left.sizes, int(left.sizes.sum()), "bytes", first, len(texts) > 1)
                 done, status = core.encode(workspace, left, actions, ends, limit=limit, pattern=pattern)
                 if status != lib.FE_OK:
                     fail(status, done, left, first)
@@ -247,8 +249,9 @@ def _encode_range(
     """Encode the texts from `start` to `stop` as `_encode_block` does, in blocks that are not too large."""
     if lengths[start] < 0:
         lengths[start:stop] = _lengths(options, texts[start:stop])
-    check_sizes(lengths[start:stop], "characters", start, len(texts) > 1)
-    room = used + _guess(int(lengths[start:stop].sum()), options, stop - start)
+    chars = int(lengths[start:stop].sum())
+    check_sizes(lengths[start:stop], chars, "characters", start, len(texts) > 1)
+    room = used + _guess(chars, options, stop - start)
     if ids.size < room:  # some texts are longer than those by which room was made
         ids = _grown(ids, used, max(room, ids.size + ids.size // 4))
     for first, last in pairwise(_cut(lengths[start:stop], BLOCK_CHARS)):
@@ -288,10 +291,11 @@ def _encode_block(
     """
     left = _in_utf8(texts[first:last], lengths[first:last])
     if isinstance(left, Scattered):
-        check_sizes(left.sizes, "bytes", first, len(texts) > 1)
-    most = used + min(int(_sizes(left).sum()), options.limit) + SLACK
-    if last == first + 1 and lengths[first] >= LONG_TEXT and ids.size < most:  # so that it is read once
-        ids = _grown(ids, used, max(most, ids.size + ids.size // 4))
+        size = int(left.sizes.sum())
+        check_sizes(left.sizes, size, "bytes", first, len(texts) > 1)
+        most = used + min(size, options.limit) + SLACK
+        if last == first + 1 and ids.size < most:  # so that it is read once
+            ids = _grown(ids, used, max(most, ids.size + ids.size // 4))
     return _encode_left(options, workspace, left, offsets[first + 1 : last + 1], first, ids, used)
 
 

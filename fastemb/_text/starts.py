@@ -29,6 +29,11 @@ def can_start(core: Core) -> bool:
 def encode_starts(options: Options, texts: Sequence[str | bytes]) -> tuple[Ids, Offsets] | None:
     """Return the first `options.limit` ids of each text; None where no text is so long that its start is enough."""
     size = CHARS_PER_ID * options.limit + SPARE
+    try:
+        if max(map(len, texts), default=0) <= 2 * size:
+            return None
+    except TypeError:  # no texts, which is said elsewhere
+        return None
     starts = [_start(text, size) for text in texts]
     while any(start is not text for start, text in zip(starts, texts, strict=True)):
         rows, tails = as_str(starts, options.core)

@@ -16,9 +16,9 @@ from .core import Core, lib
 LONGEST_TEXT = 2**31 - 64
 
 
-def check_sizes(sizes: npt.NDArray[np.int64], unit: str, first: int, several: bool) -> None:
+def check_sizes(sizes: npt.NDArray[np.int64], total: int, unit: str, first: int, several: bool) -> None:
     """Refuse texts of so many characters or bytes that C cannot count them; `first` is the number of the first one."""
-    if sizes.size and int(sizes.max()) >= LONGEST_TEXT:
+    if total >= LONGEST_TEXT and int(sizes.max()) >= LONGEST_TEXT:
         place = int(np.argmax(sizes >= LONGEST_TEXT))
         which = f"text {first + place}" if several else "the text"
         raise ValueError(
@@ -79,7 +79,7 @@ def as_str(rows: Sequence[Any], core: Core) -> tuple[tuple[str, ...], dict[int, 
     read: list[str] = []
     for i, text in enumerate(rows):
         if isinstance(text, bytes):
-            check_sizes(np.array([len(text)]), "bytes", i, len(rows) > 1)
+            check_sizes(np.array([len(text)]), len(text), "bytes", i, len(rows) > 1)
             try:
                 read.append(text.decode())
             except UnicodeDecodeError as error:
