@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -22,7 +22,7 @@ from ._checks import (
     name_id,
     require_word,
 )
-from ._text.core import NO_LIMIT, ffi
+from ._text.core import NO_LIMIT
 from ._text.decode import LeftOut
 from ._text.vocabulary import AddedToken
 from ._words import all_ints, held, shown, way_to_integers
@@ -39,22 +39,18 @@ Special = SpecialMode | AbstractSet[str] | Mapping[str, int] | list[str] | tuple
 class Actions:
     """The fe_token_action of each added token, by what a caller asks for; made once for each set of special tokens."""
 
-    def __init__(self, added: list[AddedToken], all_in_c: bool) -> None:
-        self._added, self._all_in_c = added, all_in_c
+    def __init__(self, added: list[AddedToken], for_c: Callable[[bytes], Any]) -> None:
+        """Make them for these tokens; `for_c` gives them as C takes them with a short text."""
+        self._added, self.for_c = added, for_c
         self.special = {token.content: token.id for token in added if token.special}
         self.fixed: dict[str, bytes] = {
             name: bytes(action if token.special else MATCH for token in added) for name, action in _ACTIONS.items()
         }
-        #: As C takes them with a short text: to convert bytes takes a call some hundredths of its time. None where
-        #: Python has to cut texts.
-        self.short: dict[Any, Any] = {name: self.for_c(actions) for name, actions in self.fixed.items()}
+        #: By a word, or a set and its rest; None where Python has to cut texts, and there is no short road.
+        self.short: dict[Any, Any] = {name: for_c(actions) for name, actions in self.fixed.items()}
         if not self.special:
             del self.short["all"]  # an error, which `of` raises
         self._sets: dict[tuple[frozenset[str], RestMode], bytes] = {}
-
-    def for_c(self, actions: bytes) -> Any:
-        """Return actions as C takes them with a short text; None where Python has to cut texts."""
-        return ffi.from_buffer("uint8_t[]", actions) if self._all_in_c else None
 
     def short_set(self, special: Any, rest: Any) -> Any:
         """Return the actions for a short text where those of a set are tokens; None where `of` has to be asked."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from . import _frameworks
 from ._checks import ModelTokens, RestMode, SpecialMode, UnknownMode, as_flag, as_integer
 from ._text.chunks import cut_chunks
-from ._text.core import SHORT, Core, Ids, lib
+from ._text.core import SHORT, Core, Ids, ffi, lib
 from ._text.decode import decode_row, decode_rows
 from ._text.encode import NotPlainError, Options, count_texts, encode_texts
 from ._text.load import load
@@ -84,9 +84,11 @@ class Tokenizer:
         self._core = core
         self._added = metadata.added
         pattern, dialect = metadata.pattern, metadata.dialect
+        cut_in_c = pattern is None
         self._splitter = None if pattern is None else compile_pattern(pattern, dialect)
-        self._actions = Actions(metadata.added, all_in_c=pattern is None)
-        self._can_start = pattern is None and can_start(core)
+        # To convert bytes takes a call some hundredths of its time.
+        self._actions = Actions(metadata.added, lambda bits: ffi.from_buffer("uint8_t[]", bits) if cut_in_c else None)
+        self._can_start = cut_in_c and can_start(core)
         self._tables = Tables(core)
         # What single calls look up, where a look-up more would be seen.
         self._short_actions, self._separator = self._actions.short, self._tables.separator
@@ -577,8 +579,14 @@ class Tokenizer:
             parts = [as_row(row, f"rows[{s}]") for s, row in enumerate(rows)]
             flat = np.concatenate([np.empty(0, np.int64), *parts])
             ends = np.cumsum(np.array([part.size for part in parts], np.int64))
-        texts = decode_rows(self._core, self._tables, flat, ends, left_out)
-        return [text.decode("utf-8", errors) for text in texts]
+        texts = []
+        for s, text in enumerate(decode_rows(self._core, self._tables, flat, ends, left_out)):
+            try:
+                texts.append(text.decode("utf-8", errors))
+            except UnicodeDecodeError as error:
+                error.reason += f" (row {s})"
+                raise
+        return texts
 
     def decoder(
         self, *, errors: str = "replace", skip_special: bool = False, unknown: UnknownMode = "raise"

@@ -166,6 +166,12 @@ def test_skipped_as_tokenizers_does(llama, hf_llama, random_strings):
         assert llama.decode(ids, skip_special=True) == hf_llama.decode(ids.tolist())
 
 
+def test_a_row_that_is_no_text_is_named(gpt2):
+    torn = gpt2.encode("\U0001f9ff")[:1]
+    with pytest.raises(UnicodeDecodeError, match=r"\(row 2\)$"):
+        gpt2.decode_batch([[0], [], torn], errors="strict")
+
+
 # ---------------------------------------------------------------- tables
 
 

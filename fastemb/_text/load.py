@@ -115,7 +115,7 @@ def _open(file: Path) -> Core:
     try:
         return Core(image=image)
     except ValueError as error:
-        made, ours, note = image[8:16], _own_format(), ""
+        made, ours, note = bytes(image[8:16]), _own_format(), ""
         if len(made) == 8 and made != ours:
             note = f" (format {_number(made)}, here {_number(ours)}): load the files it was made from, and save again"
         raise ValueError(f"{file}: saved tokenizer cannot be opened: {error}{note}") from None
