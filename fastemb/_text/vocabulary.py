@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ def _byte_chars() -> list[str]:
     return [chars[byte] for byte in range(256)]
 
 
+BOM = b"\xef\xbb\xbf"  # dropped at the start of any text file: it says UTF-8, and is no part of the text
 BYTE_CHARS = _byte_chars()
 CHAR_BYTES = {char: byte for byte, char in enumerate(BYTE_CHARS)}
 _SPELLED = dict(enumerate(BYTE_CHARS))
@@ -166,3 +167,29 @@ class Vocabulary:
     char_tokens: npt.ArrayLike = ()
     pair_left: npt.ArrayLike = ()
     pair_right: npt.ArrayLike = ()
+
+
+def with_own_text(v: Vocabulary) -> Vocabulary:
+    """Return the vocabulary with added tokens that decode to their own text.
+
+    At byte level readers take every token for bytes as GPT-2's files write them. Of an added token that is not in the
+    model's vocabulary that is not so: its characters are its text, and mean no bytes.
+    """
+    contents = {token.id: token.content for token in v.metadata.added}
+    ends = v.token_offsets.tolist()
+    tokens, changed = [], False
+    for number in range(v.vocab, v.token_ids.size):
+        token = v.token_bytes[ends[number] : ends[number + 1]]
+        content = contents.get(int(v.token_ids[number]))
+        if content is not None and not content.isascii() and spelled(token) == content:
+            token, changed = content.encode(), True
+        tokens.append(token)
+    if not changed:
+        return v
+    start = ends[v.vocab]
+    more = np.cumsum(np.array([len(token) for token in tokens], np.int64))
+    return replace(
+        v,
+        token_bytes=v.token_bytes[:start] + b"".join(tokens),
+        token_offsets=np.concatenate([v.token_offsets[: v.vocab + 1], start + more]),
+    )
