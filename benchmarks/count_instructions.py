@@ -29,7 +29,7 @@ RESULTS = HERE / "results" / "instructions.json"
 VOCABULARIES = ["gpt2", "cl100k", "o200k"]
 BYTES = 262_144  # of each corpus
 # Only inside of these: what Python does until then differs from one start to the next by more than a pass takes.
-ENGINE = [f"--toggle-collect={name}" for name in ("fe_encode", "fe_encode_each", "fe_encode_one")]
+ENGINE = [f"--toggle-collect={name}" for name in ("fe_encode", "fe_encode_one")]
 TOLERANCE = 0.02
 SETTINGS = {"FASTEMB_SIMD": "avx2", "FASTEMB_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1"}
 CHILD = """

@@ -6,8 +6,9 @@
  */
 #include "bpe.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "mem.h"
 
 void fe_scratch_clear(fe_scratch *scratch) {
     free(scratch->rank);
@@ -16,15 +17,17 @@ void fe_scratch_clear(fe_scratch *scratch) {
     free(scratch->heap);
 }
 
+enum { LARGE = 1 << 16 }; /* symbols from which on no more room is made than is asked for */
+
 static fe_status scratch_reserve(fe_scratch *scratch, int64_t n) {
     if (n <= scratch->capacity) return FE_OK;
-    const size_t room = (size_t)n + (size_t)n / 2;
+    const size_t room = (size_t)n + (n < LARGE ? (size_t)n / 2 : 0);
     fe_scratch_clear(scratch);
     memset(scratch, 0, sizeof *scratch);
     scratch->rank = malloc(room * sizeof *scratch->rank);
     scratch->prev = malloc(room * sizeof *scratch->prev);
     scratch->next = malloc(room * sizeof *scratch->next);
-    /* n - 1 first pairs, then at most two new ones for each of n - 1 merges, each of which took one out */
+    /* n - 1 first pairs, then at most two new ones for each of n - 1 merges, each of which takes one out */
     scratch->heap = malloc(2 * room * sizeof *scratch->heap);
     if (!scratch->rank || !scratch->prev || !scratch->next || !scratch->heap) return FE_NO_MEMORY;
     scratch->capacity = (int64_t)room;
@@ -121,6 +124,7 @@ static int64_t merge_long(const fe_merges *merges, int32_t *tokens, int64_t n, c
     uint64_t *const heap = scratch->heap;
     int64_t size = 0;
 
+    FE_ASSERT(n <= scratch->capacity);
     rank[n - 1] = FE_NO_RANK;
     for (int64_t i = 0; i < n; i++) {
         prev[i] = (int32_t)(i - 1);
@@ -130,6 +134,7 @@ static int64_t merge_long(const fe_merges *merges, int32_t *tokens, int64_t n, c
     for (int64_t i = size / 2; i-- > 0;) sift_down(heap, size, i);
 
     while (size > 0) {
+        FE_ASSERT(size <= 2 * n);
         const uint64_t top = heap_pop(heap, &size);
         const int32_t at = (int32_t)(top & UINT32_MAX);
         const uint32_t best = (uint32_t)(top >> 32);

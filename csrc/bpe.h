@@ -3,6 +3,7 @@
 #define FE_BPE_H
 
 #include "fe.h"
+#include "hash.h"
 
 #define FE_NO_RANK UINT32_MAX
 
@@ -20,6 +21,7 @@ typedef struct fe_merges {
     const uint64_t *slots;
     const uint64_t *filter;    /* FE_FILTER_BITS for each slot: where none is set, no pair with that hash merges */
     uint32_t shift;            /* 64 - log2 of the number of slots */
+    uint64_t seed;
     const uint32_t *result;    /* the token by rank; NULL: the rank is the token */
     const int32_t *byte_token; /* 256; -1 where a byte is no symbol */
     const uint32_t *byte_rank; /* of each pair of bytes, 65536 */
@@ -44,13 +46,16 @@ static inline uint64_t fe_pair_key(int32_t left, int32_t right) {
 
 /* The hash of a pair. Its high bits are the first slot, and with two more the bit of the filter: most pairs that are
  * asked for do not merge, and of those the filter, which stays in the second cache level, lets a tenth through. */
-static inline uint64_t fe_pair_hash(uint64_t key) { return (key ^ key >> 17) * UINT64_C(0x9E3779B97F4A7C15); }
+static inline uint64_t fe_pair_hash(uint64_t key, uint64_t seed) {
+    key ^= seed;
+    return (key ^ key >> 17) * UINT64_C(0x9E3779B97F4A7C15);
+}
 
 enum { FE_FILTER_LOG = 2, FE_FILTER_BITS = 1 << FE_FILTER_LOG };
 
 /* The rank at which left and right merge, or FE_NO_RANK. */
 static inline uint32_t fe_pair_rank(const fe_merges *merges, int32_t left, int32_t right) {
-    const uint64_t key = fe_pair_key(left, right), hash = fe_pair_hash(key);
+    const uint64_t key = fe_pair_key(left, right), hash = fe_pair_hash(key, merges->seed);
     const uint64_t bit = hash >> (merges->shift - FE_FILTER_LOG), mask = (UINT64_C(1) << (64 - merges->shift)) - 1;
     if (!(merges->filter[bit / 64] >> bit % 64 & 1)) return FE_NO_RANK;
     for (uint64_t i = hash >> merges->shift;; i = (i + 1) & mask) {

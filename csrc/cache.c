@@ -6,15 +6,13 @@
  * three words of one bucket are not merged again and again. At the limit what was in the second place is forgotten, and
  * the arena is emptied when it is full. So memory is bounded whatever the text.
  */
-#ifdef __linux__
+#if defined(__linux__) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE /* mmap, madvise */
 #endif
 
 #include "cache.h"
 
-#include <stdlib.h>
-
-#include "image.h"
+#include "mem.h"
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -25,13 +23,17 @@
 
 enum { FIRST_BUCKETS = 1 << 9, FIRST_ARENA = 1 << 14, FIRST_SLOTS = 1 << 10, HUGE = 1 << 21 };
 
+/* The least and the most bytes of a cache: three eighths of these are the arena, whose places / 8 fit 32 bits. */
+#define LEAST (INT64_C(1) << 16)
+#define MOST (INT64_C(1) << 36)
+
 #define BITS(n) ((n) >= 8 ? UINT64_MAX : (UINT64_C(1) << 8 * ((n) & 7)) - 1)
 #define LOW(n) BITS(n)
 #define HIGH(n) ((n) <= 8 ? 0 : BITS((n) - 8))
 #define SIXTEEN(F) \
     {F(0), F(1), F(2), F(3), F(4), F(5), F(6), F(7), F(8), F(9), F(10), F(11), F(12), F(13), F(14), F(15)}
 
-const fe_key_masks fe_masks = {SIXTEEN(LOW), SIXTEEN(HIGH)};
+const fe_key_bits_by_length fe_key_bits = {SIXTEEN(LOW), SIXTEEN(HIGH)};
 
 /* Zeros, aligned to a cache line; to be freed by free_buckets. Large tables are mapped, in huge pages: random probes
  * into small ones would miss the translations of their addresses as well. Fresh pages are zeros already. */
@@ -72,11 +74,14 @@ static void set_buckets(fe_cache *cache, fe_bucket *buckets, uint64_t count) {
     cache->span = (count - 1) * sizeof *buckets;
 }
 
-fe_status fe_cache_new(int64_t bytes, fe_cache **out) {
+fe_status fe_cache_new(int64_t bytes, uint64_t seed, fe_cache **out) {
     *out = NULL;
     fe_cache *const cache = calloc(1, sizeof *cache);
     if (!cache) return FE_NO_MEMORY;
-    cache->limit = bytes < 1 << 16 ? 1 << 16 : (uint64_t)bytes;
+    cache->limit = bytes < LEAST ? LEAST : bytes > MOST ? MOST : (uint64_t)bytes;
+    cache->seed = seed;
+    cache->mix_low = fe_fold(seed ^ UINT64_C(0x9E3779B97F4A7C15), UINT64_C(0xC2B2AE3D27D4EB4F));
+    cache->mix_high = fe_fold(seed ^ UINT64_C(0xC2B2AE3D27D4EB4F), UINT64_C(0xD6E8FEB86659FD93));
     fe_bucket *const buckets = new_buckets(FIRST_BUCKETS);
     cache->slots = calloc(FIRST_SLOTS, sizeof *cache->slots);
     cache->arena = malloc(FIRST_ARENA);
@@ -119,7 +124,7 @@ static void move_out(fe_cache *cache, const fe_entry *entry) {
     memcpy(bytes, &entry->key, sizeof bytes);
     const uint64_t tag = entry->key.high >> 56 & 31, length = tag & 15;
     if (tag > 15 || !FE_LITTLE_ENDIAN) return; /* with something in front of it: rare, and not worth a record */
-    const uint64_t hash = fe_hash(bytes, length);
+    const uint64_t hash = fe_hash(bytes, length, cache->seed);
     int64_t count;
     if (!fe_cache_find_long(cache, bytes, length, hash, &count))
         fe_cache_put_long(cache, bytes, length, hash, entry->ids, fe_entry_count(entry));
@@ -134,6 +139,8 @@ static void put(fe_cache *cache, fe_key key, const fe_entry *entry) {
 
 void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count, bool again) {
     fe_entry entry = {.key = {key.low, key.high | (uint64_t)count << FE_COUNT_SHIFT}};
+    FE_ASSERT(key.low | key.high && !(key.high >> FE_COUNT_SHIFT) && count <= FE_CACHED_IDS);
+    FE_ASSERT(fe_key_is_own(key));
     for (int64_t i = 0; i < count; i++) entry.ids[i] = ids[i]; /* before the record can move */
     put(cache, key, &entry);
     cache->puts += again ? 8 : 1; /* where many come back, the table is too small */
@@ -178,7 +185,8 @@ static int32_t *ids_of(fe_record *record) {
 
 const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash,
                                   int64_t *count) {
-    for (uint64_t i = hash & cache->slot_mask; cache->slots[i]; i = (i + 1) & cache->slot_mask) {
+    uint64_t i = hash & cache->slot_mask;
+    for (int step = 0; step < FE_PROBES && cache->slots[i]; step++, i = (i + 1) & cache->slot_mask) {
         fe_record *const record = record_at(cache, cache->slots[i]);
         if (record->hash != hash || record->length != length || memcmp(record + 1, p, length) != 0) continue;
         *count = record->ids;
@@ -187,10 +195,11 @@ const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint6
     return NULL;
 }
 
+/* Takes the first free slot near the hash's own, or its own from another record, so that no search is long. */
 static void put_slot(uint32_t *slots, uint64_t mask, uint64_t hash, uint32_t slot) {
     uint64_t i = hash & mask;
-    while (slots[i]) i = (i + 1) & mask;
-    slots[i] = slot;
+    for (int step = 0; step < FE_PROBES && slots[i]; step++) i = (i + 1) & mask;
+    slots[slots[i] ? hash & mask : i] = slot;
 }
 
 static bool grow_slots(fe_cache *cache) {
@@ -230,7 +239,7 @@ void fe_cache_put_long(fe_cache *cache, const uint8_t *p, uint64_t length, uint6
     fe_record *const record = record_at(cache, slot);
     *record = (fe_record){hash, (uint32_t)length, (uint32_t)count};
     memcpy(record + 1, p, length);
-    memcpy(ids_of(record), ids, (size_t)count * sizeof *ids);
+    if (count) memcpy(ids_of(record), ids, (size_t)count * sizeof *ids);
     cache->arena_used += size;
     cache->records++;
     put_slot(cache->slots, cache->slot_mask, hash, slot);

@@ -11,8 +11,9 @@
 #include <string.h>
 
 #include "fe.h"
+#include "hash.h"
 
-enum { FE_KEY_BYTES = 15, FE_CACHED_IDS = 4, FE_LONG_BYTES = 1024 };
+enum { FE_KEY_BYTES = 15, FE_CACHED_IDS = 4, FE_LONG_BYTES = 1024, FE_PROBES = 16 };
 
 /* A piece of at most 15 bytes as 16 bytes that differ for different pieces: its bytes, zeros, and at the end
  * its length and whether something that is not in the text stands in front of it. */
@@ -44,19 +45,21 @@ struct fe_cache {
     fe_bucket *buckets;
     uint64_t span;       /* bytes that they take, a power of two, less one bucket: a mask for places among them */
     uint64_t puts, room; /* pieces put in since it last grew; at `room` it grows, if it may */
-    uint32_t *slots;     /* of longer pieces: place of the record in the arena / 8 + 1, 0 where empty */
+    uint32_t *slots;     /* of longer pieces: place of the record in the arena / 8 + 1, 0 where empty; a record is in
+                            one of FE_PROBES slots */
     uint64_t slot_mask, records;
     uint8_t *arena;
     uint64_t arena_used, arena_size;
-    uint64_t limit; /* bytes of all of it */
+    uint64_t limit;            /* bytes of all of it */
+    uint64_t seed, mix_low, mix_high; /* of hashes: what no text can know */
 };
 
 /* Which bits of a piece's 16 bytes are its own, by its length. */
-typedef struct fe_key_masks {
+typedef struct fe_key_bits_by_length {
     uint64_t low[16], high[16];
-} fe_key_masks;
+} fe_key_bits_by_length;
 
-extern const fe_key_masks fe_masks;
+extern __attribute__((visibility("hidden"))) const fe_key_bits_by_length fe_key_bits; /* without a detour */
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define FE_LITTLE_ENDIAN 1
@@ -69,8 +72,8 @@ static inline fe_key fe_key_near(const uint8_t *p, uint64_t length) {
     fe_key key; /* two loads and two masks: a copy of unknown length would cost more than the probe */
 #if FE_LITTLE_ENDIAN
     memcpy(&key, p, sizeof key);
-    key.low &= fe_masks.low[length];
-    key.high = (key.high & fe_masks.high[length]) | length << 56;
+    key.low &= fe_key_bits.low[length];
+    key.high = (key.high & fe_key_bits.high[length]) | length << 56;
 #else
     uint8_t bytes[16] = {0};
     memcpy(bytes, p, length);
@@ -92,17 +95,16 @@ static inline fe_key fe_key_of(const uint8_t *p, uint64_t length, bool front, co
     return key;
 }
 
-/* The bucket of a key. One product of both halves, each made odd in its own way, mixes all of its bytes. */
+/* True if it is the key of some piece: behind the piece there is nothing but zeros and the length. */
+static inline bool fe_key_is_own(fe_key key) {
+    const uint64_t length = key.high >> 56 & 15;
+    return !FE_LITTLE_ENDIAN || (!(key.low & ~fe_key_bits.low[length]) &&
+                                 !(key.high & (UINT64_MAX >> 8) & ~fe_key_bits.high[length]));
+}
+
+/* The bucket of a key. One product of both halves, each changed by something of the seed, mixes all of its bytes. */
 static inline fe_bucket *fe_bucket_of(const fe_cache *cache, fe_key key) {
-    const uint64_t a = key.low ^ UINT64_C(0x9E3779B97F4A7C15), b = key.high ^ UINT64_C(0xC2B2AE3D27D4EB4F);
-#ifdef __SIZEOF_INT128__
-    __extension__ typedef unsigned __int128 wide;
-    const wide product = (wide)a * b;
-    const uint64_t h = (uint64_t)product ^ (uint64_t)(product >> 64);
-#else
-    uint64_t h = a * (b | 1) + b;
-    h = (h ^ h >> 32) * UINT64_C(0xD6E8FEB86659FD93);
-#endif
+    const uint64_t h = fe_fold(key.low ^ cache->mix_low, key.high ^ cache->mix_high);
     return (fe_bucket *)(void *)((uint8_t *)cache->buckets + (h & cache->span));
 }
 
@@ -116,8 +118,8 @@ static inline const fe_entry *fe_bucket_find(const fe_bucket *bucket, uint64_t l
 
 static inline int64_t fe_entry_count(const fe_entry *entry) { return (int64_t)(entry->key.high >> FE_COUNT_SHIFT); }
 
-/* Puts a piece into the first table, one that was not known or comes back from the second (`again`); it has at least
- * one id and at most FE_CACHED_IDS. Buckets stay where they are. */
+/* Puts a piece into the first table, one that was not known or comes back from the second (`again`); it has at most
+ * FE_CACHED_IDS ids, perhaps none. Buckets stay where they are. */
 void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count, bool again);
 
 /* Grows the first table if it has become too full, as far as the limit allows. Buckets move. */
@@ -138,8 +140,8 @@ static inline void fe_cache_prefetch_long(const fe_cache *cache, uint64_t hash) 
     __builtin_prefetch(record + 64);
 }
 
-/* Remembers the ids of a longer piece that was not known. When the arena is full and may not grow, all are forgotten.
- */
+/* Remembers the ids of a longer piece that was not known. When the arena is full and may not grow, all are forgotten;
+ * where FE_PROBES slots in a row are taken, one is. */
 void fe_cache_put_long(fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash, const int32_t *ids,
                        int64_t count);
 

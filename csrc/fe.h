@@ -13,18 +13,21 @@
 
 typedef struct fe_tokenizer fe_tokenizer;
 typedef struct fe_cache fe_cache;
+typedef struct fe_choice fe_choice;
 
 typedef enum fe_status {
     FE_OK = 0,
     FE_NO_MEMORY = 1, /* an allocation failed; nothing is leaked */
-    FE_FULL = 2,      /* the output is full: fe_done says which texts are complete; go on after them */
-    FE_SPECIAL = 3,   /* a token marked FE_TOKEN_REFUSE stands in text number fe_done.texts */
+    FE_FULL = 2,      /* the output is full: fe_out says which texts are complete; go on after them */
+    FE_SPECIAL = 3,   /* a token marked FE_TOKEN_REFUSE stands in text number fe_out.texts */
     FE_TOO_LONG = 4,  /* one text holds 2^31 - 64 bytes or more */
-    FE_BAD_MODEL = 5, /* a number of the model is out of its range, or an added token is empty */
+    FE_BAD_MODEL = 5, /* a number of the model is out of its range, or an added token is empty; or a choice does not
+                         belong to the tokenizer, or a job names no pattern */
     FE_BAD_TEXT = 6,  /* the character counts do not add up to the UTF-8 given */
     FE_BAD_FILE = 7,  /* rank file: a line that is none; image: no image, of another version, or damaged */
     FE_BAD_ID = 8,    /* an id that stands for no token */
-    FE_TWICE = 9      /* two tokens have the same bytes */
+    FE_TWICE = 9,     /* two tokens have the same bytes */
+    FE_BAD_ROWS = 10  /* the ends of rows do not ascend to the number of ids */
 } fe_status;
 
 /* What cuts a byte-level text into the pieces that merging never crosses. */
@@ -37,7 +40,7 @@ enum fe_pattern {
     FE_PATTERN_O200K = 5,
     FE_PATTERN_TEKKEN = 6,
     FE_PATTERN_DEEPSEEK_V3 = 7,
-    FE_PATTERN_OWN = -1 /* fe_encode: the tokenizer's own */
+    FE_PATTERN_OWN = -1 /* fe_job: the tokenizer's own */
 };
 
 /* How pieces are found: all ways give the same. */
@@ -72,6 +75,12 @@ enum fe_token_action {
     FE_TOKEN_REFUSE = 2 /* encoding stops with FE_SPECIAL */
 };
 
+/* What kind of token an added one is. */
+enum fe_added_flags {
+    FE_ADDED_LATE = 1,   /* looked for only in what the others left over */
+    FE_ADDED_SPECIAL = 2 /* for the owner alone */
+};
+
 /* Everything fe_tokenizer_new copies out of a vocabulary. All pointers stay the caller's. Tokens are named by
  * their number, from 0: with FE_RANKED that is their order of rank. */
 typedef struct fe_model {
@@ -98,27 +107,22 @@ typedef struct fe_model {
     const uint8_t *added_bytes;
     const int64_t *added_offsets;
     const int32_t *added_ids;
-    const uint8_t *added_late; /* 1: looked for only in what the tokens with 0 left over */
-    int64_t notes;             /* bytes that the tokenizer keeps for its owner */
+    const uint8_t *added_flags;
+    int64_t before; /* the ids that the template puts before a text, and behind it; for the owner alone */
+    const int32_t *before_ids;
+    int64_t after;
+    const int32_t *after_ids;
+    int64_t notes; /* bytes that the tokenizer keeps for its owner */
     const uint8_t *notes_bytes;
 } fe_model;
-
-/* What one call of fe_encode finished. */
-typedef struct fe_done {
-    int64_t texts; /* texts complete, counted from the first one of this call */
-    int64_t bytes; /* bytes of UTF-8 these texts take */
-    int64_t ids;   /* ids in the output after these texts: those that were there before, and theirs */
-    int64_t token; /* FE_SPECIAL: the added token that was refused; else -1 */
-    int64_t place; /* FE_SPECIAL: the byte of utf8 at which it stands; else -1 */
-} fe_done;
 
 /* Builds a tokenizer. On any status but FE_OK, *out is NULL; with FE_TWICE *twice is the second of two equal
  * tokens. `path` is an fe_path; one that this processor lacks is replaced by the next best. */
 fe_status fe_tokenizer_new(const fe_model *model, int32_t path, fe_tokenizer **out, int64_t *twice);
 
 /* Opens an image, as fe_contents gives it, where it lies: it must stay readable and unchanged as long as the tokenizer
- * lives, and be aligned to 8 bytes. Every number in it that leads anywhere is checked, so no image, however damaged,
- * leads outside of it. */
+ * lives, and be aligned to 8 bytes. Every number in it that leads anywhere is checked, and those that must agree are
+ * compared, so no image, however damaged, leads outside of it or makes a search long. */
 fe_status fe_tokenizer_open(const uint8_t *image, int64_t size, int32_t path, fe_tokenizer **out);
 
 /* Frees a tokenizer; NULL is allowed. */
@@ -127,9 +131,11 @@ void fe_tokenizer_free(fe_tokenizer *tokenizer);
 /* The fe_path that a tokenizer takes. */
 int32_t fe_tokenizer_path(const fe_tokenizer *tokenizer);
 
-/* Makes room to remember what pieces became, in at most `bytes` bytes (at least 65536): it starts small and grows
- * with what it is given. It may be used with one tokenizer only. On any status but FE_OK, *out is NULL. */
-fe_status fe_cache_new(int64_t bytes, fe_cache **out);
+/* Makes room to remember what pieces became, in at most `bytes` bytes (taken for 65536 if less and for 2^36 if more):
+ * it starts small and grows with what it is given. No text can make searches in it long; with a `seed` that whoever
+ * writes the texts does not know, none can make it forget either. It may be used with one tokenizer only. On any
+ * status but FE_OK, *out is NULL. */
+fe_status fe_cache_new(int64_t bytes, uint64_t seed, fe_cache **out);
 
 /* The bytes that a cache takes now. */
 int64_t fe_cache_size(const fe_cache *cache);
@@ -137,36 +143,59 @@ int64_t fe_cache_size(const fe_cache *cache);
 /* Frees a cache; NULL is allowed. */
 void fe_cache_free(fe_cache *cache);
 
-/* Encodes texts that lie one after another in utf8; text i has char_counts[i] code points.
- *
- * cache may be NULL: the ids are the same with it and without. pattern is FE_PATTERN_OWN, or one that takes its place.
- * actions has one fe_token_action for each added token. Of each text at most the first `limit` ids come out, and not
- * much more of it is read. ids has room for capacity ids, of which the first
- * `used` are taken: new ones go behind them; ids may be NULL, which counts without writing. row_ends has
- * room for `texts` numbers; row_ends[i] receives the number of ids in the output after text i. With FE_FULL the texts
- * before done->texts are complete and valid: call again from there with more room. Bytes that are no valid UTF-8 are
- * read one by one as U+FFFD would be: never out of bounds, whatever the input.
- */
-fe_status fe_encode(const fe_tokenizer *tokenizer, fe_cache *cache, int32_t pattern, const uint8_t *utf8, int64_t size,
-                    const int64_t *char_counts, int64_t texts, const uint8_t *actions, int64_t limit, int32_t *ids,
-                    int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done);
+/* Decides what becomes of the added tokens: actions has one fe_token_action for each of them. A choice is made once and
+ * serves any number of calls and threads, so that none of them looks at all added tokens; it must not outlive the
+ * tokenizer. FE_BAD_MODEL: `count` is not the number of added tokens, or an action is none. On any status but FE_OK,
+ * *out is NULL. */
+fe_status fe_choice_new(const fe_tokenizer *tokenizer, const uint8_t *actions, int64_t count, fe_choice **out);
 
-/* The same for texts that lie each by itself, of so many bytes. done->bytes is the sum of those of complete texts, and
- * done->place is counted from the start of the text. */
-fe_status fe_encode_each(const fe_tokenizer *tokenizer, fe_cache *cache, int32_t pattern, const uint8_t *const *texts,
-                         const int64_t *sizes, int64_t count, const uint8_t *actions, int64_t limit, int32_t *ids,
-                         int64_t used, int64_t capacity, int64_t *row_ends, fe_done *done);
+/* Frees a choice; NULL is allowed. */
+void fe_choice_free(fe_choice *choice);
+
+/* What fe_encode is asked to do. The texts lie one after another in utf8, or, with `each`, every one by itself. */
+typedef struct fe_job {
+    int32_t pattern;         /* FE_PATTERN_OWN, or one that takes its place */
+    const fe_choice *choice; /* what becomes of added tokens; NULL: their characters are ordinary text */
+    int64_t limit;           /* of each text at most so many ids come out, and not much more of it is read */
+    int64_t texts;
+    const uint8_t *utf8;
+    int64_t size;
+    const int64_t *char_counts; /* code points of each text */
+    const uint8_t *const *each; /* or NULL: where each text lies */
+    const int64_t *sizes;       /* and of how many bytes it is */
+} fe_job;
+
+/* Where fe_encode writes, and what it finished. */
+typedef struct fe_out {
+    int32_t *ids; /* room for `capacity` ids; NULL: they are counted, and none is written */
+    int64_t capacity;
+    int64_t *row_ends; /* for each text of the job; receives the number of ids in the output after this text */
+    int64_t used;      /* ids: before the call those that are there, behind which new ones go; then those, and the ids
+                          of the texts that are complete */
+    int64_t texts;     /* receives how many texts are complete, counted from the first one of the job */
+    int64_t bytes;     /* receives how many bytes these texts take */
+    int64_t token;     /* FE_SPECIAL: the added token that was refused; else -1 */
+    int64_t place;     /* FE_SPECIAL: the byte of utf8, or of its text of `each`, at which it stands; else -1 */
+} fe_out;
+
+/* Encodes texts. cache may be NULL: the ids are the same with it and without. With FE_FULL the texts before out->texts
+ * are complete and valid: call again from there with more room. So they are with FE_SPECIAL, FE_TOO_LONG, FE_BAD_TEXT
+ * and FE_NO_MEMORY, which are the fault of the text behind them. Bytes that are no valid UTF-8 are read one by one as
+ * U+FFFD would be: never out of bounds, whatever the input. */
+fe_status fe_encode(const fe_tokenizer *tokenizer, fe_cache *cache, const fe_job *job, fe_out *out);
 
 /* One text in the fewest steps: the number of ids written, or -1 where fe_encode has to be asked, which says why (no
  * memory, no room, a token that is refused, a text that is too long). */
 int64_t fe_encode_one(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size,
-                      const uint8_t *actions, int32_t *ids, int64_t capacity);
+                      const fe_choice *choice, int32_t *ids, int64_t capacity);
 
-/* Writes what rows of ids decode to, one after another, and `separator` between two ids of a row; row i ends with id
- * row_ends[i] and, as bytes, at byte_ends[i]. *length receives the bytes that all takes; they are written only if
- * capacity suffices. FE_BAD_ID: *length is the position of the first id that is no token. */
-fe_status fe_decode(const fe_tokenizer *tokenizer, const int64_t *ids, const int64_t *row_ends, int64_t rows,
-                    const uint8_t *separator, int64_t separator_size, uint8_t *bytes, int64_t capacity,
+/* Writes what rows of `count` ids decode to, one after another, and `separator` between two ids of a row; row i ends
+ * with id row_ends[i] and, as bytes, at byte_ends[i]. *length receives the number of bytes of the whole; they are all
+ * written only if capacity suffices. FE_BAD_ID: *length is the position of the first id that is no token. FE_BAD_ROWS:
+ * the row ends do not ascend from 0 or more to `count`; each is read once, so one that another thread changes
+ * meanwhile leads nowhere either. */
+fe_status fe_decode(const fe_tokenizer *tokenizer, const int64_t *ids, int64_t count, const int64_t *row_ends,
+                    int64_t rows, const uint8_t *separator, int64_t separator_size, uint8_t *bytes, int64_t capacity,
                     int64_t *byte_ends, int64_t *length);
 
 /* What a tokenizer is made of; the pointers are good as long as it lives. */
@@ -184,6 +213,14 @@ typedef struct fe_contents {
     const int32_t *token_ids;
     const int32_t *sorted_ids;    /* ascending */
     const int32_t *sorted_tokens; /* the tokens of those */
+    int64_t added; /* as in fe_model */
+    const uint8_t *added_bytes;
+    const uint32_t *added_offsets;
+    const int32_t *added_ids;
+    const uint8_t *added_flags;
+    int64_t before, after;
+    const int32_t *before_ids;
+    const int32_t *after_ids;
     const uint8_t *notes;
     int64_t notes_size;
 } fe_contents;

@@ -1,12 +1,46 @@
-/* image.c: opening an image, and checking it first. */
+/* image.c: what sections there are, and opening an image, which is checking every number in it first. */
 #include "image.h"
 
-#include <stdlib.h>
-#include <string.h>
-
+#include "mem.h"
 #include "scan.h"
 
-enum { OFFSET = sizeof(uint64_t) };
+enum { ALIGNED = sizeof(uint64_t) };
+
+const fe_section_kind fe_sections[FE_SECTIONS] = {
+    [FE_S_TOKEN_OFFSETS] = {4, FE_COUNT_TOKENS, FE_ALL, 1},
+    [FE_S_TOKEN_BYTES] = {1, FE_COUNT_ANY, FE_ALL, 0},
+    [FE_S_TOKEN_IDS] = {4, FE_COUNT_TOKENS, FE_ALL, 0},
+    [FE_S_SORTED_IDS] = {4, FE_COUNT_TOKENS, FE_ALL, 0},
+    [FE_S_SORTED_TOKENS] = {4, FE_COUNT_TOKENS, FE_ALL, 0},
+    [FE_S_LOOKUP] = {8, FE_COUNT_TABLE, FE_BYTES, 0},
+    [FE_S_PAIRS] = {8, FE_COUNT_TABLE, FE_ALL, 0},
+    [FE_S_FILTER] = {8, FE_COUNT_FILTER, FE_ALL, FE_FILTER_BITS},
+    [FE_S_RESULT] = {4, FE_COUNT_RANKS, FE_LISTS, 0},
+    [FE_S_BYTE_TOKENS] = {4, FE_COUNT_FIXED, FE_ALL, 256},
+    [FE_S_BYTE_RANKS] = {4, FE_COUNT_FIXED, FE_BYTES, 65536},
+    [FE_S_CHAR_PAGES] = {4, FE_COUNT_FIXED, FE_CHARS, FE_PAGES},
+    [FE_S_CHAR_TOKENS] = {4, FE_COUNT_TIMES, FE_CHARS, FE_PAGE},
+    [FE_S_CUT_PAIRS] = {8, FE_COUNT_FIXED, FE_CHARS, FE_PAIR_WORDS},
+    [FE_S_CUT_ASCII] = {8, FE_COUNT_FIXED, FE_CHARS, 2 * 128},
+    [FE_S_ADDED_OFFSETS] = {4, FE_COUNT_ADDED, FE_ALL, 1},
+    [FE_S_ADDED_BYTES] = {1, FE_COUNT_ANY, FE_ALL, 0},
+    [FE_S_ADDED_IDS] = {4, FE_COUNT_ADDED, FE_ALL, 0},
+    [FE_S_ADDED_FLAGS] = {1, FE_COUNT_ADDED, FE_ALL, 0},
+    [FE_S_EARLY] = {sizeof(fe_unit), FE_COUNT_TIMES, FE_ALL, FE_TRIE_BLOCK},
+    [FE_S_LATE] = {sizeof(fe_unit), FE_COUNT_TIMES, FE_ALL, FE_TRIE_BLOCK},
+    [FE_S_BEFORE] = {4, FE_COUNT_ANY, FE_ALL, 0},
+    [FE_S_AFTER] = {4, FE_COUNT_ANY, FE_ALL, 0},
+    [FE_S_NOTES] = {1, FE_COUNT_ANY, FE_ALL, 0},
+};
+
+bool fe_section_needed(const fe_header *h, enum fe_section tag) {
+    switch ((enum fe_needed)fe_sections[tag].needed) {
+    case FE_BYTES: return h->flags & FE_BYTE_LEVEL;
+    case FE_CHARS: return !(h->flags & FE_BYTE_LEVEL);
+    case FE_LISTS: return !(h->flags & FE_RANKED);
+    default: return true;
+    }
+}
 
 /* Four independent chains, so that it runs at the speed of memory. */
 static uint64_t checksum(const uint8_t *bytes, uint64_t size) {
@@ -19,7 +53,7 @@ static uint64_t checksum(const uint8_t *bytes, uint64_t size) {
     memset(word, 0, sizeof word);
     memcpy(word, bytes, size);
     for (int i = 0; i < 4; i++) h[i] = ((h[i] ^ word[i]) * k) ^ (h[i] ^ word[i]) >> 29;
-    return fe_hash((const uint8_t *)h, sizeof h);
+    return fe_hash((const uint8_t *)h, sizeof h, 0);
 }
 
 uint64_t fe_image_check(const fe_header *image) {
@@ -28,151 +62,183 @@ uint64_t fe_image_check(const fe_header *image) {
     return checksum((const uint8_t *)&h, sizeof h);
 }
 
-void fe_attach(fe_tokenizer *t, const fe_header *image) {
-    t->image = image;
-    t->path = fe_scan_path(t->path);
-    t->flags = image->flags;
-    t->pattern = image->pattern;
-    t->unk = image->unk;
-    t->all_solid = image->all_solid;
-    t->space_cuts = image->space_cuts;
-    t->tokens = image->tokens;
-    t->token_offsets = fe_section_of(image, FE_S_TOKEN_OFFSETS);
-    t->token_bytes = fe_section_of(image, FE_S_TOKEN_BYTES);
-    t->token_ids = fe_section_of(image, FE_S_TOKEN_IDS);
-    t->sorted_ids = fe_section_of(image, FE_S_SORTED_IDS);
-    t->sorted_tokens = fe_section_of(image, FE_S_SORTED_TOKENS);
-    t->lookup = fe_section_of(image, FE_S_LOOKUP);
-    t->lookup_mask = image->length[FE_S_LOOKUP] / sizeof *t->lookup - 1;
-    t->merges.slots = fe_section_of(image, FE_S_PAIRS);
-    t->merges.filter = fe_section_of(image, FE_S_FILTER);
-    t->merges.shift = 64;
-    for (uint64_t slots = image->length[FE_S_PAIRS] / sizeof(uint64_t); slots >>= 1;) t->merges.shift--;
-    t->merges.result = image->flags & FE_RANKED ? NULL : fe_section_of(image, FE_S_RESULT);
-    t->merges.byte_token = fe_section_of(image, FE_S_BYTE_TOKENS);
-    t->merges.byte_rank = fe_section_of(image, FE_S_BYTE_RANKS);
-    t->char_pages = fe_section_of(image, FE_S_CHAR_PAGES);
-    t->char_tokens = fe_section_of(image, FE_S_CHAR_TOKENS);
-    t->pairs.bits = fe_section_of(image, FE_S_CUT_PAIRS);
-    t->ascii_cuts = fe_section_of(image, FE_S_CUT_ASCII);
-    fe_added_attach(&t->early, fe_section_of(image, FE_S_EARLY),
-                    (int64_t)(image->length[FE_S_EARLY] / sizeof(fe_node)));
-    fe_added_attach(&t->late, fe_section_of(image, FE_S_LATE), (int64_t)(image->length[FE_S_LATE] / sizeof(fe_node)));
-    t->added = (int64_t)(image->length[FE_S_ADDED_IDS] / sizeof(int32_t));
-    t->added_ids = fe_section_of(image, FE_S_ADDED_IDS);
-    t->all_bytes = true;
-    for (int i = 0; i < 256; i++) t->all_bytes = t->all_bytes && t->merges.byte_token[i] >= 0;
-}
+/* ------------------------------------------------------------------ the header */
 
-/* ------------------------------------------------------------------ checking */
-
-static bool is_table(uint64_t length) { /* a power of two, of at least 16 slots of 8 bytes */
-    return length >= 16 * sizeof(uint64_t) && !(length & (length - 1));
-}
-
-static bool lengths_valid(const fe_header *h) {
-    const uint64_t *const n = h->length;
-    const bool bytes = h->flags & FE_BYTE_LEVEL;
-    if (h->tokens > FE_MAX_TOKENS || h->vocab > h->tokens || h->ranks > FE_MAX_MERGES) return false;
+bool fe_flags_valid(uint32_t flags) {
     const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_WHOLE_FIRST | FE_ADD_SPACE;
     const uint32_t of_chars = FE_PREPEND | FE_SPACE_MARK | FE_CUT | FE_BYTE_FALLBACK;
-    if (h->flags & ~(of_bytes | of_chars | FE_FUSE_UNK | FE_OVERLAP)) return false;
-    if (h->flags & (bytes ? of_chars : of_bytes)) return false;
-    if (h->all_solid < 0 || h->all_solid > !bytes || h->space_cuts < 0 || h->space_cuts > h->all_solid) return false;
-    if (h->flags & FE_RANKED && h->ranks != h->vocab) return false;
-    return n[FE_S_TOKEN_OFFSETS] == 4 * (h->tokens + 1) && n[FE_S_TOKEN_BYTES] <= UINT32_MAX &&
-           n[FE_S_TOKEN_IDS] == 4 * h->tokens && n[FE_S_SORTED_IDS] == 4 * h->tokens &&
-           n[FE_S_SORTED_TOKENS] == 4 * h->tokens && (bytes ? is_table(n[FE_S_LOOKUP]) : n[FE_S_LOOKUP] == 0) &&
-           is_table(n[FE_S_PAIRS]) && n[FE_S_FILTER] == n[FE_S_PAIRS] / 64 * FE_FILTER_BITS &&
-           n[FE_S_RESULT] == (h->flags & FE_RANKED ? 0 : 4 * h->ranks) && n[FE_S_BYTE_TOKENS] == 4 * 256 &&
-           n[FE_S_BYTE_RANKS] == (bytes ? 4 * 65536 : 0) && n[FE_S_CHAR_PAGES] == (bytes ? 0 : 4 * FE_PAGES) &&
-           n[FE_S_CHAR_TOKENS] % (4 * FE_PAGE) == 0 && n[FE_S_CUT_PAIRS] == (bytes ? 0 : 8 * FE_PAIR_WORDS) &&
-           n[FE_S_CUT_ASCII] == (bytes ? 0 : 8 * 2 * 128) && n[FE_S_EARLY] % sizeof(fe_node) == 0 &&
-           n[FE_S_LATE] % sizeof(fe_node) == 0 && n[FE_S_ADDED_IDS] % 4 == 0;
+    if (flags & ~(of_bytes | of_chars | FE_FUSE_UNK | FE_OVERLAP)) return false;
+    return !(flags & (flags & FE_BYTE_LEVEL ? of_chars : of_bytes));
 }
 
 static bool header_valid(const uint8_t *image, int64_t size) {
     const fe_header *const h = (const fe_header *)(const void *)image;
-    if (size < (int64_t)sizeof *h || (uintptr_t)image % OFFSET) return false;
+    if (size < (int64_t)sizeof *h || (uintptr_t)image % ALIGNED) return false;
     if (memcmp(h->magic, FE_MAGIC, sizeof h->magic) != 0 || h->order != FE_ORDER || h->version != FE_VERSION)
         return false;
     if (h->size != (uint64_t)size || h->pattern < FE_PATTERN_NONE || h->pattern > FE_PATTERN_DEEPSEEK_V3) return false;
-    for (int i = 0; i < FE_SECTIONS; i++)
-        if (h->at[i] < sizeof *h || h->at[i] % FE_LINE || h->at[i] > h->size || h->length[i] > h->size - h->at[i])
-            return false;
-    return lengths_valid(h) && h->unk >= -1 && h->unk < (int64_t)h->vocab;
+    if (!fe_flags_valid(h->flags) || h->sections > FE_SECTIONS) return false;
+    if (h->tokens > FE_MAX_TOKENS || h->vocab > h->tokens || h->ranks > FE_MAX_MERGES || h->added >= INT32_MAX)
+        return false;
+    if (h->flags & FE_RANKED && h->ranks != h->vocab) return false;
+    const bool bytes = h->flags & FE_BYTE_LEVEL;
+    if (h->all_solid < 0 || h->all_solid > !bytes || h->space_cuts < 0 || h->space_cuts > h->all_solid) return false;
+    return h->unk >= -1 && h->unk < (int64_t)h->vocab;
 }
 
-/* True if all of n numbers are from low up to below high. Without branches inside, so that it is done in vectors. */
-static bool all_within(const int32_t *numbers, uint64_t n, int64_t low, int64_t high) {
+/* True if a section of a tokenizer that has it may have so many elements. */
+static bool count_valid(const fe_tokenizer *t, enum fe_section tag, uint64_t count) {
+    const uint64_t number = fe_sections[tag].number;
+    switch ((enum fe_count)fe_sections[tag].count) {
+    case FE_COUNT_FIXED: return count == number;
+    case FE_COUNT_TIMES: return count % number == 0;
+    case FE_COUNT_TOKENS: return count == t->image->tokens + number;
+    case FE_COUNT_RANKS: return count == t->image->ranks;
+    case FE_COUNT_ADDED: return count == t->image->added + number;
+    case FE_COUNT_TABLE: return count >= 16 && !(count & (count - 1));
+    case FE_COUNT_FILTER: return count == fe_section_count(t, FE_S_PAIRS) * number / 64;
+    default: return true;
+    }
+}
+
+/* Notes where the sections lie. False if one is missing, unknown, there twice, or not where or as long as it may be. */
+static bool find_sections(fe_tokenizer *t) {
+    const fe_header *const h = t->image;
+    uint32_t i = 0;
+    for (uint32_t tag = 0; tag < FE_SECTIONS; tag++) { /* needed and listed sections, both by ascending tag */
+        if (!fe_section_needed(h, tag)) continue;
+        const fe_place p = h->places[i];
+        if (i++ >= h->sections || p.tag != tag || p.zero) return false;
+        if (p.at < sizeof *h || p.at % FE_LINE || p.at > h->size || p.length > h->size - p.at) return false;
+        t->sections[tag] = p;
+        if (p.length % fe_sections[tag].element || !count_valid(t, tag, fe_section_count(t, tag))) return false;
+    }
+    return i == h->sections;
+}
+
+/* ------------------------------------------------------------------ numbers that lead somewhere */
+
+/* Without branches inside, so that it is done in vectors. */
+bool fe_section_within(const fe_tokenizer *t, enum fe_section tag, int64_t low, int64_t high) {
+    const int32_t *const numbers = fe_section_of(t, tag);
+    const uint64_t n = fe_section_count(t, tag);
     bool good = true;
     for (uint64_t i = 0; i < n; i++) good &= (numbers[i] >= low) & (numbers[i] < high);
     return good;
 }
 
+/* True if n + 1 offsets ascend from 0 to the bytes of a section, and by `least` at least. */
+static bool offsets_valid(const uint32_t *offsets, uint64_t n, uint64_t bytes, uint32_t least) {
+    bool good = offsets[0] == 0 && offsets[n] == bytes;
+    for (uint64_t i = 0; i < n; i++)
+        good &= (offsets[i] <= offsets[i + 1]) & (offsets[i + 1] - offsets[i] >= least);
+    return good;
+}
+
 static bool tokens_valid(const fe_tokenizer *t) {
     const fe_header *const h = t->image;
-    bool good = t->token_offsets[0] == 0 && t->token_offsets[h->tokens] == h->length[FE_S_TOKEN_BYTES];
-    for (uint64_t i = 0; i < h->tokens; i++) good &= t->token_offsets[i] <= t->token_offsets[i + 1];
-    for (uint64_t i = 1; i < h->tokens; i++) good &= t->sorted_ids[i - 1] < t->sorted_ids[i];
-    good &= all_within(t->token_ids, h->tokens, 0, INT32_MAX);
-    good &= all_within(t->sorted_ids, h->tokens, 0, INT32_MAX);
-    return good && all_within(t->sorted_tokens, h->tokens, 0, (int64_t)h->tokens) &&
-           all_within(t->merges.byte_token, 256, -1, (int64_t)h->vocab) &&
-           all_within(t->added_ids, (uint64_t)t->added, 0, INT32_MAX);
+    const int64_t vocab = (int64_t)h->vocab;
+    const uint64_t bytes = fe_section_count(t, FE_S_TOKEN_BYTES);
+    bool good = offsets_valid(fe_section_of(t, FE_S_TOKEN_OFFSETS), h->tokens, bytes, 0);
+    const int32_t *const sorted = fe_section_of(t, FE_S_SORTED_IDS);
+    for (uint64_t i = 1; i < h->tokens; i++) good &= sorted[i - 1] < sorted[i];
+    good &= fe_section_within(t, FE_S_SORTED_TOKENS, 0, (int64_t)h->tokens);
+    good &= fe_section_within(t, FE_S_BYTE_TOKENS, -1, vocab);
+    for (enum fe_section tag = 0; tag < FE_SECTIONS; tag++)
+        if (tag == FE_S_TOKEN_IDS || tag == FE_S_SORTED_IDS || tag == FE_S_BEFORE || tag == FE_S_AFTER)
+            good &= fe_section_within(t, tag, 0, INT32_MAX);
+    return good;
 }
 
-/* Tables must have a free slot, or a search would never end; what they hold must be in range. */
-static bool tables_valid(const fe_tokenizer *t) {
-    const fe_header *const h = t->image;
-    const uint64_t *const slots = t->merges.slots;
-    bool good = true;
-    uint64_t empty = 0;
-    for (uint64_t i = 0; i < h->length[FE_S_PAIRS] / sizeof *slots; i++) {
-        const bool free_slot = slots[i] == FE_EMPTY_SLOT;
-        empty += free_slot;
-        good &= free_slot | ((slots[i] & FE_MAX_MERGES) < h->ranks);
-    }
-    good &= empty > 0;
-    if (!(h->flags & FE_RANKED))
-        good &= all_within((const int32_t *)fe_section_of(h, FE_S_RESULT), h->ranks, 0, (int64_t)h->vocab);
-    if (!(h->flags & FE_BYTE_LEVEL)) return good;
-    empty = 0;
-    for (uint64_t i = 0; i <= t->lookup_mask; i++) {
-        empty += t->lookup[i] == 0;
-        good &= (uint32_t)t->lookup[i] <= h->vocab && (t->lookup[i] == 0 || (uint32_t)t->lookup[i] > 0);
-    }
-    for (uint64_t i = 0; i < 65536; i++)
-        good &= (t->merges.byte_rank[i] == FE_NO_RANK) | (t->merges.byte_rank[i] < h->ranks);
-    return good && empty > 0;
+static bool added_valid(const fe_tokenizer *t) {
+    const uint64_t added = t->image->added, bytes = fe_section_count(t, FE_S_ADDED_BYTES);
+    const uint8_t *const flags = fe_section_of(t, FE_S_ADDED_FLAGS);
+    bool good = bytes < INT32_MAX && offsets_valid(fe_section_of(t, FE_S_ADDED_OFFSETS), added, bytes, 1);
+    for (uint64_t i = 0; i < added; i++) good &= !(flags[i] & ~FE_ADDED_FLAGS);
+    if (!good || !fe_section_within(t, FE_S_ADDED_IDS, 0, INT32_MAX)) return false;
+    const fe_keys early = fe_added_keys(t, false), late = fe_added_keys(t, true);
+    return fe_added_valid(fe_section_of(t, FE_S_EARLY), fe_section_count(t, FE_S_EARLY), &early) &&
+           fe_added_valid(fe_section_of(t, FE_S_LATE), fe_section_count(t, FE_S_LATE), &late);
 }
 
-static bool characters_valid(const fe_tokenizer *t) {
+/* No search in a table may be long, and what they hold must be in range. */
+static bool merges_valid(const fe_tokenizer *t) {
+    const uint64_t *const slots = fe_section_of(t, FE_S_PAIRS), count = fe_section_count(t, FE_S_PAIRS);
+    bool good = fe_runs_are_short(slots, count, FE_EMPTY_SLOT);
+    for (uint64_t i = 0; i < count; i++)
+        good &= (slots[i] == FE_EMPTY_SLOT) | ((slots[i] & FE_MAX_MERGES) < t->image->ranks);
+    return good && fe_section_within(t, FE_S_RESULT, 0, (int64_t)t->image->vocab);
+}
+
+/* ------------------------------------------------------------------ opening */
+
+fe_keys fe_added_keys(const fe_tokenizer *t, bool late) {
+    return (fe_keys){
+        .bytes = fe_section_of(t, FE_S_ADDED_BYTES),
+        .offsets = fe_section_of(t, FE_S_ADDED_OFFSETS),
+        .flags = fe_section_of(t, FE_S_ADDED_FLAGS),
+        .count = (int64_t)t->image->added,
+        .mask = FE_ADDED_LATE,
+        .want = late ? FE_ADDED_LATE : 0,
+    };
+}
+
+/* Points the tokenizer at its sections, whose numbers are right. */
+static fe_status attach(fe_tokenizer *t) {
     const fe_header *const h = t->image;
-    if (h->flags & FE_BYTE_LEVEL) return true;
-    const uint64_t tokens = h->length[FE_S_CHAR_TOKENS] / sizeof(int32_t);
-    return all_within(t->char_pages, FE_PAGES, -1, (int64_t)(tokens / FE_PAGE)) &&
-           all_within(t->char_tokens, tokens, -1, (int64_t)h->vocab);
+    t->path = fe_scan_path(t->path);
+    t->flags = h->flags;
+    t->pattern = h->pattern;
+    t->unk = h->unk;
+    t->tokens = h->tokens;
+    t->token_offsets = fe_section_of(t, FE_S_TOKEN_OFFSETS);
+    t->token_bytes = fe_section_of(t, FE_S_TOKEN_BYTES);
+    t->token_ids = fe_section_of(t, FE_S_TOKEN_IDS);
+    t->sorted_ids = fe_section_of(t, FE_S_SORTED_IDS);
+    t->sorted_tokens = fe_section_of(t, FE_S_SORTED_TOKENS);
+    t->spelling = (fe_strings){t->token_bytes, t->token_offsets, 0};
+    t->merges.slots = fe_section_of(t, FE_S_PAIRS);
+    t->merges.filter = fe_section_of(t, FE_S_FILTER);
+    t->merges.seed = h->pair_seed;
+    t->merges.shift = 64;
+    for (uint64_t slots = fe_section_count(t, FE_S_PAIRS); slots >>= 1;) t->merges.shift--;
+    t->merges.result = h->flags & FE_RANKED ? NULL : fe_section_of(t, FE_S_RESULT);
+    t->merges.byte_token = fe_section_of(t, FE_S_BYTE_TOKENS);
+    t->all_bytes = true;
+    for (int i = 0; i < 256; i++) t->all_bytes = t->all_bytes && t->merges.byte_token[i] >= 0;
+    t->kind->attach(t);
+    t->added = (int64_t)h->added;
+    t->added_bytes = fe_section_of(t, FE_S_ADDED_BYTES);
+    t->added_offsets = fe_section_of(t, FE_S_ADDED_OFFSETS);
+    t->added_ids = fe_section_of(t, FE_S_ADDED_IDS);
+    t->added_flags = fe_section_of(t, FE_S_ADDED_FLAGS);
+    const fe_keys early = fe_added_keys(t, false), late = fe_added_keys(t, true);
+    const fe_status status = fe_added_attach(&t->early, fe_section_of(t, FE_S_EARLY), &early);
+    return status == FE_OK ? fe_added_attach(&t->late, fe_section_of(t, FE_S_LATE), &late) : status;
+}
+
+static bool image_valid(fe_tokenizer *t) {
+    return tokens_valid(t) && added_valid(t) && merges_valid(t) && t->kind->check(t);
+}
+
+fe_status fe_image_open(const uint8_t *image, int64_t size, int32_t path, bool trusted, fe_tokenizer **out) {
+    const fe_header *const h = (const fe_header *)(const void *)image;
+    *out = NULL;
+    if (!trusted && (!header_valid(image, size) || h->check != fe_image_check(h))) return FE_BAD_FILE;
+    fe_tokenizer *const t = fe_new_zeros(1, sizeof *t);
+    if (!t) return FE_NO_MEMORY;
+    t->image = h;
+    t->path = path;
+    t->kind = fe_model_kind_of(h->flags);
+    fe_status status = find_sections(t) && (trusted || image_valid(t)) ? attach(t) : FE_BAD_FILE;
+    FE_ASSERT(!trusted || status != FE_BAD_FILE);
+    if (status == FE_OK)
+        *out = t;
+    else
+        fe_tokenizer_free(t);
+    return status;
 }
 
 fe_status fe_tokenizer_open(const uint8_t *image, int64_t size, int32_t path, fe_tokenizer **out) {
-    *out = NULL;
-    if (!header_valid(image, size)) return FE_BAD_FILE;
-    const fe_header *const h = (const fe_header *)(const void *)image;
-    if (h->check != fe_image_check(h)) return FE_BAD_FILE;
-    const fe_node *const early = fe_section_of(h, FE_S_EARLY), *const late = fe_section_of(h, FE_S_LATE);
-    const int64_t added = (int64_t)(h->length[FE_S_ADDED_IDS] / sizeof(int32_t));
-    if (!fe_added_valid(early, (int64_t)(h->length[FE_S_EARLY] / sizeof *early), added) ||
-        !fe_added_valid(late, (int64_t)(h->length[FE_S_LATE] / sizeof *late), added))
-        return FE_BAD_FILE;
-    fe_tokenizer *const t = calloc(1, sizeof *t);
-    if (!t) return FE_NO_MEMORY;
-    t->path = path;
-    fe_attach(t, h);
-    if (!tokens_valid(t) || !tables_valid(t) || !characters_valid(t)) {
-        free(t);
-        return FE_BAD_FILE;
-    }
-    *out = t;
-    return FE_OK;
+    return fe_image_open(image, size, path, false, out);
 }

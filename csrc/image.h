@@ -1,7 +1,8 @@
 /* image.h: a tokenizer as one block of memory, the same in a file and in use.
  *
- * A header names sections by place and length; the sections are plain arrays that point nowhere. So a file is
- * opened by mapping it and checking its numbers, and one built from a vocabulary is saved by writing it.
+ * A header lists sections by tag, place and length; sections are plain arrays that point nowhere. So a file is opened
+ * by checking its numbers, and a tokenizer built from a vocabulary is saved by writing its image. fe_sections (image.c)
+ * describes every section once: building, checking and the fuzzers read the same table.
  */
 #ifndef FE_IMAGE_H
 #define FE_IMAGE_H
@@ -11,34 +12,72 @@
 
 #include "added.h"
 #include "bpe.h"
-#include "cut.h"
+#include "chars.h"
 #include "fe.h"
+#include "model.h"
+#include "table.h"
 
-enum { FE_VERSION = 1, FE_PAGE = 256, FE_PAGES = 0x110000 / FE_PAGE, FE_LINE = 64 };
+enum { FE_VERSION = 2, FE_LINE = 64 };
 
-/* The sections, and what each is an array of. */
+/* The tags of sections. */
 enum fe_section {
-    FE_S_TOKEN_OFFSETS, /* uint32, tokens + 1 */
+    FE_S_TOKEN_OFFSETS, /* uint32: where the bytes of each token begin, and one behind the last */
     FE_S_TOKEN_BYTES,   /* uint8 */
-    FE_S_TOKEN_IDS,     /* int32, by token */
-    FE_S_SORTED_IDS,    /* int32, ascending */
+    FE_S_TOKEN_IDS,     /* int32: by token */
+    FE_S_SORTED_IDS,    /* int32: ascending */
     FE_S_SORTED_TOKENS, /* int32: the tokens of the sorted ids */
-    FE_S_LOOKUP,        /* uint64: half a hash << 32 | token + 1, 0 where empty; byte level only */
+    FE_S_LOOKUP,        /* uint64: fe_table.slots, by token */
     FE_S_PAIRS,         /* uint64: fe_merges.slots */
     FE_S_FILTER,        /* uint64: fe_merges.filter, FE_FILTER_BITS for each slot */
-    FE_S_RESULT,        /* uint32: fe_merges.result; empty with FE_RANKED */
-    FE_S_BYTE_TOKENS,   /* int32, 256 */
-    FE_S_BYTE_RANKS,    /* uint32, 65536; byte level only */
-    FE_S_CHAR_PAGES,    /* int32, FE_PAGES: the number of the page of each 256 code points, -1 where none is a symbol */
-    FE_S_CHAR_TOKENS,   /* int32, FE_PAGE for each page: tokens, -1 where there is none */
-    FE_S_CUT_PAIRS,     /* uint64: the bits of fe_pairs */
-    FE_S_CUT_ASCII,     /* uint64, 128 * 2: bit b of row a: a text may be cut between the ASCII characters a and b */
-    FE_S_EARLY,         /* fe_node */
-    FE_S_LATE,          /* fe_node */
+    FE_S_RESULT,        /* uint32: fe_merges.result */
+    FE_S_BYTE_TOKENS,   /* int32: the token of each byte, -1 where a byte is no symbol */
+    FE_S_BYTE_RANKS,    /* uint32: fe_merges.byte_rank */
+    FE_S_CHAR_PAGES,    /* int32: fe_chars.pages */
+    FE_S_CHAR_TOKENS,   /* int32: fe_chars.tokens */
+    FE_S_CUT_PAIRS,     /* uint64: fe_chars.pairs */
+    FE_S_CUT_ASCII,     /* uint64: fe_chars.ascii */
+    FE_S_ADDED_OFFSETS, /* uint32: where the bytes of each added token begin, and one behind the last */
+    FE_S_ADDED_BYTES,   /* uint8 */
     FE_S_ADDED_IDS,     /* int32 */
-    FE_S_NOTES,         /* uint8 */
+    FE_S_ADDED_FLAGS,   /* uint8: fe_added_flags */
+    FE_S_EARLY,         /* fe_unit: a trie of the added tokens that are not FE_ADDED_LATE */
+    FE_S_LATE,          /* fe_unit: and of those that are */
+    FE_S_BEFORE,        /* int32: the ids that the template puts before a text */
+    FE_S_AFTER,         /* int32: and behind it */
+    FE_S_NOTES,         /* uint8: what the owner of the tokenizer keeps in it */
     FE_SECTIONS
 };
+
+/* How many elements a section has. */
+enum fe_count {
+    FE_COUNT_ANY,
+    FE_COUNT_FIXED,  /* `number` */
+    FE_COUNT_TIMES,  /* any multiple of `number` */
+    FE_COUNT_TOKENS, /* fe_header.tokens, and `number` more */
+    FE_COUNT_RANKS,
+    FE_COUNT_ADDED, /* fe_header.added, and `number` more */
+    FE_COUNT_TABLE, /* a power of two, at least 16 */
+    FE_COUNT_FILTER /* `number` bits for each slot of FE_S_PAIRS */
+};
+
+/* Which tokenizers have a section; no other has it. */
+enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_LISTS };
+
+typedef struct fe_section_kind {
+    uint8_t element; /* bytes */
+    uint8_t count;   /* enum fe_count */
+    uint8_t needed;  /* enum fe_needed: at byte level, of characters, or where merges are a list and not ranks */
+    uint32_t number;
+} fe_section_kind;
+
+extern const fe_section_kind fe_sections[FE_SECTIONS];
+
+/* Where a section lies. */
+typedef struct fe_place {
+    uint32_t tag, zero;
+    uint64_t at;     /* bytes from the start of the image, a multiple of FE_LINE */
+    uint64_t length; /* bytes */
+} fe_place;
 
 typedef struct fe_header {
     uint8_t magic[8];
@@ -49,12 +88,12 @@ typedef struct fe_header {
     uint32_t flags;
     int32_t pattern;
     int32_t unk;
-    int32_t all_solid;  /* characters: each one gives symbols that stay where they are */
-    int32_t space_cuts; /* characters: a text may be cut before every run of spaces */
-    uint32_t pad;
-    uint64_t tokens, vocab, ranks; /* ranks: those that merges have are below it */
-    uint64_t at[FE_SECTIONS];      /* bytes from the start of the image, a multiple of FE_LINE */
-    uint64_t length[FE_SECTIONS];  /* bytes */
+    uint32_t sections;   /* how many there are */
+    int32_t all_solid;   /* characters: each one gives symbols that stay where they are */
+    int32_t space_cuts;  /* characters: a text may be cut before every run of spaces */
+    uint64_t tokens, vocab, ranks, added; /* ranks: those that merges have are below it */
+    uint64_t lookup_seed, pair_seed;
+    fe_place places[FE_SECTIONS]; /* by ascending tag; all zero behind the last */
 } fe_header;
 
 #define FE_MAGIC "fastemb\n"
@@ -62,62 +101,62 @@ typedef struct fe_header {
 
 struct fe_tokenizer {
     const fe_header *image;
-    void *memory; /* the image if it is ours to free */
+    void *memory;                                /* the image if it is ours to free */
+    fe_place sections[FE_SECTIONS];              /* by tag; of length 0 where there is none */
+    const fe_model_kind *kind;
     int32_t path;
     uint32_t flags;
     int32_t pattern, unk;
-    bool all_solid, space_cuts, all_bytes;
-    uint64_t tokens, lookup_mask;
+    bool space_cuts, all_bytes;
+    uint64_t tokens;
     const uint32_t *token_offsets;
     const uint8_t *token_bytes;
     const int32_t *token_ids, *sorted_ids, *sorted_tokens;
-    const uint64_t *lookup;
+    fe_table lookup;     /* byte level: tokens by their bytes */
+    fe_strings spelling; /* the bytes of the tokens */
     fe_merges merges;
-    const int32_t *char_pages, *char_tokens;
-    fe_pairs pairs;
-    const uint64_t (*ascii_cuts)[2];
+    fe_chars chars; /* characters */
     fe_added early, late;
     int64_t added;
+    const uint8_t *added_bytes, *added_flags;
+    const uint32_t *added_offsets;
     const int32_t *added_ids;
 };
 
-/* A section of an image. */
-static inline const void *fe_section_of(const fe_header *image, enum fe_section section) {
-    return (const uint8_t *)image + image->at[section];
+/* What becomes of each added token, for calls with one tokenizer. */
+struct fe_choice {
+    const fe_tokenizer *tokenizer;
+    bool any; /* some added token is more than its characters */
+    int32_t *early_out, *late_out; /* fe_wanted.out; NULL: the machine's own, or there is none */
+    uint8_t actions[];
+};
+
+/* True if a tokenizer with this header has such a section. */
+bool fe_section_needed(const fe_header *header, enum fe_section tag);
+
+/* A section of a tokenizer, and how many elements it has. */
+static inline const void *fe_section_of(const fe_tokenizer *t, enum fe_section tag) {
+    return (const uint8_t *)t->image + t->sections[tag].at;
 }
+
+static inline uint64_t fe_section_count(const fe_tokenizer *t, enum fe_section tag) {
+    return t->sections[tag].length / fe_sections[tag].element;
+}
+
+/* True if all numbers of a section of int32 are from low up to below high. */
+bool fe_section_within(const fe_tokenizer *t, enum fe_section tag, int64_t low, int64_t high);
+
+/* The added tokens that are late, or those that are not, as keys of a trie. */
+fe_keys fe_added_keys(const fe_tokenizer *t, bool late);
 
 /* What `check` must be: a checksum of the header, with that of all that follows it in its place. */
 uint64_t fe_image_check(const fe_header *image);
 
-/* Points a tokenizer at an image whose numbers are right. */
-void fe_attach(fe_tokenizer *tokenizer, const fe_header *image);
+/* True if no flag contradicts another, and each means something for this kind of symbols. */
+bool fe_flags_valid(uint32_t flags);
 
-/* A hash of some bytes. */
-static inline uint64_t fe_hash(const uint8_t *p, uint64_t size) {
-    uint64_t h = size * UINT64_C(0x9E3779B97F4A7C15), word;
-    for (; size > 8; p += 8, size -= 8) {
-        memcpy(&word, p, 8);
-        h = (h ^ word) * UINT64_C(0xD6E8FEB86659FD93);
-        h ^= h >> 32;
-    }
-    word = 0;
-    memcpy(&word, p, size);
-    h = (h ^ word) * UINT64_C(0xD6E8FEB86659FD93);
-    h = (h ^ h >> 32) * UINT64_C(0x9E3779B97F4A7C15);
-    return h ^ h >> 29;
-}
-
-/* The token whose bytes are these, or -1. */
-static inline int32_t fe_lookup(const uint64_t *slots, uint64_t mask, const uint32_t *offsets, const uint8_t *bytes,
-                                const uint8_t *p, uint64_t size) {
-    const uint64_t hash = fe_hash(p, size);
-    for (uint64_t i = hash & mask; slots[i]; i = (i + 1) & mask) {
-        if ((slots[i] ^ hash) >> 32) continue;
-        const uint32_t token = (uint32_t)slots[i] - 1;
-        const uint32_t first = offsets[token];
-        if (offsets[token + 1] - first == size && memcmp(bytes + first, p, size) == 0) return (int32_t)token;
-    }
-    return -1;
-}
+/* Makes a tokenizer of an image of which nothing is known but its size. With `trusted`, of one that was just built:
+ * nothing is checked. FE_BAD_FILE: it is no image, or damaged. */
+fe_status fe_image_open(const uint8_t *image, int64_t size, int32_t path, bool trusted, fe_tokenizer **out);
 
 #endif

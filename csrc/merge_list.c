@@ -1,27 +1,15 @@
 /* merge_list.c: a merge list as its file writes it → token numbers. */
-#include <stdlib.h>
-#include <string.h>
-
-#include "image.h"
+#include "mem.h"
+#include "table.h"
 
 /* Names of tokens, found by what they are written. */
 typedef struct names {
-    const uint8_t *text;
-    uint32_t *starts; /* of each name, and one behind the last; a line end stands before each but the first */
-    uint64_t *slots;  /* half a hash << 32 | number + 1, 0 where empty */
-    uint64_t mask;
+    fe_table table;
+    fe_strings strings;
 } names;
 
-static uint64_t size_of(const names *n, uint64_t number) { return n->starts[number + 1] - 1 - n->starts[number]; }
-
 static int32_t find(const names *n, const uint8_t *p, uint64_t size) {
-    const uint64_t hash = fe_hash(p, size);
-    for (uint64_t i = hash & n->mask; n->slots[i]; i = (i + 1) & n->mask) {
-        if ((n->slots[i] ^ hash) >> 32) continue;
-        const uint64_t number = (uint32_t)n->slots[i] - 1;
-        if (size_of(n, number) == size && memcmp(n->text + n->starts[number], p, size) == 0) return (int32_t)number;
-    }
-    return -1;
+    return fe_table_find(&n->table, &n->strings, p, size);
 }
 
 /* The end of the line that starts at p. */
@@ -30,20 +18,18 @@ static const uint8_t *line_end(const uint8_t *p, const uint8_t *end) {
     return found ? found : end;
 }
 
-static bool fill(names *n, int64_t size, int64_t count) {
-    const uint8_t *p = n->text, *const end = p + size;
-    for (int64_t number = 0; number < count; number++, p++) {
-        if (p > end) return false;
+/* Where each of `count` lines begins, and one place behind the last; false if there are not so many, or more. */
+static bool find_lines(const uint8_t *text, int64_t size, int64_t count, uint32_t *starts) {
+    const uint8_t *p = text, *const end = p + size;
+    for (int64_t number = 0; number < count; number++) {
+        if (number && p == end) return false; /* fewer lines than names */
+        if (number) p++;                      /* over the line end */
         const uint8_t *const stop = line_end(p, end);
-        n->starts[number] = (uint32_t)(p - n->text);
-        n->starts[number + 1] = (uint32_t)(stop + 1 - n->text);
-        const uint64_t hash = fe_hash(p, (uint64_t)(stop - p));
-        uint64_t i = hash & n->mask;
-        while (n->slots[i]) i = (i + 1) & n->mask;
-        n->slots[i] = hash >> 32 << 32 | (uint64_t)(number + 1);
+        starts[number] = (uint32_t)(p - text);
+        starts[number + 1] = (uint32_t)(stop - text) + 1;
         p = stop;
     }
-    return p > end;
+    return p == end;
 }
 
 /* One merge: two names and a space between them. False if it is none, or a name is not known. */
@@ -62,23 +48,26 @@ static bool read_merge(const names *n, const uint8_t *p, const uint8_t *end, uin
 
 fe_status fe_merges_read(const uint8_t *text, int64_t size, int64_t count, const uint8_t *merges, int64_t merges_size,
                          int64_t merges_count, int32_t *left, int32_t *right, int32_t *result) {
-    if (size < 0 || size >= UINT32_MAX - 1 || count < 1 || count > INT32_MAX || merges_size < 0) return FE_BAD_FILE;
-    uint64_t slots = 16;
-    while (slots < 2 * (uint64_t)count) slots *= 2;
-    names n = {.text = text, .mask = slots - 1};
-    n.starts = malloc(((size_t)count + 1) * sizeof *n.starts);
-    n.slots = calloc(slots, sizeof *n.slots);
-    uint8_t *const both = malloc((size_t)merges_size + 1);
-    fe_status status = n.starts && n.slots && both ? FE_OK : FE_NO_MEMORY;
-    if (status == FE_OK && !fill(&n, size, count)) status = FE_BAD_FILE;
+    if (size < 0 || size >= UINT32_MAX - 1 || count < 1 || count > INT32_MAX - 1) return FE_BAD_FILE;
+    if (merges_size < 0) return FE_BAD_FILE;
+    uint32_t *const starts = fe_new((uint64_t)count + 1, sizeof *starts);
+    uint64_t *const slots = fe_new(fe_table_slots((uint64_t)count), sizeof *slots);
+    uint8_t *const both = fe_new((uint64_t)merges_size, 1);
+    names n = {.strings = {text, starts, 1}};
+    int64_t twice;
+    fe_status status = starts && slots && both ? FE_OK : FE_NO_MEMORY;
+    if (status == FE_OK && !find_lines(text, size, count, starts)) status = FE_BAD_FILE;
+    if (status == FE_OK && fe_table_fill(&n.table, slots, &n.strings, count, &twice) != FE_OK) status = FE_BAD_FILE;
     const uint8_t *p = merges, *const end = merges + merges_size;
-    for (int64_t i = 0; i < merges_count && status == FE_OK; i++, p++) {
-        const uint8_t *const stop = p <= end ? line_end(p, end) : NULL;
-        if (!stop || !read_merge(&n, p, stop, both, (int32_t *[3]){left, right, result}, i)) status = FE_BAD_FILE;
+    for (int64_t i = 0; i < merges_count && status == FE_OK; i++) {
+        if (i) p++; /* over the line end */
+        const uint8_t *const stop = line_end(p, end);
+        if (!read_merge(&n, p, stop, both, (int32_t *[3]){left, right, result}, i)) status = FE_BAD_FILE;
         p = stop;
+        if (p == end && i + 1 < merges_count) status = FE_BAD_FILE; /* fewer lines than merges */
     }
-    free(n.starts);
-    free(n.slots);
+    free(starts);
+    free(slots);
     free(both);
     return status;
 }

@@ -9,7 +9,6 @@
 #include "image.h"
 
 #define FE_ENOUGH ((fe_status)99) /* inside: the text has as many ids as were asked for */
-#define FE_MARK 0x2581u           /* the lower one eighth block, which SentencePiece writes for a space */
 
 /* The state of one call of fe_encode. */
 typedef struct fe_encoder {
@@ -17,8 +16,8 @@ typedef struct fe_encoder {
     fe_cache *cache; /* or NULL */
     int32_t pattern;
     const uint8_t *readable; /* the end of the texts */
-    const uint8_t *actions;
-    bool any_action; /* some added token is more than its characters */
+    const fe_choice *choice; /* NULL: no added token is more than its characters */
+    fe_window early, late;
     int32_t *ids;    /* the caller's, or NULL to count only */
     int64_t capacity, written;
     int64_t stop;     /* of this text no more ids are wanted once so many are written */
@@ -35,16 +34,32 @@ fe_status fe_write_ids(fe_encoder *e, const int32_t *ids, int64_t count);
 /* One piece; with `front` a space or mark that is not in the text stands before it. */
 fe_status fe_encode_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front);
 
-/* The first place at or behind p where no token reaches across; with `front`, a mark stands before p. */
-const uint8_t *fe_cut_chars(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front);
-
-/* Characters, cut wherever they can be. The cache may grow meanwhile only if nobody holds places in it. */
+/* A text that the model kind cuts, wherever that can be done. The cache may grow meanwhile (`grows`) only if nobody
+ * holds places in it. */
 fe_status fe_encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool grows);
 
-/* Pieces that lie one behind the other: piece i is text + cuts[i] up to text + cuts[i + 1]. ends[j] is the number of
- * pieces before the end of the j-th of `rows` rows; row_ends[j] receives the ids written until there. *rows_done counts
- * the rows that are complete, whatever the status. */
-fe_status fe_encode_pieces(fe_encoder *e, const uint8_t *text, const uint32_t *cuts, int64_t pieces,
-                           const uint32_t *ends, int64_t rows, int64_t *row_ends, int64_t *rows_done);
+/* Pieces of a text: piece i is text + starts[i] up to text + ends[i]. What lies between two of them belongs to none. */
+typedef struct fe_pieces {
+    const uint8_t *text;
+    const uint32_t *starts, *ends;
+    int64_t count;
+} fe_pieces;
+
+/* Pieces that lie one behind the other: each ends where the next begins. */
+static inline fe_pieces fe_pieces_between(const uint8_t *text, const uint32_t *cuts, int64_t count) {
+    return (fe_pieces){text, cuts, cuts + 1, count};
+}
+
+/* The texts that pieces are of: ends[j] is the number of pieces before the end of row j, and row_ends[j] receives the
+ * ids written until there. `complete` receives how many rows are done, whatever the status. */
+typedef struct fe_rows {
+    const uint32_t *ends;
+    int64_t count;
+    int64_t *row_ends;
+    int64_t complete;
+} fe_rows;
+
+/* Writes, or counts, the ids of many pieces. */
+fe_status fe_encode_pieces(fe_encoder *e, fe_pieces pieces, fe_rows *rows);
 
 #endif

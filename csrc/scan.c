@@ -3,7 +3,18 @@
 
 #include <string.h>
 
+#include "mem.h"
 #include "split.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+/* Compilers' names for lzcnt differ, or are missing; without it its code means something else. */
+static bool has_lzcnt(void) {
+    unsigned a, b, c = 0, d;
+    return __get_cpuid(0x80000001, &a, &b, &c, &d) && c >> 5 & 1;
+}
+#endif
 
 int32_t fe_scan_path(int32_t path) {
     int32_t best = FE_PATH_PLAIN;
@@ -13,7 +24,7 @@ int32_t fe_scan_path(int32_t path) {
     if (path == FE_PATH_NEON) return FE_PATH_PLAIN; /* below the others, but of another kind */
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
-        __builtin_cpu_supports("popcnt"))
+        __builtin_cpu_supports("popcnt") && has_lzcnt())
         best = FE_PATH_AVX2;
     if (best == FE_PATH_AVX2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi") &&
@@ -75,6 +86,8 @@ int64_t fe_scan_more(fe_scan *scan) {
         default: fe_scan_plain(scan);
         }
     }
+    FE_ASSERT(scan->count >= 1 && scan->count <= FE_CUTS_ROOM);
+    for (int64_t i = 1; i < scan->count; i++) FE_ASSERT(scan->cuts[i - 1] < scan->cuts[i]);
     return scan->count - 1 - tentative(scan);
 }
 

@@ -29,7 +29,7 @@ INLINE uint64_t add(uint64_t a, uint64_t b, uint64_t *carry) {
 }
 
 /* True at a character from U+5000 to U+9FFF: all of them are letters of neither case, and need no table. */
-INLINE bool is_han(const uint8_t *p, const uint8_t *end) {
+INLINE bool is_plain_han(const uint8_t *p, const uint8_t *end) {
     return p[0] >= 0xE5 && p[0] <= 0xE9 && end - p >= 3 && (p[1] & 0xC0) == 0x80 && (p[2] & 0xC0) == 0x80;
 }
 
@@ -43,7 +43,7 @@ INLINE void classify_rest(fe_carry *c, family kind, bool threes, const uint8_t *
     for (uint64_t leads = m->high & ~tails; leads; leads &= leads - 1) {
         const uint32_t i = (uint32_t)__builtin_ctzll(leads);
         uint32_t here, length;
-        if (is_han(p + i, end)) {
+        if (is_plain_han(p + i, end)) {
             here = FE_CLASS_LETTER;
             length = 3;
         } else {
@@ -92,18 +92,6 @@ INLINE uint64_t cut_threes(fe_carry *c, uint64_t number, uint64_t starts) {
     return cuts;
 }
 
-/* The length of a contraction at the apostrophe p, 0 where none stands: 's 't 'm 'd 'll 've 're, in any case unless
- * `lower`; the long s is an s too then. */
-INLINE uint32_t contraction(const uint8_t *p, const uint8_t *end, bool lower) {
-    if (end - p < 2) return 0;
-    const uint32_t fold = lower ? 0 : 0x20, a = p[1] | fold; /* a byte that is not ASCII stays that */
-    if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
-    if (end - p < 3) return 0;
-    const uint32_t b = p[2] | fold;
-    if ((a == 'l' && b == 'l') || (a == 'v' && b == 'e') || (a == 'r' && b == 'e')) return 3;
-    return !lower && p[1] == 0xC5 && p[2] == 0xBF ? 3 : 0;
-}
-
 /* Contractions at the apostrophes `quotes` move cuts: *set and *clear of this block, c->set and c->clear of the next.
  */
 INLINE void cut_contractions(fe_carry *c, family kind, const uint8_t *p, const uint8_t *end, uint64_t quotes,
@@ -111,7 +99,7 @@ INLINE void cut_contractions(fe_carry *c, family kind, const uint8_t *p, const u
     for (; quotes; quotes &= quotes - 1) {
         const uint32_t i = (uint32_t)__builtin_ctzll(quotes);
         if (kind == O200K && p + i == c->contraction) continue; /* what it follows is no word */
-        const uint32_t length = contraction(p + i, end, kind == GPT2);
+        const uint32_t length = (uint32_t)fe_contraction(p + i, end, kind != GPT2);
         if (!length) continue;
         c->contraction = p + i + length;
         /* No piece begins at its letters, and in o200k, where it ends a word, none at the apostrophe. */

@@ -75,20 +75,6 @@ static inline const uint8_t *line_ends(const uint8_t *p, const uint8_t *end, boo
     return p;
 }
 
-/* The length of a contraction at p, where an apostrophe stands; 0 where there is none. U+017F, the long s, is an s
- * to those that ignore case. */
-static inline int32_t contraction(const uint8_t *p, const uint8_t *end, bool ignore_case) {
-    const int64_t left = end - p;
-    if (left < 2) return 0;
-    const uint8_t fold = ignore_case ? 0x20 : 0; /* as above */
-    const uint8_t a = p[1] | fold;
-    if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
-    if (left < 3) return 0;
-    const uint8_t b = p[2] | fold;
-    if ((a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l')) return 3;
-    return ignore_case && p[1] == 0xC5 && p[2] == 0xBF ? 3 : 0;
-}
-
 /* A run of white space. */
 struct space {
     const uint8_t *last; /* its last character */
@@ -118,7 +104,7 @@ static inline const uint8_t *white_space(const uint8_t *p, struct space space, b
 static const uint8_t *split_gpt2(const uint8_t *p, const uint8_t *end, bool after_space) {
     int32_t length;
     if (*p == '\'' && !after_space) {
-        length = contraction(p, end, false);
+        length = fe_contraction(p, end, false);
         if (length) return p + length;
     }
     const uint8_t *q = *p == ' ' && !after_space && p + 1 < end ? p + 1 : p;
@@ -145,7 +131,7 @@ static inline const uint8_t *split_words(const uint8_t *p, const uint8_t *end, i
     if (q < end && !is_line_end(*p)) {
         const int32_t next = fe_class_at(q, end, &length);
         if (in(next, FE_SET_LETTERS)) {
-            const int32_t contracted = *p == '\'' ? contraction(p, end, true) : 0;
+            const int32_t contracted = *p == '\'' ? fe_contraction(p, end, true) : 0;
             return contracted ? p + contracted : run(q + length, end, FE_SET_LETTERS);
         }
         if (*p == ' ' && in(next, SYMBOLS)) return line_ends(run(q + length, end, SYMBOLS), end, false);
@@ -192,7 +178,7 @@ static inline const uint8_t *split_cased(const uint8_t *p, const uint8_t *end, i
     }
     if (word) {
         word = cased_word(word, end);
-        return contractions && word < end && *word == '\'' ? word + contraction(word, end, true) : word;
+        return contractions && word < end && *word == '\'' ? word + fe_contraction(word, end, true) : word;
     }
     if (class != FE_CLASS_SPACE) return line_ends(run(q, end, SYMBOLS), end, true);
     const struct space space = space_run(p, end);
@@ -204,7 +190,7 @@ static inline const uint8_t *split_cased(const uint8_t *p, const uint8_t *end, i
  * is not of the fragment that is walked, and for the end. han: whether that is of the second kind. */
 enum { BREAK = 15 };
 
-static inline bool is_han(uint32_t code) {
+static inline bool is_fragment_han(uint32_t code) {
     return (code >= 0x4E00 && code <= 0x9FA5) || (code >= 0x3040 && code <= 0x30FF);
 }
 
@@ -213,7 +199,7 @@ static inline int32_t fragment_class_at(const uint8_t *p, const uint8_t *end, bo
     uint32_t code;
     *length = fe_utf8_read(p, end, &code);
     const int32_t class = code < 0x80 ? fe_byte_classes[code] : fe_class_of(code);
-    return class == FE_CLASS_NUMBER || is_han(code) != han ? BREAK : class;
+    return class == FE_CLASS_NUMBER || is_fragment_han(code) != han ? BREAK : class;
 }
 
 static inline const uint8_t *fragment_run(const uint8_t *p, const uint8_t *end, bool han, int32_t set) {
@@ -243,7 +229,7 @@ static const uint8_t *split_deepseek(const uint8_t *p, const uint8_t *end) {
     const int32_t class = fe_class_of(code);
     const uint8_t *q = p + length;
     if (class == FE_CLASS_NUMBER) return numbers(q, end, 2);
-    const bool han = is_han(code);
+    const bool han = is_fragment_han(code);
     if (in(class, MARKED_LETTERS)) return fragment_run(q, end, han, MARKED_LETTERS);
     const int32_t next = fragment_class_at(q, end, han, &length);
     if (class != FE_CLASS_SYMBOL) {

@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         "embed",
         help="turn a text file into vectors, one a line",
         description="Turn a UTF-8 text file into vectors: every line is a document, an empty one gives zeros. "
-        "Lines end at \\n, and one \\r before it is dropped.",
+        "Lines end at \\n, and one \\r before it is dropped, as is a byte order mark before the first line.",
     )
     embed.add_argument("file", metavar="FILE", help="the text file, or - for standard input")
     embed.add_argument(
@@ -231,7 +231,7 @@ def _read_documents(name: str) -> tuple[list[str], int]:
         raise ValueError("standard input is closed")
     data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8").removeprefix("\ufeff")  # a byte order mark is no part of the first document
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ValueError(

@@ -27,8 +27,6 @@ PoolMode = Literal["sum", "mean", "max", "cls", "last", "mean_sqrt_len", "weight
 Metric = Literal["dot", "cosine", "l2"]
 #: Where padding goes.
 Side = Literal["right", "left"]
-#: How all special tokens of a text are read.
-SpecialMode = Literal["none", "all", "raise"]
 #: As many ids as the model says.
 ModelLength = Literal["model"]
 #: Where a configuration goes.
@@ -45,7 +43,6 @@ ID_MODES: tuple[IdMode, ...] = get_args(IdMode)
 POOL_MODES: tuple[PoolMode, ...] = get_args(PoolMode)
 METRICS: tuple[Metric, ...] = get_args(Metric)
 SIDES: tuple[Side, ...] = get_args(Side)
-SPECIAL_MODES: tuple[SpecialMode, ...] = get_args(SpecialMode)
 MODEL_LENGTHS: tuple[ModelLength, ...] = get_args(ModelLength)
 CONFIG_MODES: tuple[ConfigMode, ...] = get_args(ConfigMode)
 CUDA_CHECKS: tuple[CudaCheck, ...] = get_args(CudaCheck)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+import secrets
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,23 +12,35 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _frameworks
-from ._checks import SPECIAL_MODES, SpecialMode, as_flag, as_integer, as_numbers, is_word, name_id, require_cpu
-from ._text.core import NO_LIMIT, Core, Ids, ffi, lib
-from ._text.decode import decode_row, decode_rows, id_of_bytes, id_of_spelling, ids_by_name, name_of
-from ._text.encode import NotPlainError, Options, count_texts, encode_texts, surround
+from ._checks import as_flag, as_integer
+from ._text.chunks import cut_chunks
+from ._text.core import SHORT, Core, Ids, lib
+from ._text.decode import decode_row, decode_rows
+from ._text.encode import NotPlainError, Options, count_texts, encode_texts
 from ._text.load import load
 from ._text.regex_split import compile_pattern
-from ._text.texts import as_path, as_str, only_str
-from ._words import all_ints, held, shown, type_name, way_to_integers
+from ._text.rows import surround
+from ._text.starts import can_start, encode_starts
+from ._text.streaming import Decoder, check_handler
+from ._text.tables import FEW, Tables
+from ._text.texts import as_path, as_str, as_tuple, only_str
+from ._tokens import (
+    Actions,
+    ModelTokens,
+    RestMode,
+    Special,
+    SpecialMode,
+    UnknownMode,
+    as_left_out,
+    as_limit,
+    as_row,
+)
+from ._words import shown, type_name
 from .ragged import Ragged
 
 __all__ = ["Tokenizer"]
 
-PLAIN, MATCH, REFUSE = range(3)  # fe_token_action
-_ACTIONS: dict[SpecialMode, int] = {"none": PLAIN, "all": MATCH, "raise": REFUSE}  # of all special tokens
-#: How special tokens are read: all in one way, or those of a set (or of `Tokenizer.special_tokens`) as tokens. A `str`
-#: is none of these, so a type checker knows a misspelt word.
-Special = SpecialMode | AbstractSet[str] | Mapping[str, int] | list[str] | tuple[str, ...]
+VIEWED = 64  # ids; the first of so many are given out as a view, which is quicker than a copy and keeps little memory
 
 
 class Tokenizer:
@@ -48,12 +59,13 @@ class Tokenizer:
     for. Ids are never padded and, unless asked for, never cut off, whatever ``truncation`` and ``padding`` the file
     has: use `Ragged.pad`.
 
-    **Cost.** A text of n characters takes O(n log n) time, and the search for added tokens at worst n times the length
-    of the longest added token. The ids of pieces of text are remembered, in caches of at most 192 MiB for one tokenizer
-    (the environment variable ``FASTEMB_TOKENIZER_CACHE`` sets another number of bytes; 0 remembers nothing), shared out
-    among the calls that run at the same time; the ids do not depend on the caches. Batches are shared out among threads
-    (see `set_num_threads`); the ids and their order do not depend on threads. The environment variable
-    ``FASTEMB_SIMD``, ``avx512``, ``avx2``, ``neon`` or ``none``, keeps a new tokenizer from using wider instructions.
+    **Cost.** A text of n characters takes O(n log n) time, whatever stands in it and whatever the added tokens are;
+    how many of these there are makes no difference to a call. The ids of pieces of text are remembered, in caches
+    of at most 192 MiB for one tokenizer (the environment variable ``FASTEMB_TOKENIZER_CACHE`` sets another number
+    of bytes; 0 remembers nothing), shared out among the calls that run at the same time; the ids do not depend on
+    the caches. Batches are shared out among threads (see `set_num_threads`); the ids and their order do not depend
+    on threads. The environment variable ``FASTEMB_SIMD``, ``avx512``, ``avx2``, ``neon`` or ``none``, keeps a new
+    tokenizer from using wider instructions.
 
     References
     ----------
@@ -82,18 +94,15 @@ class Tokenizer:
         metadata = core.metadata
         self._core = core
         self._added = metadata.added
-        self._fixed_actions: dict[str, bytes] = {
-            name: bytes(action if token.special else MATCH for token in self._added)
-            for name, action in _ACTIONS.items()
-        }
         pattern, dialect = metadata.pattern, metadata.dialect
+        cut_in_c = pattern is None
         self._splitter = None if pattern is None else compile_pattern(pattern, dialect)
-        # Of texts that C alone encodes, and as C takes them: to convert bytes takes a call some hundredths of its time.
-        self._short_actions: dict[str, Any] = {
-            name: ffi.from_buffer("uint8_t[]", actions)
-            for name, actions in self._fixed_actions.items()
-            if self._splitter is None
-        }
+        self._actions = Actions(metadata.added, lambda bits: core.choice(bits) if cut_in_c else None)
+        self._can_start = cut_in_c and can_start(core)
+        self._tables = Tables(core)
+        # What single calls look up, where a look-up more would be seen.
+        self._short_actions, self._separator = self._actions.short, self._tables.separator
+        self._bytes_at, self._strip_start = self._tables.token_bytes.__getitem__, self._tables.strip_start
 
     @classmethod
     def load(
@@ -101,7 +110,8 @@ class Tokenizer:
         path: str | os.PathLike[str],
         pattern: str | None = None,
         *,
-        special_tokens: dict[str, int] | None = None,
+        special_tokens: dict[str, int] | ModelTokens | None = None,
+        mmap: bool = False,
     ) -> Tokenizer:
         r"""Read a tokenizer.
 
@@ -114,17 +124,27 @@ class Tokenizer:
             - Mistral's ``tekken.json``;
             - a ``tokenizer.json`` of Hugging Face's format with a BPE model, byte level with a pattern that is known
               here, or characters with SentencePiece's mark (with or without byte fallback);
-            - a file written by `save`, which is mapped into memory and must not change while the tokenizer is in use;
+            - a file written by `save`;
 
-            or a folder that holds a ``tokenizer.json``, or GPT-2's ``encoder.json`` and ``vocab.bpe``.
+            or a folder that holds one of these: ``tokenizer.json``, ``tekken.json``, GPT-2's ``encoder.json`` and
+            ``vocab.bpe``, ``vocab.json`` and ``merges.txt`` of byte level, one ``.tiktoken`` file, or
+            ``tokenizer.model``, whichever comes first in this list. A byte order mark at the start of a file is
+            dropped.
         pattern : str, optional
-            How text is cut into pieces, for rank files alone: they do not say it, all other files do. A name (``gpt2``,
-            ``r50k``, ``p50k``, ``cl100k``, ``o200k``, ``llama3``, ``qwen2``, ``deepseek_v3``, ``tekken``, each with or
-            without ``_base``) or a regular expression in the syntax that ``tiktoken`` reads, which takes the package
+            How text is cut into pieces, for rank files, and ``vocab.json`` with ``merges.txt``: they do not say it, all
+            other files do. A name (``gpt2``, ``r50k``, ``p50k``, ``p50k_edit``, ``cl100k``, ``o200k``,
+            ``o200k_harmony``, ``llama3``, ``qwen2``, ``deepseek_v3``, ``tekken``, each with or without ``_base``) or,
+            for rank files, a regular expression in the syntax that ``tiktoken`` reads, which takes the package
             ``regex`` (``pip install 'fastemb[regex]'``) and much more time. As in ``tiktoken``, text that a pattern
             does not match is dropped.
-        special_tokens : dict of str to int, optional
-            Special tokens and their ids, for rank files, which hold none; a pattern's name brings none either.
+        special_tokens : dict of str to int or "model", optional
+            Special tokens and their ids, for the files that have no pattern, which hold none. "model": those that the
+            maker of the vocabulary publishes for the pattern of this name: of gpt2, r50k, p50k, p50k_edit, cl100k,
+            o200k, o200k_harmony, Llama 3 and Qwen 2; of all other files their own.
+        mmap : bool, default False
+            Map a file written by `save` into memory instead of reading it, so that processes share its pages. The file
+            must then not change while the tokenizer is in use: overwritten or cut short in place, it ends the process.
+            (`save` replaces files and changes none.) Of other files nothing is mapped.
 
         Returns
         -------
@@ -135,14 +155,16 @@ class Tokenizer:
         FileNotFoundError
             There is no such file, or the folder holds no tokenizer.
         TypeError
-            `path` is no path, or of a rank file `pattern` is no ``str`` or `special_tokens` no ``dict``.
+            `path` is no path, or of a rank file `pattern` is no ``str`` or `special_tokens` neither a ``dict`` nor
+            "model"; or `mmap` is no bool.
         ValueError
-            The file is damaged, or asks for something that is not supported; or `pattern` is missing for a rank file,
-            or given for another file. The message says where and what.
+            The file is damaged, of a kind that is not read, or asks for something that is not supported; or `pattern`
+            is missing for a rank file, or given for another file; or special tokens do not fit it. The message says
+            what the file is, and where the fault lies.
         ImportError
             The pattern needs the package ``regex``.
         """
-        return cls(load(as_path(path), pattern, special_tokens))
+        return cls(load(as_path(path), pattern, special_tokens, as_flag(mmap, "mmap")))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the tokenizer to one file that `load` opens in milliseconds, whatever files it was read from.
@@ -167,14 +189,14 @@ class Tokenizer:
             raise IsADirectoryError(f"cannot save to {place}: it is a folder")
         if not place.parent.is_dir():
             raise FileNotFoundError(f"cannot save to {place}: there is no folder {place.parent}")
-        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=place.name, delete=False) as stream:
+        spare = place.with_name(f"{place.name}.{secrets.token_hex(8)}")
+        with spare.open("xb") as stream:  # with the modes that the umask leaves, unlike those of `tempfile`
             try:
                 stream.write(self._core.image())
                 stream.close()
-                os.chmod(stream.name, 0o644)
-                os.replace(stream.name, place)
+                spare.replace(place)
             except BaseException:
-                os.unlink(stream.name)
+                spare.unlink()
                 raise
 
     # ---------------------------------------------------------------- encoding
@@ -184,6 +206,7 @@ class Tokenizer:
         text: str | bytes,
         *,
         special: Special = "none",
+        rest: RestMode = "plain",
         template: bool = False,
         max_tokens: int | None = None,
     ) -> Ids:
@@ -198,8 +221,10 @@ class Tokenizer:
             vocabulary of characters reads invalid bytes as U+FFFD.
         special : {"none", "all", "raise"} or a set of str, default "none"
             How special tokens in the text are read: "none" as ordinary text, "all" as tokens, "raise" as an error; a
-            set reads the special tokens it names as tokens and all others as ordinary text. Added tokens that the file
+            set reads the special tokens it names as tokens, and all others as `rest` says. Added tokens that the file
             does not mark special are always tokens.
+        rest : {"plain", "raise"}, default "plain"
+            With a set as `special`: how special tokens are read that it does not name, as ordinary text or as an error.
         template : bool, default False
             Put the ids around the text that the file's template asks for (BOS, EOS, ...).
         max_tokens : int, optional
@@ -215,23 +240,35 @@ class Tokenizer:
             `text` is neither ``str`` nor ``bytes``, `special` neither a word nor a set, `template` no bool, or
             `max_tokens` no integer.
         ValueError
-            With ``special="raise"``, a special token stands in the text; `special` names no special token; or
-            `max_tokens` is negative or has no room for the template.
+            With ``special="raise"`` or ``rest="raise"``, a special token stands in the text; `special` names no special
+            token, or is "all" where there are none; `rest` is given without a set; `template` is True where the file
+            has none; `max_tokens` is negative or has no room for the template; or the text has 2**31 - 64 bytes or
+            more.
         """
-        if type(text) is str and isinstance(special, str) and max_tokens is None and template is False:
-            actions = self._short_actions.get(special)
+        if type(text) is str and template is False:
+            word = isinstance(special, str) and rest == "plain"
+            actions = self._short_actions.get(special) if word else self._actions.short_set(special, rest)
             ids = None if actions is None else self._core.encode_short(text, actions)
             if ids is not None:
-                return ids
+                if max_tokens is None:
+                    return ids
+                limit = max_tokens if type(max_tokens) is int and max_tokens >= 0 else as_limit(max_tokens)
+                return ids[:limit] if len(ids) <= VIEWED else ids[:limit].copy()
         if not isinstance(text, str | bytes):
             raise TypeError(f"text must be a str or bytes, got {type_name(text)}; for many texts call encode_batch")
-        return self.encode_batch([text], special=special, template=template, max_tokens=max_tokens).ids
+        if isinstance(text, bytes) and len(text) <= SHORT and template is False:
+            try:
+                return self.encode(text.decode(), special=special, rest=rest, max_tokens=max_tokens)
+            except UnicodeDecodeError:
+                pass
+        return self.encode_batch([text], special=special, rest=rest, template=template, max_tokens=max_tokens).ids
 
     def encode_batch(
         self,
         texts: Sequence[str | bytes],
         *,
         special: Special = "none",
+        rest: RestMode = "plain",
         template: bool = False,
         max_tokens: int | None = None,
     ) -> Ragged:
@@ -241,7 +278,7 @@ class Tokenizer:
         ----------
         texts : sequence of str or bytes, length S
             A single ``str`` is refused: it would be taken letter by letter.
-        special, template, max_tokens
+        special, rest, template, max_tokens
             As in `encode`, for each text.
 
         Returns
@@ -259,21 +296,24 @@ class Tokenizer:
         """
         metadata = self._core.metadata
         before, after = (metadata.before, metadata.after) if as_flag(template, "template") else ([], [])
-        limit = _limit(max_tokens, len(before) + len(after))
-        rows, tails = as_str(texts, self._core)
-        options = Options(self._core, self._actions(special), self._splitter, limit)
-        ids, offsets = encode_texts(options, rows, tails)
+        if template and not before and not after:
+            raise ValueError("template is True, but the file of this tokenizer has no template that adds ids")
+        limit = as_limit(max_tokens, len(before) + len(after))
+        given = as_tuple(texts)
+        options = Options(self._core, self._actions.of(special, rest), self._splitter, limit)
+        found = encode_starts(options, given) if max_tokens is not None and self._can_start else None
+        ids, offsets = encode_texts(options, *as_str(given, self._core)) if found is None else found
         if before or after:
             ids, offsets = surround(ids, offsets, before, after)
         return Ragged._trusted(ids, offsets)
 
-    def count(self, text: str | bytes, *, special: Special = "none") -> int:
-        """Return ``len(encode(text, special=special))`` without making the ids.
+    def count(self, text: str | bytes, *, special: Special = "none", rest: RestMode = "plain") -> int:
+        """Return ``len(encode(text, special=special, rest=rest))``; of a long text without making the ids.
 
         Parameters
         ----------
         text : str or bytes
-        special
+        special, rest
             As in `encode`.
 
         Returns
@@ -287,17 +327,25 @@ class Tokenizer:
         ValueError
             As in `encode`.
         """
+        if type(text) is str:
+            word = isinstance(special, str) and rest == "plain"
+            actions = self._short_actions.get(special) if word else self._actions.short_set(special, rest)
+            ids = None if actions is None else self._core.encode_short(text, actions)
+            if ids is not None:
+                return len(ids)
         if not isinstance(text, str | bytes):
             raise TypeError(f"text must be a str or bytes, got {type_name(text)}; for many texts call count_batch")
-        return int(self.count_batch([text], special=special)[0])
+        return int(self.count_batch([text], special=special, rest=rest)[0])
 
-    def count_batch(self, texts: Sequence[str | bytes], *, special: Special = "none") -> npt.NDArray[np.int64]:
-        """Return ``encode_batch(texts, special=special).lengths`` without making the ids.
+    def count_batch(
+        self, texts: Sequence[str | bytes], *, special: Special = "none", rest: RestMode = "plain"
+    ) -> npt.NDArray[np.int64]:
+        """Return ``encode_batch(texts, special=special, rest=rest).lengths`` without making the ids.
 
         Parameters
         ----------
         texts : sequence of str or bytes, length S
-        special
+        special, rest
             As in `encode`.
 
         Returns
@@ -311,10 +359,10 @@ class Tokenizer:
         ValueError
             As in `encode`.
         """
-        rows, tails = as_str(texts, self._core)
-        return count_texts(Options(self._core, self._actions(special), self._splitter), rows, tails)
+        rows, tails = as_str(as_tuple(texts), self._core)
+        return count_texts(Options(self._core, self._actions.of(special, rest), self._splitter), rows, tails)
 
-    def truncate(self, text: str, n: int, *, special: Special = "none") -> tuple[str, Ids]:
+    def truncate(self, text: str, n: int, *, special: Special = "none", rest: RestMode = "plain") -> tuple[str, Ids]:
         """Return the start of a text that has at most n tokens and ends with a whole character, and its ids.
 
         Parameters
@@ -322,7 +370,7 @@ class Tokenizer:
         text : str
         n : int
             At least 0.
-        special
+        special, rest
             As in `encode`.
 
         Returns
@@ -340,21 +388,89 @@ class Tokenizer:
         ValueError
             `n` is negative; else as in `encode`.
         """
+        if type(text) is str and type(n) is int and n >= 0 and isinstance(special, str) and rest == "plain":
+            actions = self._short_actions.get(special)
+            ids = None if actions is None else self._core.encode_short(text, actions)
+            if ids is not None:
+                if len(ids) > n:
+                    ids = ids[:n] if len(ids) <= VIEWED else ids[:n].copy()
+                data = self._separator.join(map(self._bytes_at, ids.tolist()))
+                try:
+                    return (data.removeprefix(b" ") if self._strip_start else data).decode(), ids
+                except UnicodeDecodeError:
+                    pass  # the last character is cut
         if not isinstance(text, str):
             raise TypeError(f"text must be a str, got {type_name(text)}")
         most = as_integer(n, "n")
         if most < 0:
             raise ValueError(f"n must be at least 0, got {shown(most)}")
-        ids = self.encode(text, special=special, max_tokens=most)
+        ids = self.encode(text, special=special, rest=rest, max_tokens=most)
         while True:
             try:
                 return self.decode(ids, errors="strict"), ids
             except UnicodeDecodeError:
                 ids = ids[:-1].copy()
 
+    def chunks(
+        self, text: str, n: int, overlap: int = 0, *, special: Special = "none", rest: RestMode = "plain"
+    ) -> list[tuple[str, Ids]]:
+        r"""Return a text in chunks of at most n tokens, cut between whole characters, and their ids.
+
+        Parameters
+        ----------
+        text : str
+            The empty text has no chunks.
+        n : int
+            At least 1.
+        overlap : int, default 0
+            How many tokens of a chunk begin the next one too; fewer where else a character would be cut. Less than n.
+        special, rest
+            As in `encode`.
+
+        Returns
+        -------
+        list of (str, ndarray of int32)
+            The chunks in order. Their ids are stretches of ``encode(text)``, without overlap all of it; a chunk encoded
+            by itself may have other ids, since in the text more stands around it.
+
+        Raises
+        ------
+        TypeError
+            `text` is no ``str``, `n` or `overlap` no integer, or `special` neither a word nor a set.
+        ValueError
+            `n` is less than 1, or than the tokens of some character; `overlap` is negative, or no less than `n`; else
+            as in `encode`.
+
+        Examples
+        --------
+        >>> import base64, pathlib, tempfile, fastemb
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "bytes.tiktoken")
+        >>> _ = file.write_bytes(b"".join(base64.b64encode(bytes([i])) + b" %d\n" % i for i in range(256)))
+        >>> tokenizer = fastemb.Tokenizer.load(file, "gpt2")
+        >>> [piece for piece, ids in tokenizer.chunks("na\u00efve cats", 4)]
+        ['na\xef', 've c', 'ats']
+        >>> [piece for piece, ids in tokenizer.chunks("na\u00efve cats", 4, overlap=1)]
+        ['na\xef', 've c', 'cats']
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"text must be a str, got {type_name(text)}")
+        most, shared = as_integer(n, "n"), as_integer(overlap, "overlap")
+        if most < 1:
+            raise ValueError(f"n must be at least 1, got {shown(most)}")
+        if not 0 <= shared < most:
+            raise ValueError(f"overlap must be from 0 to n - 1, here {shown(most - 1)}, got {shown(shared)}")
+        return cut_chunks(self._core, self._tables, self.encode(text, special=special, rest=rest), most, shared)
+
     # ---------------------------------------------------------------- decoding
 
-    def decode(self, ids: npt.ArrayLike, *, errors: str = "replace") -> str:
+    def decode(
+        self,
+        ids: npt.ArrayLike,
+        *,
+        errors: str = "replace",
+        skip_special: bool = False,
+        unknown: UnknownMode = "raise",
+    ) -> str:
         """Return the text of token ids.
 
         Parameters
@@ -364,6 +480,10 @@ class Tokenizer:
         errors : {"replace", "strict", "ignore"} or another error handler's name, default "replace"
             What to do with bytes that are no UTF-8, as in ``bytes.decode``. (Where byte fallback tokens in a row are
             not valid UTF-8 together, ``tokenizers`` writes one U+FFFD for each of them, for valid ones too.)
+        skip_special : bool, default False
+            Leave out special tokens.
+        unknown : {"raise", "ignore"}, default "raise"
+            What becomes of an id that is no token of this vocabulary: an error, or it is left out.
 
         Returns
         -------
@@ -372,24 +492,28 @@ class Tokenizer:
         Raises
         ------
         TypeError
-            `ids` are no integers, or `errors` is no ``str``.
+            `ids` are no integers, `errors` is no ``str``, or `skip_special` no bool.
         ValueError
-            `ids` are not in one dimension.
+            `ids` are not in one dimension, or `unknown` is no such word.
         IndexError
-            One of `ids` is no id of this vocabulary.
+            One of `ids` is no id of this vocabulary, and `unknown` is "raise".
         UnicodeDecodeError
             With ``errors="strict"``, the bytes are no UTF-8.
         LookupError
             The bytes are no UTF-8, and there is no error handler of that name.
         """
-        return self.decode_bytes(ids).decode("utf-8", errors)
+        if skip_special is False and unknown == "raise" and (data := self._decode_few(ids)) is not None:
+            return data.decode("utf-8", errors)
+        return self._decode_row(ids, skip_special, unknown).decode("utf-8", errors)
 
-    def decode_bytes(self, ids: npt.ArrayLike) -> bytes:
+    def decode_bytes(self, ids: npt.ArrayLike, *, skip_special: bool = False, unknown: UnknownMode = "raise") -> bytes:
         """Return the bytes of token ids; they need not be whole characters.
 
         Parameters
         ----------
         ids : array_like of int, shape (N,)
+        skip_special, unknown
+            As in `decode`.
 
         Returns
         -------
@@ -398,21 +522,49 @@ class Tokenizer:
         Raises
         ------
         TypeError
-            `ids` are no integers.
+            `ids` are no integers, or `skip_special` is no bool.
         ValueError
-            `ids` are not in one dimension.
+            `ids` are not in one dimension, or `unknown` is no such word.
         IndexError
-            One of `ids` is no id of this vocabulary.
+            One of `ids` is no id of this vocabulary, and `unknown` is "raise".
         """
-        return decode_row(self._core, _as_ids(ids))
+        if skip_special is False and unknown == "raise" and (data := self._decode_few(ids)) is not None:
+            return data
+        return self._decode_row(ids, skip_special, unknown)
 
-    def decode_batch(self, rows: Ragged | Sequence[npt.ArrayLike], *, errors: str = "replace") -> list[str]:
+    def _decode_few(self, ids: Any) -> bytes | None:
+        """Return the bytes of few ids, each looked up in a table; None: take the general road."""
+        try:
+            if type(ids) is list:
+                if len(ids) > FEW or type(ids[0]) is not int or type(sum(ids)) is not int:
+                    return None  # many, or bools, or with a float among them, which the sum shows
+            elif type(ids) is np.ndarray and ids.ndim == 1 and ids.size <= FEW and ids.dtype.kind in "iu":
+                ids = ids.tolist()
+            else:
+                return None
+            data = self._separator.join(map(self._bytes_at, ids))
+        except (LookupError, TypeError):
+            return None
+        return data.removeprefix(b" ") if self._strip_start else data
+
+    def _decode_row(self, ids: Any, skip_special: Any, unknown: Any) -> bytes:
+        """Return the bytes of ids, however many and of whatever kind."""
+        return decode_row(self._core, self._tables, as_row(ids), as_left_out(skip_special, unknown))
+
+    def decode_batch(
+        self,
+        rows: Ragged | Sequence[npt.ArrayLike],
+        *,
+        errors: str = "replace",
+        skip_special: bool = False,
+        unknown: UnknownMode = "raise",
+    ) -> list[str]:
         """Return the texts of rows of token ids.
 
         Parameters
         ----------
         rows : Ragged or sequence of array_like of int, length S
-        errors
+        errors, skip_special, unknown
             As in `decode`.
 
         Returns
@@ -424,24 +576,72 @@ class Tokenizer:
         TypeError
             `rows` is no sequence, or as in `decode`.
         ValueError
-            A row is not in one dimension.
+            A row is not in one dimension, or `unknown` is no such word.
         IndexError
-            An id is none of this vocabulary: its row and its position are named.
+            An id is none of this vocabulary, and `unknown` is "raise": its row and its position are named.
         UnicodeDecodeError
             With ``errors="strict"``, the bytes are no UTF-8.
         LookupError
             The bytes are no UTF-8, and there is no error handler of that name.
         """
+        left_out = as_left_out(skip_special, unknown)
         rows = _frameworks.lists(rows, Ragged)
         if isinstance(rows, Ragged):
             flat, ends = rows.ids.astype(np.int64), rows.offsets[1:]
         else:
             if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
                 raise TypeError(f"rows must be a Ragged or a sequence of rows of ids, got {type_name(rows)}")
-            parts = [_as_ids(row, f"rows[{s}]") for s, row in enumerate(rows)]
+            parts = [as_row(row, f"rows[{s}]") for s, row in enumerate(rows)]
             flat = np.concatenate([np.empty(0, np.int64), *parts])
             ends = np.cumsum(np.array([part.size for part in parts], np.int64))
-        return [text.decode("utf-8", errors) for text in decode_rows(self._core, flat, ends)]
+        texts = []
+        for s, text in enumerate(decode_rows(self._core, self._tables, flat, ends, left_out)):
+            try:
+                texts.append(text.decode("utf-8", errors))
+            except UnicodeDecodeError as error:
+                error.reason += f" (row {s})"
+                raise
+        return texts
+
+    def decoder(
+        self, *, errors: str = "replace", skip_special: bool = False, unknown: UnknownMode = "raise"
+    ) -> Decoder:
+        r"""Return a decoder that takes ids as they come, as from a model that writes, and gives text that is whole.
+
+        Parameters
+        ----------
+        errors, skip_special, unknown
+            As in `decode`.
+
+        Returns
+        -------
+        Decoder
+            An object with two methods. ``step(ids)`` takes one id, or some in one dimension, and returns the text that
+            is whole now, which may be empty; it raises what `decode` does, and then is as it was before. ``flush()``
+            returns the text of a character that was begun and not ended, by `errors`; the next step begins a new text.
+            All that they return, joined, is `decode` of all ids. It serves one thread at a time.
+
+        Raises
+        ------
+        TypeError
+            `errors` is no ``str``, or `skip_special` no bool.
+        ValueError
+            `unknown` is no such word.
+        LookupError
+            There is no error handler of that name.
+
+        Examples
+        --------
+        >>> import base64, pathlib, tempfile, fastemb
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "bytes.tiktoken")
+        >>> _ = file.write_bytes(b"".join(base64.b64encode(bytes([i])) + b" %d\n" % i for i in range(256)))
+        >>> decoder = fastemb.Tokenizer.load(file, "gpt2").decoder()
+        >>> [decoder.step(id) for id in "h\u00e9!".encode()]
+        ['h', '', '\xe9', '!']
+        >>> decoder.step([104, 0xC3]), decoder.flush()
+        ('h', '\ufffd')
+        """
+        return Decoder(self._tables, as_row, check_handler(errors), as_left_out(skip_special, unknown))
 
     # ---------------------------------------------------------------- the vocabulary
 
@@ -456,7 +656,7 @@ class Tokenizer:
 
         Rank files hold bytes: here they are written as in GPT-2's files, where printable ASCII stands for itself.
         """
-        return ids_by_name(self._core)
+        return dict(self._tables.id_by_name)
 
     def id_to_token(self, id: int) -> str:
         """Return a token as `vocab` writes it.
@@ -476,11 +676,11 @@ class Tokenizer:
         IndexError
             No token has this id.
         """
-        at = as_integer(id, "id")
-        name = name_of(self._core, at)
-        if name is None:
-            raise IndexError(f"id {shown(at)} is no token of this vocabulary")
-        return name
+        at = id if type(id) is int else as_integer(id, "id")
+        try:
+            return self._tables.name_by_id[at]
+        except KeyError:
+            raise IndexError(f"id {shown(at)} is no token of this vocabulary") from None
 
     def token_to_id(self, token: str | bytes) -> int:
         """Return the id of a token.
@@ -503,22 +703,11 @@ class Tokenizer:
         """
         if not isinstance(token, str | bytes):
             raise TypeError(f"token must be a str or bytes, got {type_name(token)}")
-        id = id_of_bytes(self._core, token) if isinstance(token, bytes) else self._id_of_name(token)
+        tables = self._tables
+        id = tables.id_by_name.get(token) if isinstance(token, str) else tables.id_of_bytes(token)
         if id is None:
             raise KeyError(f"{token!r} is no token of this vocabulary")
         return id
-
-    def _id_of_name(self, token: str) -> int | None:
-        for one in self._added:
-            if one.content == token:
-                return one.id
-        if self._core.names is not None:
-            return self._ids_by_name.get(token)
-        return id_of_spelling(self._core, token)
-
-    @cached_property
-    def _ids_by_name(self) -> dict[str, int]:
-        return self.vocab
 
     @property
     def unk_id(self) -> int | None:
@@ -529,7 +718,7 @@ class Tokenizer:
     @property
     def special_tokens(self) -> dict[str, int]:
         """The special tokens and their ids."""
-        return {token.content: token.id for token in self._added if token.special}
+        return dict(self._actions.special)
 
     # ---------------------------------------------------------------- the rest
 
@@ -550,66 +739,21 @@ class Tokenizer:
         kind = "byte level" if contents.flags & lib.FE_BYTE_LEVEL else "characters"
         return f"<Tokenizer: BPE, {kind}, {self.vocab_size} ids, {contents.merges} merges>"
 
-    def _short_way(self, special: str) -> tuple[Core, Any] | None:
+    def _short_way(self, special: SpecialMode) -> tuple[Core, Any] | None:
         """Return what encodes short texts, and by which actions; None: they take the general road."""
-        actions = self._short_actions.get(special)
+        actions = self._actions.for_c(self._actions.fixed[special])
         return None if actions is None else (self._core, actions)
 
     def _encode_str(self, texts: tuple[Any, ...]) -> Ragged:
-        """Return what `encode_batch` does with ``special="all"``; TypeError where some text is no ``str``."""
-        options = Options(self._core, self._actions("all"), self._splitter, known=False)
+        """Return the ids of texts, special tokens as tokens if there are any; TypeError where one is no ``str``."""
+        options = Options(self._core, self._actions.fixed["all"], self._splitter, known=False)
         try:
             rows = encode_texts(options, texts, {})
         except NotPlainError:
             rows = encode_texts(options._replace(known=True), only_str(texts), {})
         return Ragged._trusted(*rows)
 
-    def _actions(self, special: Special) -> bytes:
-        """Return the fe_token_action of each added token."""
-        if is_word(special, SPECIAL_MODES):
-            return self._fixed_actions[str(special)]
-        words = f"special must be {', '.join(map(repr, SPECIAL_MODES))} or a set of special tokens, got"
-        if isinstance(special, str):
-            raise ValueError(f"{words} {shown(special)}")
-        try:
-            chosen, names = set(special), set(self.special_tokens)
-        except TypeError:
-            raise TypeError(f"{words} {shown(special)}") from None
-        if not chosen <= names:
-            unknown = sorted(chosen - names, key=str)
-            raise ValueError(f"special names {unknown!r}, not among the special tokens {sorted(names)!r}")
-        return bytes(PLAIN if token.special and token.content not in chosen else MATCH for token in self._added)
-
 
 def _unpickle(image: bytes) -> Tokenizer:
     # Copied to an array: C needs the image at a multiple of 8, where bytes need not begin.
     return Tokenizer(Core(image=np.frombuffer(image, np.uint8).copy()))
-
-
-def _limit(max_tokens: int | None, taken: int) -> int:
-    """Return how many ids a text may have beside the `taken` ids of the template."""
-    if max_tokens is None:
-        return NO_LIMIT
-    limit = as_integer(max_tokens, "max_tokens")
-    if limit < taken:
-        least = f"{taken}, which the template takes" if taken else "0"
-        raise ValueError(f"max_tokens must be at least {least}, got {max_tokens}")
-    return min(limit - taken, NO_LIMIT)
-
-
-def _as_ids(ids: Any, name: str = "ids") -> npt.NDArray[np.int64]:
-    """Return the caller's ids as int64, one row of them."""
-    array = require_cpu(as_numbers(ids, name), name)
-    if array.dtype.kind not in "iu" and (array.size or array.ndim != 1) and not all_ints(array):
-        way = way_to_integers(ids, array, name)
-        raise TypeError(f"{name} must be integers in one dimension, got {held(ids, array)}{way}")
-    if array.ndim != 1:
-        rows = "; decode_batch takes rows of ids" if name == "ids" and array.ndim == 2 else ""
-        raise ValueError(f"{name} must be integers in one dimension, got shape {array.shape}{rows}")
-    if array.dtype.kind in "uO":  # which may be beyond int64
-        wrong = [position for position, one in enumerate(array.tolist()) if not -(2**63) <= one < 2**63]
-        if wrong:
-            row = "" if name == "ids" else f" of {name}"
-            raise IndexError(f"{name_id(array, wrong[0])}{row} is no token of this vocabulary")
-    flat: npt.NDArray[np.int64] = array.astype(np.int64)
-    return flat

@@ -35,7 +35,7 @@ PUBLIC = {
     "ragged": set(),
     "search": {"pooling"},
     "static": {"tokenizer", "pooling", "search", "_text"},
-    "tokenizer": {"_text"},
+    "tokenizer": {"_text", "_tokens"},
 }
 SHARED = {"ragged", "quantized"}  # all public modules may import these
 ASKED = {"_bags", "_embeds"}  # what was asked for
@@ -64,6 +64,7 @@ ALLOWED = {
     "_frameworks": set(),
     "_memory": set(),
     "_words": set(),
+    "_tokens": {"_text", "_checks", "_words"},
     "_threads": {"_processors"},
     "_processors": set(),
     "_text": TOOLS,

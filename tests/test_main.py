@@ -68,7 +68,8 @@ def test_without_output_the_first_rows_are_shown(file, capsys):
         (b"a\rb\r\r\nc", ["a\rb\r", "c"]),
         (b"a\r", ["a\r"]),  # a \r is dropped before a \n only
         (b"a\n\r", ["a", "\r"]),
-        (b"\xef\xbb\xbfa\x00", ["\ufeffa\x00"]),
+        (b"\xef\xbb\xbfa\x00\n\xef\xbb\xbfb", ["a\x00", "\ufeffb"]),  # a byte order mark is one at the start alone
+        (b"\xef\xbb\xbf", []),
     ],
 )
 def test_what_a_line_is(tmp_path, data, lines):

@@ -1,11 +1,13 @@
 """Options that are one of a few words: what annotations say is what calls accept, and a type checker knows it."""
 
+import base64
 import importlib.metadata
 import importlib.util
 import inspect
 import json
 import subprocess
 import sys
+import tempfile
 import tomllib
 import types
 import typing
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 import fastemb
-from fastemb import _checks, _warmup, tokenizer
+from fastemb import _checks, _tokens, _warmup
 from fastemb._cpu import lookup, search
 
 PACKAGE = Path(fastemb.__file__).parent
@@ -25,16 +27,26 @@ RAGGED = fastemb.Ragged([0, 1], [0, 2])
 
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory):
-    """A tokenizer of three tokens."""
+    """A tokenizer of four tokens."""
     file = tmp_path_factory.mktemp("options") / "tokenizer.json"
-    vocab = {"\u2581": 0, "a": 1, "\u2581a": 2}
+    vocab = {"\u2581": 0, "a": 1, "\u2581a": 2, "<s>": 3}
     steps = [
         {"type": "Prepend", "prepend": "\u2581"},
         {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
     ]
     model = {"type": "BPE", "vocab": vocab, "merges": ["\u2581 a"]}
-    file.write_text(json.dumps({"model": model, "normalizer": {"type": "Sequence", "normalizers": steps}}))
+    added = [{"id": 3, "content": "<s>", "special": True}]
+    normalizer = {"type": "Sequence", "normalizers": steps}
+    file.write_text(json.dumps({"model": model, "normalizer": normalizer, "added_tokens": added}))
     return fastemb.Tokenizer.load(file)
+
+
+def load_ranks(word):
+    """Load a rank file of 256 bytes with special tokens of that name."""
+    with tempfile.TemporaryDirectory() as folder:
+        lines = [b"%s %d\n" % (base64.b64encode(bytes([byte])), byte) for byte in range(256)]
+        Path(folder, "ranks").write_bytes(b"".join(lines))
+        return fastemb.Tokenizer.load(Path(folder, "ranks"), "gpt2", special_tokens=word)
 
 
 def grad_of(mode):
@@ -59,13 +71,25 @@ OPTIONS = {
     ),
     ("topk", "metric"): (_checks.Metric, lambda word, _: fastemb.topk(TABLE, TABLE, 2, metric=word)),
     ("Ragged.pad", "side"): (_checks.Side, lambda word, _: RAGGED.pad(side=word)),
-    ("Tokenizer.encode", "special"): (_checks.SpecialMode, lambda word, t: t.encode("a", special=word)),
-    ("Tokenizer.encode_batch", "special"): (_checks.SpecialMode, lambda word, t: t.encode_batch(["a"], special=word)),
-    ("Tokenizer.count", "special"): (_checks.SpecialMode, lambda word, t: t.count("a", special=word)),
-    ("Tokenizer.count_batch", "special"): (_checks.SpecialMode, lambda word, t: t.count_batch(["a"], special=word)),
-    ("Tokenizer.truncate", "special"): (_checks.SpecialMode, lambda word, t: t.truncate("a", 1, special=word)),
+    ("Tokenizer.encode", "special"): (_tokens.SpecialMode, lambda word, t: t.encode("a", special=word)),
+    ("Tokenizer.encode_batch", "special"): (_tokens.SpecialMode, lambda word, t: t.encode_batch(["a"], special=word)),
+    ("Tokenizer.count", "special"): (_tokens.SpecialMode, lambda word, t: t.count("a", special=word)),
+    ("Tokenizer.count_batch", "special"): (_tokens.SpecialMode, lambda word, t: t.count_batch(["a"], special=word)),
+    ("Tokenizer.truncate", "special"): (_tokens.SpecialMode, lambda word, t: t.truncate("a", 1, special=word)),
+    ("Tokenizer.chunks", "special"): (_tokens.SpecialMode, lambda word, t: t.chunks("a", 1, special=word)),
+    ("Tokenizer.encode", "rest"): (_tokens.RestMode, lambda word, t: t.encode("a", special={"<s>"}, rest=word)),
+    ("Tokenizer.encode_batch", "rest"): (_tokens.RestMode, lambda word, t: t.encode_batch([], special=[], rest=word)),
+    ("Tokenizer.count", "rest"): (_tokens.RestMode, lambda word, t: t.count("a", special={"<s>"}, rest=word)),
+    ("Tokenizer.count_batch", "rest"): (_tokens.RestMode, lambda word, t: t.count_batch(["a"], special=(), rest=word)),
+    ("Tokenizer.truncate", "rest"): (_tokens.RestMode, lambda word, t: t.truncate("a", 1, special=[], rest=word)),
+    ("Tokenizer.chunks", "rest"): (_tokens.RestMode, lambda word, t: t.chunks("a", 1, special=[], rest=word)),
+    ("Tokenizer.decode", "unknown"): (_tokens.UnknownMode, lambda word, t: t.decode([1], unknown=word)),
+    ("Tokenizer.decode_bytes", "unknown"): (_tokens.UnknownMode, lambda word, t: t.decode_bytes([1], unknown=word)),
+    ("Tokenizer.decode_batch", "unknown"): (_tokens.UnknownMode, lambda word, t: t.decode_batch([[1]], unknown=word)),
+    ("Tokenizer.decoder", "unknown"): (_tokens.UnknownMode, lambda word, t: t.decoder(unknown=word)),
+    ("Tokenizer.load", "special_tokens"): (_tokens.ModelTokens, lambda word, _: load_ranks(word)),
     ("StaticModel.encode", "max_length"): (
-        _checks.ModelLength, lambda word, t: fastemb.StaticModel(t, np.ones((3, 2), "f4")).encode("a", max_length=word)
+        _checks.ModelLength, lambda word, t: fastemb.StaticModel(t, np.ones((4, 2), "f4")).encode("a", max_length=word)
     ),
     ("set_cuda_check", "mode"): (
         _checks.CudaCheck, lambda word, _: (fastemb.set_cuda_check(word), fastemb.set_cuda_check("defer"))
@@ -80,6 +104,7 @@ OPEN = {
     ("Tokenizer.save", "path"), ("Tokenizer.encode", "text"), ("Tokenizer.encode_batch", "texts"),
     ("Tokenizer.count", "text"), ("Tokenizer.count_batch", "texts"), ("Tokenizer.truncate", "text"),
     ("Tokenizer.decode", "errors"), ("Tokenizer.decode_batch", "errors"), ("Tokenizer.token_to_id", "token"),
+    ("Tokenizer.decoder", "errors"), ("Tokenizer.chunks", "text"),
     ("StaticModel.load", "path"), ("StaticModel.encode", "texts"), ("rope_frequencies", "scaling"),
 }  # fmt: skip
 
@@ -142,7 +167,8 @@ def test_what_options_choose_is_there_for_each_word():
     for kind, chosen in (
         (_checks.IdMode, lookup._MODES),
         (_checks.Metric, search._METRICS),
-        (_checks.SpecialMode, tokenizer._ACTIONS),
+        (_tokens.SpecialMode, _tokens._ACTIONS),
+        (_tokens.RestMode, _tokens._REST_ACTIONS),
         (_checks.KernelName, _warmup._CALLS),
     ):
         assert chosen.keys() == {*typing.get_args(kind)}
@@ -170,7 +196,8 @@ fastemb.Ragged([0], [0, 1]).pad(side="left")
 tokenizer.encode("a", special="all")
 tokenizer.encode("a", special={"<s>"})
 tokenizer.encode("a", special=tokenizer.special_tokens)
-tokenizer.encode_batch(["a"], special=["<s>"])
+tokenizer.encode_batch(["a"], special=["<s>"], rest="raise")
+tokenizer.decode([1], unknown="ignore")
 fastemb.StaticModel.load().encode("a", max_length="model")
 fastemb.StaticModel.load().encode("a", max_length=5)
 fastemb.show_config("dicts")
@@ -182,6 +209,8 @@ MISUSE = [
     'fastemb.topk(table, table, 2, metric="euclid")',
     'fastemb.Ragged([0], [0, 1]).pad(side="up")',
     'tokenizer.encode("a", special="some")',
+    'tokenizer.encode("a", special={"<s>"}, rest="refuse")',
+    'tokenizer.decode([1], unknown="skip")',
     'fastemb.StaticModel.load().encode("a", max_length="most")',
     'fastemb.warmup("gathers")',
 ]

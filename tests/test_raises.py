@@ -199,6 +199,9 @@ PROMISES = {
         ValueError: [
             lambda w: w[1].encode("<s>", special="raise"), lambda w: w[1].encode("a", special="some"),
             lambda w: w[1].encode("a", special={"<e>"}), lambda w: w[1].encode("a", max_tokens=-1),
+            lambda w: w[1].encode("<s>", special=[], rest="raise"), lambda w: w[1].encode("a", rest="raise"),
+            lambda w: w[1].encode("a", special=[], rest="some"), lambda w: w[1].encode("a", template=True),
+            lambda w: fastemb.Tokenizer.load(w[0] / "ranks", "gpt2").encode("a", special="all"),
         ],
     },
     "Tokenizer.encode_batch": {
@@ -217,24 +220,48 @@ PROMISES = {
         TypeError: [lambda w: w[1].truncate(b"a", 1), lambda w: w[1].truncate("a", None)],
         ValueError: [lambda w: w[1].truncate("a", -1), lambda w: w[1].truncate("<s>", 1, special="raise")],
     },
+    "Tokenizer.chunks": {
+        TypeError: [
+            lambda w: w[1].chunks(b"a", 1), lambda w: w[1].chunks("a", 1.5), lambda w: w[1].chunks("a", 2, True),
+            lambda w: w[1].chunks("a", 2, special=5),
+        ],
+        ValueError: [
+            lambda w: w[1].chunks("a", 0), lambda w: w[1].chunks("a", 2, 2), lambda w: w[1].chunks("a", 2, -1),
+            lambda w: w[1].chunks("\u20ac", 2), lambda w: w[1].chunks("<s>", 2, special="raise"),
+        ],
+    },
     "Tokenizer.decode": {
-        TypeError: [lambda w: w[1].decode([0.5]), lambda w: w[1].decode("ab"), lambda w: w[1].decode([1], errors=None)],
-        ValueError: [lambda w: w[1].decode([[1]]), lambda w: w[1].decode(1), lambda w: w[1].decode([[1], [2, 3]])],
+        TypeError: [
+            lambda w: w[1].decode([0.5]), lambda w: w[1].decode("ab"), lambda w: w[1].decode([1], errors=None),
+            lambda w: w[1].decode([1], skip_special="no"),
+        ],
+        ValueError: [
+            lambda w: w[1].decode([[1]]), lambda w: w[1].decode(1), lambda w: w[1].decode([[1], [2, 3]]),
+            lambda w: w[1].decode([1], unknown="skip"),
+        ],
         IndexError: [lambda w: w[1].decode([257]), lambda w: w[1].decode([2**70]), lambda w: w[1].decode([-1])],
         UnicodeDecodeError: [lambda w: w[1].decode([255], errors="strict")],
         LookupError: [lambda w: w[1].decode([255], errors="nothing")],
     },
     "Tokenizer.decode_bytes": {
-        TypeError: [lambda w: w[1].decode_bytes([0.5])],
-        ValueError: [lambda w: w[1].decode_bytes([[1]])],
-        IndexError: [lambda w: w[1].decode_bytes([257])],
+        TypeError: [lambda w: w[1].decode_bytes([0.5]), lambda w: w[1].decode_bytes([1], skip_special="no")],
+        ValueError: [lambda w: w[1].decode_bytes([[1]]), lambda w: w[1].decode_bytes([1], unknown="skip")],
+        IndexError: [lambda w: w[1].decode_bytes([257]), lambda w: w[1].decode_bytes([257], skip_special=True)],
     },
     "Tokenizer.decode_batch": {
-        TypeError: [lambda w: w[1].decode_batch(5), lambda w: w[1].decode_batch(["a"])],
-        ValueError: [lambda w: w[1].decode_batch([1])],
+        TypeError: [
+            lambda w: w[1].decode_batch(5), lambda w: w[1].decode_batch(["a"]),
+            lambda w: w[1].decode_batch([[1]], skip_special="no"),
+        ],
+        ValueError: [lambda w: w[1].decode_batch([1]), lambda w: w[1].decode_batch([[1]], unknown="skip")],
         IndexError: [lambda w: w[1].decode_batch([[1], [257]]), lambda w: w[1].decode_batch([[1], [2**70]])],
         UnicodeDecodeError: [lambda w: w[1].decode_batch([[255]], errors="strict")],
         LookupError: [lambda w: w[1].decode_batch([[255]], errors="nothing")],
+    },
+    "Tokenizer.decoder": {
+        TypeError: [lambda w: w[1].decoder(errors=None), lambda w: w[1].decoder(skip_special="no")],
+        ValueError: [lambda w: w[1].decoder(unknown="skip")],
+        LookupError: [lambda w: w[1].decoder(errors="nothing")],
     },
     "Tokenizer.id_to_token": {
         TypeError: [lambda w: w[1].id_to_token("1"), lambda w: w[1].id_to_token(None)],

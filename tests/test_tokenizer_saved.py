@@ -24,8 +24,9 @@ TEXTS = [
     "▁▁ \u00a0\u3000\x00\ufffd a" + "b" * 500,
 ]
 KINDS = ["llama", "gpt2", "ranks", "regex", "tekken", "template"]
-HEADER = 80  # bytes before the places of the sections
+HEADER = 104  # bytes before the places of the sections
 FIELDS = {"magic": 0, "order": 8, "version": 12, "size": 16, "check": 24, "flags": 32, "pattern": 36, "unk": 40}
+FIELDS |= {"sections": 44, "tokens": 56, "vocab": 64, "ranks": 72, "added": 80}
 
 
 def small_json(folder: Path) -> Path:
@@ -91,13 +92,16 @@ def small(tmp_path_factory) -> Path:
 
 
 def assert_same(one: fastemb.Tokenizer, other: fastemb.Tokenizer) -> None:
-    for special in ("none", "all"):
+    metadata = one._core.metadata
+    assert other._core.metadata == metadata
+    for special in ("none", "all") if one.special_tokens else ("none",):
         rows, expected = other.encode_batch(TEXTS, special=special), one.encode_batch(TEXTS, special=special)
         assert [row.tolist() for row in rows] == [row.tolist() for row in expected]
         assert other.decode_batch(expected) == one.decode_batch(expected)
         assert other.count_batch(TEXTS, special=special).tolist() == expected.lengths.tolist()
     for text in TEXTS:
-        assert other.encode(text, template=True).tolist() == one.encode(text, template=True).tolist()
+        if metadata.before or metadata.after:
+            assert other.encode(text, template=True).tolist() == one.encode(text, template=True).tolist()
         assert other.encode(text.encode() + b"\xff \xe4").tolist() == one.encode(text.encode() + b"\xff \xe4").tolist()
         assert other.decode_bytes(one.encode(text)) == one.decode_bytes(one.encode(text))
     assert other.vocab == one.vocab
@@ -117,6 +121,27 @@ def assert_same(one: fastemb.Tokenizer, other: fastemb.Tokenizer) -> None:
 
 def test_opened_is_the_same(made, saved):
     assert_same(made, fastemb.Tokenizer.load(saved))
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_read_or_mapped(saved, mapped):
+    """Read unless asked for; mapped, the process shows the file among its mappings."""
+    opened = fastemb.Tokenizer.load(saved, mmap=mapped)
+    assert_same(fastemb.Tokenizer.load(saved), opened)
+    maps = Path("/proc/self/maps")
+    if maps.exists():
+        assert (f" {saved}\n" in maps.read_text()) == mapped
+
+
+def test_overwritten_in_place(small, tmp_path):
+    """What was read does not change with the file."""
+    file = tmp_path / "saved"
+    file.write_bytes(small.read_bytes())
+    opened = fastemb.Tokenizer.load(file)
+    with file.open("r+b") as stream:
+        stream.write(bytes(file.stat().st_size))
+    file.write_bytes(b"")
+    assert_same(fastemb.Tokenizer.load(small), opened)
 
 
 def test_saved_again_is_the_same_file(saved, tmp_path):
@@ -170,7 +195,8 @@ def test_another_version_or_byte_order(small, tmp_path):
     content = small.read_bytes()
     (version,) = struct.unpack_from("=I", content, FIELDS["version"])
     newer = changed(content, FIELDS["version"], struct.pack("=I", version + 1))
-    assert_refused(newer, tmp_path / "newer", "written by another version of fastemb")
+    words = rf"another version of fastemb \(format {version + 1}, here {version}\): load the files it was made from"
+    assert_refused(newer, tmp_path / "newer", words)
     other = changed(content, FIELDS["order"], content[FIELDS["order"] : FIELDS["order"] + 4][::-1])
     assert_refused(other, tmp_path / "other", "damaged, or written by another")
 
@@ -178,7 +204,7 @@ def test_another_version_or_byte_order(small, tmp_path):
 def test_every_bit_of_the_header(small, tmp_path):
     """Whatever is changed there: in numbers that are checked one by one, and in those that could be anything."""
     content = small.read_bytes()
-    (first,) = struct.unpack_from("=Q", content, HEADER)  # where the first section begins
+    (first,) = struct.unpack_from("=Q", content, HEADER + 8)  # where the first section begins
     assert HEADER < first < 1024
     for at in range(8, first):
         assert_refused(changed(content, at, bytes([content[at] ^ 1 << at % 8])), tmp_path / "damaged")
@@ -251,8 +277,14 @@ def test_paths(gpt2, tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such modes there")
-def test_others_may_read_it(small):
-    assert stat.S_IMODE(small.stat().st_mode) == 0o644
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_modes_follow_the_umask(small, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        fastemb.Tokenizer.load(small).save(tmp_path / "saved")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "saved").stat().st_mode) == 0o666 & ~umask
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be deleted there")

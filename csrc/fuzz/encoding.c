@@ -1,12 +1,15 @@
 /* encoding.c: every way to encode gives what the slow law gives; decoding gives the tokens' bytes. */
 #include "fuzz.h"
 
+static const uint8_t exactly_none[1];
+
 /* Texts in the two forms that a call takes, and what must come out: of the texts before the first refused token. */
 typedef struct job {
     const vocabulary *v;
     const fe_tokenizer *tokenizer;
     int32_t pattern;
     uint8_t actions[ADDED];
+    fe_choice *choice;
     int64_t texts, size;
     uint8_t *joined;
     uint8_t *each[TEXTS];
@@ -30,6 +33,7 @@ static void make_job(job *j, const vocabulary *v, const fe_tokenizer *tokenizer)
     const uint32_t longest = many ? 30 : one_in(6) ? TEXT : 100;
     *j = (job){.v = v, .tokenizer = tokenizer, .pattern = any_pattern && one_in(2) ? (int32_t)rnd(8) : FE_PATTERN_OWN};
     for (int64_t i = 0; i < v->model.added; i++) j->actions[i] = plain ? FE_TOKEN_PLAIN : v->actions[i];
+    if (!plain || one_in(2)) CHECK(fe_choice_new(tokenizer, j->actions, v->model.added, &j->choice) == FE_OK);
     for (int64_t wish = rnd(many ? TEXTS : 9); j->texts < wish && j->size < BLOCK; j->texts++) {
         uint8_t *const text = block + j->size;
         int64_t n = one_in(9) ? 0 : random_text(text, longest, valid);
@@ -53,18 +57,25 @@ static void make_job(job *j, const vocabulary *v, const fe_tokenizer *tokenizer)
 }
 
 static void end_job(job *j) {
+    fe_choice_free(j->choice);
     free(j->joined);
     for (int64_t i = 0; i < j->texts; i++) free(j->each[i]);
 }
 
 /* Calls for the texts from `first` on, which begin at byte `from` of the joined ones. */
 static fe_status call(const job *j, fe_cache *cache, bool apart, int64_t first, int64_t from, int64_t limit,
-                      int32_t *ids, int64_t used, int64_t capacity, int64_t *ends, fe_done *done) {
-    if (apart)
-        return fe_encode_each(j->tokenizer, cache, j->pattern, (const uint8_t *const *)j->each + first,
-                              j->sizes + first, j->texts - first, j->actions, limit, ids, used, capacity, ends, done);
-    return fe_encode(j->tokenizer, cache, j->pattern, j->joined + from, j->size - from, j->chars + first,
-                     j->texts - first, j->actions, limit, ids, used, capacity, ends, done);
+                      int32_t *ids, int64_t used, int64_t capacity, int64_t *ends, fe_out *out) {
+    fe_job asked = {.pattern = j->pattern, .choice = j->choice, .limit = limit, .texts = j->texts - first};
+    *out = (fe_out){.ids = ids, .capacity = capacity, .used = used, .row_ends = ends};
+    if (apart) {
+        asked.each = (const uint8_t *const *)j->each + first;
+        asked.sizes = j->sizes + first;
+    } else {
+        asked.utf8 = j->joined + from;
+        asked.size = j->size - from;
+        asked.char_counts = j->chars + first;
+    }
+    return fe_encode(j->tokenizer, cache, &asked, out);
 }
 
 static int64_t bytes_of(const job *j, int64_t texts) {
@@ -73,10 +84,10 @@ static int64_t bytes_of(const job *j, int64_t texts) {
     return bytes;
 }
 
-static void check_done(const job *j, fe_status status, const fe_done *done, const int64_t *ends, bool apart) {
+static void check_done(const job *j, fe_status status, const fe_out *done, const int64_t *ends, bool apart) {
     const int64_t bytes = bytes_of(j, j->complete);
     CHECK(status == j->status && done->texts == j->complete && done->bytes == bytes);
-    CHECK(done->ids == (j->complete ? j->ends[j->complete - 1] : 0));
+    CHECK(done->used == (j->complete ? j->ends[j->complete - 1] : 0));
     CHECK(j->complete == 0 || memcmp(ends, j->ends, (size_t)j->complete * sizeof *ends) == 0);
     CHECK((status == FE_SPECIAL) == (done->token >= 0) && (status == FE_SPECIAL) == (done->place >= 0));
     if (status != FE_SPECIAL) return;
@@ -92,7 +103,7 @@ static void check_little_room(const job *j, fe_cache *cache, bool apart) {
     int64_t texts = 0, bytes = 0, used = 0, ends[TEXTS];
     int32_t *ids = NULL;
     for (int64_t more = rnd(40);; more = 2 * more + 1) {
-        fe_done done;
+        fe_out done;
         const int64_t capacity = used + more;
         int32_t *const grown = malloc((size_t)(capacity ? capacity : 1) * sizeof *grown); /* ASan sees its end */
         CHECK(grown);
@@ -104,7 +115,7 @@ static void check_little_room(const job *j, fe_cache *cache, bool apart) {
         CHECK(done.bytes == bytes_of(j, texts + done.texts) - bytes);
         texts += done.texts;
         bytes += done.bytes;
-        used = done.ids;
+        used = done.used;
         if (status == FE_FULL) continue;
         CHECK(status == j->status && texts == j->complete);
         break;
@@ -117,7 +128,7 @@ static void check_little_room(const job *j, fe_cache *cache, bool apart) {
 static void check_limit(const job *j, fe_cache *cache, bool apart) {
     static int32_t ids[IDS];
     int64_t ends[TEXTS], at = 0;
-    fe_done done;
+    fe_out done;
     const int64_t limit = rnd(12);
     const fe_status status = call(j, cache, apart, 0, 0, limit, one_in(4) ? NULL : ids, 0, IDS, ends, &done);
     CHECK(status == FE_OK || status == j->status);
@@ -137,22 +148,52 @@ static void check_one(const job *j, fe_cache *cache) {
         const int64_t first = i ? j->ends[i - 1] : 0, count = j->ends[i] - first;
         int32_t *const ids = malloc((size_t)(count ? count : 1) * sizeof *ids); /* ASan sees its end */
         CHECK(ids);
-        CHECK(fe_encode_one(j->tokenizer, cache, j->each[i], j->sizes[i], j->actions, ids, count) == count);
+        CHECK(fe_encode_one(j->tokenizer, cache, j->each[i], j->sizes[i], j->choice, ids, count) == count);
         CHECK(memcmp(ids, j->ids + first, (size_t)count * sizeof *ids) == 0);
-        CHECK(!count || fe_encode_one(j->tokenizer, cache, j->each[i], j->sizes[i], j->actions, ids, count - 1) == -1);
+        CHECK(!count || fe_encode_one(j->tokenizer, cache, j->each[i], j->sizes[i], j->choice, ids, count - 1) == -1);
         free(ids);
     }
     int32_t none;
     if (j->status == FE_SPECIAL)
-        CHECK(fe_encode_one(j->tokenizer, cache, j->each[j->complete], j->sizes[j->complete], j->actions, &none, 0) ==
+        CHECK(fe_encode_one(j->tokenizer, cache, j->each[j->complete], j->sizes[j->complete], j->choice, &none, 0) ==
               -1);
+}
+
+/* A choice for so many added tokens as there are, of actions that there are, and of this tokenizer. */
+static void check_choices(const job *j) {
+    const int64_t added = j->v->model.added;
+    uint8_t actions[ADDED + 1] = {0}, wrong[ADDED + 1] = {0};
+    fe_choice *choice;
+    CHECK(fe_choice_new(j->tokenizer, actions, added + 1, &choice) == FE_BAD_MODEL && !choice);
+    CHECK(fe_choice_new(j->tokenizer, actions, added - 1, &choice) == FE_BAD_MODEL && !choice);
+    if (added) {
+        wrong[rnd((uint32_t)added)] = FE_TOKEN_REFUSE + 1;
+        CHECK(fe_choice_new(j->tokenizer, wrong, added, &choice) == FE_BAD_MODEL && !choice);
+    }
+    fe_tokenizer *other;
+    fe_out done;
+    int64_t twice, end, size = 0;
+    CHECK(fe_tokenizer_new(&j->v->model, FE_PATH_BEST, &other, &twice) == FE_OK);
+    CHECK(fe_choice_new(other, actions, added, &choice) == FE_OK && choice);
+    const uint8_t *const none[] = {exactly_none};
+    CHECK(fe_encode_one(j->tokenizer, NULL, exactly_none, 0, choice, NULL, 0) == -1);
+    const fe_job asked = {.pattern = FE_PATTERN_OWN, .choice = choice, .limit = INT64_MAX, .texts = 1, .each = none,
+                          .sizes = &size};
+    done.ids = NULL, done.row_ends = &end, done.used = done.capacity = 0;
+    CHECK(fe_encode(j->tokenizer, NULL, &asked, &done) == FE_BAD_MODEL && done.texts == 0);
+    fe_job other_pattern = asked;
+    other_pattern.choice = NULL;
+    other_pattern.pattern = one_in(2) ? FE_PATTERN_OWN - 1 : FE_PATTERN_DEEPSEEK_V3 + 1;
+    CHECK(fe_encode(j->tokenizer, NULL, &other_pattern, &done) == FE_BAD_MODEL && done.texts == 0);
+    fe_choice_free(choice);
+    fe_tokenizer_free(other);
 }
 
 /* Counts of characters that do not add up: never out of bounds. */
 static void check_bad_counts(job *j, fe_cache *cache) {
     static int32_t ids[IDS];
     int64_t ends[TEXTS];
-    fe_done done;
+    fe_out done;
     for (int64_t i = 0; i < j->texts; i++)
         if (one_in(3)) j->chars[i] = (int64_t)rnd(TEXT) - 9;
     const fe_status status = call(j, cache, false, 0, 0, INT64_MAX, ids, 0, IDS, ends, &done);
@@ -164,7 +205,7 @@ void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache
     static job j;
     static int32_t ids[IDS];
     int64_t ends[TEXTS];
-    fe_done done;
+    fe_out done;
     make_job(&j, v, tokenizer);
     for (int way = 0; way < 8; way++) {
         fe_cache *const some = way & 1 ? cache : NULL;
@@ -172,7 +213,7 @@ void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache
         const int64_t room = counts ? 0 : IDS;
         const fe_status status = call(&j, some, apart, 0, 0, INT64_MAX, counts ? NULL : ids, 0, room, ends, &done);
         check_done(&j, status, &done, ends, apart);
-        CHECK(counts || memcmp(ids, j.ids, (size_t)done.ids * sizeof *ids) == 0);
+        CHECK(counts || memcmp(ids, j.ids, (size_t)done.used * sizeof *ids) == 0);
     }
     for (int way = 0; way < 4; way++) {
         check_little_room(&j, way & 1 ? cache : NULL, way & 2);
@@ -181,7 +222,31 @@ void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache
     check_one(&j, cache);
     check_one(&j, NULL);
     check_bad_counts(&j, cache);
+    if (one_in(8)) check_choices(&j);
     end_job(&j);
+}
+
+/* Row ends that do not fit the ids: refused, and no id behind the last is looked at. */
+static void check_row_ends(const fe_tokenizer *tokenizer, const int64_t *ids, int64_t count, const int64_t *row_ends,
+                           int64_t rows) {
+    int64_t length, *const exact = malloc((size_t)count * sizeof *exact + 1), *const ends = malloc(64), byte_ends[8];
+    CHECK(exact && ends && rows < 8);
+    if (count) memcpy(exact, ids, (size_t)count * sizeof *exact);
+    if (rows) memcpy(ends, row_ends, (size_t)rows * sizeof *ends);
+    for (int i = 0; i < 4 && rows; i++) {
+        const uint32_t at = rnd((uint32_t)rows);
+        const int64_t wrong[] = {-1, count + 1, INT64_MAX, INT64_MIN, (int64_t)1 << 40};
+        const int64_t right = ends[at];
+        ends[at] = wrong[rnd(5)];
+        const fe_status status = fe_decode(tokenizer, exact, count, ends, rows, exactly_none, 0, NULL, 0, byte_ends,
+                                           &length);
+        CHECK(status == FE_BAD_ROWS);
+        ends[at] = right;
+    }
+    CHECK(fe_decode(tokenizer, exact, count + 1, ends, rows, exactly_none, 0, NULL, 0, byte_ends, &length) ==
+          FE_BAD_ROWS);
+    free(exact);
+    free(ends);
 }
 
 void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer) {
@@ -207,7 +272,7 @@ void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer) {
     uint8_t *const bytes = malloc((size_t)room + (room == 0));
     CHECK(bytes);
     const uint8_t *const dashes = (const uint8_t *)"---";
-    CHECK(fe_decode(tokenizer, ids, row_ends, rows, dashes, separator, bytes, room, byte_ends, &length) == FE_OK);
+    CHECK(fe_decode(tokenizer, ids, n, row_ends, rows, dashes, separator, bytes, room, byte_ends, &length) == FE_OK);
     CHECK(length == size && (rows == 0 || byte_ends[rows - 1] == size));
     CHECK(room < size || memcmp(bytes, expected, (size_t)size) == 0);
     if (n) {
@@ -215,9 +280,11 @@ void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer) {
         const int64_t wrong[] = {-1, INT64_MIN, INT64_MAX, INT32_MAX, 1 << 20, INT64_C(1) << 32};
         ids[at] = wrong[rnd(6)];
         const fe_status status =
-            fe_decode(tokenizer, ids, row_ends, rows, dashes, separator, bytes, room, byte_ends, &length);
+            fe_decode(tokenizer, ids, n, row_ends, rows, dashes, separator, bytes, room, byte_ends, &length);
         CHECK(status == FE_BAD_ID && length == at);
+        ids[at] = v->token_ids[0];
     }
+    check_row_ends(tokenizer, ids, n, row_ends, rows);
     free(bytes);
     for (int i = 0; i < 20 && m->flags & FE_BYTE_LEVEL; i++) {
         const uint32_t token = rnd((uint32_t)m->tokens);

@@ -1,51 +1,56 @@
-/* files.c: images and rank files, whole and damaged. */
+/* files.c: images, whole and damaged. */
 #include "fuzz.h"
 
 #include "image.h"
-
-void seal(uint8_t *image, int64_t size) {
-    fe_header *const h = (fe_header *)(void *)image;
-    if (h->size == (uint64_t)size) h->check = fe_image_check(h); /* a damaged size would lead outside */
-}
 
 void use_tokenizer(const fe_tokenizer *tokenizer, const uint8_t *text, int64_t size) {
     enum { MOST = 64 };
     fe_contents contents;
     fe_cache *cache;
-    fe_done done;
+    fe_choice *choice;
     uint8_t *const exact = exactly(text, size), bytes[256];
     int32_t *const ids = malloc((size_t)(4 * size + 64) * sizeof *ids);
-    uint8_t actions[MOST];
     int64_t chars = 0, end, wide[MOST], length;
     for (int64_t i = 0; i < size; i++) chars += (text[i] & 0xC0) != 0x80;
     if (size && (*text & 0xC0) == 0x80) chars++; /* a wrong count */
     fe_tokenizer_contents(tokenizer, &contents);
-    CHECK(ids && fe_cache_new(0, &cache) == FE_OK);
-    const int64_t added = (int64_t)(((const fe_header *)(const void *)contents.image)->length[FE_S_ADDED_IDS] / 4);
-    for (int64_t i = 0; i < MOST; i++) actions[i] = (uint8_t)(i % 4 == 3 ? FE_TOKEN_PLAIN : FE_TOKEN_MATCH);
-    for (int way = 0; way < 4 && added <= MOST; way++) {
+    uint8_t *const actions = malloc((size_t)contents.added + 1);
+    CHECK(ids && actions && fe_cache_new(0, 1, &cache) == FE_OK);
+    for (int64_t i = 0; i < contents.added; i++)
+        actions[i] = (uint8_t)(i % 4 == 3 ? FE_TOKEN_PLAIN : i % 64 == 7 ? FE_TOKEN_REFUSE : FE_TOKEN_MATCH);
+    CHECK(fe_choice_new(tokenizer, actions, contents.added, &choice) == FE_OK);
+    for (int way = 0; way < 4; way++) {
         fe_cache *const some = way & 1 ? cache : NULL;
         const int64_t room = 4 * size + 64;
         const uint8_t *const each[] = {exact};
-        const int64_t one = fe_encode_one(tokenizer, some, exact, size, actions, ids, room);
-        const fe_status status = way & 2 ? fe_encode_each(tokenizer, some, FE_PATTERN_OWN, each, &size, 1, actions,
-                                                          INT64_MAX, ids, 0, room, &end, &done)
-                                         : fe_encode(tokenizer, some, FE_PATTERN_OWN, exact, size, &chars, 1, actions,
-                                                     INT64_MAX, ids, 0, room, &end, &done);
+        const int64_t one = fe_encode_one(tokenizer, some, exact, size, choice, ids, room);
+        const fe_job job = {.pattern = FE_PATTERN_OWN, .choice = choice, .limit = INT64_MAX, .texts = 1, .utf8 = exact,
+                            .size = size, .char_counts = &chars, .each = way & 2 ? each : NULL, .sizes = &size};
+        fe_out done = {.ids = ids, .capacity = room, .row_ends = &end};
+        const fe_status status = fe_encode(tokenizer, some, &job, &done);
         CHECK(status != FE_OK || one == end);
+        if (status == FE_SPECIAL) CHECK(done.token >= 0 && done.token < contents.added && done.place < size);
         if (status != FE_OK) continue;
-        const int64_t count = end < MOST ? end : MOST;
+        const int64_t count = end < MOST ? end : MOST, between = size < 3 ? size : 3;
         for (int64_t i = 0; i < count; i++) wide[i] = ids[i];
-        (void)fe_decode(tokenizer, wide, &count, 1, exact, size < 3 ? size : 3, bytes, sizeof bytes, &length, &length);
+        (void)fe_decode(tokenizer, wide, count, &count, 1, exact, between, bytes, sizeof bytes, &length, &length);
     }
     for (int64_t i = 0; i < 8; i++) wide[i] = contents.tokens ? contents.sorted_ids[(contents.tokens - 1) * i / 8] : i;
     length = 8;
-    (void)fe_decode(tokenizer, wide, &length, 1, exact, 0, bytes, sizeof bytes, wide + 8, wide + 9);
+    (void)fe_decode(tokenizer, wide, length, &length, 1, exact, 0, bytes, sizeof bytes, wide + 8, wide + 9);
     (void)fe_find(tokenizer, exact, size);
-    uint8_t sum = 0; /* all of the notes can be read */
-    for (int64_t i = 0; i < contents.notes_size; i++) sum ^= contents.notes[i];
-    actions[0] = sum;
+    uint64_t sum = 0; /* all that the contents point at can be read */
+    for (int64_t i = 0; i < contents.notes_size; i++) sum += contents.notes[i];
+    for (int64_t i = 0; i < contents.before; i++) sum += (uint64_t)contents.before_ids[i];
+    for (int64_t i = 0; i < contents.after; i++) sum += (uint64_t)contents.after_ids[i];
+    for (int64_t i = 0; i < contents.added; i++) {
+        CHECK(contents.added_offsets[i] < contents.added_offsets[i + 1] && contents.added_flags[i] <= FE_ADDED_FLAGS);
+        sum += contents.added_bytes[contents.added_offsets[i + 1] - 1] + (uint64_t)contents.added_ids[i];
+    }
+    bytes[0] = (uint8_t)sum;
+    fe_choice_free(choice);
     fe_cache_free(cache);
+    free(actions);
     free(ids);
     free(exact);
 }
@@ -63,6 +68,14 @@ static void check_copy(const vocabulary *v, const fe_contents *contents) {
     CHECK(again.vocab == v->model.vocab && again.unk == v->model.unk && again.pattern == v->model.pattern);
     CHECK(again.flags == v->model.flags && again.notes_size == v->model.notes);
     CHECK(memcmp(again.notes, v->notes, (size_t)again.notes_size) == 0);
+    const fe_model *const m = &v->model;
+    CHECK(again.added == m->added && again.before == m->before && again.after == m->after);
+    CHECK(memcmp(again.before_ids, m->before_ids, (size_t)m->before * sizeof *m->before_ids) == 0);
+    CHECK(memcmp(again.after_ids, m->after_ids, (size_t)m->after * sizeof *m->after_ids) == 0);
+    for (int64_t i = 0; i <= m->added; i++) CHECK(again.added_offsets[i] == m->added_offsets[i]);
+    CHECK(memcmp(again.added_bytes, m->added_bytes, (size_t)m->added_offsets[m->added]) == 0);
+    CHECK(memcmp(again.added_ids, m->added_ids, (size_t)m->added * sizeof *m->added_ids) == 0);
+    CHECK(memcmp(again.added_flags, m->added_flags, (size_t)m->added) == 0);
     fe_tokenizer_free(opened);
     free(image);
 }
@@ -94,60 +107,22 @@ static void check_bit(const fe_contents *contents) {
     free(image);
 }
 
-static uint64_t random_number(const fe_header *h) {
-    switch (rnd(5)) {
-    case 0: return rnd(64);
-    case 1: return UINT64_MAX - rnd(64);
-    case 2: return h->size / 64 * rnd(64);
-    case 3: return (uint64_t)1 << rnd(64);
-    default: return (uint64_t)rnd(UINT32_MAX) << 32 | rnd(UINT32_MAX);
-    }
-}
-
-static void damage(uint8_t *image, int64_t size) {
-    fe_header *const h = (fe_header *)(void *)image;
-    for (uint32_t wounds = 1 + rnd(4); wounds; wounds--) {
-        const int section = (int)rnd(FE_SECTIONS);
-        const uint32_t word = rnd((uint32_t)size / 4);
-        const int32_t values[] = {-1, 0, 1, INT32_MAX, INT32_MIN, (int32_t)h->tokens, (int32_t)h->vocab,
-                                  (int32_t)rnd(2000)};
-        const bool inside = h->at[section] < (uint64_t)size && h->length[section] >= 4 &&
-                            h->length[section] <= (uint64_t)size - h->at[section];
-        switch (rnd(9)) {
-        case 0: h->length[section] = random_number(h); break;
-        case 1: h->at[section] = random_number(h); break;
-        case 2: h->at[section] = h->at[rnd(FE_SECTIONS)]; break;
-        case 3: image[16 + rnd((uint32_t)sizeof *h - 16)] ^= (uint8_t)(1u << rnd(8)); break;
-        case 4: h->flags ^= 1u << rnd(10); break;
-        case 5: /* a number of a section */
-            if (inside) {
-                const uint64_t place = h->at[section] + 4 * (uint64_t)rnd((uint32_t)(h->length[section] / 4));
-                memcpy(image + place, &values[rnd(8)], 4);
-            }
-            break;
-        case 6: /* all of one: a table that is full */
-            if (inside) memset(image + h->at[section], (uint8_t)values[rnd(5)], (size_t)h->length[section]);
-            break;
-        case 7: memcpy(image + 4 * (size_t)word, &values[rnd(8)], 4); break;
-        default: image[rnd((uint32_t)size)] ^= (uint8_t)(1u << rnd(8));
-        }
-    }
-    seal(image, size);
-}
-
 /* Numbers that are wrong under a checksum that is right: refused, or harmless. */
 static void check_damage(const fe_contents *contents) {
-    for (int i = 0; i < 12; i++) {
+    uint8_t *const image = exactly(contents->image, contents->size);
+    for (int i = 0; i < 24; i++) {
         fe_tokenizer *opened;
-        uint8_t text[300], *const image = exactly(contents->image, contents->size);
+        uint8_t text[300];
         damage(image, contents->size);
         const fe_status status = fe_tokenizer_open(image, contents->size, (int32_t)rnd(5), &opened);
         CHECK(status == FE_OK || status == FE_BAD_FILE);
         CHECK((status == FE_OK) == (opened != NULL));
-        for (int j = 0; opened && j < 3; j++) use_tokenizer(opened, text, random_text(text, sizeof text, one_in(2)));
+        for (int j = 0; opened && j < 2; j++) use_tokenizer(opened, text, random_text(text, sizeof text, one_in(2)));
         fe_tokenizer_free(opened);
-        free(image);
+        heal(image, contents->image);
     }
+    CHECK(memcmp(image, contents->image, (size_t)contents->size) == 0);
+    free(image);
 }
 
 void check_image(const vocabulary *v, const fe_tokenizer *tokenizer) {
@@ -157,57 +132,4 @@ void check_image(const vocabulary *v, const fe_tokenizer *tokenizer) {
     check_sizes(&contents);
     check_bit(&contents);
     check_damage(&contents);
-}
-
-/* ------------------------------------------------------------------ rank files */
-
-static int64_t base64(const uint8_t *bytes, int64_t size, char *to) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    int64_t n = 0;
-    for (int64_t i = 0; i < size; i += 3) {
-        const int64_t left = size - i;
-        const uint32_t second = left > 1 ? bytes[i + 1] : 0, third = left > 2 ? bytes[i + 2] : 0;
-        const uint32_t three = (uint32_t)bytes[i] << 16 | second << 8 | third;
-        to[n++] = digits[three >> 18];
-        to[n++] = digits[three >> 12 & 63];
-        to[n++] = left > 1 ? digits[three >> 6 & 63] : '=';
-        to[n++] = left > 2 ? digits[three & 63] : '=';
-    }
-    return n;
-}
-
-void check_ranks(void) {
-    enum { LINES = 20, SIZE = 12, ROOM = LINES * 48 };
-    char file[ROOM];
-    uint8_t bytes[LINES * SIZE];
-    int64_t offsets[LINES + 1] = {0}, size = 0, got_offsets[LINES + 1], count, bad_line;
-    int32_t ranks[LINES], got_ranks[LINES];
-    const int64_t lines = rnd(LINES + 1);
-    const char *const end = one_in(4) ? "\r\n" : "\n";
-    for (int64_t i = 0; i < lines; i++) {
-        offsets[i + 1] = offsets[i] + 1 + rnd(SIZE);
-        for (int64_t j = offsets[i]; j < offsets[i + 1]; j++) bytes[j] = (uint8_t)rnd(256);
-        ranks[i] = (int32_t)rnd(one_in(8) ? INT32_MAX : 300);
-        size += base64(bytes + offsets[i], offsets[i + 1] - offsets[i], file + size);
-        size += snprintf(file + size, 16, " %d%s", ranks[i], i + 1 == lines && one_in(2) ? "" : end);
-    }
-    for (int turn = 0; turn < 8; turn++) { /* as it is, then worse and worse */
-        uint8_t *const text = exactly((const uint8_t *)file, size), *const to = malloc((size_t)size + (size == 0));
-        CHECK(to);
-        const fe_status status = fe_ranks_read(text, size, to, got_offsets, got_ranks, lines, &count, &bad_line);
-        CHECK(status == FE_OK || status == FE_BAD_FILE || status == FE_FULL);
-        CHECK((status == FE_BAD_FILE) == (bad_line >= 1) && count <= lines && got_offsets[count] <= size);
-        if (turn == 0) {
-            CHECK(status == FE_OK && count == lines);
-            CHECK(memcmp(got_offsets, offsets, (size_t)(lines + 1) * sizeof *offsets) == 0);
-            CHECK(lines == 0 || memcmp(got_ranks, ranks, (size_t)lines * sizeof *ranks) == 0);
-            CHECK(lines == 0 || memcmp(to, bytes, (size_t)offsets[lines]) == 0);
-        }
-        free(text);
-        free(to);
-        if (!size) break;
-        const uint32_t at = rnd((uint32_t)size);
-        if (one_in(3)) size = at;
-        else file[at] = one_in(2) ? "=\n\r 09A+/-"[rnd(10)] : (char)rnd(256);
-    }
 }

@@ -8,24 +8,6 @@
 
 #include "fuzz.h"
 
-static uint64_t state;
-
-void seed(uint64_t number) { state = number * UINT64_C(0x9E3779B97F4A7C15) + 1; }
-
-uint32_t rnd(uint32_t below) { /* xorshift64* */
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return (uint32_t)((state * UINT64_C(2685821657736338717)) >> 33) % below;
-}
-
-uint8_t *exactly(const uint8_t *bytes, int64_t size) {
-    uint8_t *const copy = malloc((size_t)size);
-    CHECK(copy || size == 0);
-    if (size) memcpy(copy, bytes, (size_t)size);
-    return copy;
-}
-
 static double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
@@ -45,7 +27,8 @@ static bool one_round(void) {
     CHECK((status == FE_TWICE) == (twice >= 0));
     if (tokenizer) {
         fe_cache *cache;
-        CHECK(fe_cache_new(one_in(2) ? 0 : rnd(1 << 20), &cache) == FE_OK); /* small, so that pieces are forgotten */
+        /* small, so that pieces are forgotten */
+        CHECK(fe_cache_new(one_in(2) ? 0 : rnd(1 << 20), rnd(3), &cache) == FE_OK);
         for (int i = 0; i < 4; i++) check_encoding(&v, tokenizer, cache);
         check_decoding(&v, tokenizer);
         if (one_in(4)) check_image(&v, tokenizer);
@@ -64,6 +47,7 @@ int main(int argc, char **argv) {
         refused += one_round();
         check_pieces();
         check_ranks();
+        check_merges();
         rounds++;
     } while (now() - start < seconds);
     printf("fuzz: seed %llu, %llu rounds, %llu broken vocabularies refused, no error\n", (unsigned long long)number,

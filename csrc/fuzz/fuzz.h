@@ -16,13 +16,15 @@ enum {
     MERGES = 300,
     CHARS = 24,
     PAIRS = MERGES * LONGEST,
-    ADDED = 6,
+    ADDED = 8,
     TEXT = 1200,  /* bytes of the longest text of a call */
     BLOCK = 8000, /* and of all of them */
     TEXTS = 700,
-    IDS = 5 * BLOCK
+    IDS = 5 * BLOCK,
+    LINE = 64 /* more than a line of a merge list has */
 };
 
+/* chance.c */
 void seed(uint64_t number);
 uint32_t rnd(uint32_t below);
 static inline bool one_in(uint32_t n) { return rnd(n) == 0; }
@@ -40,9 +42,10 @@ typedef struct vocabulary {
     int32_t left[MERGES], right[MERGES], result[MERGES];
     uint32_t char_codes[CHARS], pair_left[PAIRS], pair_right[PAIRS];
     int32_t char_tokens[CHARS];
-    uint8_t added_bytes[64], added_late[ADDED];
+    uint8_t added_bytes[128], added_flags[ADDED];
     int64_t added_offsets[ADDED + 1];
     int32_t added_ids[ADDED];
+    int32_t template[4];
     uint8_t notes[64];
     uint8_t actions[ADDED];
 } vocabulary;
@@ -58,12 +61,17 @@ bool slow_encode(const vocabulary *v, int32_t pattern, const uint8_t *actions, c
                  int32_t *ids, int64_t *count);
 int64_t slow_find(const vocabulary *v, const uint8_t *bytes, int64_t size);
 
-/* encoding.c, pieces.c, files.c */
+/* encoding.c, pieces.c, files.c, lists.c */
 void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache *cache);
 void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer);
 void check_pieces(void);
 void check_image(const vocabulary *v, const fe_tokenizer *tokenizer);
 void check_ranks(void);
+void check_merges(void);
+
+/* mutate.c: damages an image in place, under a right checksum, and takes the damage back from an intact copy. */
+void damage(uint8_t *image, int64_t size);
+void heal(uint8_t *image, const uint8_t *intact);
 
 /* Makes the checksum of an image right. */
 void seal(uint8_t *image, int64_t size);

@@ -154,13 +154,25 @@ static void segment(law *l, const uint8_t *p, const uint8_t *end) {
     }
 }
 
+/* True if a later added token has the same bytes and is late if this one is: of these the last one counts. */
+static bool comes_again(const fe_model *m, int64_t token) {
+    const int64_t size = m->added_offsets[token + 1] - m->added_offsets[token];
+    for (int64_t i = token + 1; i < m->added; i++)
+        if (m->added_offsets[i + 1] - m->added_offsets[i] == size &&
+            (m->added_flags[i] & FE_ADDED_LATE) == (m->added_flags[token] & FE_ADDED_LATE) &&
+            memcmp(m->added_bytes + m->added_offsets[i], m->added_bytes + m->added_offsets[token], (size_t)size) == 0)
+            return true;
+    return false;
+}
+
 /* The longest added token at p, or -1. */
 static int64_t added_at(const law *l, const uint8_t *p, const uint8_t *end, uint8_t late) {
     const fe_model *const m = &l->v->model;
     int64_t best = -1, longest = 0;
     for (int64_t i = 0; i < m->added; i++) {
         const int64_t size = m->added_offsets[i + 1] - m->added_offsets[i];
-        if (m->added_late[i] != late || size <= longest || size > end - p) continue;
+        if ((m->added_flags[i] & FE_ADDED_LATE) != late || size <= longest || size > end - p) continue;
+        if (comes_again(m, i)) continue;
         if (m->flags & FE_OVERLAP && l->actions[i] == FE_TOKEN_PLAIN) continue;
         if (memcmp(m->added_bytes + m->added_offsets[i], p, (size_t)size) == 0) best = i, longest = size;
     }

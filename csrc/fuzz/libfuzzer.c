@@ -1,24 +1,10 @@
-/* libfuzzer.c: libFuzzer's way in: a rank file or a damaged image, and a text, all out of the input. */
+/* libfuzzer.c: libFuzzer's way in: a rank file, a merge list or a damaged image, and a text, all out of the input. */
 #include "fuzz.h"
 #include "image.h"
 
 enum { BASES = 9, LINES = 4096 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-uint8_t *exactly(const uint8_t *bytes, int64_t size) {
-    uint8_t *const copy = malloc((size_t)size);
-    CHECK(copy || size == 0);
-    if (size) memcpy(copy, bytes, (size_t)size);
-    return copy;
-}
-
-static uint64_t state = 1;
-
-uint32_t rnd(uint32_t below) { /* for the vocabularies of the images alone: always the same */
-    state = state * UINT64_C(6364136223846793005) + 1442695040888963407;
-    return (uint32_t)(state >> 33) % below;
-}
 
 /* Encoding with ranks and decoding gives the text back; the image, opened, does so too. */
 static void use_ranks(const fe_model *model, const uint8_t *text, int64_t size) {
@@ -36,7 +22,7 @@ static void use_ranks(const fe_model *model, const uint8_t *text, int64_t size) 
     CHECK(count >= 0 && fe_encode_one(opened, NULL, text, size, NULL, ids + size, size) == count);
     CHECK(memcmp(ids, ids + size, (size_t)count * sizeof *ids) == 0);
     for (int64_t i = 0; i < count; i++) wide[i] = ids[i];
-    CHECK(fe_decode(opened, wide, &count, 1, NULL, 0, bytes, size, &end, &length) == FE_OK);
+    CHECK(fe_decode(opened, wide, count, &count, 1, NULL, 0, bytes, size, &end, &length) == FE_OK);
     CHECK(length == size && memcmp(bytes, text, (size_t)size) == 0);
     free(ids);
     free(wide);
@@ -75,9 +61,10 @@ static void rank_file(int32_t pattern, const uint8_t *file, int64_t size, const 
     free(bytes);
 }
 
-/* The input as wounds of one of a few images: where, in 24 bits, which of four kinds, and a number. */
+/* The input as wounds of one of a few images: where, in 24 bits, of which kind, and a number. In place, and taken back:
+ * to copy an image would take most of the time. */
 static void image_file(uint8_t base, const uint8_t *data, int64_t size, const uint8_t *text, int64_t text_size) {
-    static uint8_t *images[BASES];
+    static uint8_t *images[BASES], *intact[BASES];
     static int64_t sizes[BASES];
     const int which = base % BASES;
     if (!images[which]) {
@@ -85,27 +72,53 @@ static void image_file(uint8_t base, const uint8_t *data, int64_t size, const ui
         fe_tokenizer *tokenizer;
         fe_contents contents;
         int64_t twice;
-        state = (uint64_t)which + 1;
+        seed((uint64_t)which + 1);
         random_vocabulary(&v);
         CHECK(fe_tokenizer_new(&v.model, FE_PATH_BEST, &tokenizer, &twice) == FE_OK);
         fe_tokenizer_contents(tokenizer, &contents);
         images[which] = exactly(contents.image, contents.size);
+        intact[which] = exactly(contents.image, contents.size);
         sizes[which] = contents.size;
         fe_tokenizer_free(tokenizer);
     }
-    const int64_t whole = sizes[which];
-    uint8_t *const image = exactly(images[which], whole);
-    for (; size >= 8; data += 8, size -= 8) {
-        const uint32_t number = (uint32_t)(data[0] | data[1] << 8 | data[2] << 16);
+    const int64_t whole = sizes[which], header = (int64_t)sizeof(fe_header);
+    uint8_t *const image = images[which];
+    if (size && data[0] & 0x80) { /* first, while it is intact, the structured ones of mutate.c */
+        seed((uint64_t)data[0] << 8 | data[size - 1]);
+        damage(image, whole);
+    }
+    for (const uint8_t *d = data; data + size - d >= 8; d += 8) {
+        const uint32_t number = (uint32_t)(d[0] | d[1] << 8 | d[2] << 16);
         /* half of the wounds are in the header: else it would hardly be met */
-        const int64_t place = data[3] & 1 ? 8 + number % ((int64_t)sizeof(fe_header) - 8) : number % (whole - 8);
-        memcpy(image + (data[3] & 2 ? place : place / 8 * 8), data + 4, data[3] & 4 ? 1 : 4);
+        const int64_t place = d[3] & 1 ? 8 + number % (header - 8) : number % (whole - 8);
+        memcpy(image + (d[3] & 2 ? place : place / 8 * 8), d + 4, d[3] & 4 ? 1 : 4);
     }
     seal(image, whole);
     fe_tokenizer *opened;
     if (fe_tokenizer_open(image, whole, FE_PATH_BEST, &opened) == FE_OK) use_tokenizer(opened, text, text_size);
     fe_tokenizer_free(opened);
-    free(image);
+    heal(image, intact[which]);
+    for (const uint8_t *d = data; data + size - d >= 8; d += 8) {
+        const uint32_t number = (uint32_t)(d[0] | d[1] << 8 | d[2] << 16);
+        const int64_t place = d[3] & 1 ? 8 + number % (header - 8) : number % (whole - 8);
+        memcpy(image + (d[3] & 2 ? place : place / 8 * 8), intact[which] + (d[3] & 2 ? place : place / 8 * 8), 4);
+    }
+}
+
+/* The input as names and a merge list, of as many lines as there are, or as the first bytes say. */
+static void merge_list(uint8_t base, const uint8_t *names, int64_t names_size, const uint8_t *merges, int64_t size) {
+    int64_t count = 1, lines = 1;
+    for (int64_t i = 0; i < names_size; i++) count += names[i] == '\n';
+    for (int64_t i = 0; i < size; i++) lines += merges[i] == '\n';
+    if (base & 1) count += base % 5 - 2;
+    if (base & 2) lines += base % 7 - 3;
+    int32_t *const numbers = malloc((size_t)(lines > 0 ? 3 * lines : 1) * sizeof *numbers);
+    CHECK(numbers);
+    int32_t *const right = numbers + (lines > 0 ? lines : 0), *const made = right + (lines > 0 ? lines : 0);
+    if (fe_merges_read(names, names_size, count, merges, size, lines, numbers, right, made) == FE_OK)
+        for (int64_t i = 0; i < lines; i++)
+            CHECK(numbers[i] >= 0 && numbers[i] < count && right[i] >= 0 && right[i] < count && made[i] < count);
+    free(numbers);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -114,6 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const int64_t left = (int64_t)size - 3, text_size = data[2] < left ? data[2] : left;
     uint8_t *const text = exactly(data + 3, text_size), *const rest = exactly(data + 3 + text_size, left - text_size);
     if (kind & 1) rank_file(base % 8, rest, left - text_size, text, text_size);
+    else if (kind & 2) merge_list(base, text, text_size, rest, left - text_size);
     else image_file(base, rest, left - text_size, text, text_size);
     free(text);
     free(rest);

@@ -205,16 +205,16 @@ static void number_ids(vocabulary *v) {
 }
 
 static void add_added(vocabulary *v) {
-    static const char *const names[ADDED] = {"<s>", "<", "a b", "s>x", "\xC3\xA9", "<s><s>"};
-    const int64_t count = one_in(3) ? 0 : rnd(ADDED + 1);
+    static const char *const names[ADDED] = {"<s>", "<", "a b", "s>x", "\xC3\xA9", "<s><s>", "aaaaaaaaaaaa", "aaaa"};
+    const int64_t count = one_in(3) ? 0 : rnd(ADDED + 1), first = rnd(ADDED);
     if (one_in(2)) v->model.flags |= FE_OVERLAP;
     for (int64_t i = 0; i < count; i++) {
-        const char *const name = names[i];
+        const char *const name = names[(i + first) % (one_in(9) ? 3 : ADDED)]; /* some twice: the last counts */
         const int64_t at = v->added_offsets[i], size = (int64_t)strlen(name);
         memcpy(v->added_bytes + at, name, (size_t)size);
         v->added_offsets[i + 1] = at + size;
         v->added_ids[i] = (int32_t)add_token(v, (const uint8_t *)name, size); /* its token; below, its id */
-        v->added_late[i] = (uint8_t)rnd(2);
+        v->added_flags[i] = (uint8_t)rnd(4);
         v->actions[i] = (uint8_t)(one_in(8) ? FE_TOKEN_REFUSE : rnd(2));
     }
     v->model.added = count;
@@ -242,7 +242,10 @@ void random_vocabulary(vocabulary *v) {
     m->char_codes = v->char_codes, m->char_tokens = v->char_tokens;
     m->pair_left = v->pair_left, m->pair_right = v->pair_right;
     m->added_bytes = v->added_bytes, m->added_offsets = v->added_offsets;
-    m->added_ids = v->added_ids, m->added_late = v->added_late;
+    m->added_ids = v->added_ids, m->added_flags = v->added_flags;
+    m->before = rnd(3), m->after = rnd(3);
+    for (int i = 0; i < 4; i++) v->template[i] = (int32_t)rnd(INT32_MAX);
+    m->before_ids = v->template, m->after_ids = v->template + 2;
     m->notes_bytes = v->notes;
 }
 
@@ -264,7 +267,7 @@ void break_vocabulary(vocabulary *v) {
     case 5: v->token_ids[token] = -1 - (int32_t)rnd(9); return;
     case 6: v->byte_tokens[rnd(256)] = outside(v); return;
     case 7: m->merges = one_in(2) ? -1 : INT32_MAX; return;
-    case 8: m->chars = m->pairs = m->added = m->notes = -1; return;
+    case 8: *(int64_t *[]){&m->chars, &m->pairs, &m->added, &m->notes, &m->before, &m->after}[rnd(6)] = -1; return;
     case 9: m->flags = (m->flags & ~(uint32_t)FE_BYTE_LEVEL) | FE_RANKED; return;
     case 10:
         v->token_ids[token] = v->token_ids[(token + 1) % (uint32_t)m->tokens];
@@ -287,7 +290,8 @@ void break_vocabulary(vocabulary *v) {
     case 13:
         if (m->added) {
             const uint32_t i = rnd((uint32_t)m->added);
-            if (one_in(2)) v->added_ids[i] = -1;
+            if (one_in(4)) v->added_flags[i] = 4;
+            else if (one_in(2)) v->added_ids[i] = one_in(2) ? -1 : INT32_MAX;
             else v->added_offsets[i + 1] = one_in(2) ? v->added_offsets[i] : INT64_MIN + rnd(9);
             return;
         }

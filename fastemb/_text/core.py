@@ -7,22 +7,16 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .vocabulary import Metadata, Vocabulary, names_in
-
-try:
-    from ._core import ffi as ffi
-    from ._core import lib as lib
-except ImportError as error:
-    # The name tells the package which error this is: it adds what to do about a source tree that was never built.
-    raise ImportError(
-        f"fastemb._text._core, the compiled tokenizer, cannot be loaded: {error}", name="fastemb._text._core"
-    ) from None
+from .compiled import ffi as ffi
+from .compiled import lib as lib
+from .spec import spec_of, twins
+from .vocabulary import AddedToken, Metadata, Vocabulary, names_in
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
@@ -32,9 +26,12 @@ NO_LIMIT = 2**63 - 1
 # The ids of pieces that were met before are remembered: all caches of one tokenizer together take at most this many
 # bytes. Calls that run at the same time have a cache each.
 CACHE_BYTES = 192 << 20
+MOST_CHOICES = 64  # of special tokens, kept for later calls
 SPARE_CACHE_BYTES = 1 << 20  # the cache of a call that finds no part of CACHE_BYTES left
 WORKSPACE_IDS = 1 << 13  # room in a workspace for the ids of short texts
 SHORT = WORKSPACE_IDS - 8  # characters of short texts: where each is a byte, their ids find room
+
+_SECRET = hash("fastemb") & (1 << 64) - 1  # of this process, as Python's own hashes: no text can know it
 
 _MESSAGES = {
     lib.FE_NO_MEMORY: "out of memory while tokenizing",
@@ -67,10 +64,11 @@ class Workspace:
     tokenizer's memory, which goes back to the `parts` that no workspace has where an interrupt loses the workspace.
     """
 
-    __slots__ = ("_part", "_parts", "cache", "kept", "room", "target")
+    __slots__ = ("_part", "_parts", "cache", "job", "kept", "out", "room", "target")
 
     def __init__(self, cache: Any, part: int | None, parts: list[int]) -> None:
         self._part, self._parts, self.cache, self.kept = part, parts, cache, part is not None
+        self.job, self.out = ffi.new("fe_job *"), ffi.new("fe_out *")
         self.room = np.empty(WORKSPACE_IDS, np.int32)
         self.target = ffi.from_buffer("int32_t[]", self.room, require_writable=True)
 
@@ -79,21 +77,34 @@ class Workspace:
             self._parts.append(self._part)
 
 
+class Done(NamedTuple):
+    """What a call of C finished: what fe_out receives."""
+
+    texts: int
+    bytes: int
+    ids: int
+    token: int
+    place: int
+
+
 class Packed(NamedTuple):
     """Texts as UTF-8, one after another, and the number of characters of each text."""
 
     utf8: bytes
     chars: Offsets
 
-    def arguments(self) -> tuple[Any, ...]:
-        """Return the texts as fe_encode takes them."""
-        return self.utf8, len(self.utf8), ffi.from_buffer("int64_t[]", self.chars), self.chars.size
+    def put_into(self, job: Any) -> tuple[Any, ...]:
+        """Put the texts into a fe_job; what is returned must stay alive as long as the job is used."""
+        alive = ffi.from_buffer("uint8_t[]", self.utf8), ffi.from_buffer("int64_t[]", self.chars)
+        job.utf8, job.char_counts = alive
+        job.size, job.texts, job.each = len(self.utf8), self.chars.size, ffi.NULL
+        return alive
 
-    def behind(self, done: Any) -> Packed:
+    def behind(self, done: Done) -> Packed:
         """Return the texts that a call did not complete."""
         return Packed(self.utf8[done.bytes :], self.chars[done.texts :])
 
-    def character(self, done: Any) -> int:
+    def character(self, done: Done) -> int:
         """Return at which character of its text a refused token stands."""
         return len(self.utf8[done.bytes : done.place].decode())
 
@@ -105,16 +116,17 @@ class Scattered(NamedTuple):
     addresses: Offsets
     sizes: Offsets
 
-    def arguments(self) -> tuple[Any, ...]:
-        """Return the texts as fe_encode_each takes them."""
-        addresses = ffi.cast("uint8_t **", ffi.from_buffer("int64_t[]", self.addresses))
-        return addresses, ffi.from_buffer("int64_t[]", self.sizes), self.sizes.size
+    def put_into(self, job: Any) -> tuple[Any, ...]:
+        """Put the texts into a fe_job; what is returned must stay alive as long as the job is used."""
+        alive = ffi.from_buffer("int64_t[]", self.addresses), ffi.from_buffer("int64_t[]", self.sizes)
+        job.each, job.sizes, job.texts = ffi.cast("uint8_t **", alive[0]), alive[1], self.sizes.size
+        return alive
 
-    def behind(self, done: Any) -> Scattered:
+    def behind(self, done: Done) -> Scattered:
         """Return the texts that a call did not complete."""
         return Scattered(self.texts[done.texts :], self.addresses[done.texts :], self.sizes[done.texts :])
 
-    def character(self, done: Any) -> int:
+    def character(self, done: Done) -> int:
         """Return at which character of its text a refused token stands."""
         return len(self.texts[done.texts].encode()[: done.place].decode())
 
@@ -141,11 +153,11 @@ class Core:
         """Build a C tokenizer from a vocabulary, or open the image of one: any buffer, which must not change."""
         out = ffi.new("fe_tokenizer **")
         if vocabulary is not None:
-            spec, alive = _spec(vocabulary)
+            spec, alive = spec_of(vocabulary)
             twice = ffi.new("int64_t *")
             status = lib.fe_tokenizer_new(spec, simd_path(), out, twice)
             if status == lib.FE_TWICE:
-                raise ValueError(_twins(vocabulary, twice[0]))
+                raise ValueError(twins(vocabulary, twice[0]))
             del alive  # C has copied the arrays
         else:
             self._image = ffi.from_buffer("uint8_t[]", image)  # keeps the buffer alive
@@ -157,9 +169,10 @@ class Core:
         self.contents = ffi.new("fe_contents *")
         lib.fe_tokenizer_contents(self.handle, self.contents)
         try:
-            self.metadata = Metadata.from_bytes(self._metadata_bytes())
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"damaged: its notes cannot be read: {error}") from None
+            self.metadata = self._read_metadata()
+        except ValueError as error:
+            raise ValueError(f"damaged: {error}") from None
+        self._choices: dict[bytes, Any] = {}
         self._workspaces: list[Workspace] = []  # idle workspaces; a list's pop and append are atomic
         # The sizes of caches that no workspace has yet. Taken by pop, which is atomic: a lock could be held in a fork.
         self._parts = _parts(cache_budget(), os.cpu_count() or 1)
@@ -169,6 +182,32 @@ class Core:
 
     def _metadata_bytes(self) -> bytes:
         return bytes(ffi.buffer(self.contents.notes, self.contents.notes_size))
+
+    def _read_metadata(self) -> Metadata:
+        has = self.contents
+        offsets = self._array(has.added_offsets, has.added + 1, np.uint32).tolist()
+        text = bytes(ffi.buffer(has.added_bytes, offsets[-1]))
+        ids = self._array(has.added_ids, has.added, np.int32).tolist()
+        flags = bytes(ffi.buffer(has.added_flags, has.added))
+        added = [
+            AddedToken(text[start:end].decode(), id, bool(flag & lib.FE_ADDED_SPECIAL), bool(flag & lib.FE_ADDED_LATE))
+            for (start, end), id, flag in zip(pairwise(offsets), ids, flags, strict=True)
+        ]
+        before = self._array(has.before_ids, has.before, np.int32).tolist()
+        after = self._array(has.after_ids, has.after, np.int32).tolist()
+        return Metadata.from_bytes(self._metadata_bytes(), has.tokens, added, before, after)
+
+    def choice(self, actions: bytes) -> Any:
+        """Return the fe_choice of one fe_token_action for each added token, made once however often it is asked for."""
+        choice = self._choices.get(actions)
+        if choice is None:
+            out = ffi.new("fe_choice **")
+            _check(lib.fe_choice_new(self.handle, actions, len(actions), out))
+            choice = ffi.gc(out[0], lib.fe_choice_free)
+            if len(self._choices) >= MOST_CHOICES:
+                self._choices.clear()
+            self._choices[actions] = choice
+        return choice
 
     @cached_property
     def names(self) -> list[str] | None:
@@ -188,8 +227,9 @@ class Core:
         return self._array(self.contents.token_ids, self.contents.tokens, np.int32)
 
     def highest_id(self) -> int:
-        """Return the highest id."""
-        return int(self.contents.sorted_ids[self.contents.tokens - 1])
+        """Return the highest id, -1 where there is none."""
+        tokens = self.contents.tokens
+        return int(self.contents.sorted_ids[tokens - 1]) if tokens else -1
 
     def number_of(self, id: int) -> int | None:
         """Return the number of the token with this id; None where no token has it."""
@@ -228,8 +268,11 @@ class Core:
         except IndexError:
             part = None
         size, out = min(SPARE_CACHE_BYTES, cache_budget()) if part is None else part, ffi.new("fe_cache **")
-        if size == 0 or lib.fe_cache_new(size, out) != lib.FE_OK:
-            return Workspace(ffi.NULL, part, self._parts)  # without a cache: slower, and right all the same
+        if size == 0 or lib.fe_cache_new(size, _SECRET, out) != lib.FE_OK:
+            # Without a cache: slower, and right all the same.
+            workspace = Workspace(ffi.NULL, part, self._parts)
+            workspace.kept &= size == 0  # where memory was short, a later call may have more luck
+            return workspace
         return Workspace(ffi.gc(out[0], lib.fe_cache_free), part, self._parts)
 
     # ---------------------------------------------------------------- encoding and decoding
@@ -238,6 +281,7 @@ class Core:
         """Return the ids of one short text; None: `encode` must be called, which says what is wrong if anything is."""
         if len(text) > SHORT:
             return None
+        choice = self.choice(actions) if isinstance(actions, bytes) else actions
         try:
             utf8 = text.encode()
         except UnicodeEncodeError:  # lone surrogates
@@ -248,7 +292,7 @@ class Core:
             workspace = self._new_workspace()
         try:  # not by `self.workspace()`, which takes as long as a word
             cache, target = workspace.cache, workspace.target
-            count = lib.fe_encode_one(self.handle, cache, utf8, len(utf8), actions, target, WORKSPACE_IDS)
+            count = lib.fe_encode_one(self.handle, cache, utf8, len(utf8), choice, target, WORKSPACE_IDS)
             return workspace.room[:count].copy() if count >= 0 else None
         finally:
             if workspace.kept:
@@ -272,45 +316,39 @@ class Core:
         self,
         workspace: Workspace,
         texts: Packed | Scattered,
-        actions: Any,  # bytes, or such a buffer of cffi
+        actions: Any,  # bytes, or what `choice` made of them
         ends: Offsets,
         *,
         ids: Ids | None = None,
         used: int = 0,
         limit: int = NO_LIMIT,
         pattern: int = lib.FE_PATTERN_OWN,
-    ) -> tuple[Any, int]:
-        """Call fe_encode or fe_encode_each, and return its fe_done and its status.
+    ) -> tuple[Done, int]:
+        """Call fe_encode, and return what it finished and its status.
 
         `ends` receives where the row of each text ends; `ids`, of which the first `used` are taken, the new ids behind
         them. Without `ids` they are counted only.
         """
-        done = ffi.new("fe_done *")
-        encode = lib.fe_encode if isinstance(texts, Packed) else lib.fe_encode_each
-        status = encode(
-            self.handle,
-            workspace.cache,
-            pattern,
-            *texts.arguments(),
-            actions,
-            limit,
-            ffi.NULL if ids is None else ffi.from_buffer("int32_t[]", ids, require_writable=True),
-            used,
-            0 if ids is None else ids.size,
-            ffi.from_buffer("int64_t[]", ends, require_writable=True),
-            done,
-        )
-        return done, status
+        job, out = workspace.job, workspace.out
+        alive = texts.put_into(job), ffi.from_buffer("int64_t[]", ends, require_writable=True)
+        job.pattern, job.limit = pattern, limit
+        job.choice = self.choice(actions) if isinstance(actions, bytes) else actions
+        target = ffi.NULL if ids is None else ffi.from_buffer("int32_t[]", ids, require_writable=True)
+        out.ids, out.capacity, out.used, out.row_ends = target, 0 if ids is None else ids.size, used, alive[1]
+        status = lib.fe_encode(self.handle, workspace.cache, job, out)
+        return Done(out.texts, out.bytes, out.used, out.token, out.place), status
 
     def decode(self, ids: npt.NDArray[np.int64], row_ends: Offsets) -> tuple[bytes, Offsets]:
         """Return the bytes of rows of ids, end to end, and where each row ends."""
         separator = self.metadata.joined_by.encode()
+        row_ends = row_ends.copy()  # the caller's may change meanwhile: C would find that they do not fit the ids
         byte_ends, length = np.empty(row_ends.size, np.int64), ffi.new("int64_t *")
         room = np.empty(8 * ids.size + 64, np.uint8)
         while True:
             status = lib.fe_decode(
                 self.handle,
                 ffi.from_buffer("int64_t[]", ids),
+                ids.size,
                 ffi.from_buffer("int64_t[]", row_ends),
                 row_ends.size,
                 separator,
@@ -322,6 +360,8 @@ class Core:
             )
             if status == lib.FE_BAD_ID:
                 raise UnknownId(length[0])
+            if status == lib.FE_BAD_ROWS:
+                raise ValueError(f"offsets must ascend from 0 to the number of ids, {ids.size}; they were changed")
             if length[0] <= room.size:
                 return room[: length[0]].tobytes(), byte_ends
             room = np.empty(length[0], np.uint8)
@@ -334,7 +374,7 @@ class Core:
         return ends[: count[0]]
 
 
-def fail(status: int, done: Any, texts: Packed | Scattered, first: int) -> None:
+def fail(status: int, done: Done, texts: Packed | Scattered, first: int) -> None:
     """Raise the exception that a status of `Core.encode` stands for; `first` is the number of the first text."""
     if status == lib.FE_SPECIAL:
         raise SpecialTokenFound(done.token, first + done.texts, texts.character(done))
@@ -370,59 +410,3 @@ def simd_path() -> int:
     if name not in _PATHS:
         raise ValueError(f"environment variable FASTEMB_SIMD must be avx512, avx2, neon or none, got {name!r}")
     return int(_PATHS[name])
-
-
-def _twins(v: Vocabulary, second: int) -> str:
-    """Return the fault of a vocabulary in which token number `second` has the bytes of an earlier token."""
-    tokens = [v.token_bytes[start:end] for start, end in pairwise(v.token_offsets[: second + 2].tolist())]
-    first = tokens.index(tokens[second])
-    return f"the token {tokens[second]!r} stands twice, with {v.token_ids[first]} and {v.token_ids[second]}"
-
-
-def _spec(v: Vocabulary) -> tuple[Any, list[Any]]:
-    """Return the fe_model of a vocabulary, and the arrays that must stay alive since it points into them."""
-    alive: list[Any] = []
-
-    def ints(values: npt.ArrayLike, kind: str = "int32_t") -> Any:
-        alive.append(np.ascontiguousarray(values, kind.removesuffix("_t")))
-        return ffi.from_buffer(f"{kind}[]", alive[-1])
-
-    def octets(values: Sequence[bytes]) -> Any:
-        alive.append(b"".join(values))
-        return ffi.from_buffer("uint8_t[]", alive[-1])
-
-    added = v.metadata.added
-    contents = [token.content.encode() for token in added]
-    metadata = v.metadata.to_bytes()
-    spec = ffi.new(
-        "fe_model *",
-        {
-            "flags": v.flags,
-            "pattern": v.pattern,
-            "unk": v.unk,
-            "tokens": v.token_ids.size,
-            "vocab": v.vocab,
-            "token_bytes": octets([v.token_bytes]),
-            "token_offsets": ints(v.token_offsets, "int64_t"),
-            "token_ids": ints(v.token_ids),
-            "byte_tokens": ints(v.byte_tokens),
-            "merges": v.merges.left.size,
-            "merge_left": ints(v.merges.left),
-            "merge_right": ints(v.merges.right),
-            "merge_result": ints(v.merges.result),
-            "chars": np.size(v.char_codes),
-            "char_codes": ints(v.char_codes, "uint32_t"),
-            "char_tokens": ints(v.char_tokens),
-            "pairs": np.size(v.pair_left),
-            "pair_left": ints(v.pair_left, "uint32_t"),
-            "pair_right": ints(v.pair_right, "uint32_t"),
-            "added": len(contents),
-            "added_bytes": octets(contents),
-            "added_offsets": ints(list(accumulate(map(len, contents), initial=0)), "int64_t"),
-            "added_ids": ints([token.id for token in added]),
-            "added_late": ints([token.late for token in added], "uint8_t"),
-            "notes": len(metadata),
-            "notes_bytes": octets([metadata]),
-        },
-    )
-    return spec, alive

@@ -25,7 +25,9 @@ from .core import (
     scattered,
 )
 from .regex_split import Splitter
-from .texts import repaired
+from .rows import cut_rows
+from .tails import with_tails
+from .texts import check_sizes, repaired
 
 # Texts are joined in blocks: one character above U+00FF widens a whole join to 2 or 4 bytes a character, so
 # joining a large batch at once costs many times its own size (docs/design/tokenizer.md).
@@ -34,6 +36,7 @@ BLOCK_TEXTS = 2048
 SAMPLE = 1024  # texts whose lengths tell about those of a large batch
 LONG_TEXT = 2048  # texts of so many characters on average, or more, are not copied
 WORK_PER_CHAR = 32  # a character counts as so many bytes that are moved: threads pay from half a million on
+SLACK = 64  # ids beside those of a text: C writes some at a time
 CONTEXT = 20  # characters of text shown on each side of a refused token
 
 
@@ -70,7 +73,9 @@ def encode_texts(options: Options, texts: tuple[str, ...], tails: dict[int, byte
             ids, offsets = _encode_pieces(uncut, options.splitter, texts)
     except SpecialTokenFound as found:
         raise _refusal(options.core, texts, found) from None
-    return _cut_rows(*_with_tails(options, ids, offsets, tails), options.limit) if tails else (ids, offsets)
+    if not tails:
+        return ids, offsets
+    return cut_rows(*with_tails(options.core, options.splitter, ids, offsets, tails), options.limit)
 
 
 def count_texts(options: Options, texts: tuple[str, ...], tails: dict[int, bytes]) -> Offsets:
@@ -104,6 +109,8 @@ def _encode_blocks(options: Options, texts: Sequence[str]) -> tuple[Ids, Offsets
     N = len(texts)
     stride = N // SAMPLE + 1 if N > BLOCK_TEXTS else 1
     sample = _lengths(options, texts[::stride])
+    if N == 1 and sample[0] >= LONG_TEXT:
+        return _encode_long(options, texts, sample)
     lengths = sample if stride == 1 else np.full(N, -1)
     ends = np.cumsum(sample) * stride
     chars = int(ends[-1]) if N else 0
@@ -111,13 +118,43 @@ def _encode_blocks(options: Options, texts: Sequence[str]) -> tuple[Ids, Offsets
     threads = _threads.parts(WORK_PER_CHAR * chars, N)
     if threads > 1:
         return _encode_shared(options, texts, ends, lengths, offsets, threads), offsets
-    ids, used = empty((_guess(chars, options, N),), np.int32), 0
+    spare = _spare(texts, sample, stride) if chars >= BLOCK_CHARS else 0
+    ids, used = empty((_guess(chars, options, N) + spare,), np.int32), 0
     with options.core.workspace() as workspace:
         for first in range(0, N, BLOCK_TEXTS):
             last = min(first + BLOCK_TEXTS, N)
             ids, used = _encode_range(options, workspace, texts, lengths, offsets, first, last, ids, used)
     _learn(options, lengths, used)
-    return (ids[:used] if 4 * used >= 3 * ids.size else ids[:used].copy()), offsets
+    return (ids[:used] if 4 * used >= 3 * (ids.size - spare) else ids[:used].copy()), offsets
+
+
+def _encode_long(options: Options, texts: Sequence[str], lengths: Offsets) -> tuple[Ids, Offsets]:
+    """Return the ids of one long text, which is read once, whatever its ids per character."""
+    check_sizes(lengths, int(lengths[0]), "characters", 0, False)
+    left, offsets = _in_utf8(texts, lengths), np.zeros(2, np.int64)
+    size = int(_sizes(left).sum())
+    check_sizes(_sizes(left), size, "bytes", 0, False)
+    # Room for an id a byte, which is all that there can be. Of memory that is not written to, nothing is taken.
+    try:
+        ids = np.empty(min(size, options.limit) + SLACK, np.int32)
+    except MemoryError:
+        ids = np.empty(_guess(int(lengths[0]), options, 1), np.int32)
+    with options.core.workspace() as workspace:
+        ids, used = _encode_left(options, workspace, left, offsets[1:], 0, ids, 0)
+    _learn(options, lengths, used)
+    if ids.base is not None:  # other memory, after all
+        return ids[:used], offsets
+    ids.resize(used, refcheck=False)  # the rest goes back, and nothing is copied
+    return ids, offsets
+
+
+def _spare(texts: Sequence[str], sample: Offsets, stride: int) -> int:
+    """Return how much room more than is written to a batch needs: as much as its longest text could fill.
+
+    Texts that are a block by themselves are then read once. Others of more ids than were guessed may be read twice.
+    """
+    places = np.flatnonzero(sample >= BLOCK_CHARS).tolist()
+    return max((int(sample[i]) * (1 if texts[i * stride].isascii() else 3) for i in places), default=0)
 
 
 def _encode_shared(
@@ -133,7 +170,9 @@ def _encode_shared(
     todo = list(range(len(cuts) - 2, -1, -1))  # taken from the end, by whichever thread is free
     sizes = np.zeros(len(todo), np.int64)
     done: list[tuple[list[Ids], int]] = [([], 0)] * len(todo)  # of a block: its thread's array, and the place in it
-    share = _guess(chars, options, N) * 5 // (4 * threads)
+    stride = N // SAMPLE + 1 if N > BLOCK_TEXTS else 1
+    spare = _spare(texts, np.diff(ends, prepend=0) // stride, stride)
+    share = _guess(chars, options, N) * 5 // (4 * threads) + spare
 
     def work(start: int, stop: int) -> None:
         ids, used, held = empty((share,), np.int32), 0, list[Ids]()
@@ -172,10 +211,12 @@ def _encode_shared(
 def _count_blocks(options: Options, texts: Sequence[str]) -> Offsets:
     """Return the number of ids that `_encode_blocks` would give for each text, without making them."""
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    cuts = _cut(lengths, int(lengths.sum()) // (4 * _threads.get_num_threads()))
+    chars = int(lengths.sum())
+    check_sizes(lengths, chars, "characters", 0, len(texts) > 1)
+    cuts = _cut(lengths, chars // (4 * _threads.get_num_threads()))
     counts = np.zeros(len(texts), np.int64)
     blocks = len(cuts) - 1
-    threads = _threads.parts(WORK_PER_CHAR * int(lengths.sum()), blocks)
+    threads = _threads.parts(WORK_PER_CHAR * chars, blocks)
     core, actions, _, limit, pattern, _ = options
 
     def work(start: int, stop: int) -> None:
@@ -183,6 +224,8 @@ def _count_blocks(options: Options, texts: Sequence[str]) -> Offsets:
             for block in range(start, stop):
                 first, last = cuts[block], cuts[block + 1]
                 left, ends = _in_utf8(texts[first:last], lengths[first:last]), counts[first:last]
+                if isinstance(left, Scattered):
+                    check_sizes(left.sizes, int(left.sizes.sum()), "bytes", first, len(texts) > 1)
                 done, status = core.encode(workspace, left, actions, ends, limit=limit, pattern=pattern)
                 if status != lib.FE_OK:
                     fail(status, done, left, first)
@@ -206,7 +249,9 @@ def _encode_range(
     """Encode the texts from `start` to `stop` as `_encode_block` does, in blocks that are not too large."""
     if lengths[start] < 0:
         lengths[start:stop] = _lengths(options, texts[start:stop])
-    room = used + _guess(int(lengths[start:stop].sum()), options, stop - start)
+    chars = int(lengths[start:stop].sum())
+    check_sizes(lengths[start:stop], chars, "characters", start, len(texts) > 1)
+    room = used + _guess(chars, options, stop - start)
     if ids.size < room:  # some texts are longer than those by which room was made
         ids = _grown(ids, used, max(room, ids.size + ids.size // 4))
     for first, last in pairwise(_cut(lengths[start:stop], BLOCK_CHARS)):
@@ -244,19 +289,37 @@ def _encode_block(
 
     Returns the array of ids, a larger one where they did not fit, and how many of it are used.
     """
+    left = _in_utf8(texts[first:last], lengths[first:last])
+    if isinstance(left, Scattered):
+        size = int(left.sizes.sum())
+        check_sizes(left.sizes, size, "bytes", first, len(texts) > 1)
+        most = used + min(size, options.limit) + SLACK
+        if last == first + 1 and ids.size < most:  # so that it is read once
+            ids = _grown(ids, used, max(most, ids.size + ids.size // 4))
+    return _encode_left(options, workspace, left, offsets[first + 1 : last + 1], first, ids, used)
+
+
+def _encode_left(
+    options: Options, workspace: Workspace, left: Packed | Scattered, ends: Offsets, first: int, ids: Ids, used: int
+) -> tuple[Ids, int]:
+    """Encode texts as C reads them, the first of which is text number `first`, and return as `_encode_block` does."""
     core, actions, _, limit, pattern, _ = options
-    left, ends = _in_utf8(texts[first:last], lengths[first:last]), offsets[first + 1 : last + 1]
     while True:
         done, status = core.encode(workspace, left, actions, ends, ids=ids, used=used, limit=limit, pattern=pattern)
         used = done.ids
         if status != lib.FE_FULL:
             break
-        # C stopped before the text that did not fit, and goes on there with more room.
+        # C stopped before the text that did not fit, and goes on there with room for all that there can be.
         left, ends, first = left.behind(done), ends[done.texts :], first + done.texts
-        ids = _grown(ids, used, max(ids.size + ids.size // 4, 2 * (ids.size - used) + used) + 64)
+        ids = _grown(ids, used, max(ids.size + ids.size // 4, used + int(_sizes(left).sum())) + SLACK)
     if status != lib.FE_OK:
         fail(status, done, left, first)
     return ids, used
+
+
+def _sizes(left: Packed | Scattered) -> Offsets:
+    """Return how many bytes texts have, each or all together: about as many ids as they can have."""
+    return left.sizes if isinstance(left, Scattered) else np.array([len(left.utf8)])
 
 
 def _guess(chars: int, options: Options, texts: int) -> int:
@@ -332,96 +395,4 @@ def _encode_pieces(options: Options, splitter: Splitter, texts: Sequence[str]) -
         ends.append(len(pieces))
     uncut = options._replace(pattern=lib.FE_PATTERN_NONE, limit=NO_LIMIT, known=True)
     ids, offsets = _encode_blocks(uncut, tuple(pieces))
-    return _cut_rows(ids, offsets[ends], options.limit)
-
-
-# ---------------------------------------------------------------- bytes that are no UTF-8
-
-
-def _with_tails(options: Options, ids: Ids, offsets: Offsets, tails: dict[int, bytes]) -> tuple[Ids, Offsets]:
-    """Return the rows with those replaced whose text goes on with a tail."""
-    parts, at, lengths = list[Ids](), 0, np.diff(offsets)
-    for number, tail in tails.items():
-        first, end = int(offsets[number]), int(offsets[number + 1])
-        row = _with_tail(options, ids[first:end], tail)
-        parts += [ids[at:first], row]
-        at, lengths[number] = end, row.size
-    moved = np.zeros(offsets.size, np.int64)
-    np.cumsum(lengths, out=moved[1:])
-    return np.concatenate([*parts, ids[at:]]), moved
-
-
-def _with_tail(options: Options, ids: Ids, tail: bytes) -> Ids:
-    """Return the ids of bytes whose valid start has the ids `ids` and that go on with `tail`.
-
-    By tiktoken's rule: the last piece of the start is taken back, and if it begins with white space, the white space
-    before it too; what was taken back and the tail are one piece.
-    """
-    core, splitter = options.core, options.splitter
-    special = {token.id for token in core.metadata.added}
-    first = next((i + 1 for i in range(ids.size - 1, -1, -1) if int(ids[i]) in special), 0)
-    text = _bytes_of(core, ids[first:])
-    taken = 0
-    if text:
-        pieces = [text] if splitter is None else [piece.encode() for piece in splitter.pieces(text.decode())]
-        if splitter is None and core.contents.pattern:
-            ends = core.pieces(core.contents.pattern, text)
-            pieces = [text[ends[-2] if ends.size > 1 else 0 :]]
-        taken = _encode_piece(options, pieces[-1]).size if pieces else 0
-
-    def is_white(place: int) -> bool:
-        return not _bytes_of(core, ids[place : place + 1]).strip(b" \n\t")
-
-    at = ids.size - taken
-    if taken and is_white(at):
-        while at > first and is_white(at - 1):
-            at -= 1
-    return np.concatenate([ids[:at], _encode_piece(options, _bytes_of(core, ids[at:]) + tail)])
-
-
-def _bytes_of(core: Core, ids: Ids) -> bytes:
-    return core.decode(ids.astype(np.int64), np.array([ids.size]))[0]
-
-
-def _encode_piece(options: Options, piece: bytes) -> Ids:
-    """Return the ids of bytes of any kind that are one piece, in which added tokens are plain text."""
-    # C is told that there are as many characters as bytes: then it counts none, and takes the bytes as they are.
-    sizes, ends = np.array([len(piece)]), np.empty(1, np.int64)
-    room, actions = np.empty(len(piece) + 8, np.int32), bytes(len(options.actions))
-    whole = Packed(piece, sizes)
-    with options.core.workspace() as workspace:
-        done, status = options.core.encode(workspace, whole, actions, ends, ids=room, pattern=lib.FE_PATTERN_NONE)
-    if status != lib.FE_OK:
-        fail(status, done, whole, 0)
-    return room[: done.ids]
-
-
-# ---------------------------------------------------------------- rows of ids
-
-
-def _cut_rows(ids: Ids, offsets: Offsets, limit: int) -> tuple[Ids, Offsets]:
-    """Return the first `limit` ids of each row."""
-    lengths = np.diff(offsets)
-    if limit == NO_LIMIT or not (lengths > limit).any():
-        return ids, offsets
-    kept = np.zeros(offsets.size, np.int64)
-    np.cumsum(np.minimum(lengths, limit), out=kept[1:])
-    places = np.arange(kept[-1]) + np.repeat(offsets[:-1] - kept[:-1], np.diff(kept))
-    return ids[places], kept
-
-
-def surround(ids: Ids, offsets: Offsets, before: list[int], after: list[int]) -> tuple[Ids, Offsets]:
-    """Return every row with the ids `before` in front of it and the ids `after` behind it."""
-    rows = offsets.size - 1
-    extra = len(before) + len(after)
-    wide = offsets + extra * np.arange(rows + 1)
-    out = empty((ids.size + rows * extra,), np.int32)
-    inner = np.ones(out.size, bool)
-    for i, id in enumerate(before):
-        out[wide[:-1] + i] = id
-        inner[wide[:-1] + i] = False
-    for i, id in enumerate(after):
-        out[wide[1:] - len(after) + i] = id
-        inner[wide[1:] - len(after) + i] = False
-    out[inner] = ids
-    return out, wide
+    return cut_rows(ids, offsets[ends], options.limit)

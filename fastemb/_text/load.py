@@ -1,32 +1,34 @@
-"""Telling what kind of vocabulary a file holds, by its content, and reading it."""
+"""Telling what kind of vocabulary a file or folder holds, by its content, and reading it."""
 
 from __future__ import annotations
 
 import mmap
+import struct
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from .bpe_model import is_id, is_text
-from .core import MAGIC, Core, cache_budget, lib, simd_path
-from .gpt2_files import read_gpt2_files
-from .patterns import NAMES, known_pattern, pattern_named
-from .rank_file import RankVocabulary, looks_like_rank_file, read_rank_file
-from .regex_split import compile_pattern
+from .core import MAGIC, Core, cache_budget, simd_path
+from .foreign import json_kind_of, kind_of, missing
+from .gpt2_files import read_gpt2_files, read_pair
+from .patterns import NAMES
+from .rank_file import looks_like_rank_file, read_rank_file
+from .ranked import ranked_vocabulary
+from .special import MODEL, as_added
 from .tekken import is_tekken, parse_tekken
 from .tokenizer_json import load_json, read_tokenizer_json
-from .vocabulary import AddedToken, DamagedVocabularyError, Metadata, Vocabulary
+from .vocabulary import BOM, AddedToken, DamagedVocabularyError, Metadata, Vocabulary, with_own_text
 
 HEAD = 1 << 12  # bytes of a file that tell its kind
-LONGEST_TOKEN = 1 << 13  # bytes; real ones have some hundreds
 KINDS = (
-    "a tokenizer.json, a rank file (.tiktoken), Mistral's tekken.json, or a file written by Tokenizer.save; "
-    "or a folder with tokenizer.json, or with encoder.json and vocab.bpe"
+    "a tokenizer.json, a rank file (.tiktoken), Mistral's tekken.json, or a file written by Tokenizer.save; or a "
+    "folder with one of these, with encoder.json and vocab.bpe, or with vocab.json and merges.txt"
 )
+Special = dict[str, int] | str | None  # as the caller gives them
 
 
-def load(path: Path, pattern: str | None, special_tokens: dict[str, int] | None) -> Core:
+def load(path: Path, pattern: str | None, special_tokens: Special, mapped: bool = False) -> Core:
     """Read the tokenizer at `path`.
 
     Raises
@@ -39,120 +41,120 @@ def load(path: Path, pattern: str | None, special_tokens: dict[str, int] | None)
     simd_path()  # what is wrong with the environment is not the file's fault
     cache_budget()
     if not path.exists():
-        raise FileNotFoundError(f"no tokenizer at {path}: there is no such file or folder")
-    file = path
+        raise FileNotFoundError(missing(path))
     if path.is_dir():
-        encoder, merges = path / "encoder.json", path / "vocab.bpe"
-        file = path / "tokenizer.json"
-        if not file.is_file():
-            if not (encoder.is_file() and merges.is_file()):
-                raise FileNotFoundError(
-                    f"no tokenizer in {path}: it holds neither tokenizer.json nor encoder.json and vocab.bpe"
-                )
-            _refuse(path, "GPT-2's files", pattern, special_tokens)
-            return _build(path, read_gpt2_files(encoder, merges).vocabulary())
+        return _load_folder(path, pattern, special_tokens)
+    return _load_file(path, pattern, special_tokens, mapped)
+
+
+def _load_folder(folder: Path, pattern: str | None, special_tokens: Special) -> Core:
+    """Read the tokenizer in a folder: of several forms of it the one that says most."""
+    encoder, vocab, merges = folder / "encoder.json", folder / "vocab.json", folder / "merges.txt"
+    for name in ("tokenizer.json", "tekken.json"):
+        if (folder / name).is_file():
+            return _load_file(folder / name, pattern, special_tokens)
+    if encoder.is_file() and (folder / "vocab.bpe").is_file():
+        _refuse(folder, "GPT-2's files", pattern, special_tokens)
+        return _build(folder, read_gpt2_files(encoder, folder / "vocab.bpe").vocabulary())
+    if vocab.is_file() and merges.is_file():
+        needed = _required(folder, "vocab.json and merges.txt do", pattern)
+        return _build(folder, read_pair(vocab, merges, needed, as_added(special_tokens, needed)).vocabulary())
+    ranks = sorted(folder.glob("*.tiktoken")) or [file for file in [folder / "tokenizer.model"] if file.is_file()]
+    if len(ranks) == 1:
+        return _load_file(ranks[0], pattern, special_tokens)
+    if ranks:
+        raise ValueError(f"{folder}: it holds {len(ranks)} rank files: give one of {', '.join(f.name for f in ranks)}")
+    lone = [file.name for file in (encoder, vocab, folder / "vocab.txt") if file.is_file()]
+    found = f" ({lone[0]} alone is not enough)" if lone else ""
+    raise FileNotFoundError(
+        f"no tokenizer in {folder}: it holds neither tokenizer.json nor tekken.json, encoder.json and vocab.bpe, "
+        f"vocab.json and merges.txt, a .tiktoken file or a tokenizer.model{found}"
+    )
+
+
+def _load_file(file: Path, pattern: str | None, special_tokens: Special, mapped: bool = False) -> Core:
     with file.open("rb") as stream:
         head = stream.read(HEAD)
     if head.startswith(MAGIC):
         _refuse(file, "a file written by Tokenizer.save", pattern, special_tokens)
-        return _open(file)
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")):
-        document = load_json(file)
-        if not is_tekken(document):
-            _refuse(file, "a tokenizer.json", pattern, special_tokens)
-            return _build(file, read_tokenizer_json(file, document).vocabulary())
-        return _build(file, _tekken(file, document, pattern, special_tokens))
-    if not head.strip():
+        return _open(file, mapped)
+    text = head.removeprefix(BOM)
+    if not text.strip():
         raise ValueError(f"{file}: it is empty")
-    if not looks_like_rank_file(head):
+    if kind := kind_of(head):  # first: a line of a Git LFS pointer reads as one of a rank file
+        raise ValueError(f"{file}: it is {kind}; what can be read is {KINDS}")
+    if text.lstrip().startswith((b"{", b"[")):
+        return _load_json(file, pattern, special_tokens)
+    if not looks_like_rank_file(text):
         raise ValueError(f"{file}: no vocabulary that can be read; {KINDS} can")
-    if pattern is None:
-        raise ValueError(
-            f"{file}: a rank file does not say how text is cut into pieces, so the pattern must be given: one of "
-            f"{', '.join(sorted(NAMES))} or a regular expression; another than its maker's gives other ids"
-        )
+    needed = _required(file, "a rank file does", pattern)
     ranks = read_rank_file(file)
     try:
-        return _build(file, _ranked(ranks, pattern, {} if special_tokens is None else special_tokens))
+        return _build(file, ranked_vocabulary(ranks, needed, as_added(special_tokens, needed)))
     except ValueError as error:
         raise error if str(error).startswith(str(file)) else ValueError(f"{file}: {error}") from None
 
 
-def _open(file: Path) -> Core:
+def _load_json(file: Path, pattern: str | None, special_tokens: Special) -> Core:
+    document = load_json(file)
+    if is_tekken(document):
+        _refuse(file, "a tekken file", pattern, special_tokens)
+        try:
+            model = parse_tekken(document)
+        except DamagedVocabularyError as error:
+            raise ValueError(f"{file}: damaged tekken file: {error}") from None
+        added = [AddedToken(content, id, special=True) for content, id in model.special_tokens.items()]
+        return _build(file, ranked_vocabulary(model.vocabulary, model.pattern, added))
+    if kind := json_kind_of(document):
+        raise ValueError(f"{file}: it is {kind}; what can be read is {KINDS}")
+    _refuse(file, "a tokenizer.json", pattern, special_tokens)
+    return _build(file, read_tokenizer_json(file, document).vocabulary())
+
+
+def _open(file: Path, mapped: bool) -> Core:
     with file.open("rb") as stream:
-        image = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        image = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if mapped else np.fromfile(stream, np.uint8)
     try:
         return Core(image=image)
     except ValueError as error:
-        raise ValueError(f"{file}: saved tokenizer cannot be opened: {error}") from None
+        made, ours, note = bytes(image[8:16]), _own_format(), ""
+        if len(made) == 8 and made != ours:
+            note = f" (format {_number(made)}, here {_number(ours)}): load the files it was made from, and save again"
+        raise ValueError(f"{file}: saved tokenizer cannot be opened: {error}{note}") from None
+
+
+def _number(made: bytes) -> int:
+    """Return the number of a format, behind four bytes that say the byte order."""
+    return int(struct.unpack("=II", made)[1])
+
+
+@cache
+def _own_format() -> bytes:
+    """Return how files begin that this version writes, behind the name."""
+    no_bytes, one = np.full(256, -1, np.int32), np.zeros(1, np.int32)
+    smallest = Core(Vocabulary(0, b"a", np.array([0, 1]), one, 1, no_bytes, Metadata()))
+    return bytes(smallest.image()[8:16])
 
 
 def _build(file: Path, vocabulary: Vocabulary) -> Core:
     try:
-        return Core(vocabulary)
+        return Core(with_own_text(vocabulary))
     except ValueError as error:
         raise ValueError(f"{file}: damaged vocabulary: {error}") from None
 
 
-def _refuse(file: Path, kind: str, pattern: str | None, special_tokens: dict[str, int] | None) -> None:
+def _required(file: Path, who: str, pattern: str | None) -> str:
+    """Return the pattern of files that have none."""
+    if pattern is None:
+        raise ValueError(
+            f"{file}: {who} not say how text is cut into pieces, so the pattern must be given: one of "
+            f"{', '.join(sorted(NAMES))} or a regular expression; another than its maker's gives other ids"
+        )
+    return pattern
+
+
+def _refuse(file: Path, kind: str, pattern: str | None, special_tokens: Special) -> None:
+    """Refuse what a file brings itself; its own special tokens may be asked for by name."""
     for name, value in (("pattern", pattern), ("special_tokens", special_tokens)):
-        if value is not None:
+        if value is not None and not (name == "special_tokens" and isinstance(value, str) and value == MODEL):
             raise ValueError(f"{file}: {kind} brings its own {name.replace('_', ' ')}; {name} is for rank files")
-
-
-def _tekken(file: Path, document: Any, pattern: str | None, special_tokens: dict[str, int] | None) -> Vocabulary:
-    _refuse(file, "a tekken file", pattern, special_tokens)
-    try:
-        model = parse_tekken(document)
-    except DamagedVocabularyError as error:
-        raise ValueError(f"{file}: damaged tekken file: {error}") from None
-    return _ranked(model.vocabulary, model.pattern, model.special_tokens)
-
-
-def _ranked(ranks: RankVocabulary, pattern: str, special_tokens: dict[str, int]) -> Vocabulary:
-    """Return a vocabulary of ranks with its pattern, by name or as a regular expression, and its special tokens."""
-    if not isinstance(pattern, str):
-        raise TypeError(f"pattern must be a str, got {type(pattern).__name__}")
-    if not pattern:
-        raise ValueError("pattern is empty: it would cut every text to nothing")
-    longest = int(np.diff(ranks.offsets).max())
-    if longest > LONGEST_TOKEN:  # deriving pairs may look at every cut of a token: time grows with its length squared
-        raise ValueError(f"a token has {longest} bytes, more than the {LONGEST_TOKEN} that are read")
-    known = pattern_named(pattern) or known_pattern(pattern)
-    if known is None:
-        if pattern.replace("_", "").replace("-", "").isalnum():
-            raise ValueError(f"pattern {pattern!r} is no known name; those are {', '.join(sorted(NAMES))}")
-        compile_pattern(pattern, "fancy")  # faults of the pattern show here, not at the first text
-    added = _special(ranks, special_tokens)
-    contents = [token.content.encode() for token in added]
-    offsets, lengths = ranks.offsets, np.diff(ranks.offsets)
-    byte_tokens = np.full(256, -1, np.int32)
-    single = np.flatnonzero(lengths == 1)
-    byte_tokens[np.frombuffer(ranks.tokens, np.uint8)[offsets[single]]] = single
-    ends = offsets[-1] + np.cumsum(np.array([len(content) for content in contents], np.int64))
-    return Vocabulary(
-        flags=lib.FE_BYTE_LEVEL | lib.FE_RANKED | lib.FE_WHOLE_FIRST | lib.FE_OVERLAP,
-        token_bytes=ranks.tokens + b"".join(contents),
-        token_offsets=np.concatenate([offsets, ends]),
-        token_ids=np.concatenate([ranks.ids, np.array([token.id for token in added], np.int32)]),
-        vocab=len(ranks),
-        byte_tokens=byte_tokens,
-        metadata=Metadata(added, pattern=[pattern] if known is None else None),
-        pattern=int(known or lib.FE_PATTERN_NONE),
-    )
-
-
-def _special(ranks: RankVocabulary, special_tokens: dict[str, int]) -> list[AddedToken]:
-    if not isinstance(special_tokens, dict):
-        raise TypeError(f"special_tokens must be a dict of str to int, got {type(special_tokens).__name__}")
-    for content, id in special_tokens.items():
-        if not is_text(content) or not content or not is_id(id):
-            raise ValueError(f"special_tokens must map texts to ids from 0 to 2**31 - 2, got {content!r}: {id!r}")
-    taken = set(special_tokens.values())
-    if len(taken) < len(special_tokens):
-        raise ValueError("two special tokens share an id")
-    clash = np.intersect1d(ranks.ids, np.array(sorted(taken), np.int64))
-    if clash.size:
-        content = next(content for content, id in special_tokens.items() if id == clash[0])
-        raise ValueError(f"special token {content!r} has the id {clash[0]}, which a token of the ranks has")
-    return [AddedToken(content, id, special=True) for content, id in special_tokens.items()]

@@ -36,10 +36,12 @@ NAMES = {
     "gpt2": Pattern.GPT2,
     "r50k": Pattern.GPT2,
     "p50k": Pattern.GPT2,
+    "p50k_edit": Pattern.GPT2,
     "cl100k": Pattern.CL100K,
     "llama3": Pattern.LLAMA3,
     "qwen2": Pattern.QWEN2,
     "o200k": Pattern.O200K,
+    "o200k_harmony": Pattern.O200K,
     "tekken": Pattern.TEKKEN,
     "deepseek_v3": Pattern.DEEPSEEK_V3,
 }

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from .core import ffi, lib
-from .vocabulary import DamagedVocabularyError
+from .vocabulary import BOM, DamagedVocabularyError
 
 _LINE = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==) [0-9]+\r?")
+_EMPTY = re.compile(rb"^={1,2} ([0-9]{1,9})(\r?)$", re.MULTILINE)  # Whisper's files have such a line
 _BASE64 = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?")
 
 
@@ -27,6 +28,7 @@ class RankVocabulary:
     tokens: bytes  # all tokens, one after another
     offsets: npt.NDArray[np.int64]  # (n + 1,): token i is tokens[offsets[i]:offsets[i + 1]]
     ids: npt.NDArray[np.int32]  # (n,), ascending; there may be holes
+    silent: tuple[int, ...] = ()  # ids of empty tokens, which no text gives and which give no text
 
     def __len__(self) -> int:
         return self.ids.size
@@ -54,7 +56,10 @@ def read_rank_file(path: Path) -> RankVocabulary:
     ValueError
         The file is damaged or no rank file; the message names it and the line or the token.
     """
-    text = path.read_bytes()
+    text = path.read_bytes().removeprefix(BOM)
+    silent = tuple(int(rank) for rank, _ in _EMPTY.findall(text)) if b"\n=" in text else ()
+    if silent:
+        text = _EMPTY.sub(rb"\2", text)
     tokens, offsets, ranks, bad_line = read_ranks(text)
     try:
         if bad_line is not None:
@@ -72,9 +77,12 @@ def read_rank_file(path: Path) -> RankVocabulary:
                 f"the rank {vocabulary.ids[same[0]]} stands twice, for {first!r} and {second!r}"
             )
         check_bytes(vocabulary)
+        twice = [rank for rank in silent if rank in vocabulary.ids or silent.count(rank) > 1]
+        if twice:
+            raise DamagedVocabularyError(f"the rank {twice[0]} stands twice, for b'' and another token")
     except DamagedVocabularyError as error:
         raise ValueError(f"{path}: damaged rank file: {error}") from None
-    return vocabulary
+    return replace(vocabulary, silent=silent)
 
 
 def read_ranks(

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from .core import Core, lib
+
+# Symbols are counted in 32 bits. Looked at before a text is copied: first its characters, each a byte at least.
+LONGEST_TEXT = 2**31 - 64
+
+
+def check_sizes(sizes: npt.NDArray[np.int64], total: int, unit: str, first: int, several: bool) -> None:
+    """Refuse texts of so many characters or bytes that C cannot count them; `first` is the number of the first one."""
+    if total >= LONGEST_TEXT and int(sizes.max()) >= LONGEST_TEXT:
+        place = int(np.argmax(sizes >= LONGEST_TEXT))
+        which = f"text {first + place}" if several else "the text"
+        raise ValueError(
+            f"{which} has {sizes[place]} {unit}, and of {LONGEST_TEXT} bytes or more none can be tokenized in one "
+            "piece: cut it, at ends of lines say"
+        )
 
 
 def as_path(path: Any) -> Path:
@@ -49,20 +66,20 @@ def only_str(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(str.__str__, rows))  # a subclass may answer for its length as it likes
 
 
-def as_str(texts: Iterable[str | bytes], core: Core) -> tuple[tuple[str, ...], dict[int, bytes]]:
+def as_str(rows: Sequence[Any], core: Core) -> tuple[tuple[str, ...], dict[int, bytes]]:
     """Return the texts as str, and the tails: by the number of its text, all bytes from the first invalid one on.
 
     Of bytes that are no UTF-8 the text is the valid start. A vocabulary of characters has no ids for a tail, and one
     that puts a space before a text cannot encode a tail by itself: for both the invalid bytes are U+FFFD, and there is
     no tail.
     """
-    rows = as_tuple(texts)
     if {*map(type, rows)} <= {str}:
-        return rows, {}  # type: ignore[return-value]
+        return tuple(rows), {}
     tails: dict[int, bytes] = {}
     read: list[str] = []
     for i, text in enumerate(rows):
         if isinstance(text, bytes):
+            check_sizes(np.array([len(text)]), len(text), "bytes", i, len(rows) > 1)
             try:
                 read.append(text.decode())
             except UnicodeDecodeError as error:

@@ -8,6 +8,7 @@ else a file asks for is refused by name: a setting that is read past would give 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,36 +57,64 @@ def load_json(path: Path) -> Json:
 
 
 class _Unsupported(Exception):
-    pass
+    """Parts of a file that are not supported: what each argument names."""
+
+    def __str__(self) -> str:
+        return "; ".join(map(str, self.args))
+
+
+def _gathered(missing: list[str], read: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what `read` returns; where it meets what is not supported, an empty dict, and that goes to `missing`."""
+    try:
+        return read(*arguments)
+    except _Unsupported as error:
+        missing.extend(error.args)
+        return {}
 
 
 def _read(data: Json) -> BpeModel:
     model = data.get("model")
     if not isinstance(model, dict):
         raise DamagedVocabularyError("it has no 'model'")
+    # All that is not supported is named at once: who looks for another file needs to know.
+    missing: list[str] = []
+    fields: Json = _gathered(missing, _model, model)
+    for read, name in (
+        (_normalizer, "normalizer"),
+        (_pre_tokenizer, "pre_tokenizer"),
+        (_template, "post_processor"),
+        (_decoder, "decoder"),
+    ):
+        fields |= _gathered(missing, read, data.get(name))
+    normalizes = fields.get("prepend_mark", True) or fields.get("space_to_mark", True)
+    added = _gathered(missing, _added, data.get("added_tokens"), fields.get("vocab", {}), normalizes)
+    if not missing and fields["byte_level"] and (normalizes or fields["byte_fallback"]):
+        missing.append("a ByteLevel pre-tokenizer together with byte_fallback or with a normalizer")
+    if missing:
+        raise _Unsupported(*missing)
+    return BpeModel(**fields, added=added)
+
+
+def _model(model: Json) -> Json:
+    """Read the model's own fields."""
     kind = model.get("type", "BPE" if "merges" in model else None)
     if kind != "BPE":
         raise _Unsupported(f"model type {kind!r}; only 'BPE' is")
-    for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges"):
-        if model.get(name):
-            raise _Unsupported(f"model setting {name} = {model[name]!r}")
+    settings = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")
+    asked = [f"model setting {name} = {model[name]!r}" for name in settings if model.get(name)]
+    if asked:
+        raise _Unsupported(*asked)
     vocab = check_vocab(model.get("vocab"))
     unk_token = model.get("unk_token")
     if unk_token is not None and unk_token not in vocab:
         raise DamagedVocabularyError(f"unk_token {unk_token!r} is not in the vocabulary")
-    fields: Json = {
+    return {
         "vocab": vocab,
         "merges": read_merges(model.get("merges"), vocab),
         "unk_token": unk_token,
         "fuse_unk": _flag(model, "fuse_unk"),
         "byte_fallback": _flag(model, "byte_fallback"),
     }
-    fields |= _pre_tokenizer(data.get("pre_tokenizer")) | _normalizer(data.get("normalizer"))
-    fields |= _decoder(data.get("decoder")) | _template(data.get("post_processor"))
-    if fields["byte_level"] and (fields["prepend_mark"] or fields["space_to_mark"] or fields["byte_fallback"]):
-        raise _Unsupported("a ByteLevel pre-tokenizer together with byte_fallback or with a normalizer")
-    has_normalizer = fields["prepend_mark"] or fields["space_to_mark"]
-    return BpeModel(**fields, added=_added(data.get("added_tokens"), vocab, has_normalizer))
 
 
 def _flag(node: Json, name: str, default: bool = False) -> bool:
@@ -117,9 +146,9 @@ def _pre_tokenizer(node: Any) -> Json:
 
 def _normalizer(node: Any) -> Json:
     steps = _parts(node, "Sequence", "normalizers")
-    for step in steps:
-        if step not in (_PREPEND_MARK, _SPACE_TO_MARK):
-            raise _Unsupported(f"normalizer {json.dumps(step, ensure_ascii=False)}")
+    others = [step for step in steps if step not in (_PREPEND_MARK, _SPACE_TO_MARK)]
+    if others:
+        raise _Unsupported(*(f"normalizer {json.dumps(step, ensure_ascii=False)[:120]}" for step in others))
     # Both orders give the same text: what is prepended holds no space. Twice would not.
     if len(steps) != len({step["type"] for step in steps}):
         raise _Unsupported("a normalizer that stands twice")
@@ -167,27 +196,39 @@ def _template(node: Any) -> Json:
 
 
 def _added(tokens: Any, vocab: dict[str, int], has_normalizer: bool) -> list[AddedToken]:
-    added = []
-    known, next_id = dict(vocab), len(vocab)
+    """Read the added tokens, with the ids that the file gives them: there may be gaps, and any order.
+
+    Of a token that is listed twice the first id counts, as it does in the format's own engine; both decode to it.
+    """
+    added: list[AddedToken] = []
+    owner = {id: token for token, id in vocab.items()}
+    asked: list[str] = []
     for token in tokens or []:
         content, id = token["content"], token["id"]
         if not content:
             continue  # the format's own engine passes over it too
         if not is_text(content) or not is_id(id):
             raise DamagedVocabularyError(f"added token {content!r} has the id {id!r}")
-        for setting in ("single_word", "lstrip", "rstrip"):
-            if token.get(setting):
-                raise _Unsupported(f"added token {content!r} with {setting}")
         late = _flag(token, "normalized")
+        asked += [
+            f"added token {content!r} with {setting}"
+            for setting in ("single_word", "lstrip", "rstrip")
+            if token.get(setting)
+        ]
         if late and has_normalizer:
-            raise _Unsupported(f"added token {content!r} with normalized, behind a normalizer")
-        # The format's own engine gives ids itself and only warns where the file has others.
-        if content not in known:
-            known[content] = next_id
-            next_id += 1
-        if id != known[content]:
-            raise DamagedVocabularyError(f"added token {content!r} has the id {id}, where {known[content]} is due")
+            asked.append(f"added token {content!r} with normalized, behind a normalizer")
+        if vocab.get(content, id) != id:
+            raise DamagedVocabularyError(f"added token {content!r} has the id {id}, in the vocabulary {vocab[content]}")
+        if owner.setdefault(id, content) != content:
+            raise DamagedVocabularyError(f"added token {content!r} has the id {id}, which {owner[id]!r} has too")
         added.append(AddedToken(content, id, _flag(token, "special"), late))
-    # One that is listed twice and special once is special, as it is to the format's own engine.
+    if asked:
+        more = f" (and {len(asked) - 3} more of added tokens)" if len(asked) > 3 else ""
+        raise _Unsupported(*asked[:2], *([asked[2] + more] if len(asked) > 2 else []))
+    # One that is listed twice and special once is special, as it is to the format's own engine. C takes the last one.
     special = {token.content for token in added if token.special}
-    return [replace(token, special=token.content in special) for token in added]
+    first: dict[str, AddedToken] = {}
+    for token in added:
+        first.setdefault(token.content, token)
+    again = [token for token in added if token.id != first[token.content].id]
+    return [replace(token, special=token.content in special) for token in [*again, *first.values()]]

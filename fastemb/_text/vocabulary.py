@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ def _byte_chars() -> list[str]:
     return [chars[byte] for byte in range(256)]
 
 
+BOM = b"\xef\xbb\xbf"  # dropped at the start of any text file: it says UTF-8, and is no part of the text
 BYTE_CHARS = _byte_chars()
 CHAR_BYTES = {char: byte for byte, char in enumerate(BYTE_CHARS)}
 _SPELLED = dict(enumerate(BYTE_CHARS))
@@ -60,7 +62,11 @@ class AddedToken:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What Python has to know of a tokenizer and C has not; kept, as JSON, in the notes of the tokenizer's file."""
+    """What Python has to know of a tokenizer.
+
+    The first three fields are kept by C, in sections of their own; the others are the notes of the tokenizer's file, as
+    JSON, of which no length and no id depends.
+    """
 
     added: list[AddedToken] = field(default_factory=list)
     before: list[int] = field(default_factory=list)  # ids that the template puts before a text
@@ -72,15 +78,59 @@ class Metadata:
     dialect: Literal["fancy", "oniguruma"] = "fancy"
 
     def to_bytes(self) -> bytes:
-        """Return the metadata as JSON; behind a NUL the names, which may be many and are read when asked for."""
+        """Return the notes as JSON; behind a NUL the names, which may be many and are read when asked for."""
         names = b"" if self.names is None else _names_to_bytes(self.names)
-        return json.dumps(asdict(replace(self, names=None)), ensure_ascii=False).encode() + b"\0" + names
+        notes = {name: getattr(self, name) for name in _NOTES}
+        return json.dumps(notes, ensure_ascii=False).encode() + b"\0" + names
 
     @classmethod
-    def from_bytes(cls, text: bytes) -> Metadata:
-        """Read what `to_bytes` gave, but for the names."""
-        fields: dict[str, Any] = json.loads(text.partition(b"\0")[0])
-        return cls(**fields | {"added": [AddedToken(**token) for token in fields["added"]]})
+    def from_bytes(
+        cls, text: bytes, tokens: int, added: list[AddedToken], before: list[int], after: list[int]
+    ) -> Metadata:
+        """Read what `to_bytes` gave, but for the names, for a tokenizer of so many tokens.
+
+        Raises
+        ------
+        ValueError
+            It is something else: no JSON, or nested too deeply, or of another shape; or the names are not as many as
+            the tokens.
+        """
+        head, _, names = text.partition(b"\0")
+        try:
+            notes = json.loads(head)
+        except RecursionError:
+            raise ValueError("its notes are nested too deeply") from None
+        if not isinstance(notes, dict) or notes.keys() != _NOTES.keys():
+            raise ValueError(f"its notes must have the fields {', '.join(_NOTES)}")
+        for name, is_valid in _NOTES.items():
+            if not is_valid(notes[name]):
+                raise ValueError(f"its notes have {name} = {str(notes[name])[:80]!r}")
+        lines = names.startswith(b"\n") and names.decode().count("\n") == tokens
+        if names and not lines and not _are_names(names_in(text), tokens):
+            raise ValueError("its notes do not name each of its tokens")
+        return cls(added, before, after, **notes)
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether a value of JSON is a str that has a UTF-8 form."""
+    return isinstance(value, str) and not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _is_pattern(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and bool(value) and all(map(_is_text, value)))
+
+
+def _are_names(names: Any, tokens: int) -> bool:
+    return isinstance(names, list) and len(names) == tokens and all(map(_is_text, names))
+
+
+# The fields of the notes, and what each may be.
+_NOTES: dict[str, Callable[[Any], bool]] = {
+    "joined_by": _is_text,
+    "strip_start": lambda value: isinstance(value, bool),
+    "pattern": _is_pattern,
+    "dialect": lambda value: value in ("fancy", "oniguruma"),
+}
 
 
 def names_in(metadata: bytes) -> list[str] | None:
@@ -117,3 +167,29 @@ class Vocabulary:
     char_tokens: npt.ArrayLike = ()
     pair_left: npt.ArrayLike = ()
     pair_right: npt.ArrayLike = ()
+
+
+def with_own_text(v: Vocabulary) -> Vocabulary:
+    """Return the vocabulary with added tokens that decode to their own text.
+
+    At byte level readers take every token for bytes as GPT-2's files write them. Of an added token that is not in the
+    model's vocabulary that is not so: its characters are its text, and mean no bytes.
+    """
+    contents = {token.id: token.content for token in v.metadata.added}
+    ends = v.token_offsets.tolist()
+    tokens, changed = [], False
+    for number in range(v.vocab, v.token_ids.size):
+        token = v.token_bytes[ends[number] : ends[number + 1]]
+        content = contents.get(int(v.token_ids[number]))
+        if content is not None and not content.isascii() and spelled(token) == content:
+            token, changed = content.encode(), True
+        tokens.append(token)
+    if not changed:
+        return v
+    start = ends[v.vocab]
+    more = np.cumsum(np.array([len(token) for token in tokens], np.int64))
+    return replace(
+        v,
+        token_bytes=v.token_bytes[:start] + b"".join(tokens),
+        token_offsets=np.concatenate([v.token_offsets[: v.vocab + 1], start + more]),
+    )

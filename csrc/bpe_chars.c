@@ -1,0 +1,91 @@
+/* bpe_chars.c: byte pair encoding of characters, as SentencePiece's vocabularies have it. */
+#include "image.h"
+#include "model.h"
+#include "symbols.h"
+#include "utf8.h"
+
+static const uint8_t mark[3] = {0xE2, 0x96, 0x81};
+
+static bool check(const fe_tokenizer *t) {
+    const int64_t pages = (int64_t)(fe_section_count(t, FE_S_CHAR_TOKENS) / FE_PAGE);
+    return fe_section_within(t, FE_S_CHAR_PAGES, -1, pages) &&
+           fe_section_within(t, FE_S_CHAR_TOKENS, -1, (int64_t)t->image->vocab);
+}
+
+static void attach(fe_tokenizer *t) {
+    t->space_cuts = t->image->space_cuts;
+    t->chars = (fe_chars){
+        .pages = fe_section_of(t, FE_S_CHAR_PAGES),
+        .tokens = fe_section_of(t, FE_S_CHAR_TOKENS),
+        .pairs = fe_section_of(t, FE_S_CUT_PAIRS),
+        .ascii = fe_section_of(t, FE_S_CUT_ASCII),
+        .flags = t->flags,
+        .all_solid = t->image->all_solid,
+    };
+}
+
+/* The code point at p, as the vocabulary sees it; *next receives where it ends. */
+static uint32_t read_char(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, const uint8_t **next) {
+    uint32_t code;
+    *next = p + fe_utf8_read(p, end, &code);
+    return fe_char_seen(&t->chars, code);
+}
+
+/* The bytes p to q of one character as byte symbols, if all of them are symbols. A waiting unknown goes on waiting
+ * behind them: that is the order the format's own engine gives. */
+static fe_status push_bytes(fe_encoder *e, const uint8_t *p, const uint8_t *q) {
+    const int32_t *const byte_token = e->t->merges.byte_token;
+    for (const uint8_t *b = p; b < q; b++)
+        if (byte_token[*b] < 0) return fe_symbol_unknown(e);
+    fe_status status = FE_OK;
+    for (; p < q && status == FE_OK; p++) status = fe_symbol_push(e, byte_token[*p]);
+    return status;
+}
+
+static fe_status push_chars(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
+    fe_status status = FE_OK;
+    for (const uint8_t *next; p < end && status == FE_OK; p = next) {
+        const uint32_t code = read_char(e->t, p, end, &next);
+        const int32_t token = fe_char_token(&e->t->chars, code);
+        if (token >= 0)
+            status = fe_symbol_known(e, token);
+        else if (!(e->t->flags & FE_BYTE_FALLBACK))
+            status = fe_symbol_unknown(e);
+        else if (code == FE_MARK)
+            status = push_bytes(e, mark, mark + 3);
+        else
+            status = push_bytes(e, p, next);
+    }
+    return status;
+}
+
+static fe_status piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front) {
+    fe_status status = FE_OK;
+    e->count = 0;
+    if (front) status = push_chars(e, mark, mark + 3);
+    if (status == FE_OK) status = push_chars(e, p, end);
+    if (status == FE_OK) status = fe_symbol_flush(e);
+    if (status == FE_OK) status = fe_merge(&e->t->merges, e->symbols, &e->count, &e->scratch);
+    if (status == FE_OK) fe_symbols_to_ids(e);
+    return status;
+}
+
+static const uint8_t *cut(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front) {
+    if (!(t->flags & FE_CUT)) return end;
+    const uint8_t *next = p;
+    uint32_t before = front ? FE_MARK : read_char(t, p, end, &next);
+    for (p = next; p < end; p = next) {
+        const uint32_t code = read_char(t, p, end, &next);
+        if (fe_chars_can_cut(&t->chars, before, code)) return p;
+        before = code;
+        /* From one ASCII character to the next the answers lie ready, and nothing is decoded. */
+        for (uint8_t a = next[-1], b; next < end && ((b = *next) | a) < 0x80; a = b, next++) {
+            if (t->chars.ascii[a][b / 64] >> b % 64 & 1) return next;
+            before = b;
+        }
+        before = fe_char_seen(&t->chars, before);
+    }
+    return end;
+}
+
+const fe_model_kind fe_chars_bpe = {.check = check, .attach = attach, .piece = piece, .cut = cut};

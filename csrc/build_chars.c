@@ -1,0 +1,62 @@
+/* build_chars.c: the characters that are symbols, and where no token reaches across two of them. */
+#include "build.h"
+#include "mem.h"
+
+static int64_t count_pages(const fe_model *m) {
+    bool in_use[FE_PAGES] = {false};
+    int64_t pages = 0;
+    for (int64_t i = 0; i < m->chars; i++) {
+        bool *const page = &in_use[m->char_codes[i] / FE_PAGE];
+        pages += !*page;
+        *page = true;
+    }
+    return pages;
+}
+
+static void fill_pages(const fe_model *m, int32_t *pages, int32_t *tokens, int64_t count) {
+    int32_t used = 0;
+    memset(pages, 0xFF, FE_PAGES * sizeof *pages);
+    if (count) memset(tokens, 0xFF, (size_t)count * FE_PAGE * sizeof *tokens);
+    for (int64_t i = 0; i < m->chars; i++) {
+        int32_t *const page = &pages[m->char_codes[i] / FE_PAGE];
+        if (*page < 0) *page = used++;
+        tokens[(int64_t)*page * FE_PAGE + m->char_codes[i] % FE_PAGE] = m->char_tokens[i];
+    }
+}
+
+static void fill_ascii_cuts(const fe_chars *c, uint64_t (*cuts)[2]) {
+    for (uint32_t a = 0; a < 128; a++)
+        for (uint32_t b = 0; b < 128; b++)
+            if (fe_chars_can_cut(c, fe_char_seen(c, a), fe_char_seen(c, b))) cuts[a][b / 64] |= UINT64_C(1) << b % 64;
+}
+
+/* True if the mark follows nothing but the mark inside any token, so that a run of spaces can always be cut off. */
+static bool mark_starts_words(const fe_model *m, bool all_solid) {
+    if (!all_solid || !(m->flags & FE_CUT) || !(m->flags & FE_SPACE_MARK)) return false;
+    for (int64_t i = 0; i < m->pairs; i++)
+        if (m->pair_right[i] == FE_MARK && m->pair_left[i] != FE_MARK) return false;
+    return true;
+}
+
+fe_status fe_build_chars(fe_builder *b) {
+    const fe_model *const m = b->model;
+    const int64_t pages = count_pages(m);
+    b->char_pages = fe_new(FE_PAGES, sizeof *b->char_pages);
+    b->char_tokens = fe_new((uint64_t)pages * FE_PAGE, sizeof *b->char_tokens);
+    b->cut_pairs = fe_new_zeros(FE_PAIR_WORDS, sizeof *b->cut_pairs);
+    b->cut_ascii = fe_new_zeros(128, sizeof *b->cut_ascii);
+    if (!b->char_pages || !b->char_tokens || !b->cut_pairs || !b->cut_ascii) return FE_NO_MEMORY;
+    bool all = m->flags & FE_BYTE_FALLBACK;
+    for (int64_t i = 0; i < 256; i++) all = all && m->byte_tokens[i] >= 0;
+    fill_pages(m, b->char_pages, b->char_tokens, pages);
+    for (int64_t i = 0; i < m->pairs; i++) {
+        const uint64_t bit = fe_char_pair_bit(m->pair_left[i], m->pair_right[i]);
+        b->cut_pairs[bit / 64] |= UINT64_C(1) << bit % 64;
+    }
+    const fe_chars c = {b->char_pages, b->char_tokens, b->cut_pairs, NULL, m->flags, all};
+    fill_ascii_cuts(&c, b->cut_ascii);
+    b->header.all_solid = all;
+    b->header.space_cuts = mark_starts_words(m, all);
+    b->counts[FE_S_CHAR_TOKENS] = (uint64_t)pages * FE_PAGE;
+    return FE_OK;
+}

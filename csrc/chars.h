@@ -1,0 +1,57 @@
+/* chars.h: characters as a vocabulary of characters sees them, and where a text may be cut because no token reaches
+ * across. The builder and the tokenizer ask the same functions. */
+#ifndef FE_CHARS_H
+#define FE_CHARS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "fe.h"
+
+#define FE_MARK 0x2581u /* the lower one eighth block, which SentencePiece writes for a space */
+
+enum {
+    FE_PAGE = 256,
+    FE_PAGES = 0x110000 / FE_PAGE,
+    FE_PAIR_BITS = 19,
+    FE_PAIR_WORDS = (1 << FE_PAIR_BITS) / 64
+};
+
+typedef struct fe_chars {
+    const int32_t *pages;       /* by code point / FE_PAGE: the number of its page, -1 where none of them is a symbol */
+    const int32_t *tokens;      /* FE_PAGE for each page, -1 where there is none */
+    const uint64_t *pairs;      /* a set of hashes: the pairs of code points that stand side by side inside some token
+                                   that merging makes. A pair that is not among them is taken for one now and then:
+                                   then the text is not cut there */
+    const uint64_t (*ascii)[2]; /* bit b of row a: a text may be cut between the ASCII characters a and b */
+    uint32_t flags;
+    bool all_solid; /* each character gives symbols that stay where they are */
+} fe_chars;
+
+/* The token of a code point, or -1. */
+static inline int32_t fe_char_token(const fe_chars *c, uint32_t code) {
+    const int32_t page = c->pages[code / FE_PAGE];
+    return page < 0 ? -1 : c->tokens[(int64_t)page * FE_PAGE + code % FE_PAGE];
+}
+
+/* A code point as the vocabulary sees it: a space as the mark. */
+static inline uint32_t fe_char_seen(const fe_chars *c, uint32_t code) {
+    return code == ' ' && c->flags & FE_SPACE_MARK ? FE_MARK : code;
+}
+
+/* The bit of a pair. Two rounds: after one, pairs of neighbouring code points fell together far too often. */
+static inline uint64_t fe_char_pair_bit(uint32_t before, uint32_t after) {
+    uint64_t h = before * UINT64_C(0x9E3779B97F4A7C15) + after * UINT64_C(0xC2B2AE3D27D4EB4F);
+    h = (h ^ h >> 32) * UINT64_C(0xD6E8FEB86659FD93);
+    return h >> (64 - FE_PAIR_BITS);
+}
+
+/* Whether a text may be cut between two characters; not next to one that is unknown, which may fuse with another or
+ * vanish, so that what stood apart meets. */
+static inline bool fe_chars_can_cut(const fe_chars *c, uint32_t before, uint32_t after) {
+    const uint64_t bit = fe_char_pair_bit(before, after);
+    if (c->pairs[bit / 64] >> bit % 64 & 1) return false;
+    return c->all_solid || (fe_char_token(c, before) >= 0 && fe_char_token(c, after) >= 0);
+}
+
+#endif

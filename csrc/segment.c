@@ -1,0 +1,82 @@
+/* segment.c: one text → segments between added tokens → pieces. */
+#include "model.h"
+#include "scan.h"
+#include "split.h"
+#include "walk.h"
+
+static fe_status encode_scanned(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
+    uint32_t cuts[FE_CUTS_ROOM];
+    fe_scan scan;
+    fe_status status = FE_OK;
+    fe_rows none = {NULL, 0, NULL, 0};
+    fe_scan_start(&scan, e->pattern, e->t->path, p, e->readable, cuts);
+    fe_scan_next(&scan, end);
+    for (bool more = true; more && status == FE_OK;) {
+        const int64_t pieces = fe_scan_more(&scan);
+        status = fe_encode_pieces(e, fe_pieces_between(p, cuts, pieces), &none);
+        if (status == FE_OK && e->written >= e->stop) status = FE_ENOUGH;
+        more = !scan.done;
+        if (more) fe_scan_drop(&scan, pieces);
+    }
+    return status;
+}
+
+static fe_status encode_segment(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
+    const uint32_t flags = e->t->flags;
+    if (p == end) return FE_OK;
+    const bool front = flags & FE_BYTE_LEVEL ? flags & FE_ADD_SPACE && *p != ' ' : flags & FE_PREPEND;
+    if (front) { /* the piece with what stands in front of it comes by itself */
+        const uint8_t *next;
+        if (e->t->kind->cut)
+            next = e->t->kind->cut(e->t, p, end, true);
+        else
+            next = e->pattern == FE_PATTERN_NONE ? end : fe_split_next(e->pattern, p, end, true);
+        const fe_status status = fe_encode_piece(e, p, next, true);
+        if (status != FE_OK || next == end) return status;
+        p = next;
+    }
+    if (e->pattern == FE_PATTERN_NONE && e->t->kind->cut) return fe_encode_stretch(e, p, end, true);
+    return encode_scanned(e, p, end);
+}
+
+/* Cuts [p, end) at the added tokens that are late, or at those that are not; what lies between goes to `inner`. In
+ * Hugging Face's engine a token whose action is PLAIN still uses up its characters, so none overlaps it; in tiktoken it
+ * does not. */
+static fe_status encode_between(fe_encoder *e, bool late, const uint8_t *p, const uint8_t *end,
+                                fe_status (*inner)(fe_encoder *, const uint8_t *, const uint8_t *)) {
+    const fe_tokenizer *const t = e->t;
+    const fe_added *const added = late ? &t->late : &t->early;
+    fe_window *const window = late ? &e->late : &e->early;
+    const int32_t *const out = late ? e->choice->late_out : e->choice->early_out;
+    const fe_wanted wanted = {t->flags & FE_OVERLAP ? e->choice->actions : NULL, out ? out : added->machine.out};
+    fe_match match;
+    fe_status status;
+    for (const uint8_t *from = p;; from = match.end) {
+        status = fe_added_find(added, t->added_offsets, window, from, end, wanted, &match);
+        if (status != FE_OK) return status;
+        if (match.token < 0) break;
+        const uint8_t action = e->choice->actions[match.token];
+        if (action == FE_TOKEN_PLAIN) continue;
+        if (action == FE_TOKEN_REFUSE) {
+            e->refused = match;
+            return FE_SPECIAL;
+        }
+        status = inner(e, p, match.start);
+        if (status == FE_OK) status = fe_write_ids(e, &t->added_ids[match.token], 1);
+        if (status == FE_OK && e->written >= e->stop) status = FE_ENOUGH;
+        if (status != FE_OK) return status;
+        p = match.end;
+    }
+    return inner(e, p, end);
+}
+
+/* Text between two early tokens: late ones cut it further. */
+static fe_status encode_late(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
+    return encode_between(e, true, p, end, encode_segment);
+}
+
+fe_status fe_encode_text(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
+    e->unk_pending = false;
+    if (end - p >= FE_MAX_TEXT) return FE_TOO_LONG;
+    return e->choice ? encode_between(e, false, p, end, encode_late) : encode_segment(e, p, end);
+}

@@ -1,0 +1,134 @@
+/* walk.c: the texts of a job, one by one or as one stream of pieces. */
+#include "walk.h"
+
+#include "mem.h"
+#include "model.h"
+#include "scan.h"
+#include "text.h"
+
+#define MAX_STREAM (1 << 30) /* bytes of texts whose pieces are counted from the same place */
+
+/* Texts one by one, which takes what must be looked for in each. */
+static fe_status encode_each(fe_encoder *e, const fe_texts *all, fe_out *out) {
+    const fe_job *const job = all->job;
+    const uint8_t *before = job->utf8;
+    for (int64_t i = 0; i < job->texts; i++) {
+        const uint8_t *end, *const p = fe_text_at(all, i, before, &end);
+        const int64_t first = e->written;
+        if (job->each) e->readable = end;
+        e->stop = job->limit < INT64_MAX - first ? first + job->limit : INT64_MAX;
+        fe_status status = !end ? FE_BAD_TEXT : job->limit > 0 ? fe_encode_text(e, p, end) : FE_OK;
+        if (status == FE_SPECIAL) {
+            out->token = e->refused.token;
+            out->place = e->refused.start - (job->each ? p : job->utf8);
+        }
+        if (status != FE_OK && status != FE_ENOUGH) return status;
+        if (e->written > e->stop) e->written = e->stop;
+        out->row_ends[i] = e->written;
+        out->texts = i + 1;
+        out->bytes += end - p;
+        out->used = e->written;
+        before = end;
+    }
+    return FE_OK;
+}
+
+/* A stream of texts that are nothing but pieces: their pieces are gathered across texts, so that short texts too come
+ * in batches. */
+typedef struct stream {
+    fe_scan scan;
+    uint32_t cuts[FE_CUTS_ROOM];
+    uint32_t ends[FE_CUTS]; /* of the texts gathered: the pieces before each one's end */
+    int64_t bytes[FE_CUTS]; /* and its bytes */
+    int64_t rows;
+} stream;
+
+static fe_status flush(fe_encoder *e, stream *s, int64_t pieces, fe_out *out) {
+    fe_rows rows = {s->ends, s->rows, out->row_ends + out->texts, 0};
+    const fe_status status = fe_encode_pieces(e, fe_pieces_between(s->scan.text, s->cuts, pieces), &rows);
+    for (int64_t i = 0; i < rows.complete; i++) out->bytes += s->bytes[i];
+    out->texts += rows.complete;
+    if (rows.complete) out->used = out->row_ends[out->texts - 1];
+    s->rows = 0;
+    fe_scan_drop(&s->scan, pieces);
+    return status;
+}
+
+static fe_status encode_stream(fe_encoder *e, const fe_texts *all, fe_out *out) {
+    const fe_job *const job = all->job;
+    stream s;
+    fe_status status = FE_OK, wrong = FE_OK;
+    const uint8_t *before = job->utf8;
+    fe_scan_start(&s.scan, e->pattern, e->t->path, before, e->readable, s.cuts);
+    s.rows = 0;
+    for (int64_t i = 0; i < job->texts && status == FE_OK && wrong == FE_OK; i++) {
+        const uint8_t *end, *const p = fe_text_at(all, i, before, &end);
+        wrong = !end ? FE_BAD_TEXT : end - p >= FE_MAX_TEXT ? FE_TOO_LONG : FE_OK;
+        if (wrong != FE_OK) break;
+        if (job->each || end - s.scan.text > MAX_STREAM) { /* another memory, or places would not fit */
+            status = flush(e, &s, s.scan.count - 1, out);
+            if (job->each) e->readable = end;
+            fe_scan_start(&s.scan, e->pattern, e->t->path, p, e->readable, s.cuts);
+        }
+        if (p < end) fe_scan_next(&s.scan, end);
+        while (!s.scan.done && status == FE_OK) {
+            const int64_t pieces = fe_scan_more(&s.scan);
+            if (s.scan.count >= FE_CUTS) status = flush(e, &s, pieces, out);
+        }
+        s.ends[s.rows] = (uint32_t)(s.scan.count - 1);
+        s.bytes[s.rows++] = end - p;
+        if (status == FE_OK && (s.rows == FE_CUTS || s.scan.count >= FE_CUTS))
+            status = flush(e, &s, s.scan.count - 1, out);
+        before = end;
+    }
+    if (status == FE_OK) status = flush(e, &s, s.scan.count - 1, out);
+    return status == FE_OK ? wrong : status;
+}
+
+static fe_encoder new_encoder(const fe_tokenizer *t, fe_cache *cache, int32_t pattern, const uint8_t *end) {
+    fe_encoder e = {.t = t, .cache = cache, .readable = end, .stop = INT64_MAX};
+    e.pattern = t->space_cuts ? FE_PATTERN_SPACES : pattern == FE_PATTERN_OWN ? t->pattern : pattern;
+    return e;
+}
+
+static void end_encoder(fe_encoder *e) {
+    free(e->symbols);
+    free(e->early.tokens);
+    free(e->late.tokens);
+    fe_scratch_clear(&e->scratch);
+}
+
+/* False if the choice is one of another tokenizer. */
+static bool take_choice(fe_encoder *e, const fe_choice *choice) {
+    e->choice = choice && choice->any ? choice : NULL;
+    return !choice || choice->tokenizer == e->t;
+}
+
+fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const fe_job *job, fe_out *out) {
+    fe_encoder e = new_encoder(t, cache, job->pattern, job->each ? NULL : job->utf8 + job->size);
+    const fe_texts all = fe_texts_of(job);
+    e.ids = out->ids;
+    e.capacity = out->capacity;
+    e.written = out->used;
+    out->texts = out->bytes = 0;
+    out->token = out->place = -1;
+    if (!take_choice(&e, job->choice) || job->pattern < FE_PATTERN_OWN || job->pattern > FE_PATTERN_DEEPSEEK_V3)
+        return FE_BAD_MODEL;
+    const bool scanned = !t->kind->cut || e.pattern != FE_PATTERN_NONE;
+    const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
+    const fe_status status = !scanned || fronted || e.choice || job->limit < INT64_MAX ? encode_each(&e, &all, out)
+                                                                                         : encode_stream(&e, &all, out);
+    end_encoder(&e);
+    return status;
+}
+
+int64_t fe_encode_one(const fe_tokenizer *t, fe_cache *cache, const uint8_t *utf8, int64_t size,
+                      const fe_choice *choice, int32_t *ids, int64_t capacity) {
+    fe_encoder e = new_encoder(t, cache, FE_PATTERN_OWN, utf8 + size);
+    if (!take_choice(&e, choice)) return -1;
+    e.ids = ids;
+    e.capacity = capacity;
+    const fe_status status = fe_encode_text(&e, utf8, utf8 + size);
+    end_encoder(&e);
+    return status == FE_OK ? e.written : -1;
+}
