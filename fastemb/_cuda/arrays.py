@@ -17,6 +17,7 @@ MOST_WIDTH = 16  # bytes that one instruction moves
 
 def place_of(array: DeviceArray) -> launch.Place:
     """Return where work on an array goes."""
+    launch.open_driver()
     return launch.Place(array.ordinal, max(array.stream, 0), array.waits)
 
 
