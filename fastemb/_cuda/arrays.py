@@ -9,13 +9,15 @@ import numpy as np
 from .. import _frameworks
 from .._frameworks import DeviceArray
 from . import launch
-from .kernels.convert import make_convert, make_copy, make_zeros
+from .kernels.convert import make_convert, make_copy, make_from_unsigned, make_zeros
+from .kernels.lookup import RAISE
 
 MOST_WIDTH = 16  # bytes that one instruction moves
 
 
 def place_of(array: DeviceArray) -> launch.Place:
     """Return where work on an array goes."""
+    launch.open_driver()
     return launch.Place(array.ordinal, max(array.stream, 0), array.waits)
 
 
@@ -41,7 +43,9 @@ def zeros(shape: tuple[int, ...], dtype: Any, like: DeviceArray, place: launch.P
 @cache
 def name_of(dtype: np.dtype[Any]) -> str:
     """Return the name of a dtype as kernels know it. NumPy takes five microseconds to make it."""
-    return str(dtype.newbyteorder("=").name)
+    if not dtype.isnative:
+        raise TypeError(f"numbers on a GPU must have the machine's byte order, got dtype {dtype.str}")
+    return str(dtype.name)
 
 
 def tag_of(array: DeviceArray) -> str:
@@ -54,8 +58,17 @@ def width_of(*numbers: int) -> int:
     return math.gcd(MOST_WIDTH, *numbers)
 
 
+def is_aligned(array: DeviceArray) -> bool:
+    """Whether each number lies where its dtype may: a load at another address would end the work of the process."""
+    each = array.dtype.alignment
+    steps = [stride for length, stride in zip(array.shape, array.strides, strict=True) if length > 1]
+    return not array.size or math.gcd(each, array.pointer, *steps) == each
+
+
 def is_contiguous(array: DeviceArray, first: int = 0) -> bool:
-    """Whether the axes from ``first`` on follow one another in the order of C."""
+    """Whether the axes from ``first`` on follow one another in the order of C, and numbers are aligned."""
+    if not is_aligned(array):
+        return False
     apart = array.dtype.itemsize
     for length, stride in zip(reversed(array.shape[first:]), reversed(array.strides[first:]), strict=True):
         if length > 1 and stride != apart:
@@ -74,7 +87,7 @@ def reshaped(array: DeviceArray, *shape: int) -> DeviceArray:
 
 
 def _four_axes(array: DeviceArray) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the shape and strides of an array with four axes: neighbours that follow one another are one."""
+    """Return the shape and strides of an array with four axes, or more: neighbours that follow one another are one."""
     shape: list[int] = []
     strides: list[int] = []
     for length, stride in zip(array.shape, array.strides, strict=True):
@@ -85,14 +98,18 @@ def _four_axes(array: DeviceArray) -> tuple[tuple[int, ...], tuple[int, ...]]:
         else:
             shape.append(length)
             strides.append(stride)
-    if len(shape) > 4:
-        raise ValueError(f"an array of shape {array.shape} and strides {array.strides} has more than four axes apart")
-    missing = 4 - len(shape)
+    missing = max(4 - len(shape), 0)
     return (1,) * missing + tuple(shape), (0,) * missing + tuple(strides)
 
 
 def _run(kernel: launch.Kernel, apart: DeviceArray, flat: DeviceArray, place: launch.Place) -> None:
     shape, strides = _four_axes(apart)
+    if len(shape) > 4:  # a launch for each place along the first axis: so many axes are rare
+        part = apart._replace(shape=shape[1:], strides=strides[1:])
+        for i in range(shape[0]):
+            here = part._replace(pointer=apart.pointer + i * strides[0])
+            _run(kernel, here, flat._replace(pointer=flat.pointer + i * part.size * flat.dtype.itemsize), place)
+        return
     threads = launch.driver.threads
     values = (apart.pointer, *shape[1:], *strides, flat.pointer, apart.size)
     launch.submit(kernel, (-(-apart.size // threads), 1), (threads, 1), place, values, (apart, flat))
@@ -131,19 +148,29 @@ def converted(array: DeviceArray, dtype: Any, place: launch.Place) -> DeviceArra
     if array.dtype == dtype and is_contiguous(array):
         return array
     out = new(array.shape, dtype, array)
-    convert_into(array, out, place)
+    convert_into(array if is_aligned(array) else contiguous(array, place), out, place)
     return out
 
 
 def convert_into(array: DeviceArray, out: DeviceArray, place: launch.Place) -> None:
     """Write the numbers of an array to a contiguous one, each rounded once to its dtype."""
-    _run(launch.kernel(make_convert, tag_of(array), str(out.dtype.name)), array, out, place)
+    _run(launch.kernel(make_convert, tag_of(array), tag_of(out)), array, out, place)
 
 
-def as_index(ids: DeviceArray, place: launch.Place) -> DeviceArray:
-    """Return ids as contiguous int32 or int64, flat. Beyond int64 they turn negative."""
+def as_index(ids: DeviceArray, place: launch.Place, mode: str = RAISE, V: int = 1) -> DeviceArray:
+    """Return ids as contiguous int32 or int64, flat.
+
+    Beyond int64 they turn negative, which is bad; in the modes "clip" and "wrap" they become the row that they mean.
+    """
     kind = ids.dtype if ids.dtype in (np.dtype(np.int32), np.dtype(np.int64)) else np.dtype(np.int64)
-    return reshaped(converted(ids, kind, place), ids.size)
+    index = reshaped(converted(ids, kind, place), ids.size)
+    if mode == RAISE or ids.dtype != np.uint64 or not V:
+        return index
+    out, threads = new(index.shape, kind, ids), launch.driver.threads
+    values = index.pointer, out.pointer, index.size, V, 2**64 % V
+    blocks = -(-index.size // threads), 1
+    launch.submit(launch.kernel(make_from_unsigned, mode), blocks, (threads, 1), place, values, (index, out))
+    return out
 
 
 def as_rows(array: DeviceArray, place: launch.Place) -> DeviceArray:

@@ -231,7 +231,7 @@ def of(function: str, embeds: Embeds) -> Call:
     check = status.begin(
         place, table.shape[1] * max(acc.itemsize, rows.dtype.itemsize),
         status.Fault(function, "offset", bounds, f"offsets that ascend from 0 to {N}", ValueError),
-        status.Fault(function, "id", shape, f"a table of {table.shape[0]} rows"),
+        status.Fault(function, "id", shape, f"a table of {table.shape[0]} rows", dtype=embeds.ids.dtype),
         position.fault(function, "position"), segment.fault(function, "segment"),
     )  # fmt: skip
     ranks = None
@@ -242,7 +242,10 @@ def of(function: str, embeds: Embeds) -> Call:
     elif mask is not None and position.kind == COUNTED:
         ranks = ranks_of(mask, place)
         position = position._replace(kind=RANKED, ids=ranks[0])
-    ids, given = arrays.as_index(embeds.ids, place), tuple(one for one in weights if one is not None)
+    ids, given = (
+        arrays.as_index(embeds.ids, place, embeds.mode, table.shape[0]),
+        tuple(one for one in weights if one is not None),
+    )
     call = Call(embeds, place, arrays.as_rows(rows, place), tag, ids, mask, position, segment, given, check, ranks)
     if embeds.mode != RAISE and table.shape[0]:  # a launch more: a remainder would take the registers of rows
         call = call._replace(ids=call.kept_ids(0, fits(table.shape[0]), mode=embeds.mode))

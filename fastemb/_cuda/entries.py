@@ -76,7 +76,7 @@ def plan_of(bags: Bags, function: str) -> Plan:
     check = status.begin(  # zeros for a row of sums, which is what runs of gradients read
         place, max(arrays.MOST_WIDTH, 8 * bags.rows.shape[-1]),
         status.Fault(function, what, (S + (bags.offsets is not None),), words, ValueError),
-        status.Fault(function, "id", bags.slots, f"a table of {V} rows"),
+        status.Fault(function, "id", bags.slots, f"a table of {V} rows", dtype=bags.ids and bags.ids.dtype),
     )  # fmt: skip
     rows = joining.rows_of(bags.rows, place)
     ids = None if bags.ids is None else arrays.as_index(bags.ids, place)

@@ -74,17 +74,21 @@ def scatter_add(target: DeviceArray, ids: DeviceArray, rows: DeviceArray, alpha:
     place, V, N, D = arrays.place_of(target), target.shape[0], ids.size, math.prod(target.shape[1:])
     if not V and N:
         raise IndexError("a table of 0 rows has no row for any id")
-    fault = status.Fault("scatter_add", "id", ids.shape, f"a table of {V} rows")
+    fault = status.Fault("scatter_add", "id", ids.shape, f"a table of {V} rows", dtype=ids.dtype)
     check = status.begin(place, D * rows.dtype.itemsize, fault)
-    index = arrays.as_index(ids, place)
+    index = arrays.as_index(ids, place, mode, V)
     if mode == RAISE:
         status.require_ids(place, check, 0, index, V)
     if not N:
         return
     keys = sorting.keys_of(index, V, mode, None, target, check.address, check.marks[0])
     if D:
-        flat = target if target.ndim == 2 else arrays.reshaped(target, V, D)
+        in_place = arrays.is_aligned(target) if target.ndim == 2 else arrays.is_contiguous(target)
+        goal = target if in_place else arrays.contiguous(target, place)
+        flat = goal if goal.ndim == 2 else arrays.reshaped(goal, V, D)
         add_runs(Runs(keys, V, check.address), _flat_rows(rows, ids.ndim, place), alpha, flat)
+        if not in_place:
+            arrays.copy_into(target, goal, place)
 
 
 def _flat_rows(array: DeviceArray, axes: int, place: launch.Place) -> DeviceArray:

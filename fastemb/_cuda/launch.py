@@ -57,6 +57,13 @@ class _Unopened:
 
 #: The one in use; tests put a recorder in its place.
 driver: Any = _Unopened()
+
+
+def open_driver() -> None:
+    """Open the driver: without one the error is said here, not by whoever is asked for memory first."""
+    _ = driver.threads
+
+
 #: How many kernels were launched since the start: tests look whether one was.
 launched = 0
 

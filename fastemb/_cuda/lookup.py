@@ -25,9 +25,9 @@ def gather(table: Any, ids: DeviceArray, mode: str, out: DeviceArray | None) -> 
     dtype = np.dtype(np.float32) if is_quantized else table.dtype
     result = arrays.new(ids.shape + table.shape[1:], dtype, like) if out is None else out
     D = math.prod(table.shape[1:])
-    fault = status.Fault("gather", "id", ids.shape, f"a table of {V} rows")
+    fault = status.Fault("gather", "id", ids.shape, f"a table of {V} rows", dtype=ids.dtype)
     check = status.begin(place, D * dtype.itemsize, fault)
-    index = arrays.as_index(ids, place)
+    index = arrays.as_index(ids, place, mode, V)
     if mode == RAISE:
         status.require_ids(place, check, 0, index, V)
     if N and D * dtype.itemsize:

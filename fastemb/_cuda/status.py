@@ -39,13 +39,21 @@ class Fault(NamedTuple):
     shape: tuple[int, ...]  # of what the caller gave
     bound: str  # "a table of 50 rows"
     error: type[Exception] = IndexError
+    dtype: Any = None  # of what the caller gave, where kernels see it as another
 
     def words(self, position: int, value: int | None = None) -> str:
         """Return what is wrong at a flat position."""
         place = tuple(map(int, np.unravel_index(position, self.shape))) if self.shape else ()
         where = {0: "", 1: f" at position {position}"}.get(len(place), f" at position {place}")
+        if value is not None and self.dtype == np.uint64:
+            value %= 1 << 64
         shown = "" if value is None else f" {value}"
-        return f"{self.what}{shown}{where} is out of range for {self.bound}"
+        words = f"{self.what}{shown}{where} is out of range for {self.bound}"
+        if self.what == "offset" and position == self.shape[0] - 1:
+            words += (
+                "; S bags take S+1 offsets, the last of which is the number of ids (torch's include_last_offset=True)"
+            )
+        return words
 
 
 class Check(NamedTuple):
@@ -83,13 +91,18 @@ class _Status:
         self.flag[0] = 0
         if least == _NOTHING:
             return None
-        position, rest = least & ((1 << _POSITION_BITS) - 1), least >> _POSITION_BITS
-        call, number = rest >> _FAULT_BITS, rest & ((1 << _FAULT_BITS) - 1)
+        call, number, position = _parts(least)
         if call not in self.faults:
             return IndexError(f"an earlier call on cuda:{self.ordinal} met a value that is out of range")
         fault = self.faults[call][number]
         words = f"{fault.words(position)} (found after an earlier call of {fault.function} on cuda:{self.ordinal})"
         return fault.error(words)
+
+
+def _parts(mark: int) -> tuple[int, int, int]:
+    """Return the number of the call, the number of the fault, and the position."""
+    position, rest = mark & ((1 << _POSITION_BITS) - 1), mark >> _POSITION_BITS
+    return rest >> _FAULT_BITS, rest & ((1 << _FAULT_BITS) - 1), position
 
 
 _of: dict[int, _Status] = {}
@@ -140,11 +153,13 @@ def require(place: launch.Place, check: Check, given: Mapping[int, DeviceArray |
         least = int(launch.driver.read(place, check.address, 1, np.int64)[0])
         if least == _NOTHING:
             return
+        call, number, position = _parts(least)
+        if call != _parts(check.marks[0])[0]:  # one that was asked to wait, or another thread's: not of these values
+            raise status.take() or IndexError("an earlier call met a value that is out of range")
         launch.driver.write(place, check.address, np.array([_NOTHING], np.int64))
         status.flag[0] = 0
-        number = (least >> _POSITION_BITS) & ((1 << _FAULT_BITS) - 1)
-        position, array, value = least & ((1 << _POSITION_BITS) - 1), given.get(number), None
-        fault = status.faults[status.calls][number]
+        array, value = given.get(number), None
+        fault = status.faults[call][number]
         if array is not None:
             at = array.pointer + position * array.dtype.itemsize
             value = int(launch.driver.read(place, at, 1, array.dtype)[0])

@@ -12,7 +12,7 @@ from framework_cases import CALLS, leaves
 from recorder import Recorder
 
 import fastemb
-from fastemb._cuda import driver, launch, simulated, status
+from fastemb._cuda import arrays, driver, launch, simulated, status
 
 SELF, OTHER = STREAMS[0], 7009
 
@@ -153,6 +153,7 @@ def test_without_a_driver_one_error_says_what_is_missing(monkeypatch):
     monkeypatch.setattr(launch, "driver", launch._Unopened())
     monkeypatch.setattr(driver.Driver, "__init__", missing)
     monkeypatch.setattr(status, "_of", {})
+    monkeypatch.setattr(arrays, "new", lambda *_: pytest.fail("memory was asked for first, which fails in other words"))
     with pytest.raises(ImportError, match="arrays on CUDA devices need NVIDIA's driver"):
         fastemb.gather(cupy(TABLE), cupy(IDS))
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from .dtypes import SIZES
+from .lookup import CLIP
 from .words import (
     block_x, device, make_constant, make_numbers, make_store, make_words, report, thread_x, threads_x,
 )  # fmt: skip
@@ -52,6 +53,25 @@ def make_convert(tag: str, to: str) -> Any:
             put(out, i, x != 0 if is_mask else x)
 
     return convert
+
+
+def make_from_unsigned(mode: str) -> Any:
+    """The rows that ids of 64 bits without a sign mean where they are beyond int64, and so negative; one a thread.
+
+    ``rest`` is 2**64 modulo V.
+    """
+    get, put = make_numbers("int64")
+    clips = mode == CLIP
+
+    def from_unsigned(ids: int, out: int, N: int, V: int, rest: int) -> None:
+        i = block_x() * threads_x() + thread_x()
+        if i < N:
+            one = get(ids, i)
+            if one < 0:
+                one = V - 1 if clips else (one % V + rest) % V
+            put(out, i, one)
+
+    return from_unsigned
 
 
 def make_zeros(tag: str, width: int) -> Any:

@@ -179,6 +179,21 @@ def test_what_a_mask_leaves_out_is_not_read():
     status.cuda_check()
 
 
+@pytest.mark.parametrize("mode", ["sum", "mean", "max", "mean_sqrt_len", "mean_max"])
+@pytest.mark.parametrize("T", [5, 8])
+def test_what_the_loop_itself_leaves_out(mode, T):
+    """Short rows without weights have no list: each of four entries read at once has a test of its own."""
+    rng = np.random.default_rng(T)
+    x, mask = rng.normal(size=(24, T, 4)).astype("f4"), rng.random((24, T)) < 0.5
+    before = launch.launched
+    check(run(fastemb.pool, x, mask, mode=mode), reference.pool(x, mask, mode=mode), x.dtype, False)
+    ids = rng.integers(0, 4, (24, T))
+    for options in ({"padding_idx": 2}, {"padding_idx": 2, "mask": mask}):
+        result = run(fastemb.embedding_bag, x[0], ids, mode=mode, **options)
+        check(result, reference.embedding_bag(x[0], ids, mode=mode, **options), x.dtype, False)
+    assert launch.launched - before == 3 * (1 + (mode == "mean_max"))  # nothing but joins
+
+
 def test_bad_values_are_said_later_and_never_fault():
     table, ids = np.ones((3, 4), "f4"), np.array([[0, 3], [1, -7]])
     result = run(fastemb.embedding_bag, table, ids, mode="sum")

@@ -63,6 +63,20 @@ def test_equals_reference(data):
     assert (out[..., ::2] == wanted).all()
 
 
+@pytest.mark.parametrize("dtype", ["f8", "f4", "f2"])
+@pytest.mark.parametrize("D", [1, 2, 3, 7, 33, 71])
+def test_codes_of_four_bits_whatever_words_hold(D, dtype):
+    """Pairs of columns lie in two words, in one, or in half of one."""
+    x = np.random.default_rng(D).normal(size=(3, D)).astype(dtype)
+    table = fastemb.quantize(on_device(x), 4)
+    codes, scale, offset = reference.quantize(x, 4)
+    for mine, wanted in zip(host_parts(table), (packed(codes, 4), scale, offset), strict=True):
+        np.testing.assert_array_equal(mine, wanted)
+    values = reference.dequantize(codes, scale, offset)
+    np.testing.assert_array_equal(on_host(table.dequantize()), values)
+    np.testing.assert_array_equal(run(lambda ids: fastemb.gather(table, ids), np.array([2, 0])), values[[2, 0]])
+
+
 def test_a_bad_id_reads_zeros():
     x = np.arange(24, dtype="f4").reshape(4, 6) + 1
     table = fastemb.quantize(on_device(x), 4)

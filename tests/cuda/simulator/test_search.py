@@ -146,3 +146,10 @@ def test_few_are_scored_where_products_rule_out(monkeypatch):
 
     monkeypatch.setattr(type(_frameworks.of(held)), "matmul", matmul)
     assert_same(on_host(fastemb.topk(on_device(queries), held, 2, metric="dot")), wanted)
+
+
+def test_a_score_that_rounds_to_minus_zero_is_a_tie_with_zero():
+    vectors = np.array([[-1e-60], [0.0], [1e-60], [-1.0]])
+    found = run(fastemb.topk, np.ones((1, 1)), vectors, 4, metric="dot")
+    assert_same(found, fastemb.topk(np.ones((1, 1)), vectors, 4, metric="dot"))
+    assert found[1].tolist() == [[0, 1, 2, 3]]

@@ -1,7 +1,7 @@
 from entry import Entry
 
 from fastemb._cuda.kernels.bulk import make_gather_bulk, make_gather_wide
-from fastemb._cuda.kernels.convert import make_convert, make_copy, make_find_bad
+from fastemb._cuda.kernels.convert import make_convert, make_copy, make_find_bad, make_from_unsigned
 from fastemb._cuda.kernels.lookup import make_gather, make_gather_warp
 
 ENTRIES = [
@@ -16,6 +16,7 @@ ENTRIES = [
     Entry(make_convert, ("int16", "int64"), in_flight=0),
     Entry(make_convert, ("int64", "bool"), in_flight=0),
     Entry(make_find_bad, ("int64",), in_flight=0),
+    *(Entry(make_from_unsigned, (mode,), in_flight=0) for mode in ("clip", "wrap")),
     # By the copy engine rows pass no register.
     Entry(make_gather_bulk, ("int64", 1536, 30), in_flight=0, since=(9, 0)),
     Entry(make_gather_wide, ("int64",), in_flight=8, since=(10, 0)),
