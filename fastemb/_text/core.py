@@ -332,10 +332,12 @@ class Core:
         job, out = workspace.job, workspace.out
         alive = texts.put_into(job), ffi.from_buffer("int64_t[]", ends, require_writable=True)
         job.pattern, job.limit = pattern, limit
-        job.choice = self.choice(actions) if isinstance(actions, bytes) else actions
+        # Held by this call: other threads' calls may drop it from the choices that are kept, which frees it.
+        choice = job.choice = self.choice(actions) if isinstance(actions, bytes) else actions
         target = ffi.NULL if ids is None else ffi.from_buffer("int32_t[]", ids, require_writable=True)
         out.ids, out.capacity, out.used, out.row_ends = target, 0 if ids is None else ids.size, used, alive[1]
         status = lib.fe_encode(self.handle, workspace.cache, job, out)
+        del alive, choice, target
         return Done(out.texts, out.bytes, out.used, out.token, out.place), status
 
     def decode(self, ids: npt.NDArray[np.int64], row_ends: Offsets) -> tuple[bytes, Offsets]:
