@@ -55,13 +55,13 @@ class Actions:
 
     def short_set(self, special: Any, rest: Any) -> Any:
         """Return the actions for a short text where those of a set are tokens; None where `of` has to be asked."""
-        if isinstance(special, str):  # which does not go with a `rest`
+        if isinstance(special, str) or hasattr(special, "__next__"):  # a word does not go with a `rest`
             return None
         try:
             return self.short[frozenset(special), rest]
         except (KeyError, TypeError):
-            self.of(special, rest)
-            return self.short[frozenset(special), rest]
+            # Not looked up again: another thread's call may have dropped it.
+            return self.for_c(self.of(special, rest))
 
     def of(self, special: Any, rest: Any) -> bytes:
         """Return the actions for any text.
@@ -88,6 +88,8 @@ class Actions:
                 )
             return self.fixed[special]
         try:
+            if hasattr(special, "__next__"):  # an iterator, which could be read once only
+                raise TypeError
             chosen, names = frozenset(special), self.special.keys()
         except TypeError:
             raise TypeError(f"{words} {shown(special)}") from None

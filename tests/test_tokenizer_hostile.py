@@ -41,3 +41,25 @@ def test_special_sets_of_other_threads_free_nothing_in_use(tmp_path):
     finally:
         done.set()
         thread.join()
+
+
+@pytest.mark.parametrize("method", ["encode", "count"])
+def test_an_iterator_is_no_set_of_special_tokens(tmp_path, method):
+    # It was read twice, the second time to nothing: special tokens were plain text without a word.
+    tokenizer = load(tmp_path, special_tokens={"<s>": 300})
+    for text in ("a<s>", "a<s>" * 5000):
+        with pytest.raises(TypeError, match="or a set of special tokens, got"):
+            getattr(tokenizer, method)(text, special=iter(["<s>"]))
+
+
+def test_a_set_that_another_thread_drops_is_made_anew(tmp_path, monkeypatch):
+    tokenizer = load(tmp_path, special_tokens={"<s>": 300})
+    actions, of = tokenizer._actions, tokenizer._actions.of
+
+    def dropped(special, rest):
+        found = of(special, rest)
+        actions.short.pop((frozenset(special), rest), None)
+        return found
+
+    monkeypatch.setattr(actions, "of", dropped)
+    assert tokenizer.encode("a<s>", special={"<s>"}).tolist() == [97, 300]
