@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from . import _frameworks
 from ._checks import as_flag, as_integer
-from ._text.chunks import cut_chunks
+from ._text.chunks import cut_chunks, whole_ids
 from ._text.core import SHORT, Core, Ids, lib
 from ._text.decode import decode_row, decode_rows
 from ._text.encode import NotPlainError, Options, count_texts, encode_texts
@@ -405,11 +405,10 @@ class Tokenizer:
         if most < 0:
             raise ValueError(f"n must be at least 0, got {shown(most)}")
         ids = self.encode(text, special=special, rest=rest, max_tokens=most)
-        while True:
-            try:
-                return self.decode(ids, errors="strict"), ids
-            except UnicodeDecodeError:
-                ids = ids[:-1].copy()
+        whole = whole_ids(self._core, ids)
+        if whole < ids.size:
+            ids = ids[:whole].copy()
+        return self.decode(ids), ids
 
     def chunks(
         self, text: str, n: int, overlap: int = 0, *, special: Special = "none", rest: RestMode = "plain"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from codecs import utf_8_decode
+
 import numpy as np
 
-from .core import Core, Ids
+from .core import Core, Ids, Offsets
 from .tables import Tables
 
 
@@ -17,10 +19,7 @@ def cut_chunks(core: Core, tables: Tables, ids: Ids, n: int, overlap: int) -> li
         Some character has more than `n` tokens.
     """
     size = ids.size
-    data, ends = core.decode(ids.astype(np.int64), np.arange(1, size + 1))  # each id a row: no separators
-    starts = np.concatenate([np.zeros(1, np.int64), ends])
-    after = np.frombuffer(data + b"\0", np.uint8)[starts]
-    whole = np.flatnonzero((after & 0xC0) != 0x80)  # before these ids a character begins, and behind the last one
+    data, starts, whole = _borders(core, ids)
     chunks = []
     first = 0
     while first < size:
@@ -35,8 +34,25 @@ def cut_chunks(core: Core, tables: Tables, ids: Ids, n: int, overlap: int) -> li
             text = data[starts[first] : starts[last]]
         if first == 0 and tables.strip_start:
             text = text.removeprefix(b" ")
-        chunks.append((text.decode(), row))
+        # It is no UTF-8 where the vocabulary has no token for some byte of the text, which vanished.
+        chunks.append((text.decode(errors="replace"), row))
         if last == size:
             break
         first = int(whole[np.searchsorted(whole, max(last - overlap, first + 1))])
     return chunks
+
+
+def whole_ids(core: Core, ids: Ids) -> int:
+    """Return how many ids, the first ones of a text, stand for whole characters together."""
+    data, _, whole = _borders(core, ids)
+    if utf_8_decode(data, "replace", False)[1] == len(data):
+        return ids.size
+    return int(whole[-2]) if whole.size > 1 else 0  # the last one is the end, which lies inside a character
+
+
+def _borders(core: Core, ids: Ids) -> tuple[bytes, Offsets, Offsets]:
+    """Return the bytes of ids, where those of each begin, and before which ids a character begins; all with the end."""
+    data, ends = core.decode(ids.astype(np.int64), np.arange(1, ids.size + 1))  # each id a row: no separators
+    starts = np.concatenate([np.zeros(1, np.int64), ends])
+    after = np.frombuffer(data + b"\0", np.uint8)[starts]
+    return data, starts, np.flatnonzero((after & 0xC0) != 0x80)

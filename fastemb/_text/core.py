@@ -210,6 +210,11 @@ class Core:
         return choice
 
     @cached_property
+    def added_ids(self) -> frozenset[int]:
+        """The ids of added tokens."""
+        return frozenset(token.id for token in self.metadata.added)
+
+    @cached_property
     def names(self) -> list[str] | None:
         """How the file writes each token, by number; None where bytes are spelled as GPT-2's files do."""
         return names_in(self._metadata_bytes())
@@ -363,7 +368,7 @@ class Core:
             if status == lib.FE_BAD_ID:
                 raise UnknownId(length[0])
             if status == lib.FE_BAD_ROWS:
-                raise ValueError(f"offsets must ascend from 0 to the number of ids, {ids.size}; they were changed")
+                raise rows_changed(ids.size)
             if length[0] <= room.size:
                 return room[: length[0]].tobytes(), byte_ends
             room = np.empty(length[0], np.uint8)
@@ -374,6 +379,11 @@ class Core:
         target = ffi.from_buffer("int64_t[]", ends, require_writable=True)
         _check(lib.fe_split(pattern, lib.fe_tokenizer_path(self.handle), text, len(text), target, ends.size, count))
         return ends[: count[0]]
+
+
+def rows_changed(size: int) -> ValueError:
+    """Return the error of rows of so many ids whose offsets were changed since they were made."""
+    return ValueError(f"offsets must ascend from 0 to the number of ids, {size}; they were changed")
 
 
 def fail(status: int, done: Done, texts: Packed | Scattered, first: int) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .core import Core, Offsets, UnknownId
+from .core import Core, Offsets, UnknownId, rows_changed
 from .tables import Tables
 
 Rows = npt.NDArray[np.int64]
@@ -37,7 +37,9 @@ def decode_rows(
     kept, ends = ids, np.ascontiguousarray(row_ends)
     keep = _keep(tables, ids, left_out) if left_out != NOTHING else None
     if keep is not None:
-        kept = ids[keep]
+        kept, ends = ids[keep], ends.copy()  # the caller's may change meanwhile
+        if np.diff(ends, prepend=0).min(initial=0) < 0 or (ends[-1] if ends.size else 0) != ids.size:
+            raise rows_changed(ids.size)
         ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(keep)])[ends]
     try:
         text, byte_ends = core.decode(kept, ends)
@@ -52,7 +54,7 @@ def _keep(tables: Tables, ids: Rows, left_out: LeftOut) -> npt.NDArray[np.bool_]
     """Return which ids are not left out."""
     keep = np.ones(ids.size, bool)
     if left_out.special:
-        keep &= ~np.isin(ids, list(tables.special_ids))
+        keep &= ~np.isin(ids, tables.sorted_special)
     if left_out.unknown:
         known = tables.sorted_ids
         keep &= known[np.searchsorted(known[:-1], ids)] == ids

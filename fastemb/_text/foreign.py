@@ -22,17 +22,17 @@ _BEGINNINGS: list[tuple[bytes | tuple[bytes, ...], str]] = [
     (b"PK\x03\x04", "a zip archive: unpack it first"),
     ((b"\xfd7zXZ\x00", b"(\xb5/\xfd", b"BZh"), "compressed: decompress it first"),
     ((b"\xff\xfe", b"\xfe\xff"), "text in UTF-16: save it as UTF-8"),
-    ((b"#version", b"\xef\xbb\xbf#version"), "a merge list alone: give the folder that holds it and its vocabulary"),
+    (b"#version", "a merge list alone: give the folder that holds it and its vocabulary"),
     ((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "a pickle, which is not read: take the tokenizer.json"),
 ]
 
 
 def kind_of(head: bytes) -> str | None:
-    """Return what a file with this beginning is, and what to do; None where that is not known."""
+    """Return what a file is that begins so (behind a byte order mark), and what to do; None: that is not known."""
     for beginning, kind in _BEGINNINGS:
         if head.startswith(beginning):
             return kind
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    start = head.lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
         return "an HTML page and no vocabulary: download the file itself (on a hub of models, its raw file)"
     if _SENTENCEPIECE.match(head):
@@ -42,7 +42,7 @@ def kind_of(head: bytes) -> str | None:
         )
     if head[8:10] == b'{"':
         return "a table of weights (safetensors): give the file of the tokenizer beside it"
-    lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    lines = head.split(b"\n")
     if {b"[UNK]", b"[PAD]", b"[CLS]"} & {line.rstrip(b"\r") for line in lines} or b"\n##" in head:
         return "a WordPiece vocabulary (vocab.txt), which is not read yet"
     return None

@@ -44,6 +44,8 @@ def load(path: Path, pattern: str | None, special_tokens: Special, mapped: bool 
         raise FileNotFoundError(missing(path))
     if path.is_dir():
         return _load_folder(path, pattern, special_tokens)
+    if not path.is_file():  # a pipe would be waited for, and can be read once only
+        raise ValueError(f"{path}: it is no regular file (a pipe or a device): write what it gives to a file first")
     return _load_file(path, pattern, special_tokens, mapped)
 
 
@@ -59,16 +61,17 @@ def _load_folder(folder: Path, pattern: str | None, special_tokens: Special) -> 
     if vocab.is_file() and merges.is_file():
         needed = _required(folder, "vocab.json and merges.txt do", pattern)
         return _build(folder, read_pair(vocab, merges, needed, as_added(special_tokens, needed)).vocabulary())
-    ranks = sorted(folder.glob("*.tiktoken")) or [file for file in [folder / "tokenizer.model"] if file.is_file()]
+    found = [sorted(folder.glob("*.tiktoken")), [folder / "tokenizer.model"]]
+    ranks = next((files for names in found if (files := [name for name in names if name.is_file()])), [])
     if len(ranks) == 1:
         return _load_file(ranks[0], pattern, special_tokens)
     if ranks:
         raise ValueError(f"{folder}: it holds {len(ranks)} rank files: give one of {', '.join(f.name for f in ranks)}")
     lone = [file.name for file in (encoder, vocab, folder / "vocab.txt") if file.is_file()]
-    found = f" ({lone[0]} alone is not enough)" if lone else ""
+    alone = f" ({lone[0]} alone is not enough)" if lone else ""
     raise FileNotFoundError(
         f"no tokenizer in {folder}: it holds neither tokenizer.json nor tekken.json, encoder.json and vocab.bpe, "
-        f"vocab.json and merges.txt, a .tiktoken file or a tokenizer.model{found}"
+        f"vocab.json and merges.txt, a .tiktoken file or a tokenizer.model{alone}"
     )
 
 
@@ -81,12 +84,12 @@ def _load_file(file: Path, pattern: str | None, special_tokens: Special, mapped:
     text = head.removeprefix(BOM)
     if not text.strip():
         raise ValueError(f"{file}: it is empty")
-    if kind := kind_of(head):  # first: a line of a Git LFS pointer reads as one of a rank file
+    if kind := kind_of(text):  # first: a line of a Git LFS pointer reads as one of a rank file
         raise ValueError(f"{file}: it is {kind}; what can be read is {KINDS}")
     if text.lstrip().startswith((b"{", b"[")):
         return _load_json(file, pattern, special_tokens)
     if not looks_like_rank_file(text):
-        raise ValueError(f"{file}: no vocabulary that can be read; {KINDS} can")
+        raise ValueError(f"{file}: no vocabulary that can be read; what can be read is {KINDS}")
     needed = _required(file, "a rank file does", pattern)
     ranks = read_rank_file(file)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,7 +78,8 @@ def read_rank_file(path: Path) -> RankVocabulary:
                 f"the rank {vocabulary.ids[same[0]]} stands twice, for {first!r} and {second!r}"
             )
         check_bytes(vocabulary)
-        twice = [rank for rank in silent if rank in vocabulary.ids or silent.count(rank) > 1]
+        counts = Counter([*vocabulary.ids.tolist(), *silent]) if silent else Counter[int]()
+        twice = [rank for rank in silent if counts[rank] > 1]
         if twice:
             raise DamagedVocabularyError(f"the rank {twice[0]} stands twice, for b'' and another token")
     except DamagedVocabularyError as error:

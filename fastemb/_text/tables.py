@@ -96,6 +96,11 @@ class Tables:
         return np.sort(self._core.ids())
 
     @cached_property
+    def sorted_special(self) -> Ids:
+        """The ids of special tokens, ascending."""
+        return np.array(sorted(self.special_ids), np.int32)
+
+    @cached_property
     def special_ids(self) -> frozenset[int]:
         """The ids of special tokens."""
         return frozenset(token.id for token in self._core.metadata.added if token.special)

@@ -29,8 +29,8 @@ def with_tails(
 
 def _with_tail(core: Core, splitter: Splitter | None, ids: Ids, tail: bytes) -> Ids:
     """Return the ids of bytes whose valid start has the ids `ids` and that go on with `tail`."""
-    special = {token.id for token in core.metadata.added}
-    first = next((i + 1 for i in range(ids.size - 1, -1, -1) if int(ids[i]) in special), 0)
+    added = core.added_ids
+    first = next((i + 1 for i in range(ids.size - 1, -1, -1) if int(ids[i]) in added), 0)
     text = _bytes_of(core, ids[first:])
     taken = 0
     if text:
