@@ -411,7 +411,7 @@ def test_short_ids_are_those_of_a_batch(added_tokenizers, gpt2, random_strings, 
         with no_short_way(tokenizer):
             for text, row in zip(strings, ids, strict=True):
                 assert same_bits(tokenizer.encode(text, special=special), row)
-        actions = tokenizer._fixed_actions[special]
+        actions = tokenizer._actions.fixed[special]
         flat, offsets = tokenizer._core.encode_few(strings[:60], actions)
         assert same_bits(flat, np.concatenate(ids[:60]))
         assert np.array_equal(np.diff(offsets), [row.size for row in ids[:60]])
@@ -429,5 +429,5 @@ def test_texts_that_find_no_room(gpt2):
     for text in ("\u4e00\U00010348" * (core.SHORT // 2), "a" * core.SHORT, "ab" * core.SHORT):
         assert same_bits(gpt2.encode(text), gpt2.encode_batch([text]).ids)
     many = ["\u4e00\U00010348" * 500] * 8
-    assert gpt2._core.encode_few(many, gpt2._fixed_actions["none"]) is None
-    assert gpt2._core.encode_few(["ab"] * core.SHORT, gpt2._fixed_actions["none"]) is None
+    assert gpt2._core.encode_few(many, gpt2._actions.fixed["none"]) is None
+    assert gpt2._core.encode_few(["ab"] * core.SHORT, gpt2._actions.fixed["none"]) is None
