@@ -202,3 +202,11 @@ def test_a_row_does_not_depend_on_others():
     together = run(embed, table, np.arange(9), norm=norm)
     assert (run(embed, table, np.array([7]), norm=norm)[0] == together[7]).all()
     assert not run(embed, table, np.array([7]), norm=norm, mask=np.array([0])).any()
+
+
+def test_positions_are_counted_among_the_ids_that_each_row_keeps():
+    table, positions = make((9, 4)), make((5, 4), seed=1)
+    ids = np.arange(20).reshape(4, 5) % 9
+    mask = np.array([[0, 0, 1, 1, 1], [1, 0, 1, 0, 1], [0, 0, 0, 0, 0], [0, 1, 1, 1, 1]])
+    given = {"positions": positions, "mask": mask}
+    check(run(embed, table, ids, **given), table, ids, **given)

@@ -203,7 +203,15 @@ def test_bad_values_are_said_later_and_never_fault():
     run(fastemb.embedding_bag, table, ids, mode="cls", padding_idx=3)  # found though it is not the first
     with pytest.raises(IndexError, match=r"id at position \(1, 1\)"):
         status.cuda_check()
-    for offsets, place in (([1, 2, 4], 0), ([0, 3, 2], 2), ([0, 5, 4], 1), ([0, -1, 4], 1), ([0, 2, 3], 2), ([0], 0)):
+    for offsets, place in (
+        ([1, 2, 4], 0),
+        ([0, 3, 2], 2),
+        ([0, 3, 2, 4], 2),
+        ([0, 5, 4], 1),
+        ([0, -1, 4], 1),
+        ([0, 2, 3], 2),
+        ([0], 0),
+    ):
         run(fastemb.embedding_bag, table, np.zeros(4, int), np.array(offsets), launches=1)
         words = f"offset at position {place} is out of range for offsets that ascend from 0 to 4"
         with pytest.raises(ValueError, match=words):
