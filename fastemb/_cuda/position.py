@@ -43,7 +43,7 @@ def rope(
         axes = _axes(source, goal, given)
     speed = _frequencies(base, H, place, x) if inv_freq is None else arrays.contiguous(inv_freq, place)
     table = _make_table(x, given, speed, scale, -scale if inverse else scale, check, place)
-    status.require(place, check)
+    status.require(place, check, {})
     _turn(source, goal, table, axes, interleaved, place)
     if goal is not target:
         arrays.copy_into(target, goal, place)

@@ -89,7 +89,7 @@ def _load_file(file: Path, pattern: str | None, special_tokens: Special, mapped:
     if text.lstrip().startswith((b"{", b"[")):
         return _load_json(file, pattern, special_tokens)
     if not looks_like_rank_file(text):
-        raise ValueError(f"{file}: no vocabulary that can be read; what can be read is {KINDS}")
+        raise ValueError(f"{file}: no vocabulary that can be read; {KINDS} can")
     needed = _required(file, "a rank file does", pattern)
     ranks = read_rank_file(file)
     try:
