@@ -1,14 +1,17 @@
 """What went wrong once: each of these was met by somebody who looked for faults."""
 
 import base64
+import gc
 import json
 import os
 import threading
+import weakref
 
 import numpy as np
 import pytest
 
 import fastemb
+from fastemb._text import core
 from fastemb._text.vocabulary import BYTE_CHARS
 
 BYTES = b"".join(base64.b64encode(bytes([byte])) + b" %d\n" % byte for byte in range(256))
@@ -44,6 +47,28 @@ def test_special_sets_of_other_threads_free_nothing_in_use(tmp_path):
     finally:
         done.set()
         thread.join()
+
+
+def test_a_choice_lives_as_long_as_its_call(tmp_path, monkeypatch):
+    """The same for certain: another thread drops all choices just as C begins."""
+    tokenizer = load(tmp_path, special_tokens={"<s>": 300, "<t>": 301})
+    choices, lib, seen = tokenizer._core._choices, core.lib, []
+
+    class Dropping:
+        def __getattr__(self, name):
+            return getattr(lib, name)
+
+        def fe_encode(self, *given):
+            held = [weakref.ref(choice) for choice in choices.values()]
+            choices.clear(), tokenizer._actions.short.clear()
+            gc.collect()
+            seen.append(any(one() is not None for one in held))
+            return lib.fe_encode(*given)
+
+    monkeypatch.setattr(core, "lib", Dropping())
+    ids = tokenizer.encode_batch(["a<s><t>" * 5000], special={"<t>"}).ids
+    assert ids.tolist() == [97, 60, 115, 62, 301] * 5000
+    assert seen == [True] * len(seen) != []
 
 
 @pytest.mark.parametrize("method", ["encode", "count"])
