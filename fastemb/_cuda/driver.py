@@ -150,7 +150,8 @@ class Driver:
     def _machine_code(self, kernel: Any, cc: tuple[int, int]) -> tuple[bytes, str]:
         """Return the machine code of a kernel and its name there, from the cache on disk where it lies there."""
         self._stamp = self._stamp or _stamp()
-        key = hashlib.sha256(f"{self._stamp} {kernel.name} {kernel.types} {cc}".encode()).hexdigest()
+        made_by = kernel.function.__module__  # two families may have kernels of one name
+        key = hashlib.sha256(f"{self._stamp} {made_by} {kernel.name} {kernel.types} {cc}".encode()).hexdigest()
         folder = cache_folder()
         file = (folder or Path()) / f"{kernel.name[:80]}-sm_{cc[0]}{cc[1]}-{key[:16]}.cubin"
         if folder and file.exists():

@@ -15,8 +15,8 @@ ENTRIES = [
     Entry(make_quantize, ("float32", 16, 8), besides=("st.u32",)),
     Entry(make_quantize, ("float32", 16, 4), besides=("st.u16", "st.u32")),
     # Eight columns a word, their least and their greatest: as many registers as bags of codes.
-    Entry(make_quantize, ("float16", 16, 8), registers=80, besides=("st.v2.u32", "st.u32")),
-    Entry(make_quantize, ("bfloat16", 16, 8), registers=80, besides=("st.v2.u32", "st.u32")),
+    Entry(make_quantize, ("float16", 16, 8), besides=("st.v2.u32", "st.u32")),
+    Entry(make_quantize, ("bfloat16", 16, 8), besides=("st.v2.u32", "st.u32")),
     Entry(make_quantize, ("float16", 4, 4), in_flight=0),
     Entry(make_quantize_pairs, ("float16",), in_flight=0),
     Entry(make_find_infinite, (), in_flight=0),
