@@ -135,6 +135,15 @@ static bool offsets_valid(const uint32_t *offsets, uint64_t n, uint64_t bytes, u
     return good;
 }
 
+/* Requires sorted ids that ascend and tokens in range. Returns whether both lists of ids agree on every token. */
+static bool ids_agree(const fe_tokenizer *t) {
+    const int32_t *const ids = fe_section_of(t, FE_S_TOKEN_IDS), *const sorted = fe_section_of(t, FE_S_SORTED_IDS);
+    const int32_t *const tokens = fe_section_of(t, FE_S_SORTED_TOKENS);
+    bool good = true;
+    for (uint64_t i = 0; i < t->image->tokens; i++) good &= ids[tokens[i]] == sorted[i];
+    return good;
+}
+
 static bool tokens_valid(const fe_tokenizer *t) {
     const fe_header *const h = t->image;
     const int64_t vocab = (int64_t)h->vocab;
@@ -147,7 +156,7 @@ static bool tokens_valid(const fe_tokenizer *t) {
     for (enum fe_section tag = 0; tag < FE_SECTIONS; tag++)
         if (tag == FE_S_TOKEN_IDS || tag == FE_S_SORTED_IDS || tag == FE_S_BEFORE || tag == FE_S_AFTER)
             good &= fe_section_within(t, tag, 0, INT32_MAX);
-    return good;
+    return good && ids_agree(t);
 }
 
 static bool added_valid(const fe_tokenizer *t) {

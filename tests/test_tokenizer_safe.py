@@ -120,6 +120,20 @@ def test_more_added_ids_than_added_tokens(saved, tmp_path):
         refused(sealed(bytes(content)), tmp_path / "file", "damaged")
 
 
+def test_lists_of_ids_that_must_agree(saved, tmp_path):
+    """The ids of tokens, and the same sorted beside the tokens that have them: once ids came out that no token had."""
+    bytes_alone = struct.pack("=256i", *range(256))
+    places = [struct.unpack_from("=IIQQ", saved, 104 + 24 * i) for i in range(struct.unpack_from("=I", saved, 44)[0])]
+    (tokens,) = struct.unpack_from("=I", saved, 56)
+    lists = [at for _, _, at, size in places if size == 4 * tokens and saved[at:].startswith(bytes_alone)]
+    assert len(lists) == 3  # sorted tokens are the third
+    for place in lists:
+        for at, value in ((255, 256), (7, 8), (0, 255)):
+            content = bytearray(saved)
+            struct.pack_into("=i", content, place + 4 * at, value)
+            refused(sealed(bytes(content)), tmp_path / "file", "damaged")
+
+
 NOTES = [
     {"joined_by": 5},
     {"joined_by": "\ud800"},
