@@ -5,6 +5,7 @@ The simulator is another numba.cuda, chosen before that is imported: so its test
 """
 
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from fastemb import _devices
 
 HERE = Path(__file__).parent
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+if SIMULATED:  # its threads wait for each other in turns, and the one that looks whether all wait takes its whole turn
+    sys.setswitchinterval(5e-5)
 
 #: Files that need no compiler: their room is a stub.
 BY_THEMSELVES = {"test_host_frameworks.py", "test_host_libraries.py", "test_host_protocols.py"}
