@@ -59,6 +59,20 @@ def libraries():
 
 
 @pytest.fixture
+def gpu(monkeypatch, libraries):
+    """A recorder in the place of the driver, and no GPU known before."""
+    from recorder import Recorder  # these know numba-cuda, which not every environment has
+
+    from fastemb._cuda import launch, status
+
+    made = Recorder()
+    monkeypatch.setattr(launch, "driver", made)
+    monkeypatch.setattr(status, "_of", {})
+    monkeypatch.setattr(status, "mode", status.DEFER)
+    return made
+
+
+@pytest.fixture
 def room(monkeypatch):
     """The room of GPUs; it keeps what its twins were asked."""
     made = Room()

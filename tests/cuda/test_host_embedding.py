@@ -2,28 +2,11 @@
 
 import numpy as np
 import pytest
-from fakes import STREAMS, CuPyArray, installed
-from recorder import Recorder
+from fakes import STREAMS, CuPyArray
 
-from fastemb._cuda import launch, status
 from fastemb.embedding import LayerNorm, RMSNorm, embed, embed_backward
 
-
-@pytest.fixture(autouse=True)
-def libraries():
-    """Modules like CuPy, JAX and numba.cuda in the place of those."""
-    with installed() as found:
-        yield found
-
-
-@pytest.fixture
-def gpu(monkeypatch):
-    """A recorder in the place of the driver, and no GPU known before."""
-    made = Recorder()
-    monkeypatch.setattr(launch, "driver", made)
-    monkeypatch.setattr(status, "_of", {})
-    monkeypatch.setattr(status, "mode", status.DEFER)
-    return made
+pytestmark = pytest.mark.usefixtures("libraries")
 
 
 def there(array):

@@ -2,27 +2,9 @@
 
 import numpy as np
 import pytest
-from fakes import CuPyArray, NumbaArray, installed
-from recorder import Recorder
+from fakes import CuPyArray, NumbaArray
 
 import fastemb
-from fastemb._cuda import launch, status
-
-
-@pytest.fixture
-def libraries():
-    """Modules like CuPy and numba.cuda in the place of those."""
-    with installed() as found:
-        yield found
-
-
-@pytest.fixture
-def gpu(monkeypatch, libraries):
-    """A recorder in the place of the driver, and no GPU known before."""
-    made = Recorder()
-    monkeypatch.setattr(launch, "driver", made)
-    monkeypatch.setattr(status, "_of", {})
-    return made
 
 
 def names(gpu):

@@ -7,7 +7,7 @@ import inspect
 
 import numpy as np
 import pytest
-from fakes import STREAMS, CuPyArray, InterfaceArray, JaxArray, NumbaArray, installed
+from fakes import STREAMS, CuPyArray, InterfaceArray, JaxArray, NumbaArray
 from framework_cases import CALLS, leaves
 from recorder import Recorder
 
@@ -16,22 +16,7 @@ from fastemb._cuda import arrays, driver, launch, simulated, status
 
 SELF, OTHER = STREAMS[0], 7009
 
-
-@pytest.fixture(autouse=True)
-def libraries():
-    """Modules like CuPy, JAX and numba.cuda in the place of those."""
-    with installed() as found:
-        yield found
-
-
-@pytest.fixture
-def gpu(monkeypatch):
-    """A recorder in the place of the driver, and no GPU known before."""
-    made = Recorder()
-    monkeypatch.setattr(launch, "driver", made)
-    monkeypatch.setattr(status, "_of", {})
-    monkeypatch.setattr(status, "mode", status.DEFER)
-    return made
+pytestmark = pytest.mark.usefixtures("libraries")
 
 
 def cupy(array, ordinal=0):
