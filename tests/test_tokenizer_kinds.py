@@ -51,6 +51,8 @@ FOREIGN = {
     "zip": (zipped, "it is a zip archive: unpack it first"),
     "UTF-16": (RANKS.decode().encode("utf-16"), "it is text in UTF-16: save it as UTF-8"),
     "UTF-16, big": (b"\xfe\xff" + '{"model": {}}'.encode("utf-16-be"), "it is text in UTF-16: save it as UTF-8"),
+    "UTF-32": (RANKS.decode().encode("utf-32"), "it is text in UTF-32: save it as UTF-8"),
+    "UTF-32, big": (b"\0\0\xfe\xff" + RANKS.decode().encode("utf-32-be"), "it is text in UTF-32: save it as UTF-8"),
     "vocab.json": (b'{"a": 0, "b": 1}', r"it is a vocabulary without its merges \(vocab.json\): give the folder that"),
     "settings": (b'{"tokenizer_class": "GPT2"}', "it is a file of settings and no vocabulary: give the tokenizer.json"),
     "WordPiece": (WORDPIECE, r"it is a WordPiece vocabulary \(vocab.txt\), which is not read yet"),
@@ -101,7 +103,7 @@ def test_a_saved_file_of_another_version(gpt2, tmp_path):
     [
         (
             "https://host/gpt2/tokenizer.json",
-            "is a URL, and nothing is downloaded here: download the file, and give its",
+            "^https://host/gpt2/tokenizer.json is a URL, and nothing is downloaded here: download the file, and give",
         ),
         ("s3://bucket/x", "is a URL, and nothing is downloaded here"),
         ("hf://gpt2", "is a URL, and nothing is downloaded here"),
@@ -113,12 +115,18 @@ def test_a_saved_file_of_another_version(gpt2, tmp_path):
         ("./tokenizer.json", r"no tokenizer at tokenizer.json: there is no such file or folder$"),
         ("/nowhere/gpt2", r"no tokenizer at /nowhere/gpt2: there is no such file or folder$"),
         ("a/b/c/d", r"there is no such file or folder$"),
+        ("a text by mistake " * 1000, r"^no tokenizer at a text by mistake .{182}\.\.\.: there is no such file"),
     ],
 )
 def test_nothing_there(path, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=message):
         fastemb.Tokenizer.load(path)
+
+
+def test_an_empty_path():
+    with pytest.raises(ValueError, match=r"path is empty: it would be the current folder, which is written '\.'"):
+        fastemb.Tokenizer.load("")
 
 
 # ---------------------------------------------------------------- byte order marks

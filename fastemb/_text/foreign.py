@@ -9,7 +9,9 @@ from typing import Any
 from .patterns import pattern_named
 
 _SENTENCEPIECE = re.compile(rb"\n[\x01-\x7f]\n[\x00-\x7f][^\x15]{0,126}\x15", re.DOTALL)  # a piece, and its score
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:/)/*")
+
+LONGEST_NAME = 200  # characters of a path that an error shows
 
 #: How a file begins, and what it is.
 _BEGINNINGS: list[tuple[bytes | tuple[bytes, ...], str]] = [
@@ -21,6 +23,7 @@ _BEGINNINGS: list[tuple[bytes | tuple[bytes, ...], str]] = [
     (b"\x1f\x8b", "compressed by gzip: decompress it first (gunzip)"),
     (b"PK\x03\x04", "a zip archive: unpack it first"),
     ((b"\xfd7zXZ\x00", b"(\xb5/\xfd", b"BZh"), "compressed: decompress it first"),
+    ((b"\xff\xfe\0\0", b"\0\0\xfe\xff"), "text in UTF-32: save it as UTF-8"),  # before UTF-16, whose mark it has
     ((b"\xff\xfe", b"\xfe\xff"), "text in UTF-16: save it as UTF-8"),
     (b"#version", "a merge list alone: give the folder that holds it and its vocabulary"),
     ((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "a pickle, which is not read: take the tokenizer.json"),
@@ -64,8 +67,9 @@ def json_kind_of(document: Any) -> str | None:
 
 def missing(path: Path) -> str:
     """Return what is wrong with a path at which there is nothing, and what to do."""
-    name = str(path)
-    if _URL.match(name):
+    name = str(path) if len(str(path)) <= LONGEST_NAME else f"{str(path)[:LONGEST_NAME]}..."
+    if url := _URL.match(name):
+        name = f"{url[1]}/{name[url.end() :]}"  # a path has lost one of its slashes
         return f"{name} is a URL, and nothing is downloaded here: download the file, and give its path"
     error = f"no tokenizer at {name}: there is no such file or folder"
     if pattern_named(name) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import struct
 from functools import cache
@@ -40,13 +41,23 @@ def load(path: Path, pattern: str | None, special_tokens: Special, mapped: bool 
     """
     simd_path()  # what is wrong with the environment is not the file's fault
     cache_budget()
-    if not path.exists():
+    if not _exists(path):
         raise FileNotFoundError(missing(path))
     if path.is_dir():
         return _load_folder(path, pattern, special_tokens)
     if not path.is_file():  # a pipe would be waited for, and can be read once only
         raise ValueError(f"{path}: it is no regular file (a pipe or a device): write what it gives to a file first")
     return _load_file(path, pattern, special_tokens, mapped)
+
+
+def _exists(path: Path) -> bool:
+    """Return whether there is something at `path`; a name that no file can have, as a text by mistake, has nothing."""
+    try:
+        return path.exists()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 def _load_folder(folder: Path, pattern: str | None, special_tokens: Special) -> Core:

@@ -31,6 +31,8 @@ def as_path(path: Any) -> Path:
     """Return where a file or folder lies."""
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path must be a str or an os.PathLike, got {type(path).__name__}")
+    if not os.fspath(path):
+        raise ValueError("path is empty: it would be the current folder, which is written '.'")
     return Path(path)
 
 
