@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .chain import Chain
 from .core import ffi, lib
 from .vocabulary import (
     BYTE_CHARS,
@@ -41,6 +42,7 @@ class BpeModel:
     merges: Merges
     byte_level: bool  # symbols are bytes written as BYTE_CHARS, else characters
     pattern: int = 0  # byte level: fe_pattern
+    chain: Chain | None = None  # FE_PATTERN_PROGRAM: what cuts the text
     whole_first: bool = False  # byte level: a piece that is a token is not merged
     add_prefix_space: bool = False  # byte level
     prepend_mark: bool = False  # characters
@@ -101,6 +103,7 @@ class BpeModel:
                 None if implied else spellings,
             ),
             pattern=self.pattern,
+            chain=self.chain,
             unk=-1 if self.unk_token is None else numbers[self.unk_token],
             merges=self.merges,
             char_codes=[ord(char) for char in chars],

@@ -113,8 +113,8 @@ def chain_of(steps: Sequence[Step]) -> Chain | None:
     bits, pages, blocks, of_bytes = _kinds(list(classes))
     if bits.size > 256:
         return None
-    items = np.array(rows, np.int64).reshape(-1, 4).astype(np.uint32).view(np.int32)
-    chain = Chain(np.array(heads, np.int32), items, bits, pages, blocks, of_bytes)
+    array = np.array(rows, np.int64).reshape(-1, 4).astype(np.uint32).view(np.int32)
+    chain = Chain(np.array(heads, np.int32), array, bits, pages, blocks, of_bytes)
     return None if chain.cut(b"") is None else chain
 
 

@@ -18,13 +18,11 @@ from .components import (
     Prepend,
     Replace,
     RobertaProcessing,
-    Split,
     StripDecoder,
     TemplateProcessing,
     TokenizerFile,
 )
-from .core import lib
-from .patterns import COVERING, known_pattern
+from .plan_cuts import cuts_in_c
 from .tokenizer_json import Refused
 from .vocabulary import BYTE_CHARS, Vocabulary
 
@@ -98,25 +96,11 @@ def _byte_level(file: TokenizerFile) -> Fields | None:
 
 
 def _pattern(steps: tuple[Any, ...]) -> Fields | None:
-    """Return the pattern by which C cuts; None where it does not know it."""
-    *splits, last = steps
-    if not isinstance(last, ByteLevel):
+    """Return what C cuts by; None where it cannot."""
+    cuts = cuts_in_c(steps)
+    if cuts is None or not cuts.byte_level:
         return None
-    if not splits:
-        pattern = lib.FE_PATTERN_GPT2 if last.use_regex else lib.FE_PATTERN_NONE
-        return {"pattern": pattern, "add_prefix_space": last.add_prefix_space}
-    if last.use_regex or last.add_prefix_space:  # a space before every piece, not only before the text
-        return None
-    if not all(isinstance(step, Split) and not step.literal for step in splits):
-        return None
-    known = known_pattern(*(step.pattern for step in splits), dialect="oniguruma")
-    if known is None:
-        return None
-    # What stands between matches is a piece, too. Where the matches leave nothing between them, to drop what does not
-    # match is the same.
-    isolated = all(step.behavior == "Isolated" for step in splits)
-    covering = known in COVERING and len(splits) == 1 and splits[0].behavior == "Removed" and splits[0].invert
-    return {"pattern": int(known), "add_prefix_space": False} if isolated or covering else None
+    return {"pattern": cuts.pattern, "chain": cuts.chain, "add_prefix_space": cuts.add_prefix_space}
 
 
 def _characters(file: TokenizerFile) -> Fields | None:

@@ -106,7 +106,8 @@ class _ProgramReader(Translator):
 
     def part(self, depth: int) -> list[Alternative]:
         """Read an item or a group with its quantifier, as the alternatives that it is."""
-        group = [(item,)] if (item := self.simple()) else self.group(depth)
+        item = self.simple()
+        group: list[Alternative] = self.group(depth) if item is None else [(item,)]
         if item is not None and item.kind is not ItemKind.CLASS:
             return group  # `translate` lets no quantifier follow
         found = QUANTIFIER.match(self.pattern, self.at)
@@ -214,5 +215,3 @@ def _texts(alternatives: list[Alternative]) -> frozenset[str] | None:
         chars = [[chr(code) for first, last in item.codes for code in range(first, last + 1)] for item in items]
         texts.update(map("".join, product(*chars)))
     return frozenset(texts)
-
-

@@ -164,6 +164,7 @@ class Vocabulary:
     byte_tokens: Numbers  # (256,), -1 where a byte is no symbol
     metadata: Metadata
     pattern: int = 0
+    chain: Any = None  # a Chain, where the pattern is FE_PATTERN_PROGRAM
     unk: int = -1
     merges: Merges = NO_MERGES
     char_codes: npt.ArrayLike = ()
