@@ -27,8 +27,7 @@ static void clear(fe_builder *b) {
 static fe_status check_tokens(const fe_model *m) {
     if (m->tokens < 0 || m->tokens > FE_MAX_TOKENS || m->vocab < 0 || m->vocab > m->tokens) return FE_BAD_MODEL;
     if (m->merges < 0 || m->merges > FE_MAX_MERGES || m->unk < -1 || m->unk >= m->vocab) return FE_BAD_MODEL;
-    if (!fe_flags_valid(m->flags)) return FE_BAD_MODEL;
-    if (m->pattern < FE_PATTERN_NONE || m->pattern > FE_PATTERN_DEEPSEEK_V3) return FE_BAD_MODEL;
+    if (!fe_flags_valid(m->flags, m->pattern)) return FE_BAD_MODEL;
     if (m->token_offsets[0] != 0 || m->token_offsets[m->tokens] > UINT32_MAX) return FE_BAD_MODEL;
     for (int64_t i = 0; i < m->tokens; i++)
         if (m->token_offsets[i + 1] < m->token_offsets[i] || m->token_ids[i] < 0 || m->token_ids[i] == INT32_MAX)
@@ -135,7 +134,30 @@ static fe_status fill_added(fe_builder *b) {
     return status;
 }
 
+/* A chain is made ready to see whether it is one. */
+static fe_status check_chain(const fe_model *m) {
+    if (m->pattern != FE_PATTERN_PROGRAM) return FE_OK;
+    if (!m->chain) return FE_BAD_MODEL;
+    fe_cutters *cutters;
+    const fe_status status = fe_cutters_new(m->chain, &cutters);
+    free(cutters);
+    return status;
+}
+
 /* ------------------------------------------------------------------ the image */
+
+static void list_chain(fe_builder *b, const fe_chain *chain) {
+    b->sections[FE_S_STEPS] = chain->step;
+    b->sections[FE_S_ITEMS] = chain->item;
+    b->sections[FE_S_KIND_BITS] = chain->kind_bits;
+    b->sections[FE_S_KIND_PAGES] = chain->pages;
+    b->sections[FE_S_KIND_BLOCKS] = chain->block_kinds;
+    b->sections[FE_S_BYTE_KINDS] = chain->byte_kinds;
+    b->counts[FE_S_STEPS] = (uint64_t)chain->steps;
+    b->counts[FE_S_ITEMS] = (uint64_t)chain->items;
+    b->counts[FE_S_KIND_BITS] = (uint64_t)chain->kinds;
+    b->counts[FE_S_KIND_BLOCKS] = (uint64_t)chain->blocks * 128;
+}
 
 /* What the sections are copied from, and how many elements there are where the header does not say it. */
 static void list_sections(fe_builder *b) {
@@ -155,6 +177,7 @@ static void list_sections(fe_builder *b) {
         [FE_S_AFTER] = m->after_ids,         [FE_S_NOTES] = m->notes_bytes,
     };
     memcpy(b->sections, from, sizeof from);
+    if (m->pattern == FE_PATTERN_PROGRAM) list_chain(b, m->chain);
     b->counts[FE_S_TOKEN_BYTES] = b->offsets[m->tokens];
     b->counts[FE_S_LOOKUP] = b->lookup_slots;
     b->counts[FE_S_PAIRS] = b->pair_slots;
@@ -218,6 +241,7 @@ static fe_status build(fe_builder *b, uint8_t **image, int64_t *twice) {
     const fe_model *const m = b->model;
     fe_status status = check_tokens(m);
     if (status == FE_OK) status = check_added(m);
+    if (status == FE_OK) status = check_chain(m);
     if (status != FE_OK) return status;
     b->byte_ranks = fe_new(65536, sizeof *b->byte_ranks);
     if (!b->byte_ranks) return FE_NO_MEMORY;

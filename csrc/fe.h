@@ -40,6 +40,7 @@ enum fe_pattern {
     FE_PATTERN_O200K = 5,
     FE_PATTERN_TEKKEN = 6,
     FE_PATTERN_DEEPSEEK_V3 = 7,
+    FE_PATTERN_PROGRAM = 8, /* by the chain of cutters that a tokenizer brings with it: fe_chain */
     FE_PATTERN_OWN = -1 /* fe_job: the tokenizer's own */
 };
 
@@ -81,6 +82,60 @@ enum fe_added_flags {
     FE_ADDED_SPECIAL = 2 /* for the owner alone */
 };
 
+/* What one item of a program asks of the text, at the place that the items before it have come to. */
+enum fe_item_kind {
+    FE_ITEM_END = 0,            /* nothing: the alternative has matched */
+    FE_ITEM_CLASS = 1,          /* characters of some classes: at least `min`, as many as there are up to `max`; then
+                                     fewer, where the items behind it want some of them */
+    FE_ITEM_HOLD = 2,           /* the same, and none is given back */
+    FE_ITEM_NEXT = 3,           /* the next character is of some of these classes; it is not taken */
+    FE_ITEM_NOT_NEXT = 4,       /* it is of none of them, or the text is at its end */
+    FE_ITEM_CONTRACTION = 5,    /* 's 't 'm 'd 'll 've 're; with min 0, or nothing */
+    FE_ITEM_ANY_CONTRACTION = 6 /* the same, capitals too, and U+017F for an s */
+};
+
+/* One item. Classes are bits: which characters have which is said by fe_chain. */
+typedef struct fe_item {
+    uint32_t bits;
+    int32_t kind;
+    int32_t min, max; /* max: INT32_MAX where there is no limit */
+} fe_item;
+
+/* What becomes of the matches of a step and of the gaps between them. */
+enum fe_keep {
+    FE_KEEP_ALL = 0,     /* each is a piece */
+    FE_KEEP_MATCHES = 1, /* gaps belong to no piece */
+    FE_KEEP_GAPS = 2,    /* matches belong to none */
+    FE_KEEP_RUNS = 3,    /* matches side by side are one piece */
+    FE_KEEP_BEHIND = 4,  /* a piece ends behind each match: a gap and the match behind it are one */
+    FE_KEEP_BEFORE = 5   /* and begins before each: a match and the gap behind it are one */
+};
+
+/* One step of a chain. */
+typedef struct fe_step {
+    int32_t pattern;  /* FE_PATTERN_PROGRAM, or a pattern that C knows, all of whose matches are pieces */
+    int32_t keep;     /* enum fe_keep */
+    int32_t of_bytes; /* 1: each byte is a character, as behind the step of a tokenizer.json that makes text bytes */
+    int32_t items;    /* of the program: alternatives, tried in their order, each closed by FE_ITEM_END */
+} fe_step;
+
+/* Cutters one behind the other: each cuts the pieces of the one before it, and takes a piece's end for the end of the
+ * text. A kind is a set of classes that some characters have in common; kind 0 is that of bytes that there are not.
+ * Every alternative takes at least one character. fe.h does not say which programs are refused because some text could
+ * make them slow; that is said by program.h. */
+typedef struct fe_chain {
+    int64_t steps;
+    const fe_step *step;
+    int64_t items; /* of all steps, in their order */
+    const fe_item *item;
+    int64_t kinds; /* at most 256 */
+    const uint32_t *kind_bits;
+    const uint16_t *pages; /* 8704: for each 128 code points, which block says their kinds */
+    int64_t blocks;
+    const uint8_t *block_kinds; /* 128 for each block */
+    const uint8_t *byte_kinds;  /* 256: the kind of each byte where a step is of bytes */
+} fe_chain;
+
 /* Everything fe_tokenizer_new copies out of a vocabulary. All pointers stay the caller's. Tokens are named by
  * their number, from 0: with FE_RANKED that is their order of rank. */
 typedef struct fe_model {
@@ -114,6 +169,7 @@ typedef struct fe_model {
     const int32_t *after_ids;
     int64_t notes; /* bytes that the tokenizer keeps for its owner */
     const uint8_t *notes_bytes;
+    const fe_chain *chain; /* FE_PATTERN_PROGRAM: what cuts the text; else unused */
 } fe_model;
 
 /* Builds a tokenizer. On any status but FE_OK, *out is NULL; with FE_TWICE *twice is the second of two equal
@@ -245,6 +301,16 @@ fe_status fe_merges_read(const uint8_t *names, int64_t size, int64_t count, cons
 /* The pieces of one text, for tests: ends[i] receives the byte at which piece i ends. */
 fe_status fe_split(int32_t pattern, int32_t path, const uint8_t *utf8, int64_t size, int64_t *ends, int64_t capacity,
                    int64_t *count);
+
+/* The pieces of one text under a chain: piece i is from starts[i] up to ends[i], and what lies between two of them
+ * belongs to none. FE_BAD_MODEL: the chain is none that a tokenizer can have. With capacity 0 and a text of no bytes
+ * nothing but that is found out. */
+fe_status fe_chain_cut(const fe_chain *chain, const uint8_t *utf8, int64_t size, int64_t *starts, int64_t *ends,
+                       int64_t capacity, int64_t *count);
+
+/* The same under a tokenizer's own chain; FE_BAD_MODEL where it has none. */
+fe_status fe_tokenizer_cut(const fe_tokenizer *tokenizer, const uint8_t *utf8, int64_t size, int64_t *starts,
+                           int64_t *ends, int64_t capacity, int64_t *count);
 
 /* The class of a code point: 0 other, 1 punctuation or symbol, 2 mark, 3 upper case, 4 lower case, 5 another letter,
  * 6 number, 7 white space. */

@@ -31,6 +31,12 @@ const fe_section_kind fe_sections[FE_SECTIONS] = {
     [FE_S_BEFORE] = {4, FE_COUNT_ANY, FE_ALL, 0},
     [FE_S_AFTER] = {4, FE_COUNT_ANY, FE_ALL, 0},
     [FE_S_NOTES] = {1, FE_COUNT_ANY, FE_ALL, 0},
+    [FE_S_STEPS] = {sizeof(fe_step), FE_COUNT_ANY, FE_PROGRAMS, 0},
+    [FE_S_ITEMS] = {sizeof(fe_item), FE_COUNT_ANY, FE_PROGRAMS, 0},
+    [FE_S_KIND_BITS] = {4, FE_COUNT_ANY, FE_PROGRAMS, 0},
+    [FE_S_KIND_PAGES] = {2, FE_COUNT_FIXED, FE_PROGRAMS, FE_KIND_PAGES},
+    [FE_S_KIND_BLOCKS] = {1, FE_COUNT_TIMES, FE_PROGRAMS, 128},
+    [FE_S_BYTE_KINDS] = {1, FE_COUNT_FIXED, FE_PROGRAMS, 256},
 };
 
 bool fe_section_needed(const fe_header *h, enum fe_section tag) {
@@ -38,6 +44,7 @@ bool fe_section_needed(const fe_header *h, enum fe_section tag) {
     case FE_BYTES: return h->flags & FE_BYTE_LEVEL;
     case FE_CHARS: return !(h->flags & FE_BYTE_LEVEL);
     case FE_LISTS: return !(h->flags & FE_RANKED);
+    case FE_PROGRAMS: return h->pattern == FE_PATTERN_PROGRAM;
     default: return true;
     }
 }
@@ -64,10 +71,12 @@ uint64_t fe_image_check(const fe_header *image) {
 
 /* ------------------------------------------------------------------ the header */
 
-bool fe_flags_valid(uint32_t flags) {
+bool fe_flags_valid(uint32_t flags, int32_t pattern) {
     const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_WHOLE_FIRST | FE_ADD_SPACE;
     const uint32_t of_chars = FE_PREPEND | FE_SPACE_MARK | FE_CUT | FE_BYTE_FALLBACK;
     if (flags & ~(of_bytes | of_chars | FE_FUSE_UNK | FE_OVERLAP)) return false;
+    if (pattern < FE_PATTERN_NONE || pattern > FE_PATTERN_PROGRAM) return false;
+    if (pattern == FE_PATTERN_PROGRAM && flags & (FE_ADD_SPACE | FE_PREPEND)) return false; /* no piece has a front */
     return !(flags & (flags & FE_BYTE_LEVEL ? of_chars : of_bytes));
 }
 
@@ -76,8 +85,7 @@ static bool header_valid(const uint8_t *image, int64_t size) {
     if (size < (int64_t)sizeof *h || (uintptr_t)image % ALIGNED) return false;
     if (memcmp(h->magic, FE_MAGIC, sizeof h->magic) != 0 || h->order != FE_ORDER || h->version != FE_VERSION)
         return false;
-    if (h->size != (uint64_t)size || h->pattern < FE_PATTERN_NONE || h->pattern > FE_PATTERN_DEEPSEEK_V3) return false;
-    if (!fe_flags_valid(h->flags) || h->sections > FE_SECTIONS) return false;
+    if (h->size != (uint64_t)size || !fe_flags_valid(h->flags, h->pattern) || h->sections > FE_SECTIONS) return false;
     if (h->tokens > FE_MAX_TOKENS || h->vocab > h->tokens || h->ranks > FE_MAX_MERGES || h->added >= INT32_MAX)
         return false;
     if (h->flags & FE_RANKED && h->ranks != h->vocab) return false;
@@ -192,6 +200,25 @@ fe_keys fe_added_keys(const fe_tokenizer *t, bool late) {
     };
 }
 
+/* Makes the chain ready that lies in the image, every number of which is checked. */
+static fe_status attach_chain(fe_tokenizer *t) {
+    if (t->image->pattern != FE_PATTERN_PROGRAM) return FE_OK;
+    const fe_chain chain = {
+        .steps = (int64_t)fe_section_count(t, FE_S_STEPS),
+        .step = fe_section_of(t, FE_S_STEPS),
+        .items = (int64_t)fe_section_count(t, FE_S_ITEMS),
+        .item = fe_section_of(t, FE_S_ITEMS),
+        .kinds = (int64_t)fe_section_count(t, FE_S_KIND_BITS),
+        .kind_bits = fe_section_of(t, FE_S_KIND_BITS),
+        .pages = fe_section_of(t, FE_S_KIND_PAGES),
+        .blocks = (int64_t)fe_section_count(t, FE_S_KIND_BLOCKS) / 128,
+        .block_kinds = fe_section_of(t, FE_S_KIND_BLOCKS),
+        .byte_kinds = fe_section_of(t, FE_S_BYTE_KINDS),
+    };
+    const fe_status status = fe_cutters_new(&chain, &t->cutters);
+    return status == FE_BAD_MODEL ? FE_BAD_FILE : status;
+}
+
 /* Points the tokenizer at its sections, whose numbers are right. */
 static fe_status attach(fe_tokenizer *t) {
     const fe_header *const h = t->image;
@@ -222,8 +249,9 @@ static fe_status attach(fe_tokenizer *t) {
     t->added_ids = fe_section_of(t, FE_S_ADDED_IDS);
     t->added_flags = fe_section_of(t, FE_S_ADDED_FLAGS);
     const fe_keys early = fe_added_keys(t, false), late = fe_added_keys(t, true);
-    const fe_status status = fe_added_attach(&t->early, fe_section_of(t, FE_S_EARLY), &early);
-    return status == FE_OK ? fe_added_attach(&t->late, fe_section_of(t, FE_S_LATE), &late) : status;
+    fe_status status = fe_added_attach(&t->early, fe_section_of(t, FE_S_EARLY), &early);
+    if (status == FE_OK) status = fe_added_attach(&t->late, fe_section_of(t, FE_S_LATE), &late);
+    return status == FE_OK ? attach_chain(t) : status;
 }
 
 static bool image_valid(fe_tokenizer *t) {

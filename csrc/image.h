@@ -12,12 +12,13 @@
 
 #include "added.h"
 #include "bpe.h"
+#include "chain.h"
 #include "chars.h"
 #include "fe.h"
 #include "model.h"
 #include "table.h"
 
-enum { FE_VERSION = 2, FE_LINE = 64 };
+enum { FE_VERSION = 3, FE_LINE = 64 };
 
 /* The tags of sections. */
 enum fe_section {
@@ -45,6 +46,12 @@ enum fe_section {
     FE_S_BEFORE,        /* int32: the ids that the template puts before a text */
     FE_S_AFTER,         /* int32: and behind it */
     FE_S_NOTES,         /* uint8: what the owner of the tokenizer keeps in it */
+    FE_S_STEPS,         /* fe_step: fe_chain.step, and so on */
+    FE_S_ITEMS,         /* fe_item */
+    FE_S_KIND_BITS,     /* uint32 */
+    FE_S_KIND_PAGES,    /* uint16 */
+    FE_S_KIND_BLOCKS,   /* uint8 */
+    FE_S_BYTE_KINDS,    /* uint8 */
     FE_SECTIONS
 };
 
@@ -61,12 +68,13 @@ enum fe_count {
 };
 
 /* Which tokenizers have a section; no other has it. */
-enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_LISTS };
+enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_LISTS, FE_PROGRAMS };
 
 typedef struct fe_section_kind {
     uint8_t element; /* bytes */
     uint8_t count;   /* enum fe_count */
-    uint8_t needed;  /* enum fe_needed: at byte level, of characters, or where merges are a list and not ranks */
+    uint8_t needed;  /* enum fe_needed: at byte level, of characters, where merges are a list and not ranks, or
+                        where a chain of programs cuts the text */
     uint32_t number;
 } fe_section_kind;
 
@@ -121,6 +129,7 @@ struct fe_tokenizer {
     const uint8_t *added_bytes, *added_flags;
     const uint32_t *added_offsets;
     const int32_t *added_ids;
+    fe_cutters *cutters; /* FE_PATTERN_PROGRAM: what cuts the text; else NULL */
 };
 
 /* What becomes of each added token, for calls with one tokenizer. */
@@ -152,8 +161,8 @@ fe_keys fe_added_keys(const fe_tokenizer *t, bool late);
 /* What `check` must be: a checksum of the header, with that of all that follows it in its place. */
 uint64_t fe_image_check(const fe_header *image);
 
-/* True if no flag contradicts another, and each means something for this kind of symbols. */
-bool fe_flags_valid(uint32_t flags);
+/* True if no flag contradicts another or the pattern, and each means something for this kind of symbols. */
+bool fe_flags_valid(uint32_t flags, int32_t pattern);
 
 /* Makes a tokenizer of an image of which nothing is known but its size. With `trusted`, of one that was just built:
  * nothing is checked. FE_BAD_FILE: it is no image, or damaged. */

@@ -6,6 +6,7 @@ void fe_tokenizer_free(fe_tokenizer *t) {
     if (!t) return;
     fe_added_clear(&t->early);
     fe_added_clear(&t->late);
+    free(t->cutters);
     free(t->memory);
     free(t);
 }

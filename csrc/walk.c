@@ -1,12 +1,11 @@
 /* walk.c: the texts of a job, one by one or as one stream of pieces. */
 #include "walk.h"
 
+#include "chain_walk.h"
 #include "mem.h"
 #include "model.h"
 #include "scan.h"
 #include "text.h"
-
-#define MAX_STREAM (1 << 30) /* bytes of texts whose pieces are counted from the same place */
 
 /* Texts one by one, which takes what must be looked for in each. */
 static fe_status encode_each(fe_encoder *e, const fe_texts *all, fe_out *out) {
@@ -65,7 +64,7 @@ static fe_status encode_stream(fe_encoder *e, const fe_texts *all, fe_out *out) 
         const uint8_t *end, *const p = fe_text_at(all, i, before, &end);
         wrong = !end ? FE_BAD_TEXT : end - p >= FE_MAX_TEXT ? FE_TOO_LONG : FE_OK;
         if (wrong != FE_OK) break;
-        if (job->each || end - s.scan.text > MAX_STREAM) { /* another memory, or places would not fit */
+        if (job->each || end - s.scan.text > FE_MAX_STREAM) { /* another memory, or places would not fit */
             status = flush(e, &s, s.scan.count - 1, out);
             if (job->each) e->readable = end;
             fe_scan_start(&s.scan, e->pattern, e->t->path, p, e->readable, s.cuts);
@@ -87,7 +86,8 @@ static fe_status encode_stream(fe_encoder *e, const fe_texts *all, fe_out *out) 
 
 static fe_encoder new_encoder(const fe_tokenizer *t, fe_cache *cache, int32_t pattern, const uint8_t *end) {
     fe_encoder e = {.t = t, .cache = cache, .readable = end, .stop = INT64_MAX};
-    e.pattern = t->space_cuts ? FE_PATTERN_SPACES : pattern == FE_PATTERN_OWN ? t->pattern : pattern;
+    e.pattern = pattern == FE_PATTERN_OWN ? t->pattern : pattern;
+    if (t->space_cuts && e.pattern != FE_PATTERN_PROGRAM) e.pattern = FE_PATTERN_SPACES;
     return e;
 }
 
@@ -116,8 +116,10 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const fe_job *job, f
         return FE_BAD_MODEL;
     const bool scanned = !t->kind->cut || e.pattern != FE_PATTERN_NONE;
     const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
-    const fe_status status = !scanned || fronted || e.choice || job->limit < INT64_MAX ? encode_each(&e, &all, out)
-                                                                                         : encode_stream(&e, &all, out);
+    const bool each = !scanned || fronted || e.choice || job->limit < INT64_MAX;
+    const fe_status status = each                                ? encode_each(&e, &all, out)
+                             : e.pattern == FE_PATTERN_PROGRAM ? fe_encode_chain_stream(&e, &all, out)
+                                                               : encode_stream(&e, &all, out);
     end_encoder(&e);
     return status;
 }

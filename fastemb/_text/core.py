@@ -373,12 +373,17 @@ class Core:
                 return room[: length[0]].tobytes(), byte_ends
             room = np.empty(length[0], np.uint8)
 
-    def pieces(self, pattern: int, text: bytes) -> Offsets:
-        """Return where the pieces of a text end under a pattern that C knows."""
-        ends, count = np.empty(len(text), np.int64), ffi.new("int64_t *")
-        target = ffi.from_buffer("int64_t[]", ends, require_writable=True)
-        _check(lib.fe_split(pattern, lib.fe_tokenizer_path(self.handle), text, len(text), target, ends.size, count))
-        return ends[: count[0]]
+    def pieces(self, text: bytes) -> tuple[Offsets, Offsets]:
+        """Return where the pieces of a text start and end under the tokenizer's own pattern, which C knows."""
+        ends, starts, count = np.empty(len(text), np.int64), np.zeros(len(text), np.int64), ffi.new("int64_t *")
+        targets = [ffi.from_buffer("int64_t[]", array, require_writable=True) for array in (starts, ends)]
+        pattern, path = self.contents.pattern, lib.fe_tokenizer_path(self.handle)
+        if pattern == lib.FE_PATTERN_PROGRAM:
+            _check(lib.fe_tokenizer_cut(self.handle, text, len(text), *targets, ends.size, count))
+        else:
+            _check(lib.fe_split(pattern, path, text, len(text), targets[1], ends.size, count))
+            starts[1 : count[0]] = ends[: max(count[0] - 1, 0)]
+        return starts[: count[0]], ends[: count[0]]
 
 
 def rows_changed(size: int) -> ValueError:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .chain import Keep, Step, chain_of
 from .core import lib
 from .patterns import NAMES, known_pattern, pattern_named
+from .program import program_of
 from .rank_file import RankVocabulary
 from .regex_split import compile_pattern
 from .vocabulary import AddedToken, Metadata, Vocabulary
@@ -22,11 +24,15 @@ def ranked_vocabulary(ranks: RankVocabulary, pattern: str, added: list[AddedToke
     longest = int(np.diff(ranks.offsets).max())
     if longest > LONGEST_TOKEN:  # deriving pairs may look at every cut of a token: time grows with its length squared
         raise ValueError(f"a token has {longest} bytes, more than the {LONGEST_TOKEN} that are read")
-    known = pattern_named(pattern) or known_pattern(pattern)
+    known, chain = pattern_named(pattern) or known_pattern(pattern), None
     if known is None:
         if pattern.replace("_", "").replace("-", "").isalnum():
             raise ValueError(f"pattern {pattern!r} is no known name; those are {', '.join(sorted(NAMES))}")
-        compile_pattern(pattern, "fancy")  # faults of the pattern show here, not at the first text
+        program = program_of(pattern, "fancy")  # faults of the pattern show here, not at the first text
+        # As in tiktoken, text that no match covers is dropped.
+        chain = None if program is None else chain_of([Step(program, Keep.MATCHES)])
+        if chain is None:
+            compile_pattern(pattern, "fancy")
     _check_ids(ranks, added)
     # No text gives these; of two special tokens that share an id the last one is what it decodes to.
     others = dict.fromkeys(ranks.silent, b"") | {token.id: token.content.encode() for token in added}
@@ -42,8 +48,9 @@ def ranked_vocabulary(ranks: RankVocabulary, pattern: str, added: list[AddedToke
         token_ids=np.concatenate([ranks.ids, np.array(list(others), np.int32)]),
         vocab=len(ranks),
         byte_tokens=byte_tokens,
-        metadata=Metadata(added, pattern=[pattern] if known is None else None),
-        pattern=int(known or lib.FE_PATTERN_NONE),
+        metadata=Metadata(added, pattern=[pattern] if known is None and chain is None else None),
+        pattern=int(known or (lib.FE_PATTERN_NONE if chain is None else lib.FE_PATTERN_PROGRAM)),
+        chain=chain,
     )
 
 

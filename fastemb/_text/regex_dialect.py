@@ -13,17 +13,17 @@ from typing import Literal
 from .code_sets import ALL, CodeSet, class_text, complement, has_cased, word
 from .regex_class import ClassReader, Dialect, Flags
 
-_NEWLINE: CodeSet = ((10, 10),)
+NEWLINE: CodeSet = ((10, 10),)
 _START = r"(?<![\x00-\U0010ffff])"
 _END = r"(?![\x00-\U0010ffff])"
 _LINE_START = r"(?:(?<![\x00-\U0010ffff])|(?<=\x0a))"
 _LINE_END = r"(?=\x0a|(?![\x00-\U0010ffff]))"
-_QUANTIFIER = re.compile(r"[*+?]|\{(?:(?P<least>[0-9]{1,5})(?P<comma>,)?(?P<most>[0-9]{1,5})?|,(?P<up>[0-9]{1,5}))\}")
-_FLAGS = re.compile(r"\(\?([a-zA-Z]*)(?:-([a-zA-Z]*))?([:)])")
+QUANTIFIER = re.compile(r"[*+?]|\{(?:(?P<least>[0-9]{1,5})(?P<comma>,)?(?P<most>[0-9]{1,5})?|,(?P<up>[0-9]{1,5}))\}")
+FLAGS = re.compile(r"\(\?([a-zA-Z]*)(?:-([a-zA-Z]*))?([:)])")
 _LOOK_BEHINDS = ("(?<=", "(?<!")
 _LOOKS = (*_LOOK_BEHINDS, "(?=", "(?!")
 _OPENINGS = (*_LOOKS, "(?:", "(?>")
-_NAME = re.compile(r"\(\?P?<[A-Za-z_][A-Za-z0-9_]*>")
+NAME = re.compile(r"\(\?P?<[A-Za-z_][A-Za-z0-9_]*>")
 # Oniguruma finds one character for these two letters in a row, without regard to case.
 _LIGATURES = {"ss", "st", "ff", "fi", "fl"}
 
@@ -59,10 +59,10 @@ def translate(pattern: str, dialect: Dialect) -> str:
     ValueError
         Something in the pattern has no translation; the message names it and its place.
     """
-    return _Translator(pattern, dialect).run()
+    return Translator(pattern, dialect).run()
 
 
-class _Translator(ClassReader):
+class Translator(ClassReader):
     """One pass over the pattern; what is open is a list, so no depth of groups is too much."""
 
     def run(self) -> str:
@@ -103,7 +103,7 @@ class _Translator(ClassReader):
             self.put(start if char == "^" else end, None)
             self.at += 1
         elif char == ".":
-            self.put(class_text(ALL if self.flags.dot_all else complement(_NEWLINE)))
+            self.put(class_text(ALL if self.flags.dot_all else complement(NEWLINE)))
             self.at += 1
         elif char == "[":
             self.put(class_text(self.read_class()))
@@ -169,9 +169,9 @@ class _Translator(ClassReader):
         elif (found := next(filter(self.ahead, _OPENINGS), None)) is not None:
             opening = found
             self.at += len(found)
-        elif (name := _NAME.match(self.pattern, place)) and not (self.ruby and "P" in name[0]):
+        elif (name := NAME.match(self.pattern, place)) and not (self.ruby and "P" in name[0]):
             self.at = name.end()
-        elif flags := _FLAGS.match(self.pattern, place):
+        elif flags := FLAGS.match(self.pattern, place):
             inner = self.changed(flags)
             self.at = flags.end()
             isolated = flags[3] == ")"
@@ -219,7 +219,7 @@ class _Translator(ClassReader):
 
     def quantify(self) -> None:
         place, atom = self.at, self.last
-        found = _QUANTIFIER.match(self.pattern, place)
+        found = QUANTIFIER.match(self.pattern, place)
         if found is None:
             self.refuse("a brace that is no quantifier")
         if atom is None:

@@ -35,6 +35,10 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
     added = v.metadata.added
     contents = [token.content.encode() for token in added]
     metadata = v.metadata.to_bytes()
+    chain: Any = ffi.NULL
+    if v.chain is not None:
+        chain, arrays = v.chain.spec()
+        alive += [chain, *arrays]
     spec = ffi.new(
         "fe_model *",
         {
@@ -70,6 +74,7 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
             "after_ids": ints(v.metadata.after),
             "notes": len(metadata),
             "notes_bytes": octets([metadata]),
+            "chain": chain,
         },
     )
     return spec, alive

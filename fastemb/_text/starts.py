@@ -22,7 +22,8 @@ _PLACE_IN_BYTES = re.compile(rb"[A-Za-z](?= )")
 
 def can_start(core: Core) -> bool:
     """Return whether the first ids of a text are those of its start, cut between a letter and a blank."""
-    known = bool(core.contents.flags & lib.FE_BYTE_LEVEL) and core.contents.pattern != lib.FE_PATTERN_NONE
+    unknown = (lib.FE_PATTERN_NONE, lib.FE_PATTERN_PROGRAM)
+    known = bool(core.contents.flags & lib.FE_BYTE_LEVEL) and core.contents.pattern not in unknown
     return known and not any(" " in token.content[1:] for token in core.metadata.added)
 
 

@@ -36,8 +36,8 @@ def _with_tail(core: Core, splitter: Splitter | None, ids: Ids, tail: bytes) -> 
     if text:
         pieces = [text] if splitter is None else [piece.encode() for piece in splitter.pieces(text.decode())]
         if splitter is None and core.contents.pattern:
-            ends = core.pieces(core.contents.pattern, text)
-            pieces = [text[ends[-2] if ends.size > 1 else 0 :]]
+            starts, ends = core.pieces(text)
+            pieces = [text[starts[-1] : ends[-1]]] if ends.size else []
         taken = _encode_piece(core, pieces[-1]).size if pieces else 0
 
     def is_white(place: int) -> bool:

@@ -57,7 +57,10 @@ class AddedToken:
     content: str
     id: int
     special: bool
-    late: bool = False  # matched only in what the tokens that are not late left over
+    late: bool = False  # matched only in what the tokens that are not late left over, normalized
+    lstrip: bool = False  # takes the white space before it too
+    rstrip: bool = False  # and behind it
+    single_word: bool = False  # not beside a letter, a digit or an underscore
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,7 @@ class Vocabulary:
     byte_tokens: Numbers  # (256,), -1 where a byte is no symbol
     metadata: Metadata
     pattern: int = 0
+    chain: Any = None  # a Chain, where the pattern is FE_PATTERN_PROGRAM
     unk: int = -1
     merges: Merges = NO_MERGES
     char_codes: npt.ArrayLike = ()
