@@ -15,9 +15,10 @@
 #include "chars.h"
 #include "fe.h"
 #include "model.h"
+#include "normal.h"
 #include "table.h"
 
-enum { FE_VERSION = 2, FE_LINE = 64 };
+enum { FE_VERSION = 3, FE_LINE = 64 };
 
 /* The tags of sections. */
 enum fe_section {
@@ -45,6 +46,10 @@ enum fe_section {
     FE_S_BEFORE,        /* int32: the ids that the template puts before a text */
     FE_S_AFTER,         /* int32: and behind it */
     FE_S_NOTES,         /* uint8: what the owner of the tokenizer keeps in it */
+    FE_S_NORMAL,        /* uint8: fe_model.normal */
+    FE_S_LATE_OFFSETS,  /* uint32: where the bytes begin by which late added tokens are found, if they are not their own;
+                           else none */
+    FE_S_LATE_BYTES,    /* uint8: what normalizing makes of each added token */
     FE_SECTIONS
 };
 
@@ -121,6 +126,9 @@ struct fe_tokenizer {
     const uint8_t *added_bytes, *added_flags;
     const uint32_t *added_offsets;
     const int32_t *added_ids;
+    const uint32_t *late_offsets; /* of the bytes by which late ones are found */
+    const uint8_t *normal;        /* the steps that normalize a text */
+    uint64_t normal_size;
 };
 
 /* What becomes of each added token, for calls with one tokenizer. */
@@ -146,7 +154,7 @@ static inline uint64_t fe_section_count(const fe_tokenizer *t, enum fe_section t
 /* True if all numbers of a section of int32 are from low up to below high. */
 bool fe_section_within(const fe_tokenizer *t, enum fe_section tag, int64_t low, int64_t high);
 
-/* The added tokens that are late, or those that are not, as keys of a trie. */
+/* The added tokens that are late, or those that are not, as keys of a trie: by the bytes by which they are found. */
 fe_keys fe_added_keys(const fe_tokenizer *t, bool late);
 
 /* What `check` must be: a checksum of the header, with that of all that follows it in its place. */
