@@ -17,7 +17,9 @@
 #define FE_NEAR 64
 #endif
 
-enum { FE_ADDED_FLAGS = FE_ADDED_LATE | FE_ADDED_SPECIAL };
+enum {
+    FE_ADDED_FLAGS = FE_ADDED_LATE | FE_ADDED_SPECIAL | FE_ADDED_LSTRIP | FE_ADDED_RSTRIP | FE_ADDED_SINGLE_WORD
+};
 
 /* A trie of the tokens read from their ends, with fail links (Aho, Corasick). */
 typedef struct fe_machine {

@@ -12,6 +12,8 @@ static void clear(fe_builder *b) {
     free(b->added_offsets);
     fe_trie_clear(&b->early);
     fe_trie_clear(&b->late);
+    free(b->late_bytes.bytes);
+    free(b->late_offsets);
     free(b->char_pages);
     free(b->char_tokens);
     free(b->cut_pairs);
@@ -52,6 +54,7 @@ static fe_status check_added(const fe_model *m) {
         if (m->added_ids[i] == INT32_MAX || m->added_flags[i] & ~FE_ADDED_FLAGS) return FE_BAD_MODEL;
         end = last;
     }
+    if (m->normal < 0 || !fe_normal_valid(m->normal_bytes, (uint64_t)m->normal)) return FE_BAD_MODEL;
     for (int64_t i = 0; i < m->before; i++)
         if (m->before_ids[i] < 0 || m->before_ids[i] == INT32_MAX) return FE_BAD_MODEL;
     for (int64_t i = 0; i < m->after; i++)
@@ -119,6 +122,25 @@ static fe_status sort_ids(fe_builder *b) {
 
 /* ------------------------------------------------------------------ added tokens */
 
+/* Late added tokens are looked for in text that was normalized, so they are normalized as well. */
+static fe_status normalize_added(fe_builder *b) {
+    const fe_model *const m = b->model;
+    fe_normal normal = {0};
+    fe_status status = FE_OK;
+    b->late_offsets = fe_new_zeros((uint64_t)m->added + 1, sizeof *b->late_offsets);
+    if (!b->late_offsets) return FE_NO_MEMORY;
+    for (int64_t i = 0; i < m->added && status == FE_OK; i++) {
+        const uint8_t *p = m->added_bytes + m->added_offsets[i], *end = m->added_bytes + m->added_offsets[i + 1];
+        if (m->added_flags[i] & FE_ADDED_LATE)
+            status = fe_normal_apply(&normal, m->normal_bytes, (uint64_t)m->normal, &p, &end);
+        if (status == FE_OK && p == end) status = FE_BAD_MODEL;
+        if (status == FE_OK) status = fe_buffer_add(&b->late_bytes, p, end - p);
+        b->late_offsets[i + 1] = (uint32_t)b->late_bytes.size;
+    }
+    fe_normal_clear(&normal);
+    return status;
+}
+
 static fe_status fill_added(fe_builder *b) {
     const fe_model *const m = b->model;
     b->added_offsets = fe_new((uint64_t)m->added + 1, sizeof *b->added_offsets);
@@ -128,6 +150,13 @@ static fe_status fill_added(fe_builder *b) {
     fe_keys keys = {m->added_bytes, b->added_offsets, m->added_flags, m->added, FE_ADDED_LATE, 0, false};
     fe_status status = fe_trie_build(&keys, &b->early);
     keys.want = FE_ADDED_LATE;
+    if (status == FE_OK && m->normal && m->added) {
+        status = normalize_added(b);
+        keys.bytes = b->late_bytes.bytes;
+        keys.offsets = b->late_offsets;
+        b->counts[FE_S_LATE_OFFSETS] = (uint64_t)m->added + 1;
+        b->counts[FE_S_LATE_BYTES] = (uint64_t)b->late_bytes.size;
+    }
     if (status == FE_OK) status = fe_trie_build(&keys, &b->late);
     b->counts[FE_S_EARLY] = (uint64_t)b->early.count;
     b->counts[FE_S_LATE] = (uint64_t)b->late.count;
@@ -175,6 +204,8 @@ static void list_sections(fe_builder *b) {
         [FE_S_ADDED_FLAGS] = m->added_flags, [FE_S_EARLY] = b->early.units,
         [FE_S_LATE] = b->late.units,         [FE_S_BEFORE] = m->before_ids,
         [FE_S_AFTER] = m->after_ids,         [FE_S_NOTES] = m->notes_bytes,
+        [FE_S_NORMAL] = m->normal_bytes,     [FE_S_LATE_OFFSETS] = b->late_offsets,
+        [FE_S_LATE_BYTES] = b->late_bytes.bytes,
     };
     memcpy(b->sections, from, sizeof from);
     if (m->pattern == FE_PATTERN_PROGRAM) list_chain(b, m->chain);
@@ -185,6 +216,7 @@ static void list_sections(fe_builder *b) {
     b->counts[FE_S_BEFORE] = (uint64_t)m->before;
     b->counts[FE_S_AFTER] = (uint64_t)m->after;
     b->counts[FE_S_NOTES] = (uint64_t)m->notes;
+    b->counts[FE_S_NORMAL] = (uint64_t)m->normal;
 }
 
 static uint64_t count_of(const fe_builder *b, enum fe_section tag) {

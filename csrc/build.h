@@ -20,6 +20,8 @@ typedef struct fe_builder {
     uint32_t *byte_ranks;
     uint32_t *added_offsets;
     fe_trie early, late;
+    fe_buffer late_bytes;   /* what late added tokens become, where a text is normalized */
+    uint32_t *late_offsets; /* or NULL */
     int32_t *char_pages, *char_tokens;
     uint64_t *cut_pairs, (*cut_ascii)[2];
     int32_t *order, *sorted; /* tokens by ascending id, and those ids */

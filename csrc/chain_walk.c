@@ -40,14 +40,14 @@ static fe_status flush(fe_encoder *e, stream *s, fe_out *out) {
     return status;
 }
 
-fe_status fe_encode_chain_stream(fe_encoder *e, const fe_texts *all, fe_out *out) {
+fe_status fe_encode_chain_stream(fe_encoder *e, const fe_texts *all, fe_some_texts some, fe_out *out) {
     const fe_job *const job = all->job;
     stream s;
     fe_status status = FE_OK, wrong = FE_OK;
-    const uint8_t *before = job->utf8;
+    const uint8_t *before = some.before;
     fe_cutting_start(&s.cutting, e->t->cutters, before);
     s.rows = 0;
-    for (int64_t i = 0; i < job->texts && status == FE_OK && wrong == FE_OK; i++) {
+    for (int64_t i = some.first; i < some.last && status == FE_OK && wrong == FE_OK; i++) {
         const uint8_t *end, *const p = fe_text_at(all, i, before, &end);
         wrong = !end ? FE_BAD_TEXT : end - p >= FE_MAX_TEXT ? FE_TOO_LONG : FE_OK;
         if (wrong != FE_OK) break;

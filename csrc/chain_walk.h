@@ -9,6 +9,6 @@
 fe_status fe_encode_chain(fe_encoder *e, const uint8_t *p, const uint8_t *end);
 
 /* Texts that are nothing but pieces, as one stream: short ones too come in batches. */
-fe_status fe_encode_chain_stream(fe_encoder *e, const fe_texts *all, fe_out *out);
+fe_status fe_encode_chain_stream(fe_encoder *e, const fe_texts *all, fe_some_texts some, fe_out *out);
 
 #endif

@@ -78,8 +78,39 @@ enum fe_token_action {
 
 /* What kind of token an added one is. */
 enum fe_added_flags {
-    FE_ADDED_LATE = 1,   /* looked for only in what the others left over */
-    FE_ADDED_SPECIAL = 2 /* for the owner alone */
+    FE_ADDED_LATE = 1,       /* looked for only in what the others left over, once that is normalized */
+    FE_ADDED_SPECIAL = 2,    /* for the owner alone */
+    FE_ADDED_LSTRIP = 4,     /* takes the white space before it, up to the token before */
+    FE_ADDED_RSTRIP = 8,     /* takes the white space behind it, in which other tokens are found all the same */
+    FE_ADDED_SINGLE_WORD = 16 /* only where neither the character before it nor the one behind is Rust's \w; where one
+                                is, it uses up its characters as one that is plain text does */
+};
+
+/* What a step of fe_model.normal does. */
+enum fe_step_kind {
+    FE_STEP_NFC = 1, /* normalization forms of Unicode 9.0, to which younger characters are unknown */
+    FE_STEP_NFD = 2,
+    FE_STEP_NFKC = 3,
+    FE_STEP_NFKD = 4,
+    FE_STEP_LOWERCASE = 5,      /* each character by itself, Unicode 17.0 */
+    FE_STEP_STRIP_ACCENTS = 6,  /* M* of Unicode 9.0 go */
+    FE_STEP_NMT = 7,            /* some control characters go, others become spaces */
+    FE_STEP_BERT_CLEAN = 8,     /* control characters of Unicode 8.0 go, white space becomes spaces */
+    FE_STEP_BERT_CJK = 9,       /* spaces around ideographs */
+    FE_STEP_BERT_MARKS = 10,    /* Mn of Unicode 8.0 go */
+    FE_STEP_STRIP = 11,         /* flags FE_STRIP_LEFT, FE_STRIP_RIGHT: White_Space there goes */
+    FE_STEP_PREPEND = 12,       /* `to` before a text that is not empty */
+    FE_STEP_REPLACE = 13,       /* `from`, of at most 64 bytes, becomes `to` */
+    FE_STEP_RUNS = 14,          /* a run of `least` or more of the character `from`, or with FE_RUNS_WHITE of white
+                                   space, becomes `to` */
+    FE_STEP_BYTE_LEVEL = 15,    /* each byte becomes the character by which GPT-2's files write it */
+    FE_STEP_KINDS = 16
+};
+
+enum fe_step_flags {
+    FE_STRIP_LEFT = 1,
+    FE_STRIP_RIGHT = 2,
+    FE_RUNS_WHITE = 1
 };
 
 /* What one item of a program asks of the text, at the place that the items before it have come to. */
@@ -170,6 +201,10 @@ typedef struct fe_model {
     int64_t notes; /* bytes that the tokenizer keeps for its owner */
     const uint8_t *notes_bytes;
     const fe_chain *chain; /* FE_PATTERN_PROGRAM: what cuts the text; else unused */
+    int64_t normal; /* bytes; the steps by which each stretch between early added tokens is normalized: of each a head,
+                       { uint8 fe_step_kind, uint8 fe_step_flags, uint16 least, uint32 from_size, uint32 to_size }, and
+                       the bytes of `from` and `to`, which are UTF-8. The contents of late tokens are normalized too */
+    const uint8_t *normal_bytes;
 } fe_model;
 
 /* Builds a tokenizer. On any status but FE_OK, *out is NULL; with FE_TWICE *twice is the second of two equal
@@ -231,7 +266,8 @@ typedef struct fe_out {
     int64_t texts;     /* receives how many texts are complete, counted from the first one of the job */
     int64_t bytes;     /* receives how many bytes these texts take */
     int64_t token;     /* FE_SPECIAL: the added token that was refused; else -1 */
-    int64_t place;     /* FE_SPECIAL: the byte of utf8, or of its text of `each`, at which it stands; else -1 */
+    int64_t place;     /* FE_SPECIAL: the byte of utf8, or of its text of `each`, at which it stands, or in text that was
+                          normalized the stretch that holds it; else -1 */
 } fe_out;
 
 /* Encodes texts. cache may be NULL: the ids are the same with it and without. With FE_FULL the texts before out->texts
@@ -279,6 +315,8 @@ typedef struct fe_contents {
     const int32_t *after_ids;
     const uint8_t *notes;
     int64_t notes_size;
+    const uint8_t *normal; /* as in fe_model */
+    int64_t normal_size;
 } fe_contents;
 
 void fe_tokenizer_contents(const fe_tokenizer *tokenizer, fe_contents *contents);
@@ -297,6 +335,12 @@ fe_status fe_ranks_read(const uint8_t *text, int64_t size, uint8_t *bytes, int64
  * line is none, or has a name that there is not. */
 fe_status fe_merges_read(const uint8_t *names, int64_t size, int64_t count, const uint8_t *merges, int64_t merges_size,
                          int64_t merges_count, int32_t *left, int32_t *right, int32_t *result);
+
+/* What a text becomes by steps as fe_model.normal has them. *length receives its bytes; they are written only if
+ * capacity suffices. A byte that is no part of valid UTF-8 is treated as U+FFFD would be, and stays that byte where
+ * U+FFFD stays. FE_BAD_MODEL: the steps are none, or could make a text too much longer; FE_TOO_LONG, FE_NO_MEMORY. */
+fe_status fe_normalize(const uint8_t *steps, int64_t steps_size, const uint8_t *utf8, int64_t size, uint8_t *bytes,
+                       int64_t capacity, int64_t *length);
 
 /* The pieces of one text, for tests: ends[i] receives the byte at which piece i ends. */
 fe_status fe_split(int32_t pattern, int32_t path, const uint8_t *utf8, int64_t size, int64_t *ends, int64_t capacity,

@@ -37,6 +37,9 @@ const fe_section_kind fe_sections[FE_SECTIONS] = {
     [FE_S_KIND_PAGES] = {2, FE_COUNT_FIXED, FE_PROGRAMS, FE_KIND_PAGES},
     [FE_S_KIND_BLOCKS] = {1, FE_COUNT_TIMES, FE_PROGRAMS, 128},
     [FE_S_BYTE_KINDS] = {1, FE_COUNT_FIXED, FE_PROGRAMS, 256},
+    [FE_S_NORMAL] = {1, FE_COUNT_ANY, FE_ALL, 0},
+    [FE_S_LATE_OFFSETS] = {4, FE_COUNT_ANY, FE_ALL, 0},
+    [FE_S_LATE_BYTES] = {1, FE_COUNT_ANY, FE_ALL, 0},
 };
 
 bool fe_section_needed(const fe_header *h, enum fe_section tag) {
@@ -167,12 +170,20 @@ static bool tokens_valid(const fe_tokenizer *t) {
     return good && ids_agree(t);
 }
 
+/* True if late added tokens have bytes of their own, or those that they have are offset right. */
+static bool late_valid(const fe_tokenizer *t) {
+    const uint64_t bytes = fe_section_count(t, FE_S_LATE_BYTES), count = fe_section_count(t, FE_S_LATE_OFFSETS);
+    if (!count) return !bytes;
+    return count == t->image->added + 1 && bytes < INT32_MAX &&
+           offsets_valid(fe_section_of(t, FE_S_LATE_OFFSETS), t->image->added, bytes, 1);
+}
+
 static bool added_valid(const fe_tokenizer *t) {
     const uint64_t added = t->image->added, bytes = fe_section_count(t, FE_S_ADDED_BYTES);
     const uint8_t *const flags = fe_section_of(t, FE_S_ADDED_FLAGS);
     bool good = bytes < INT32_MAX && offsets_valid(fe_section_of(t, FE_S_ADDED_OFFSETS), added, bytes, 1);
     for (uint64_t i = 0; i < added; i++) good &= !(flags[i] & ~FE_ADDED_FLAGS);
-    if (!good || !fe_section_within(t, FE_S_ADDED_IDS, 0, INT32_MAX)) return false;
+    if (!good || !fe_section_within(t, FE_S_ADDED_IDS, 0, INT32_MAX) || !late_valid(t)) return false;
     const fe_keys early = fe_added_keys(t, false), late = fe_added_keys(t, true);
     return fe_added_valid(fe_section_of(t, FE_S_EARLY), fe_section_count(t, FE_S_EARLY), &early) &&
            fe_added_valid(fe_section_of(t, FE_S_LATE), fe_section_count(t, FE_S_LATE), &late);
@@ -190,9 +201,10 @@ static bool merges_valid(const fe_tokenizer *t) {
 /* ------------------------------------------------------------------ opening */
 
 fe_keys fe_added_keys(const fe_tokenizer *t, bool late) {
+    const bool other = late && fe_section_count(t, FE_S_LATE_OFFSETS);
     return (fe_keys){
-        .bytes = fe_section_of(t, FE_S_ADDED_BYTES),
-        .offsets = fe_section_of(t, FE_S_ADDED_OFFSETS),
+        .bytes = fe_section_of(t, other ? FE_S_LATE_BYTES : FE_S_ADDED_BYTES),
+        .offsets = fe_section_of(t, other ? FE_S_LATE_OFFSETS : FE_S_ADDED_OFFSETS),
         .flags = fe_section_of(t, FE_S_ADDED_FLAGS),
         .count = (int64_t)t->image->added,
         .mask = FE_ADDED_LATE,
@@ -248,14 +260,18 @@ static fe_status attach(fe_tokenizer *t) {
     t->added_offsets = fe_section_of(t, FE_S_ADDED_OFFSETS);
     t->added_ids = fe_section_of(t, FE_S_ADDED_IDS);
     t->added_flags = fe_section_of(t, FE_S_ADDED_FLAGS);
+    t->normal = fe_section_of(t, FE_S_NORMAL);
+    t->normal_size = fe_section_count(t, FE_S_NORMAL);
     const fe_keys early = fe_added_keys(t, false), late = fe_added_keys(t, true);
+    t->late_offsets = late.offsets;
     fe_status status = fe_added_attach(&t->early, fe_section_of(t, FE_S_EARLY), &early);
     if (status == FE_OK) status = fe_added_attach(&t->late, fe_section_of(t, FE_S_LATE), &late);
     return status == FE_OK ? attach_chain(t) : status;
 }
 
 static bool image_valid(fe_tokenizer *t) {
-    return tokens_valid(t) && added_valid(t) && merges_valid(t) && t->kind->check(t);
+    return tokens_valid(t) && added_valid(t) && merges_valid(t) &&
+           fe_normal_valid(fe_section_of(t, FE_S_NORMAL), fe_section_count(t, FE_S_NORMAL)) && t->kind->check(t);
 }
 
 fe_status fe_image_open(const uint8_t *image, int64_t size, int32_t path, bool trusted, fe_tokenizer **out) {

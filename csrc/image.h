@@ -16,6 +16,7 @@
 #include "chars.h"
 #include "fe.h"
 #include "model.h"
+#include "normal.h"
 #include "table.h"
 
 enum { FE_VERSION = 3, FE_LINE = 64 };
@@ -52,6 +53,10 @@ enum fe_section {
     FE_S_KIND_PAGES,    /* uint16 */
     FE_S_KIND_BLOCKS,   /* uint8 */
     FE_S_BYTE_KINDS,    /* uint8 */
+    FE_S_NORMAL,        /* uint8: fe_model.normal */
+    FE_S_LATE_OFFSETS,  /* uint32: where the bytes begin by which late added tokens are found, if they are not their own;
+                           else none */
+    FE_S_LATE_BYTES,    /* uint8: what normalizing makes of each added token */
     FE_SECTIONS
 };
 
@@ -130,6 +135,9 @@ struct fe_tokenizer {
     const uint32_t *added_offsets;
     const int32_t *added_ids;
     fe_cutters *cutters; /* FE_PATTERN_PROGRAM: what cuts the text; else NULL */
+    const uint32_t *late_offsets; /* of the bytes by which late ones are found */
+    const uint8_t *normal;        /* the steps that normalize a text */
+    uint64_t normal_size;
 };
 
 /* What becomes of each added token, for calls with one tokenizer. */
@@ -155,7 +163,7 @@ static inline uint64_t fe_section_count(const fe_tokenizer *t, enum fe_section t
 /* True if all numbers of a section of int32 are from low up to below high. */
 bool fe_section_within(const fe_tokenizer *t, enum fe_section tag, int64_t low, int64_t high);
 
-/* The added tokens that are late, or those that are not, as keys of a trie. */
+/* The added tokens that are late, or those that are not, as keys of a trie: by the bytes by which they are found. */
 fe_keys fe_added_keys(const fe_tokenizer *t, bool late);
 
 /* What `check` must be: a checksum of the header, with that of all that follows it in its place. */

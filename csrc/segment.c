@@ -1,6 +1,8 @@
 /* segment.c: one text → segments between added tokens → pieces. */
 #include "chain_walk.h"
+#include "classes.h"
 #include "model.h"
+#include "traits.h"
 #include "scan.h"
 #include "split.h"
 #include "walk.h"
@@ -41,9 +43,42 @@ static fe_status encode_segment(fe_encoder *e, const uint8_t *p, const uint8_t *
     return encode_scanned(e, p, end);
 }
 
+/* True if neither the character before a match in [p, end) nor the one behind it is part of a word. */
+static bool is_single_word(const fe_match *match, const uint8_t *p, const uint8_t *end) {
+    uint32_t code;
+    if (match->start > p) {
+        (void)fe_utf8_before(p, match->start, end, &code);
+        if (fe_is_word(code)) return false;
+    }
+    if (match->end == end) return true;
+    (void)fe_utf8_read(match->end, end, &code);
+    return !fe_is_word(code);
+}
+
+/* The start of the white space in front of `at`, at the lowest p. */
+static const uint8_t *white_before(const uint8_t *p, const uint8_t *at, const uint8_t *end) {
+    uint32_t code;
+    for (int32_t length; at > p; at -= length) {
+        length = fe_utf8_before(p, at, end, &code);
+        if (fe_class_of(code) != FE_CLASS_SPACE) break;
+    }
+    return at;
+}
+
+/* The end of the white space behind `at`. The run that was read last is not read again: a token may stand, and take
+ * what is behind it, anywhere inside a run. */
+static const uint8_t *white_behind(const uint8_t *at, const uint8_t *end, const uint8_t *run[2]) {
+    int32_t length;
+    if (run[0] && at >= run[0] && at <= run[1]) return run[1];
+    run[0] = at;
+    while (at < end && fe_class_at(at, end, &length) == FE_CLASS_SPACE) at += length;
+    return run[1] = at;
+}
+
 /* Cuts [p, end) at the added tokens that are late, or at those that are not; what lies between goes to `inner`. In
- * Hugging Face's engine a token whose action is PLAIN still uses up its characters, so none overlaps it; in tiktoken it
- * does not. */
+ * Hugging Face's engine a token whose action is PLAIN, or that is to be a word by itself and is none, still uses up its
+ * characters, so none overlaps it; in tiktoken it does not. White space that a token takes is not used up: the next
+ * token is looked for right behind this one's own characters, and may begin in that space or hold it again. */
 static fe_status encode_between(fe_encoder *e, bool late, const uint8_t *p, const uint8_t *end,
                                 fe_status (*inner)(fe_encoder *, const uint8_t *, const uint8_t *)) {
     const fe_tokenizer *const t = e->t;
@@ -51,34 +86,53 @@ static fe_status encode_between(fe_encoder *e, bool late, const uint8_t *p, cons
     fe_window *const window = late ? &e->late : &e->early;
     const int32_t *const out = late ? e->choice->late_out : e->choice->early_out;
     const fe_wanted wanted = {t->flags & FE_OVERLAP ? e->choice->actions : NULL, out ? out : added->machine.out};
+    const uint32_t *const offsets = late ? t->late_offsets : t->added_offsets;
+    const uint8_t *const begin = p, *run[2] = {NULL, NULL};
     fe_match match;
     fe_status status;
     for (const uint8_t *from = p;; from = match.end) {
-        status = fe_added_find(added, t->added_offsets, window, from, end, wanted, &match);
+        status = fe_added_find(added, offsets, window, from, end, wanted, &match);
         if (status != FE_OK) return status;
         if (match.token < 0) break;
-        const uint8_t action = e->choice->actions[match.token];
+        const uint8_t action = e->choice->actions[match.token], flags = t->added_flags[match.token];
         if (action == FE_TOKEN_PLAIN) continue;
+        if (flags & FE_ADDED_SINGLE_WORD && !is_single_word(&match, begin, end)) continue;
         if (action == FE_TOKEN_REFUSE) {
             e->refused = match;
             return FE_SPECIAL;
         }
-        status = inner(e, p, match.start);
-        if (status == FE_OK) status = fe_write_ids(e, &t->added_ids[match.token], 1);
+        const uint8_t *start = flags & FE_ADDED_LSTRIP ? white_before(p, match.start, end) : match.start;
+        const uint8_t *const stop = flags & FE_ADDED_RSTRIP ? white_behind(match.end, end, run) : match.end;
+        if (start < p && flags & FE_ADDED_LSTRIP) start = p;
+        status = p < start ? inner(e, p, start) : FE_OK;
+        if (status == FE_OK && start < stop) status = fe_write_ids(e, &t->added_ids[match.token], 1);
         if (status == FE_OK && e->written >= e->stop) status = FE_ENOUGH;
         if (status != FE_OK) return status;
-        p = match.end;
+        p = stop;
     }
-    return inner(e, p, end);
+    return p < end ? inner(e, p, end) : FE_OK;
 }
 
-/* Text between two early tokens: late ones cut it further. */
+/* Normalized text between two early tokens: late ones cut it further. */
 static fe_status encode_late(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
-    return encode_between(e, true, p, end, encode_segment);
+    return e->choice ? encode_between(e, true, p, end, encode_segment) : encode_segment(e, p, end);
+}
+
+/* Text between two early tokens. */
+static fe_status encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
+    const uint8_t *const readable = e->readable, *const raw = p;
+    fe_status status = fe_normal_apply(&e->normal, e->t->normal, e->t->normal_size, &p, &end);
+    if (status != FE_OK || p == raw) return status == FE_OK ? encode_late(e, p, end) : status;
+    e->readable = end + FE_BEHIND;
+    e->late.to = e->late.end = NULL; /* what it knows was of another text, in the same memory */
+    status = encode_late(e, p, end);
+    if (status == FE_SPECIAL) e->refused.start = e->refused.end = raw;
+    e->readable = readable;
+    return status;
 }
 
 fe_status fe_encode_text(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
     e->unk_pending = false;
     if (end - p >= FE_MAX_TEXT) return FE_TOO_LONG;
-    return e->choice ? encode_between(e, false, p, end, encode_late) : encode_segment(e, p, end);
+    return e->choice ? encode_between(e, false, p, end, encode_stretch) : encode_stretch(e, p, end);
 }

@@ -12,6 +12,12 @@ typedef struct fe_texts {
     bool ascii; /* as many characters as bytes */
 } fe_texts;
 
+/* Some of the texts of a job, behind one that ends at `before`. */
+typedef struct fe_some_texts {
+    int64_t first, last;
+    const uint8_t *before;
+} fe_some_texts;
+
 /* The texts of a job, which stays the caller's. Looks at all character counts once; any numbers may stand there. */
 fe_texts fe_texts_of(const fe_job *job);
 

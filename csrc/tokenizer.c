@@ -34,6 +34,8 @@ void fe_tokenizer_contents(const fe_tokenizer *t, fe_contents *contents) {
     contents->after_ids = fe_section_of(t, FE_S_AFTER);
     contents->notes = fe_section_of(t, FE_S_NOTES);
     contents->notes_size = (int64_t)fe_section_count(t, FE_S_NOTES);
+    contents->normal = t->normal;
+    contents->normal_size = (int64_t)t->normal_size;
 }
 
 fe_status fe_choice_new(const fe_tokenizer *t, const uint8_t *actions, int64_t count, fe_choice **out) {

@@ -35,4 +35,27 @@ static inline int32_t fe_utf8_read(const uint8_t *p, const uint8_t *end, uint32_
     return 1;
 }
 
+/* Reads the code point that ends at p (from < p <= end), as fe_utf8_read does forwards, and returns its length. */
+static inline int32_t fe_utf8_before(const uint8_t *from, const uint8_t *p, const uint8_t *end, uint32_t *code) {
+    for (int32_t length = 1; length <= 4 && length <= p - from; length++) {
+        if ((p[-length] & 0xC0) == 0x80) continue;
+        if (fe_utf8_read(p - length, end, code) == length) return length;
+        break;
+    }
+    *code = 0xFFFD;
+    return 1;
+}
+
+/* Writes a code point of at most U+10FFFF, and returns its length in bytes. */
+static inline int32_t fe_utf8_write(uint8_t *p, uint32_t code) {
+    if (code < 0x80) {
+        p[0] = (uint8_t)code;
+        return 1;
+    }
+    const int32_t more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
+    p[0] = (uint8_t)(0xF0u << (3 - more) | code >> 6 * more);
+    for (int32_t i = 1; i <= more; i++) p[i] = (uint8_t)(0x80 | (code >> 6 * (more - i) & 0x3F));
+    return more + 1;
+}
+
 #endif

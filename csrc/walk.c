@@ -8,10 +8,10 @@
 #include "text.h"
 
 /* Texts one by one, which takes what must be looked for in each. */
-static fe_status encode_each(fe_encoder *e, const fe_texts *all, fe_out *out) {
+static fe_status encode_each(fe_encoder *e, const fe_texts *all, fe_some_texts some, fe_out *out) {
     const fe_job *const job = all->job;
-    const uint8_t *before = job->utf8;
-    for (int64_t i = 0; i < job->texts; i++) {
+    const uint8_t *before = some.before;
+    for (int64_t i = some.first; i < some.last; i++) {
         const uint8_t *end, *const p = fe_text_at(all, i, before, &end);
         const int64_t first = e->written;
         if (job->each) e->readable = end;
@@ -53,14 +53,14 @@ static fe_status flush(fe_encoder *e, stream *s, int64_t pieces, fe_out *out) {
     return status;
 }
 
-static fe_status encode_stream(fe_encoder *e, const fe_texts *all, fe_out *out) {
+static fe_status encode_stream(fe_encoder *e, const fe_texts *all, fe_some_texts some, fe_out *out) {
     const fe_job *const job = all->job;
     stream s;
     fe_status status = FE_OK, wrong = FE_OK;
-    const uint8_t *before = job->utf8;
+    const uint8_t *before = some.before;
     fe_scan_start(&s.scan, e->pattern, e->t->path, before, e->readable, s.cuts);
     s.rows = 0;
-    for (int64_t i = 0; i < job->texts && status == FE_OK && wrong == FE_OK; i++) {
+    for (int64_t i = some.first; i < some.last && status == FE_OK && wrong == FE_OK; i++) {
         const uint8_t *end, *const p = fe_text_at(all, i, before, &end);
         wrong = !end ? FE_BAD_TEXT : end - p >= FE_MAX_TEXT ? FE_TOO_LONG : FE_OK;
         if (wrong != FE_OK) break;
@@ -84,6 +84,40 @@ static fe_status encode_stream(fe_encoder *e, const fe_texts *all, fe_out *out) 
     return status == FE_OK ? wrong : status;
 }
 
+/* Texts that are nothing but pieces. */
+static fe_status encode_pieces(fe_encoder *e, const fe_texts *all, fe_some_texts some, fe_out *out) {
+    return e->pattern == FE_PATTERN_PROGRAM ? fe_encode_chain_stream(e, all, some, out)
+                                            : encode_stream(e, all, some, out);
+}
+
+/* True if normalizing leaves a text as it is, or there is none, which encode_stream will say. */
+static bool is_kept(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end) {
+    return !end || fe_normal_keeps(t->normal, t->normal_size, p, end);
+}
+
+/* Texts that are nothing but pieces once they are normalized: those that need not be go as streams. */
+static fe_status encode_normal(fe_encoder *e, const fe_texts *all, fe_out *out) {
+    const fe_job *const job = all->job;
+    fe_some_texts some = {0, job->texts, job->utf8};
+    if (!e->t->normal_size || (!job->each && is_kept(e->t, job->utf8, job->utf8 + job->size)))
+        return encode_pieces(e, all, some, out);
+    fe_status status = FE_OK;
+    while (status == FE_OK && some.first < job->texts) {
+        const uint8_t *p = some.before, *end = p, *start = p;
+        bool kept = true;
+        for (some.last = some.first; some.last < job->texts && end; some.last++, p = end) {
+            start = fe_text_at(all, some.last, p, &end);
+            kept = is_kept(e->t, start, end);
+            if (!kept) break;
+        }
+        if (some.first < some.last) status = encode_pieces(e, all, some, out);
+        if (status != FE_OK || kept) break;
+        status = encode_each(e, all, (fe_some_texts){some.last, some.last + 1, p}, out);
+        some = (fe_some_texts){some.last + 1, job->texts, end};
+    }
+    return status;
+}
+
 static fe_encoder new_encoder(const fe_tokenizer *t, fe_cache *cache, int32_t pattern, const uint8_t *end) {
     fe_encoder e = {.t = t, .cache = cache, .readable = end, .stop = INT64_MAX};
     e.pattern = pattern == FE_PATTERN_OWN ? t->pattern : pattern;
@@ -96,6 +130,7 @@ static void end_encoder(fe_encoder *e) {
     free(e->early.tokens);
     free(e->late.tokens);
     fe_scratch_clear(&e->scratch);
+    fe_normal_clear(&e->normal);
 }
 
 /* False if the choice is one of another tokenizer. */
@@ -116,10 +151,9 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const fe_job *job, f
         return FE_BAD_MODEL;
     const bool scanned = !t->kind->cut || e.pattern != FE_PATTERN_NONE;
     const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
+    const fe_some_texts whole = {0, job->texts, job->utf8};
     const bool each = !scanned || fronted || e.choice || job->limit < INT64_MAX;
-    const fe_status status = each                                ? encode_each(&e, &all, out)
-                             : e.pattern == FE_PATTERN_PROGRAM ? fe_encode_chain_stream(&e, &all, out)
-                                                               : encode_stream(&e, &all, out);
+    const fe_status status = each ? encode_each(&e, &all, whole, out) : encode_normal(&e, &all, out);
     end_encoder(&e);
     return status;
 }

@@ -5,7 +5,6 @@
 #include "piece.h"
 
 #define FE_MAX_STREAM (1 << 30) /* bytes of texts whose pieces are counted from the same place */
-#define FE_MAX_TEXT (INT32_MAX - 64) /* symbols are counted in 32 bits, and there can be a few more than bytes */
 
 /* One text by itself. FE_ENOUGH: as many ids as e->stop asks for were written, perhaps a few more; FE_SPECIAL:
  * e->refused says where; FE_TOO_LONG, FE_FULL, FE_NO_MEMORY. */

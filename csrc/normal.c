@@ -1,0 +1,170 @@
+/* normal.c: chains of steps. */
+#include "normal.h"
+
+#include <string.h>
+
+#include "mem.h"
+#include "utf8.h"
+
+static const fe_step_row *const rows[FE_STEP_KINDS] = {
+    [FE_STEP_NFC] = &fe_step_form,
+    [FE_STEP_NFD] = &fe_step_form,
+    [FE_STEP_NFKC] = &fe_step_form,
+    [FE_STEP_NFKD] = &fe_step_form,
+    [FE_STEP_LOWERCASE] = &fe_step_lower,
+    [FE_STEP_STRIP_ACCENTS] = &fe_step_map,
+    [FE_STEP_NMT] = &fe_step_map,
+    [FE_STEP_BERT_CLEAN] = &fe_step_map,
+    [FE_STEP_BERT_CJK] = &fe_step_map,
+    [FE_STEP_BERT_MARKS] = &fe_step_map,
+    [FE_STEP_STRIP] = &fe_step_strip,
+    [FE_STEP_PREPEND] = &fe_step_prepend,
+    [FE_STEP_REPLACE] = &fe_step_replace,
+    [FE_STEP_RUNS] = &fe_step_runs,
+    [FE_STEP_BYTE_LEVEL] = &fe_step_bytes,
+};
+
+/* ------------------------------------------------------------------ buffers */
+
+fe_status fe_buffer_grow(fe_buffer *b, int64_t more) {
+    if (more >= FE_MAX_TEXT - b->size) return FE_TOO_LONG;
+    const int64_t least = b->size + more, twice = 2 * b->room + 256, room = least > twice ? least : twice;
+    uint8_t *const bytes = realloc(b->bytes, (size_t)room + FE_BEHIND);
+    if (!bytes) return FE_NO_MEMORY;
+    b->bytes = bytes;
+    b->room = room;
+    return FE_OK;
+}
+
+fe_status fe_buffer_add(fe_buffer *b, const uint8_t *bytes, int64_t size) {
+    const fe_status status = fe_buffer_room(b, size);
+    if (status != FE_OK || !size) return status;
+    memcpy(b->bytes + b->size, bytes, (size_t)size);
+    b->size += size;
+    return FE_OK;
+}
+
+void fe_normal_clear(fe_normal *n) {
+    free(n->text[0].bytes);
+    free(n->text[1].bytes);
+    free(n->parts);
+    free(n->sorted);
+}
+
+/* ------------------------------------------------------------------ chains */
+
+/* The step at `at`, which goes behind it. */
+static fe_normal_step next_step(const uint8_t **at) {
+    fe_normal_step step;
+    memcpy(&step.head, *at, sizeof step.head);
+    step.from = *at + sizeof step.head;
+    step.to = step.from + step.head.from_size;
+    *at = step.to + step.head.to_size;
+    return step;
+}
+
+static bool is_utf8(const uint8_t *p, const uint8_t *end) {
+    uint32_t code;
+    for (int32_t length; p < end; p += length) {
+        length = fe_utf8_read(p, end, &code);
+        if (length == 1 && *p >= 0x80) return false;
+    }
+    return true;
+}
+
+/* How many times as long a step without strings may make a text. */
+static uint64_t plain_growth(enum fe_step_kind kind) {
+    switch (kind) {
+    case FE_STEP_NFKC:
+    case FE_STEP_NFKD: return 11; /* U+FDFA */
+    case FE_STEP_NFC:             /* which takes a few apart, as U+1D160 */
+    case FE_STEP_NFD: return 3;
+    case FE_STEP_LOWERCASE:
+    case FE_STEP_BERT_CJK:
+    case FE_STEP_BYTE_LEVEL: return 2;
+    default: return 1;
+    }
+}
+
+/* How many times as long a step may make a text; 0: it is none. */
+static uint64_t growth(const fe_normal_step *s) {
+    const fe_step_head *const h = &s->head;
+    uint32_t code;
+    if (h->kind != FE_STEP_RUNS && h->least) return 0;
+    switch ((enum fe_step_kind)h->kind) {
+    case FE_STEP_STRIP: return !(h->flags & ~(FE_STRIP_LEFT | FE_STRIP_RIGHT)) && !h->from_size && !h->to_size;
+    case FE_STEP_PREPEND: return !h->flags && !h->from_size && h->to_size;
+    case FE_STEP_REPLACE:
+        if (h->flags || !h->from_size || h->from_size > FE_MAX_FROM) return 0;
+        return (h->to_size + h->from_size - 1) / h->from_size + !h->to_size;
+    case FE_STEP_RUNS:
+        if (h->flags & ~FE_RUNS_WHITE || !h->least || (h->flags & FE_RUNS_WHITE) == !!h->from_size) return 0;
+        if (h->from_size && fe_utf8_read(s->from, s->from + h->from_size, &code) != (int32_t)h->from_size) return 0;
+        return h->to_size + !h->to_size;
+    case FE_STEP_KINDS: return 0;
+    default: return h->flags || h->from_size || h->to_size ? 0 : plain_growth((enum fe_step_kind)h->kind);
+    }
+}
+
+bool fe_normal_valid(const uint8_t *steps, uint64_t size) {
+    const uint8_t *at = steps, *const end = steps + size;
+    for (uint64_t all = 1; at < end;) {
+        fe_step_head head;
+        const uint64_t left = (uint64_t)(end - at);
+        if (left < sizeof head) return false;
+        memcpy(&head, at, sizeof head);
+        if (head.kind == 0 || head.kind >= FE_STEP_KINDS) return false;
+        if (head.from_size > left - sizeof head || head.to_size > left - sizeof head - head.from_size) return false;
+        const fe_normal_step step = next_step(&at);
+        const uint64_t times = growth(&step);
+        if (!times || times > FE_MAX_GROWTH / all) return false;
+        all *= times;
+        if (!is_utf8(step.from, step.to) || !is_utf8(step.to, at)) return false;
+    }
+    return true;
+}
+
+bool fe_normal_keeps(const uint8_t *steps, uint64_t size, const uint8_t *p, const uint8_t *end) {
+    for (const uint8_t *at = steps; at < steps + size;) {
+        const fe_normal_step step = next_step(&at);
+        if (rows[step.head.kind]->find(&step, p, end) < end) return false;
+    }
+    return true;
+}
+
+fe_status fe_normal_apply(fe_normal *n, const uint8_t *steps, uint64_t size, const uint8_t **p, const uint8_t **end) {
+    int into = 0;
+    for (const uint8_t *at = steps; at < steps + size && *p < *end;) {
+        const fe_normal_step step = next_step(&at);
+        const fe_step_row *const row = rows[step.head.kind];
+        const uint8_t *const place = row->find(&step, *p, *end);
+        if (place == *end) continue;
+        fe_buffer *const out = &n->text[into];
+        out->size = 0;
+        fe_status status = row->apply(n, &step, *p, *end, place, out);
+        if (status == FE_OK) status = fe_buffer_room(out, 0);
+        if (status != FE_OK) return status;
+        if (!out->bytes && (status = fe_buffer_grow(out, 0)) != FE_OK) return status; /* all of it went away */
+        memset(out->bytes + out->size, 0, FE_BEHIND);
+        *p = out->bytes;
+        *end = out->bytes + out->size;
+        into = !into;
+    }
+    return FE_OK;
+}
+
+fe_status fe_normalize(const uint8_t *steps, int64_t steps_size, const uint8_t *utf8, int64_t size, uint8_t *bytes,
+                       int64_t capacity, int64_t *length) {
+    fe_normal n = {0};
+    *length = 0;
+    if (steps_size < 0 || !fe_normal_valid(steps, (uint64_t)steps_size)) return FE_BAD_MODEL;
+    if (size >= FE_MAX_TEXT) return FE_TOO_LONG;
+    const uint8_t *p = utf8, *end = utf8 + size;
+    const fe_status status = fe_normal_apply(&n, steps, (uint64_t)steps_size, &p, &end);
+    if (status == FE_OK) {
+        *length = end - p;
+        if (*length && *length <= capacity) memcpy(bytes, p, (size_t)*length);
+    }
+    fe_normal_clear(&n);
+    return status;
+}

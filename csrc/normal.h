@@ -1,0 +1,82 @@
+/* normal.h: what a text becomes before it is cut into pieces: a chain of steps over one stretch of it.
+ *
+ * A chain is a string of bytes, as an image holds it: steps one behind the other, each a fe_step_head and the bytes of
+ * two strings. Each kind of step is a row of two functions: where it may change something, which is looked for many
+ * bytes at a time, and doing it. So a text that a chain leaves as it is is read where it lies; any other goes from one
+ * of two buffers to the other. Everything takes time that grows with the text alone.
+ *
+ * A byte that is no part of valid UTF-8 is treated as U+FFFD would be, and stays that byte where U+FFFD stays.
+ */
+#ifndef FE_NORMAL_H
+#define FE_NORMAL_H
+
+#include <stdbool.h>
+
+#include "fe.h"
+
+#define FE_MAX_TEXT (INT32_MAX - 64) /* symbols are counted in 32 bits, and there can be a few more than bytes */
+
+enum {
+    FE_BEHIND = 64,          /* bytes behind a normalized text that may be read; they are zero */
+    FE_MAX_FROM = 64,        /* bytes of what FE_STEP_REPLACE looks for, so that looking takes no longer than this */
+    FE_MAX_GROWTH = 1 << 16 /* times as long as before a chain may make a text, beside what it puts before it */
+};
+
+typedef struct fe_step_head {
+    uint8_t kind, flags; /* enum fe_step_kind */
+    uint16_t least;
+    uint32_t from_size, to_size;
+} fe_step_head;
+
+typedef struct fe_normal_step {
+    fe_step_head head;
+    const uint8_t *from, *to; /* of from_size and to_size bytes */
+} fe_normal_step;
+
+/* A text that is being written. */
+typedef struct fe_buffer {
+    uint8_t *bytes;
+    int64_t size, room; /* FE_BEHIND bytes more than `room` are there */
+} fe_buffer;
+
+/* What normalizing works with: all zero at first, freed by fe_normal_clear. */
+typedef struct fe_normal {
+    fe_buffer text[2];
+    uint32_t *parts, *sorted; /* a stretch whose characters may change places or become one: fe_part; and its twin */
+    int64_t count, room;
+} fe_normal;
+
+typedef struct fe_step_row {
+    /* The first place in [p, end) at which the step may change something, or end. */
+    const uint8_t *(*find)(const fe_normal_step *step, const uint8_t *p, const uint8_t *end);
+    /* Writes what [p, end) becomes; at: what `find` said of it. FE_NO_MEMORY, FE_TOO_LONG. */
+    fe_status (*apply)(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
+                       fe_buffer *out);
+} fe_step_row;
+
+extern const fe_step_row fe_step_form, fe_step_lower, fe_step_map, fe_step_strip, fe_step_prepend, fe_step_replace,
+    fe_step_runs, fe_step_bytes;
+
+/* True if some bytes are a chain of steps. Nothing else here may be asked of bytes that are none. */
+bool fe_normal_valid(const uint8_t *steps, uint64_t size);
+
+/* True if a chain surely leaves [p, end) as it is. */
+bool fe_normal_keeps(const uint8_t *steps, uint64_t size, const uint8_t *p, const uint8_t *end);
+
+/* Puts what [*p, *end) becomes into a buffer of n, and p and end around it, FE_BEHIND readable bytes behind it. Where
+ * it stays as it is both stay where they are. */
+fe_status fe_normal_apply(fe_normal *n, const uint8_t *steps, uint64_t size, const uint8_t **p, const uint8_t **end);
+
+void fe_normal_clear(fe_normal *n);
+
+/* Makes room for `more` bytes behind those written. FE_TOO_LONG: more than a text may have. */
+fe_status fe_buffer_grow(fe_buffer *b, int64_t more);
+
+static inline fe_status fe_buffer_room(fe_buffer *b, int64_t more) {
+    return more <= b->room - b->size ? FE_OK : fe_buffer_grow(b, more);
+}
+
+/* Writes some bytes. */
+fe_status fe_buffer_add(fe_buffer *b, const uint8_t *bytes, int64_t size);
+
+#endif
