@@ -22,8 +22,8 @@ typedef struct fe_chars {
                                    are code points; with FE_AFFIXES those of fe_place_flags */
     const int32_t *tokens;      /* FE_PAGE for each page, -1 where there is none */
     const uint64_t *pairs;      /* FE_CUT: a set of hashes, of the pairs of code points that stand side by side inside
-                                   some token that merging makes. A pair that is not among them is taken for one now and then:
-                                   then the text is not cut there */
+                                   some token that merging makes. A pair that is not among them is taken
+                                   for one now and then: then the text is not cut there */
     const uint64_t (*ascii)[2]; /* bit b of row a: fe_chars_can_cut between the ASCII characters a and b */
     uint32_t flags;
     bool all_solid; /* each character gives symbols that stay where they are */
