@@ -57,7 +57,10 @@ class AddedToken:
     content: str
     id: int
     special: bool
-    late: bool = False  # matched only in what the tokens that are not late left over
+    late: bool = False  # matched only in what the tokens that are not late left over, normalized
+    lstrip: bool = False  # takes the white space before it too
+    rstrip: bool = False  # and behind it
+    single_word: bool = False  # not beside a letter, a digit or an underscore
 
 
 @dataclass(frozen=True)
