@@ -48,7 +48,7 @@ class BpeModel:
     prepend_first: bool = False  # with prepend_mark: only where the text starts, not behind an added token
     space_to_mark: bool = False  # characters
     split_marks: bool = False  # characters: every mark begins a piece
-    prefix: str = ""  # before the name of a symbol that is not the first of its piece; it is in no name that merges make
+    prefix: str = ""  # before the name of a symbol that is not the first of its piece; no merge keeps it inside
     suffix: str = ""  # behind the name of the last symbol of a piece
     byte_fallback: bool = False
     fuse_unk: bool = False

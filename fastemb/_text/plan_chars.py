@@ -21,28 +21,24 @@ def characters_in_c(
     normalizers: tuple[Normalizer, ...], pre_tokenizers: tuple[PreTokenizer, ...], model: Bpe
 ) -> Fields | None:
     """Return the fields of a model of characters, cut at marks alone or not at all."""
-    symbols = symbols_in_c(model, byte_level=False)
+    if model.ignore_merges or (has_affixes(model) and model.byte_fallback):
+        # C looks for whole pieces by the bytes that tokens decode to, which here are not their names; and a symbol that
+        # falls back to bytes brings those of its affixes along.
+        return None
     marks = _marks(normalizers, pre_tokenizers)
-    if symbols is None or marks is None:
-        return None
-    if has_affixes(model) and any(marks.values()):
+    if marks is None or (has_affixes(model) and any(marks.values())):
         return None  # a mark that C puts in front would be a symbol at a place
-    return symbols | marks | {"byte_level": False}
+    return symbols(model) | marks | {"byte_level": False}
 
 
-def symbols_in_c(model: Bpe, byte_level: bool) -> Fields | None:
+def symbols(model: Bpe) -> Fields:
     """Return the fields that say what the symbols of a piece are and how they merge."""
-    if model.ignore_merges and (has_affixes(model) or not byte_level):
-        return None  # C looks for whole pieces by the bytes that tokens decode to, which here are not their names
-    if model.byte_fallback and (has_affixes(model) or byte_level):
-        return None
     return {
         "vocab": model.vocab,
         "merges": model.merges,
         "unk_token": model.unk_token,
         "fuse_unk": model.fuse_unk,
         "byte_fallback": model.byte_fallback,
-        "whole_first": model.ignore_merges,
         "prefix": model.continuing_subword_prefix or "",
         "suffix": model.end_of_word_suffix or "",
     }
