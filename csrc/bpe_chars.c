@@ -59,19 +59,42 @@ static fe_status push_chars(fe_encoder *e, const uint8_t *p, const uint8_t *end)
     return status;
 }
 
-static fe_status piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front) {
+/* Adds what [p, end), which merging does not cross, becomes. */
+static fe_status merge(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front) {
+    const int64_t first = e->count;
     fe_status status = FE_OK;
-    e->count = 0;
     if (front) status = push_chars(e, mark, mark + 3);
     if (status == FE_OK) status = push_chars(e, p, end);
     if (status == FE_OK) status = fe_symbol_flush(e);
-    if (status == FE_OK) status = fe_merge(&e->t->merges, e->symbols, &e->count, &e->scratch);
+    int64_t count = e->count - first;
+    if (status == FE_OK && count) status = fe_merge(&e->t->merges, e->symbols + first, &count, &e->scratch);
+    e->count = first + count;
+    return status;
+}
+
+/* FE_SPLIT_MARKS: where the next mark begins, or end. Its three bytes stand inside no other character. */
+static const uint8_t *next_mark(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end) {
+    const bool spaces = t->flags & FE_SPACE_MARK;
+    for (; p < end; p++)
+        if ((*p == ' ' && spaces) || (*p == mark[0] && end - p >= 3 && p[1] == mark[1] && p[2] == mark[2])) return p;
+    return end;
+}
+
+/* Splitters cut at runs of spaces at most, so a piece may hold several of those that marks begin. */
+static fe_status piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front) {
+    const bool splits = e->t->flags & FE_SPLIT_MARKS;
+    fe_status status = FE_OK;
+    e->count = 0;
+    for (const uint8_t *next; (p < end || front) && status == FE_OK; p = next, front = false) {
+        next = splits ? next_mark(e->t, front ? p : p + 1, end) : end;
+        status = merge(e, p, next, front);
+    }
     if (status == FE_OK) fe_symbols_to_ids(e);
     return status;
 }
 
 static const uint8_t *cut(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front) {
-    if (!(t->flags & FE_CUT)) return end;
+    if (!(t->flags & (FE_CUT | FE_SPLIT_MARKS))) return end;
     const uint8_t *next = p;
     uint32_t before = front ? FE_MARK : read_char(t, p, end, &next);
     for (p = next; p < end; p = next) {

@@ -41,8 +41,9 @@ static fe_status check_tokens(const fe_model *m) {
         if (a < 0 || c < 0 || made < 0 || a >= m->vocab || c >= m->vocab || made >= m->vocab) return FE_BAD_MODEL;
     }
     if (m->chars < 0 || m->pairs < 0 || m->notes < 0) return FE_BAD_MODEL;
+    const uint32_t code_end = m->flags & FE_AFFIXES ? FE_PLACES * FE_PLACE : FE_PLACE;
     for (int64_t i = 0; i < m->chars; i++)
-        if (m->char_codes[i] > 0x10FFFF || m->char_tokens[i] < 0 || m->char_tokens[i] >= m->vocab) return FE_BAD_MODEL;
+        if (m->char_codes[i] >= code_end || m->char_tokens[i] < 0 || m->char_tokens[i] >= m->vocab) return FE_BAD_MODEL;
     return FE_OK;
 }
 
@@ -68,7 +69,7 @@ static fe_status fill_lookup(fe_builder *b, int64_t *twice) {
     if (!b->offsets) return FE_NO_MEMORY;
     b->spelling = (fe_strings){m->token_bytes, b->offsets, 0};
     for (int64_t i = 0; i <= m->tokens; i++) b->offsets[i] = (uint32_t)m->token_offsets[i];
-    if (!(m->flags & FE_BYTE_LEVEL)) return FE_OK;
+    if (fe_has_codes(m->flags)) return FE_OK;
     b->lookup_slots = fe_table_slots((uint64_t)m->vocab);
     b->lookup = fe_new(b->lookup_slots, sizeof *b->lookup);
     if (!b->lookup) return FE_NO_MEMORY;
@@ -198,6 +199,7 @@ static void list_sections(fe_builder *b) {
         [FE_S_PAIRS] = b->pairs,             [FE_S_FILTER] = b->filter,
         [FE_S_RESULT] = m->merge_result,     [FE_S_BYTE_TOKENS] = m->byte_tokens,
         [FE_S_BYTE_RANKS] = b->byte_ranks,   [FE_S_CHAR_PAGES] = b->char_pages,
+        [FE_S_PLACE_PAGES] = b->char_pages,
         [FE_S_CHAR_TOKENS] = b->char_tokens, [FE_S_CUT_PAIRS] = b->cut_pairs,
         [FE_S_CUT_ASCII] = b->cut_ascii,     [FE_S_ADDED_OFFSETS] = b->added_offsets,
         [FE_S_ADDED_BYTES] = m->added_bytes, [FE_S_ADDED_IDS] = m->added_ids,
@@ -282,7 +284,7 @@ static fe_status build(fe_builder *b, uint8_t **image, int64_t *twice) {
     if (status == FE_OK) status = sort_ids(b);
     if (status == FE_OK) status = fe_build_pairs(b);
     if (status == FE_OK) status = fill_added(b);
-    if (status == FE_OK && !(m->flags & FE_BYTE_LEVEL)) status = fe_build_chars(b);
+    if (status == FE_OK && fe_has_codes(m->flags)) status = fe_build_chars(b);
     return status == FE_OK ? assemble(b, image) : status;
 }
 

@@ -32,7 +32,8 @@ typedef struct fe_builder {
 /* The table of pairs that merge, and its filter; the ranks of pairs of bytes. */
 fe_status fe_build_pairs(fe_builder *b);
 
-/* Which characters are symbols, and where a text may be cut between two of them. */
+/* Which characters are symbols (FE_AFFIXES: which bytes or characters at which place), and where a text may be cut
+ * between two of them. */
 fe_status fe_build_chars(fe_builder *b);
 
 #endif

@@ -3,7 +3,7 @@
 #include "mem.h"
 
 static int64_t count_pages(const fe_model *m) {
-    bool in_use[FE_PAGES] = {false};
+    bool in_use[FE_PLACES * FE_PAGES] = {false};
     int64_t pages = 0;
     for (int64_t i = 0; i < m->chars; i++) {
         bool *const page = &in_use[m->char_codes[i] / FE_PAGE];
@@ -13,9 +13,9 @@ static int64_t count_pages(const fe_model *m) {
     return pages;
 }
 
-static void fill_pages(const fe_model *m, int32_t *pages, int32_t *tokens, int64_t count) {
+static void fill_pages(const fe_model *m, int32_t *pages, uint64_t places, int32_t *tokens, int64_t count) {
     int32_t used = 0;
-    memset(pages, 0xFF, FE_PAGES * sizeof *pages);
+    memset(pages, 0xFF, places * FE_PAGES * sizeof *pages);
     if (count) memset(tokens, 0xFF, (size_t)count * FE_PAGE * sizeof *tokens);
     for (int64_t i = 0; i < m->chars; i++) {
         int32_t *const page = &pages[m->char_codes[i] / FE_PAGE];
@@ -30,25 +30,22 @@ static void fill_ascii_cuts(const fe_chars *c, uint64_t (*cuts)[2]) {
             if (fe_chars_can_cut(c, fe_char_seen(c, a), fe_char_seen(c, b))) cuts[a][b / 64] |= UINT64_C(1) << b % 64;
 }
 
-/* True if the mark follows nothing but the mark inside any token, so that a run of spaces can always be cut off. */
+/* True if a run of spaces can always be cut off: marks begin pieces, or no token has the mark behind anything else. */
 static bool mark_starts_words(const fe_model *m, bool all_solid) {
+    if (m->flags & FE_SPLIT_MARKS && m->flags & FE_SPACE_MARK) return true;
     if (!all_solid || !(m->flags & FE_CUT) || !(m->flags & FE_SPACE_MARK)) return false;
     for (int64_t i = 0; i < m->pairs; i++)
         if (m->pair_right[i] == FE_MARK && m->pair_left[i] != FE_MARK) return false;
     return true;
 }
 
-fe_status fe_build_chars(fe_builder *b) {
+static fe_status build_cuts(fe_builder *b) {
     const fe_model *const m = b->model;
-    const int64_t pages = count_pages(m);
-    b->char_pages = fe_new(FE_PAGES, sizeof *b->char_pages);
-    b->char_tokens = fe_new((uint64_t)pages * FE_PAGE, sizeof *b->char_tokens);
     b->cut_pairs = fe_new_zeros(FE_PAIR_WORDS, sizeof *b->cut_pairs);
     b->cut_ascii = fe_new_zeros(128, sizeof *b->cut_ascii);
-    if (!b->char_pages || !b->char_tokens || !b->cut_pairs || !b->cut_ascii) return FE_NO_MEMORY;
+    if (!b->cut_pairs || !b->cut_ascii) return FE_NO_MEMORY;
     bool all = m->flags & FE_BYTE_FALLBACK;
     for (int64_t i = 0; i < 256; i++) all = all && m->byte_tokens[i] >= 0;
-    fill_pages(m, b->char_pages, b->char_tokens, pages);
     for (int64_t i = 0; i < m->pairs; i++) {
         const uint64_t bit = fe_char_pair_bit(m->pair_left[i], m->pair_right[i]);
         b->cut_pairs[bit / 64] |= UINT64_C(1) << bit % 64;
@@ -57,6 +54,17 @@ fe_status fe_build_chars(fe_builder *b) {
     fill_ascii_cuts(&c, b->cut_ascii);
     b->header.all_solid = all;
     b->header.space_cuts = mark_starts_words(m, all);
-    b->counts[FE_S_CHAR_TOKENS] = (uint64_t)pages * FE_PAGE;
     return FE_OK;
+}
+
+fe_status fe_build_chars(fe_builder *b) {
+    const fe_model *const m = b->model;
+    const int64_t pages = count_pages(m);
+    const uint64_t places = m->flags & FE_AFFIXES ? FE_PLACES : 1;
+    b->char_pages = fe_new(places * FE_PAGES, sizeof *b->char_pages);
+    b->char_tokens = fe_new((uint64_t)pages * FE_PAGE, sizeof *b->char_tokens);
+    if (!b->char_pages || !b->char_tokens) return FE_NO_MEMORY;
+    fill_pages(m, b->char_pages, places, b->char_tokens, pages);
+    b->counts[FE_S_CHAR_TOKENS] = (uint64_t)pages * FE_PAGE;
+    return m->flags & FE_AFFIXES ? FE_OK : build_cuts(b);
 }

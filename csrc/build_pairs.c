@@ -132,7 +132,7 @@ static fe_status take_pairs(fe_builder *b) {
     for (int64_t i = 0; i < m->merges && status == FE_OK; i++)
         status = add_pair(b, m->merge_left[i], m->merge_right[i], i);
     if (status == FE_OK) status = finish_pairs(b);
-    if (status != FE_OK || !(m->flags & FE_BYTE_LEVEL)) return status;
+    if (status != FE_OK || fe_has_codes(m->flags)) return status;
     const fe_merges merges = merges_of(b);
     for (int32_t a = 0; a < 256; a++)
         for (int32_t c = 0; c < 256; c++)

@@ -12,23 +12,24 @@
 
 enum {
     FE_PAGE = 256,
-    FE_PAGES = 0x110000 / FE_PAGE,
+    FE_PAGES = FE_PLACE / FE_PAGE,
     FE_PAIR_BITS = 19,
     FE_PAIR_WORDS = (1 << FE_PAIR_BITS) / 64
 };
 
 typedef struct fe_chars {
-    const int32_t *pages;       /* by code point / FE_PAGE: the number of its page, -1 where none of them is a symbol */
+    const int32_t *pages;       /* by code / FE_PAGE: the number of its page, -1 where none of them is a symbol. Codes
+                                   are code points; with FE_AFFIXES those of fe_place_flags */
     const int32_t *tokens;      /* FE_PAGE for each page, -1 where there is none */
-    const uint64_t *pairs;      /* a set of hashes: the pairs of code points that stand side by side inside some token
-                                   that merging makes. A pair that is not among them is taken for one now and then:
-                                   then the text is not cut there */
-    const uint64_t (*ascii)[2]; /* bit b of row a: a text may be cut between the ASCII characters a and b */
+    const uint64_t *pairs;      /* FE_CUT: a set of hashes, of the pairs of code points that stand side by side inside
+                                   some token that merging makes. A pair that is not among them is taken
+                                   for one now and then: then the text is not cut there */
+    const uint64_t (*ascii)[2]; /* bit b of row a: fe_chars_can_cut between the ASCII characters a and b */
     uint32_t flags;
     bool all_solid; /* each character gives symbols that stay where they are */
 } fe_chars;
 
-/* The token of a code point, or -1. */
+/* The token of a code, or -1. */
 static inline int32_t fe_char_token(const fe_chars *c, uint32_t code) {
     const int32_t page = c->pages[code / FE_PAGE];
     return page < 0 ? -1 : c->tokens[(int64_t)page * FE_PAGE + code % FE_PAGE];
@@ -46,9 +47,11 @@ static inline uint64_t fe_char_pair_bit(uint32_t before, uint32_t after) {
     return h >> (64 - FE_PAIR_BITS);
 }
 
-/* Whether a text may be cut between two characters; not next to one that is unknown, which may fuse with another or
- * vanish, so that what stood apart meets. */
+/* Whether a text is cut, or may be, between two characters; it may not be next to one that is unknown, which may fuse
+ * with another or vanish, so that what stood apart meets. */
 static inline bool fe_chars_can_cut(const fe_chars *c, uint32_t before, uint32_t after) {
+    if (after == FE_MARK && c->flags & FE_SPLIT_MARKS) return true;
+    if (!(c->flags & FE_CUT)) return false;
     const uint64_t bit = fe_char_pair_bit(before, after);
     if (c->pairs[bit / 64] >> bit % 64 & 1) return false;
     return c->all_solid || (fe_char_token(c, before) >= 0 && fe_char_token(c, after) >= 0);

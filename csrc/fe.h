@@ -66,7 +66,20 @@ enum fe_flags {
     FE_CUT = 64,            /* characters: byte symbols and the unknown one never merge, so cut by pairs */
     FE_BYTE_FALLBACK = 128, /* characters: one that is no symbol becomes its UTF-8 bytes, if all are symbols */
     FE_FUSE_UNK = 256,      /* a run of unknown symbols is one unknown token */
-    FE_OVERLAP = 512        /* an added token that is plain text does not use up its characters */
+    FE_OVERLAP = 512,       /* an added token that is plain text does not use up its characters */
+    FE_PREPEND_ONCE = 1 << 16,  /* FE_PREPEND: not before a segment that starts with U+2581, or with what is read so */
+    FE_PREPEND_FIRST = 1 << 17, /* FE_PREPEND: only before the segment with which the text starts */
+    FE_SPLIT_MARKS = 1 << 18,   /* characters: U+2581, and what is read so, begins a piece, wherever it stands */
+    FE_AFFIXES = 1 << 19        /* what token a symbol has depends on whether it is the first and whether it is the last
+                                   one of its piece: fe_place. At byte level symbols stay bytes */
+};
+
+/* FE_AFFIXES: a symbol at such a place of its piece has the code of the byte or code point and FE_PLACE for each. */
+enum fe_place_flags {
+    FE_PLACE_FIRST = 1,
+    FE_PLACE_LAST = 2,
+    FE_PLACES = 4,
+    FE_PLACE = 0x110000 /* codes of one place */
 };
 
 /* What to do with an added token that stands in the text. */
@@ -183,7 +196,7 @@ typedef struct fe_model {
     const int32_t *merge_left;
     const int32_t *merge_right;
     const int32_t *merge_result;
-    int64_t chars; /* code points that are symbols, and their tokens */
+    int64_t chars; /* code points that are symbols, and their tokens; FE_AFFIXES: codes as fe_place_flags says */
     const uint32_t *char_codes;
     const int32_t *char_tokens;
     int64_t pairs; /* FE_CUT: code points side by side inside a token that merging makes */
@@ -321,7 +334,8 @@ typedef struct fe_contents {
 
 void fe_tokenizer_contents(const fe_tokenizer *tokenizer, fe_contents *contents);
 
-/* The token's number whose bytes are these, among those that come out of text; -1 if there is none. */
+/* The token's number whose bytes are these, among those that come out of text; -1 if there is none, or if tokens are
+ * not found by their bytes: with characters, and with FE_AFFIXES. */
 int64_t fe_find(const fe_tokenizer *tokenizer, const uint8_t *bytes, int64_t size);
 
 /* Reads a rank file: lines of a token in base64, a space and its rank. bytes has room for `size` bytes, ranks for

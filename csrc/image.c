@@ -19,7 +19,7 @@ const fe_section_kind fe_sections[FE_SECTIONS] = {
     [FE_S_BYTE_TOKENS] = {4, FE_COUNT_FIXED, FE_ALL, 256},
     [FE_S_BYTE_RANKS] = {4, FE_COUNT_FIXED, FE_BYTES, 65536},
     [FE_S_CHAR_PAGES] = {4, FE_COUNT_FIXED, FE_CHARS, FE_PAGES},
-    [FE_S_CHAR_TOKENS] = {4, FE_COUNT_TIMES, FE_CHARS, FE_PAGE},
+    [FE_S_CHAR_TOKENS] = {4, FE_COUNT_TIMES, FE_CODES, FE_PAGE},
     [FE_S_CUT_PAIRS] = {8, FE_COUNT_FIXED, FE_CHARS, FE_PAIR_WORDS},
     [FE_S_CUT_ASCII] = {8, FE_COUNT_FIXED, FE_CHARS, 2 * 128},
     [FE_S_ADDED_OFFSETS] = {4, FE_COUNT_ADDED, FE_ALL, 1},
@@ -40,12 +40,16 @@ const fe_section_kind fe_sections[FE_SECTIONS] = {
     [FE_S_NORMAL] = {1, FE_COUNT_ANY, FE_ALL, 0},
     [FE_S_LATE_OFFSETS] = {4, FE_COUNT_ANY, FE_ALL, 0},
     [FE_S_LATE_BYTES] = {1, FE_COUNT_ANY, FE_ALL, 0},
+    [FE_S_PLACE_PAGES] = {4, FE_COUNT_FIXED, FE_AFFIXED, FE_PLACES * FE_PAGES},
 };
 
 bool fe_section_needed(const fe_header *h, enum fe_section tag) {
+    const bool affixed = h->flags & FE_AFFIXES, codes = fe_has_codes(h->flags);
     switch ((enum fe_needed)fe_sections[tag].needed) {
-    case FE_BYTES: return h->flags & FE_BYTE_LEVEL;
-    case FE_CHARS: return !(h->flags & FE_BYTE_LEVEL);
+    case FE_BYTES: return !codes;
+    case FE_CHARS: return codes && !affixed;
+    case FE_AFFIXED: return affixed;
+    case FE_CODES: return codes;
     case FE_LISTS: return !(h->flags & FE_RANKED);
     case FE_PROGRAMS: return h->pattern == FE_PATTERN_PROGRAM;
     default: return true;
@@ -76,10 +80,13 @@ uint64_t fe_image_check(const fe_header *image) {
 
 bool fe_flags_valid(uint32_t flags, int32_t pattern) {
     const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_WHOLE_FIRST | FE_ADD_SPACE;
-    const uint32_t of_chars = FE_PREPEND | FE_SPACE_MARK | FE_CUT | FE_BYTE_FALLBACK;
-    if (flags & ~(of_bytes | of_chars | FE_FUSE_UNK | FE_OVERLAP)) return false;
+    const uint32_t of_front = FE_PREPEND_ONCE | FE_PREPEND_FIRST;
+    const uint32_t of_chars = FE_PREPEND | of_front | FE_SPACE_MARK | FE_SPLIT_MARKS | FE_CUT | FE_BYTE_FALLBACK;
+    if (flags & ~(of_bytes | of_chars | FE_AFFIXES | FE_FUSE_UNK | FE_OVERLAP)) return false;
     if (pattern < FE_PATTERN_NONE || pattern > FE_PATTERN_PROGRAM) return false;
     if (pattern == FE_PATTERN_PROGRAM && flags & (FE_ADD_SPACE | FE_PREPEND)) return false; /* no piece has a front */
+    if (flags & FE_AFFIXES && flags & (of_chars | FE_RANKED | FE_WHOLE_FIRST)) return false;
+    if (flags & of_front && !(flags & FE_PREPEND)) return false;
     return !(flags & (flags & FE_BYTE_LEVEL ? of_chars : of_bytes));
 }
 
@@ -92,8 +99,9 @@ static bool header_valid(const uint8_t *image, int64_t size) {
     if (h->tokens > FE_MAX_TOKENS || h->vocab > h->tokens || h->ranks > FE_MAX_MERGES || h->added >= INT32_MAX)
         return false;
     if (h->flags & FE_RANKED && h->ranks != h->vocab) return false;
-    const bool bytes = h->flags & FE_BYTE_LEVEL;
-    if (h->all_solid < 0 || h->all_solid > !bytes || h->space_cuts < 0 || h->space_cuts > h->all_solid) return false;
+    const bool cuts = fe_has_codes(h->flags) && !(h->flags & FE_AFFIXES), splits = h->flags & FE_SPLIT_MARKS;
+    if (h->all_solid < 0 || h->all_solid > cuts || h->space_cuts < 0 || h->space_cuts > (h->all_solid || splits))
+        return false;
     return h->unk >= -1 && h->unk < (int64_t)h->vocab;
 }
 

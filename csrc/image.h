@@ -57,6 +57,7 @@ enum fe_section {
     FE_S_LATE_OFFSETS,  /* uint32: where the bytes begin by which late added tokens are found, if they are not their own;
                            else none */
     FE_S_LATE_BYTES,    /* uint8: what normalizing makes of each added token */
+    FE_S_PLACE_PAGES,   /* int32: fe_chars.pages, of each place */
     FE_SECTIONS
 };
 
@@ -73,13 +74,14 @@ enum fe_count {
 };
 
 /* Which tokenizers have a section; no other has it. */
-enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_LISTS, FE_PROGRAMS };
+enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_AFFIXED, FE_CODES, FE_LISTS, FE_PROGRAMS };
 
 typedef struct fe_section_kind {
     uint8_t element; /* bytes */
     uint8_t count;   /* enum fe_count */
-    uint8_t needed;  /* enum fe_needed: at byte level, of characters, where merges are a list and not ranks, or
-                        where a chain of programs cuts the text */
+    uint8_t needed;  /* enum fe_needed: at byte level, of characters, of either with FE_AFFIXES (which has not those of
+                        the first two), of the last two, where merges are a list and not ranks, or where a chain of
+                        programs cuts the text */
     uint32_t number;
 } fe_section_kind;
 
@@ -103,7 +105,7 @@ typedef struct fe_header {
     int32_t unk;
     uint32_t sections;   /* how many there are */
     int32_t all_solid;   /* characters: each one gives symbols that stay where they are */
-    int32_t space_cuts;  /* characters: a text may be cut before every run of spaces */
+    int32_t space_cuts;  /* characters: a text is cut, or may be, before every run of spaces */
     uint64_t tokens, vocab, ranks, added; /* ranks: those that merges have are below it */
     uint64_t lookup_seed, pair_seed;
     fe_place places[FE_SECTIONS]; /* by ascending tag; all zero behind the last */
@@ -147,6 +149,9 @@ struct fe_choice {
     int32_t *early_out, *late_out; /* fe_wanted.out; NULL: the machine's own, or there is none */
     uint8_t actions[];
 };
+
+/* True if symbols are found by codes, those of characters or of places, and not by bytes alone. */
+static inline bool fe_has_codes(uint32_t flags) { return flags & FE_AFFIXES || !(flags & FE_BYTE_LEVEL); }
 
 /* True if a tokenizer with this header has such a section. */
 bool fe_section_needed(const fe_header *header, enum fe_section tag);

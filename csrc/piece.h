@@ -16,6 +16,7 @@ typedef struct fe_encoder {
     fe_cache *cache; /* or NULL */
     int32_t pattern;
     const uint8_t *readable; /* the end of the texts */
+    const uint8_t *text;     /* where the text begins */
     const fe_choice *choice; /* NULL: no added token is more than its characters */
     fe_window early, late;
     int32_t *ids;    /* the caller's, or NULL to count only */

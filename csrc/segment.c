@@ -5,6 +5,7 @@
 #include "traits.h"
 #include "scan.h"
 #include "split.h"
+#include "utf8.h"
 #include "walk.h"
 
 static fe_status encode_scanned(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
@@ -24,11 +25,21 @@ static fe_status encode_scanned(fe_encoder *e, const uint8_t *p, const uint8_t *
     return status;
 }
 
+/* Whether a mark that is not in the text stands before a segment. */
+static bool has_mark_front(const fe_encoder *e, const uint8_t *p, const uint8_t *end) {
+    const uint32_t flags = e->t->flags;
+    if (!(flags & FE_PREPEND) || (flags & FE_PREPEND_FIRST && p != e->text)) return false;
+    if (!(flags & FE_PREPEND_ONCE)) return true;
+    uint32_t code;
+    fe_utf8_read(p, end, &code);
+    return fe_char_seen(&e->t->chars, code) != FE_MARK;
+}
+
 static fe_status encode_segment(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
     const uint32_t flags = e->t->flags;
     if (p == end) return FE_OK;
     if (e->pattern == FE_PATTERN_PROGRAM) return fe_encode_chain(e, p, end);
-    const bool front = flags & FE_BYTE_LEVEL ? flags & FE_ADD_SPACE && *p != ' ' : flags & FE_PREPEND;
+    const bool front = flags & FE_BYTE_LEVEL ? flags & FE_ADD_SPACE && *p != ' ' : has_mark_front(e, p, end);
     if (front) { /* the piece with what stands in front of it comes by itself */
         const uint8_t *next;
         if (e->t->kind->cut)
@@ -133,6 +144,7 @@ static fe_status encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *
 
 fe_status fe_encode_text(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
     e->unk_pending = false;
+    e->text = p;
     if (end - p >= FE_MAX_TEXT) return FE_TOO_LONG;
     return e->choice ? encode_between(e, false, p, end, encode_stretch) : encode_stretch(e, p, end);
 }

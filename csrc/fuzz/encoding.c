@@ -291,6 +291,6 @@ void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer) {
         const uint8_t *const p = v->token_bytes + v->token_offsets[token];
         const int64_t most = v->token_offsets[token + 1] - v->token_offsets[token];
         const int64_t some = one_in(2) ? most : rnd((uint32_t)most + 1);
-        CHECK(fe_find(tokenizer, p, some) == slow_find(v, p, some));
+        CHECK(fe_find(tokenizer, p, some) == (m->flags & FE_AFFIXES ? -1 : slow_find(v, p, some)));
     }
 }

@@ -14,7 +14,7 @@ enum {
     TOKENS = 1000,
     LONGEST = 40, /* bytes of a token */
     MERGES = 300,
-    CHARS = 24,
+    CHARS = 96,
     PAIRS = MERGES * LONGEST,
     ADDED = 8,
     TEXT = 1200,  /* bytes of the longest text of a call */

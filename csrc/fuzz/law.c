@@ -13,6 +13,7 @@ typedef struct law {
     int64_t count;
     int32_t symbols[2 * TEXT];
     int64_t symbol_count;
+    const uint8_t *text;
     bool unk_waits;
     bool refused;
 } law;
@@ -118,28 +119,66 @@ static void character(law *l, uint32_t code, const uint8_t *bytes, int64_t size)
     for (int64_t i = 0; i < size && all; i++) symbol(l, m->byte_tokens[bytes[i]]);
 }
 
+static void merge_symbols(law *l) {
+    waiting_unk(l);
+    merge_by_list(l);
+    for (int64_t i = 0; i < l->symbol_count; i++) l->ids[l->count++] = l->v->model.token_ids[l->symbols[i]];
+    l->symbol_count = 0;
+}
+
 static void character_piece(law *l, const uint8_t *p, const uint8_t *end) {
     static const uint8_t mark[] = {0xE2, 0x96, 0x81};
     const fe_model *const m = &l->v->model;
+    const bool spaces = m->flags & FE_SPACE_MARK, splits = m->flags & FE_SPLIT_MARKS;
+    const bool marked = (*p == ' ' && spaces) || (end - p >= 3 && memcmp(p, mark, 3) == 0);
+    bool front = m->flags & FE_PREPEND;
+    if (m->flags & FE_PREPEND_FIRST) front = front && p == l->text;
+    if (m->flags & FE_PREPEND_ONCE) front = front && !marked;
     l->symbol_count = 0;
-    if (m->flags & FE_PREPEND) character(l, MARK, mark, 3);
+    if (front) character(l, MARK, mark, 3);
     for (int32_t length; p < end; p += length) {
         uint32_t code;
         length = fe_utf8_read(p, end, &code);
-        if (code == MARK || (code == ' ' && m->flags & FE_SPACE_MARK)) character(l, MARK, mark, 3);
-        else character(l, code, p, length);
+        if (code == MARK || (code == ' ' && spaces)) {
+            if (splits) merge_symbols(l);
+            character(l, MARK, mark, 3);
+        } else {
+            character(l, code, p, length);
+        }
     }
-    waiting_unk(l);
-    merge_by_list(l);
-    for (int64_t i = 0; i < l->symbol_count; i++) l->ids[l->count++] = m->token_ids[l->symbols[i]];
+    merge_symbols(l);
+}
+
+/* The token of a code at its place, or -1; of equal codes the last counts. */
+static int32_t token_at_place(const fe_model *m, uint32_t code, bool first, bool last) {
+    const uint32_t place = (first ? FE_PLACE_FIRST : 0) | (last ? FE_PLACE_LAST : 0);
+    int32_t token = -1;
+    for (int64_t i = 0; i < m->chars; i++)
+        if (m->char_codes[i] == code + place * FE_PLACE) token = m->char_tokens[i];
+    return token;
+}
+
+static void affixed_piece(law *l, const uint8_t *piece, int64_t size) {
+    const fe_model *const m = &l->v->model;
+    l->symbol_count = 0;
+    for (int64_t at = 0, next; at < size; at = next) {
+        uint32_t code = piece[at];
+        next = at + (m->flags & FE_BYTE_LEVEL ? 1 : fe_utf8_read(piece + at, piece + size, &code));
+        const int32_t token = token_at_place(m, code, at == 0, next == size);
+        if (token >= 0) known(l, token);
+        else unknown(l);
+    }
+    merge_symbols(l);
 }
 
 /* ------------------------------------------------------------------ one text */
 
 static void segment(law *l, const uint8_t *p, const uint8_t *end) {
     if (p == end) return;
+    const bool affixes = l->v->model.flags & FE_AFFIXES;
     if (!(l->v->model.flags & FE_BYTE_LEVEL)) {
-        character_piece(l, p, end);
+        if (affixes) affixed_piece(l, p, end - p);
+        else character_piece(l, p, end);
         return;
     }
     uint8_t text[TEXT + 1];
@@ -150,7 +189,8 @@ static void segment(law *l, const uint8_t *p, const uint8_t *end) {
     CHECK(fe_split(l->pattern, FE_PATH_SCALAR, text, size, ends, TEXT + 1, &pieces) == FE_OK);
     for (int64_t i = 0; i < pieces; i++) {
         const int64_t start = i ? ends[i - 1] : 0;
-        byte_piece(l, text + start, ends[i] - start);
+        if (affixes) affixed_piece(l, text + start, ends[i] - start);
+        else byte_piece(l, text + start, ends[i] - start);
     }
 }
 
@@ -205,6 +245,7 @@ bool slow_encode(const vocabulary *v, int32_t pattern, const uint8_t *actions, c
     l.actions = actions;
     l.pattern = pattern == FE_PATTERN_OWN ? v->model.pattern : pattern;
     l.ids = ids;
+    l.text = text;
     l.count = 0;
     l.unk_waits = l.refused = false;
     for (int64_t i = 0; i < v->model.added; i++) any |= actions[i] != FE_TOKEN_PLAIN;

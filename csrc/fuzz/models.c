@@ -169,12 +169,38 @@ static void add_pairs(vocabulary *v) {
     }
 }
 
+/* Codes of bytes or characters at each place of a piece; of some the token is missing. */
+static void affixed(vocabulary *v) {
+    int32_t pool[CHARS + MERGES];
+    int64_t size = 0;
+    const bool bytes = one_in(2);
+    v->model.flags = FE_AFFIXES | (bytes ? FE_BYTE_LEVEL | (one_in(4) ? FE_ADD_SPACE : 0) : 0) |
+                     (one_in(2) ? FE_FUSE_UNK : 0);
+    if (bytes) v->model.pattern = (int32_t)rnd(v->model.flags & FE_ADD_SPACE ? 2 : 8);
+    for (int i = 0; i < 256; i++) v->byte_tokens[i] = -1;
+    for (uint32_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        for (uint32_t place = 0; place < FE_PLACES; place++) {
+            uint8_t name[5];
+            if (one_in(6)) continue;
+            const int64_t length = write_utf8(name, codes[i]);
+            name[length] = (uint8_t)('w' + place);
+            const int32_t token = add_token(v, name, length + 1);
+            v->char_codes[v->model.chars] = (bytes ? codes[i] & 0xFF : codes[i]) + place * FE_PLACE;
+            v->char_tokens[v->model.chars++] = token;
+            pool[size++] = token;
+        }
+    add_merges(v, pool, size, true);
+}
+
 static void characters(vocabulary *v) {
     int32_t pool[CHARS + 32 + MERGES];
     int64_t size = 0;
     const bool cut = one_in(2), starts = one_in(2); /* starts: the mark is only ever first, as in real vocabularies */
     v->model.flags = (cut ? FE_CUT : 0) | (one_in(2) ? FE_PREPEND : 0) | (one_in(4) ? 0 : FE_SPACE_MARK) |
-                     (one_in(3) ? 0 : FE_BYTE_FALLBACK) | (one_in(2) ? FE_FUSE_UNK : 0);
+                     (one_in(3) ? 0 : FE_BYTE_FALLBACK) | (one_in(2) ? FE_FUSE_UNK : 0) |
+                     (one_in(3) ? FE_SPLIT_MARKS : 0);
+    if (v->model.flags & FE_PREPEND)
+        v->model.flags |= (one_in(2) ? FE_PREPEND_ONCE : 0) | (one_in(2) ? FE_PREPEND_FIRST : 0);
     for (int i = 0; i < 256; i++) v->byte_tokens[i] = -1;
     if (v->model.flags & FE_BYTE_FALLBACK || one_in(2)) add_bytes(v, one_in(4) ? 40 : 0);
     for (uint32_t i = 0; i < sizeof codes / sizeof *codes; i++) {
@@ -223,9 +249,10 @@ static void add_added(vocabulary *v) {
 void random_vocabulary(vocabulary *v) {
     memset(v, 0, sizeof *v);
     v->model.unk = -1;
-    switch (rnd(3)) {
+    switch (rnd(4)) {
     case 0: byte_level(v); break;
     case 1: ranked(v); break;
+    case 2: affixed(v); break;
     default: characters(v);
     }
     if (!(v->model.flags & FE_RANKED) && one_in(2)) v->model.unk = add_token(v, (const uint8_t *)"<unk>", 5);
@@ -282,7 +309,7 @@ void break_vocabulary(vocabulary *v) {
     case 12:
         if (m->chars) {
             const uint32_t i = rnd((uint32_t)m->chars);
-            if (one_in(2)) v->char_codes[i] = 0x110000 + rnd(9999);
+            if (one_in(2)) v->char_codes[i] = (m->flags & FE_AFFIXES ? 4u : 1u) * FE_PLACE + rnd(9999);
             else v->char_tokens[i] = outside(v);
             return;
         }

@@ -46,7 +46,12 @@ class BpeModel:
     whole_first: bool = False  # byte level: a piece that is a token is not merged
     add_prefix_space: bool = False  # byte level
     prepend_mark: bool = False  # characters
+    prepend_once: bool = False  # with prepend_mark: not before a text that starts with a mark, or with a space
+    prepend_first: bool = False  # with prepend_mark: only where the text starts, not behind an added token
     space_to_mark: bool = False  # characters
+    split_marks: bool = False  # characters: every mark begins a piece
+    prefix: str = ""  # before the name of a symbol that is not the first of its piece; no merge keeps it inside
+    suffix: str = ""  # behind the name of the last symbol of a piece
     byte_fallback: bool = False
     fuse_unk: bool = False
     unk_token: str | None = None
@@ -74,14 +79,19 @@ class BpeModel:
         # At byte level names follow from bytes, unless one holds a character by which no byte is written.
         implied = self.byte_level and self.byte_chars and CHAR_BYTES.keys() >= set("".join(spellings))
         ids = np.fromiter(chain(self.vocab.values(), (token.id for token in extra)), np.int32, len(spellings))
-        numbers, pairs = self.numbers, None if self.byte_level else self.inner_pairs()
-        chars = [] if self.byte_level else [token for token in names if len(token) == 1]
+        affixes = bool(self.prefix or self.suffix)
+        numbers, pairs = self.numbers, None if self.byte_level or affixes else self.inner_pairs()
+        codes, chars = self._placed_symbols() if affixes else self._symbols()
         flags = {
             lib.FE_BYTE_LEVEL: self.byte_level,
             lib.FE_WHOLE_FIRST: self.whole_first,
             lib.FE_ADD_SPACE: self.add_prefix_space,
             lib.FE_PREPEND: self.prepend_mark,
+            lib.FE_PREPEND_ONCE: self.prepend_once,
+            lib.FE_PREPEND_FIRST: self.prepend_first,
             lib.FE_SPACE_MARK: self.space_to_mark,
+            lib.FE_SPLIT_MARKS: self.split_marks,
+            lib.FE_AFFIXES: affixes,
             lib.FE_CUT: pairs is not None,
             lib.FE_BYTE_FALLBACK: self.byte_fallback,
             lib.FE_FUSE_UNK: self.fuse_unk,
@@ -106,11 +116,33 @@ class BpeModel:
             chain=self.chain,
             unk=-1 if self.unk_token is None else numbers[self.unk_token],
             merges=self.merges,
-            char_codes=[ord(char) for char in chars],
-            char_tokens=[numbers[char] for char in chars],
+            char_codes=codes,
+            char_tokens=chars,
             pair_left=() if pairs is None else pairs[0],
             pair_right=() if pairs is None else pairs[1],
         )
+
+    def _symbols(self) -> tuple[list[int], list[int]]:
+        """Return the code points that are symbols, and their tokens."""
+        chars = [] if self.byte_level else [name for name in self.vocab if len(name) == 1]
+        return [ord(char) for char in chars], [self.numbers[char] for char in chars]
+
+    def _placed_symbols(self) -> tuple[list[int], list[int]]:
+        """Return the codes of symbols by their place in a piece, and their tokens, as `fe_place_flags` has them."""
+        codes, tokens = [], []
+        for place in range(lib.FE_PLACES):
+            before = "" if place & lib.FE_PLACE_FIRST else self.prefix
+            after = self.suffix if place & lib.FE_PLACE_LAST else ""
+            size, start, end = len(before) + 1 + len(after), len(before), len(before) + 1
+            for number, name in enumerate(self.vocab):
+                if len(name) != size or not name.startswith(before) or not name.endswith(after):
+                    continue
+                char = name[start:end]
+                code = CHAR_BYTES.get(char) if self.byte_level else ord(char)
+                if code is not None:
+                    codes.append(code + place * lib.FE_PLACE)
+                    tokens.append(number)
+        return codes, tokens
 
     def inner_pairs(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]] | None:
         """Return the pairs of code points that stand side by side inside a token that merging makes.

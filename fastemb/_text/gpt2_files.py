@@ -66,13 +66,13 @@ def _vocab(file: Path) -> dict[str, int]:
 
 def _model(vocab: dict[str, int], merges: Path, pattern: Pattern, added: list[AddedToken]) -> BpeModel:
     try:
-        pairs = read_merges(_lines(merges), vocab)
+        pairs = read_merges(merge_lines(merges), vocab)
     except DamagedVocabularyError as error:
         raise ValueError(f"{merges}: damaged merge list: {error}") from None
     return BpeModel(vocab=vocab, merges=pairs, byte_level=True, pattern=int(pattern), byte_chars=True, added=added)
 
 
-def _lines(path: Path) -> list[str]:
+def merge_lines(path: Path) -> list[str]:
     """Return the merges of the file: a pair a line, below a line that names the version."""
     try:
         lines = path.read_bytes().removeprefix(BOM).decode("utf-8").replace("\r\n", "\n").split("\n")

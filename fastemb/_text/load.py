@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .components import TokenizerFile
 from .core import MAGIC, Core, cache_budget, simd_path
 from .foreign import json_kind_of, kind_of, missing
 from .gpt2_files import read_gpt2_files, read_pair
+from .pair_files import named_class, read_named_pair
 from .patterns import NAMES
 from .plan import plan
 from .rank_file import looks_like_rank_file, read_rank_file
@@ -71,6 +73,10 @@ def _load_folder(folder: Path, pattern: str | None, special_tokens: Special) -> 
         _refuse(folder, "GPT-2's files", pattern, special_tokens)
         return _build(folder, read_gpt2_files(encoder, folder / "vocab.bpe").vocabulary())
     if vocab.is_file() and merges.is_file():
+        kind = named_class(folder) if pattern is None else None
+        if kind is not None:
+            _refuse(folder, f"a tokenizer_config.json of a {kind}", None, special_tokens)
+            return _planned(folder, read_named_pair(folder, kind))
         needed = _required(folder, "vocab.json and merges.txt do", pattern)
         return _build(folder, read_pair(vocab, merges, needed, as_added(special_tokens, needed)).vocabulary())
     found = [sorted(folder.glob("*.tiktoken")), [folder / "tokenizer.model"]]
@@ -123,7 +129,10 @@ def _load_json(file: Path, pattern: str | None, special_tokens: Special) -> Core
     if kind := json_kind_of(document):
         raise ValueError(f"{file}: it is {kind}; what can be read is {KINDS}")
     _refuse(file, "a tokenizer.json", pattern, special_tokens)
-    parsed = read_tokenizer_json(file, document)
+    return _planned(file, read_tokenizer_json(file, document))
+
+
+def _planned(file: Path, parsed: TokenizerFile) -> Core:
     try:
         return _build(file, plan(parsed))
     except ValueError as error:

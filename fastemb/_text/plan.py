@@ -15,21 +15,19 @@ from .components import (
     ByteFallback,
     ByteLevel,
     Fuse,
-    Prepend,
     Replace,
     RobertaProcessing,
     StripDecoder,
     TemplateProcessing,
     TokenizerFile,
 )
+from .plan_chars import characters_in_c, has_affixes, symbols
 from .plan_cuts import cuts_in_c
 from .tokenizer_json import Refused
 from .vocabulary import BYTE_CHARS, Vocabulary
 
 Fields = dict[str, Any]  # of a BpeModel
 
-_PREPEND_MARK = Prepend(MARK)
-_SPACE_TO_MARK = Replace(" ", True, MARK)
 # What decoding does to the whole text, in the only order in which acting on tokens one by one is the same.
 _TEXT_DECODERS = (Replace(MARK, True, " "), ByteFallback(), Fuse(), StripDecoder(" ", 1, 0))
 
@@ -68,30 +66,18 @@ def in_c(file: TokenizerFile) -> BpeModel | None:
 # ---------------------------------------------------------------- text → ids
 
 
-def _model(model: Bpe) -> Fields:
-    return {
-        "vocab": model.vocab,
-        "merges": model.merges,
-        "unk_token": model.unk_token,
-        "fuse_unk": model.fuse_unk,
-        "byte_fallback": model.byte_fallback,
-    }
-
-
-def _has_affixes(model: Bpe) -> bool:
-    return bool(model.continuing_subword_prefix or model.end_of_word_suffix)
-
-
 def _byte_level(file: TokenizerFile) -> Fields | None:
     """Return the fields of a byte-level model: a known pattern, and symbols that are bytes."""
     model, cuts = file.model, _pattern(file.pre_tokenizers)
-    if not isinstance(model, Bpe) or _has_affixes(model) or file.normalizers or cuts is None:
+    if not isinstance(model, Bpe) or file.normalizers or cuts is None:
+        return None
+    if has_affixes(model) and (model.byte_fallback or model.ignore_merges):
         return None
     if model.byte_fallback and not model.vocab.keys() >= set(BYTE_CHARS):
         return None  # with all bytes there, none has to fall back
     if model.ignore_merges and (cuts["add_prefix_space"] or not set("".join(model.vocab)) <= set(BYTE_CHARS)):
         return None  # C looks for the token without the space; and by its bytes, which other characters stand for too
-    fields = _model(model) | {"byte_level": True, "whole_first": model.ignore_merges, "byte_fallback": False}
+    fields = symbols(model) | {"byte_level": True, "whole_first": model.ignore_merges, "byte_fallback": False}
     return fields | cuts
 
 
@@ -104,15 +90,10 @@ def _pattern(steps: tuple[Any, ...]) -> Fields | None:
 
 
 def _characters(file: TokenizerFile) -> Fields | None:
-    """Return the fields of a model of characters with SentencePiece's mark, and no pre-tokenizer."""
-    model, steps = file.model, file.normalizers
-    if not isinstance(model, Bpe) or _has_affixes(model) or model.ignore_merges or file.pre_tokenizers:
+    """Return the fields of a model of characters."""
+    if not isinstance(file.model, Bpe):
         return None
-    # Both orders give the same text: what is prepended holds no space. Twice would not.
-    if len(steps) != len(set(steps)) or not set(steps) <= {_PREPEND_MARK, _SPACE_TO_MARK}:
-        return None
-    marks = {"prepend_mark": _PREPEND_MARK in steps, "space_to_mark": _SPACE_TO_MARK in steps}
-    return _model(model) | marks | {"byte_level": False}
+    return characters_in_c(file.normalizers, file.pre_tokenizers, file.model)
 
 
 def _added(file: TokenizerFile) -> Fields | None:
