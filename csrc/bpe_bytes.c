@@ -56,4 +56,7 @@ static fe_status piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool
 
 const fe_model_kind fe_bytes_bpe = {.check = check, .attach = attach, .piece = piece, .cut = NULL};
 
-const fe_model_kind *fe_model_kind_of(uint32_t flags) { return flags & FE_BYTE_LEVEL ? &fe_bytes_bpe : &fe_chars_bpe; }
+const fe_model_kind *fe_model_kind_of(uint32_t flags) {
+    if (flags & FE_WORD_FLAGS) return flags & FE_WORD_LEVEL ? &fe_word_level : &fe_word_pieces;
+    return flags & FE_BYTE_LEVEL ? &fe_bytes_bpe : &fe_chars_bpe;
+}

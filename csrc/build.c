@@ -19,6 +19,8 @@ static void clear(fe_builder *b) {
     free(b->order);
     free(b->sorted);
     free(b->symbols);
+    free(b->word_flags);
+    fe_trie_clear(&b->words);
     fe_scratch_clear(&b->scratch);
 }
 
@@ -27,8 +29,7 @@ static void clear(fe_builder *b) {
 static fe_status check_tokens(const fe_model *m) {
     if (m->tokens < 0 || m->tokens > FE_MAX_TOKENS || m->vocab < 0 || m->vocab > m->tokens) return FE_BAD_MODEL;
     if (m->merges < 0 || m->merges > FE_MAX_MERGES || m->unk < -1 || m->unk >= m->vocab) return FE_BAD_MODEL;
-    if (!fe_flags_valid(m->flags)) return FE_BAD_MODEL;
-    if (m->pattern < FE_PATTERN_NONE || m->pattern > FE_PATTERN_DEEPSEEK_V3) return FE_BAD_MODEL;
+    if (!fe_flags_valid(m->flags, m->pattern)) return FE_BAD_MODEL;
     if (m->token_offsets[0] != 0 || m->token_offsets[m->tokens] > UINT32_MAX) return FE_BAD_MODEL;
     for (int64_t i = 0; i < m->tokens; i++)
         if (m->token_offsets[i + 1] < m->token_offsets[i] || m->token_ids[i] < 0 || m->token_ids[i] == INT32_MAX)
@@ -153,6 +154,7 @@ static void list_sections(fe_builder *b) {
         [FE_S_ADDED_FLAGS] = m->added_flags, [FE_S_EARLY] = b->early.units,
         [FE_S_LATE] = b->late.units,         [FE_S_BEFORE] = m->before_ids,
         [FE_S_AFTER] = m->after_ids,         [FE_S_NOTES] = m->notes_bytes,
+        [FE_S_WORDS] = b->words.units,       [FE_S_WORD_LIMITS] = b->word_limits,
     };
     memcpy(b->sections, from, sizeof from);
     b->counts[FE_S_TOKEN_BYTES] = b->offsets[m->tokens];
@@ -226,7 +228,10 @@ static fe_status build(fe_builder *b, uint8_t **image, int64_t *twice) {
     if (status == FE_OK) status = sort_ids(b);
     if (status == FE_OK) status = fe_build_pairs(b);
     if (status == FE_OK) status = fill_added(b);
-    if (status == FE_OK && !(m->flags & FE_BYTE_LEVEL)) status = fe_build_chars(b);
+    if (status == FE_OK && m->flags & FE_WORD_FLAGS)
+        status = fe_build_words(b);
+    else if (status == FE_OK && !(m->flags & FE_BYTE_LEVEL))
+        status = fe_build_chars(b);
     return status == FE_OK ? assemble(b, image) : status;
 }
 

@@ -40,6 +40,7 @@ enum fe_pattern {
     FE_PATTERN_O200K = 5,
     FE_PATTERN_TEKKEN = 6,
     FE_PATTERN_DEEPSEEK_V3 = 7,
+    FE_PATTERN_BERT = 32, /* words by themselves only: BERT's normalizer, as FE_BERT_... say, and its pre-tokenizer */
     FE_PATTERN_OWN = -1 /* fe_job: the tokenizer's own */
 };
 
@@ -65,7 +66,13 @@ enum fe_flags {
     FE_CUT = 64,            /* characters: byte symbols and the unknown one never merge, so cut by pairs */
     FE_BYTE_FALLBACK = 128, /* characters: one that is no symbol becomes its UTF-8 bytes, if all are symbols */
     FE_FUSE_UNK = 256,      /* a run of unknown symbols is one unknown token */
-    FE_OVERLAP = 512        /* an added token that is plain text does not use up its characters */
+    FE_OVERLAP = 512,       /* an added token that is plain text does not use up its characters */
+    FE_WORD_PIECES = 1048576, /* words: a piece is the longest token it begins with, then the longest that goes on */
+    FE_WORD_LEVEL = 2097152,  /* words: a piece is a token, or unknown */
+    FE_BERT_CLEAN = 4194304,  /* FE_PATTERN_BERT: drop what is no text */
+    FE_BERT_HAN = 8388608,    /* put spaces around Han characters */
+    FE_BERT_STRIP = 16777216, /* decompose, and drop accents */
+    FE_BERT_LOWER = 33554432  /* lower case */
 };
 
 /* What to do with an added token that stands in the text. */
@@ -86,7 +93,7 @@ enum fe_added_flags {
 typedef struct fe_model {
     uint32_t flags;
     int32_t pattern;
-    int32_t unk; /* the token of an unknown symbol; -1: symbols without a token vanish */
+    int32_t unk; /* the token of an unknown symbol; -1: symbols without a token vanish; words need one */
     int64_t tokens;
     int64_t vocab;                /* the first so many can come out of text; the others only decode */
     const uint8_t *token_bytes;   /* what each decodes to, one after another; at byte level also what it is made of */
@@ -114,6 +121,9 @@ typedef struct fe_model {
     const int32_t *after_ids;
     int64_t notes; /* bytes that the tokenizer keeps for its owner */
     const uint8_t *notes_bytes;
+    int64_t prefix; /* FE_WORD_PIECES: what the names of tokens that go on begin with, which the text lacks */
+    const uint8_t *prefix_bytes;
+    int64_t word_chars; /* FE_WORD_PIECES: characters of the longest word that is cut; a longer one is unknown */
 } fe_model;
 
 /* Builds a tokenizer. On any status but FE_OK, *out is NULL; with FE_TWICE *twice is the second of two equal

@@ -31,13 +31,16 @@ const fe_section_kind fe_sections[FE_SECTIONS] = {
     [FE_S_BEFORE] = {4, FE_COUNT_ANY, FE_ALL, 0},
     [FE_S_AFTER] = {4, FE_COUNT_ANY, FE_ALL, 0},
     [FE_S_NOTES] = {1, FE_COUNT_ANY, FE_ALL, 0},
+    [FE_S_WORDS] = {sizeof(fe_unit), FE_COUNT_TIMES, FE_WORDS, FE_TRIE_BLOCK},
+    [FE_S_WORD_LIMITS] = {4, FE_COUNT_FIXED, FE_WORDS, 2},
 };
 
 bool fe_section_needed(const fe_header *h, enum fe_section tag) {
     switch ((enum fe_needed)fe_sections[tag].needed) {
     case FE_BYTES: return h->flags & FE_BYTE_LEVEL;
-    case FE_CHARS: return !(h->flags & FE_BYTE_LEVEL);
+    case FE_CHARS: return !(h->flags & (FE_BYTE_LEVEL | FE_WORD_FLAGS));
     case FE_LISTS: return !(h->flags & FE_RANKED);
+    case FE_WORDS: return h->flags & FE_WORD_FLAGS;
     default: return true;
     }
 }
@@ -64,10 +67,15 @@ uint64_t fe_image_check(const fe_header *image) {
 
 /* ------------------------------------------------------------------ the header */
 
-bool fe_flags_valid(uint32_t flags) {
-    const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_WHOLE_FIRST | FE_ADD_SPACE;
+bool fe_flags_valid(uint32_t flags, int32_t pattern) {
+    const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_WHOLE_FIRST | FE_ADD_SPACE, words = flags & FE_WORD_FLAGS;
     const uint32_t of_chars = FE_PREPEND | FE_SPACE_MARK | FE_CUT | FE_BYTE_FALLBACK;
-    if (flags & ~(of_bytes | of_chars | FE_FUSE_UNK | FE_OVERLAP)) return false;
+    const uint32_t of_symbols = of_bytes | of_chars | FE_FUSE_UNK, of_words = FE_WORD_FLAGS | FE_BERT_FLAGS;
+    const bool bert = pattern == FE_PATTERN_BERT;
+    if (flags & ~(of_symbols | of_words | FE_OVERLAP)) return false;
+    if (pattern < FE_PATTERN_NONE || (pattern > FE_PATTERN_DEEPSEEK_V3 && !bert)) return false;
+    if ((bert && !words) || (!bert && flags & FE_BERT_FLAGS)) return false;
+    if (words) return words != FE_WORD_FLAGS && !(flags & of_symbols);
     return !(flags & (flags & FE_BYTE_LEVEL ? of_chars : of_bytes));
 }
 
@@ -76,13 +84,13 @@ static bool header_valid(const uint8_t *image, int64_t size) {
     if (size < (int64_t)sizeof *h || (uintptr_t)image % ALIGNED) return false;
     if (memcmp(h->magic, FE_MAGIC, sizeof h->magic) != 0 || h->order != FE_ORDER || h->version != FE_VERSION)
         return false;
-    if (h->size != (uint64_t)size || h->pattern < FE_PATTERN_NONE || h->pattern > FE_PATTERN_DEEPSEEK_V3) return false;
-    if (!fe_flags_valid(h->flags) || h->sections > FE_SECTIONS) return false;
+    if (h->size != (uint64_t)size) return false;
+    if (!fe_flags_valid(h->flags, h->pattern) || h->sections > FE_SECTIONS) return false;
     if (h->tokens > FE_MAX_TOKENS || h->vocab > h->tokens || h->ranks > FE_MAX_MERGES || h->added >= INT32_MAX)
         return false;
     if (h->flags & FE_RANKED && h->ranks != h->vocab) return false;
-    const bool bytes = h->flags & FE_BYTE_LEVEL;
-    if (h->all_solid < 0 || h->all_solid > !bytes || h->space_cuts < 0 || h->space_cuts > h->all_solid) return false;
+    const bool chars = !(h->flags & (FE_BYTE_LEVEL | FE_WORD_FLAGS));
+    if (h->all_solid < 0 || h->all_solid > chars || h->space_cuts < 0 || h->space_cuts > h->all_solid) return false;
     return h->unk >= -1 && h->unk < (int64_t)h->vocab;
 }
 

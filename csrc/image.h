@@ -16,8 +16,9 @@
 #include "fe.h"
 #include "model.h"
 #include "table.h"
+#include "words.h"
 
-enum { FE_VERSION = 2, FE_LINE = 64 };
+enum { FE_VERSION = 3, FE_LINE = 64 };
 
 /* The tags of sections. */
 enum fe_section {
@@ -45,6 +46,8 @@ enum fe_section {
     FE_S_BEFORE,        /* int32: the ids that the template puts before a text */
     FE_S_AFTER,         /* int32: and behind it */
     FE_S_NOTES,         /* uint8: what the owner of the tokenizer keeps in it */
+    FE_S_WORDS,         /* fe_unit: a trie of the tokens that come out of text */
+    FE_S_WORD_LIMITS,   /* int32: fe_words.more, fe_words.most */
     FE_SECTIONS
 };
 
@@ -61,12 +64,12 @@ enum fe_count {
 };
 
 /* Which tokenizers have a section; no other has it. */
-enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_LISTS };
+enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_LISTS, FE_WORDS };
 
 typedef struct fe_section_kind {
     uint8_t element; /* bytes */
     uint8_t count;   /* enum fe_count */
-    uint8_t needed;  /* enum fe_needed: at byte level, of characters, or where merges are a list and not ranks */
+    uint8_t needed;  /* enum fe_needed: at byte level, of characters, where merges are a list and not ranks, of words */
     uint32_t number;
 } fe_section_kind;
 
@@ -116,6 +119,7 @@ struct fe_tokenizer {
     fe_strings spelling; /* the bytes of the tokens */
     fe_merges merges;
     fe_chars chars; /* characters */
+    fe_words words; /* words */
     fe_added early, late;
     int64_t added;
     const uint8_t *added_bytes, *added_flags;
@@ -152,8 +156,9 @@ fe_keys fe_added_keys(const fe_tokenizer *t, bool late);
 /* What `check` must be: a checksum of the header, with that of all that follows it in its place. */
 uint64_t fe_image_check(const fe_header *image);
 
-/* True if no flag contradicts another, and each means something for this kind of symbols. */
-bool fe_flags_valid(uint32_t flags);
+/* True if no flag contradicts another, and each means something for this kind of symbols and this pattern, which is one
+ * of enum fe_pattern but FE_PATTERN_OWN. */
+bool fe_flags_valid(uint32_t flags, int32_t pattern);
 
 /* Makes a tokenizer of an image of which nothing is known but its size. With `trusted`, of one that was just built:
  * nothing is checked. FE_BAD_FILE: it is no image, or damaged. */

@@ -1,5 +1,6 @@
 /* segment.c: one text → segments between added tokens → pieces. */
 #include "model.h"
+#include "runs.h"
 #include "scan.h"
 #include "split.h"
 #include "walk.h"
@@ -24,6 +25,7 @@ static fe_status encode_scanned(fe_encoder *e, const uint8_t *p, const uint8_t *
 static fe_status encode_segment(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
     const uint32_t flags = e->t->flags;
     if (p == end) return FE_OK;
+    if (e->t->pattern == FE_PATTERN_BERT) return fe_encode_runs(e, p, end);
     const bool front = flags & FE_BYTE_LEVEL ? flags & FE_ADD_SPACE && *p != ' ' : flags & FE_PREPEND;
     if (front) { /* the piece with what stands in front of it comes by itself */
         const uint8_t *next;

@@ -3,6 +3,7 @@
 
 #include "mem.h"
 #include "model.h"
+#include "runs.h"
 #include "scan.h"
 #include "text.h"
 
@@ -114,6 +115,11 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const fe_job *job, f
     out->token = out->place = -1;
     if (!take_choice(&e, job->choice) || job->pattern < FE_PATTERN_OWN || job->pattern > FE_PATTERN_DEEPSEEK_V3)
         return FE_BAD_MODEL;
+    if (t->pattern == FE_PATTERN_BERT && job->limit == INT64_MAX) {
+        const fe_status status = fe_stream_runs(&e, job, out);
+        end_encoder(&e);
+        return status;
+    }
     const bool scanned = !t->kind->cut || e.pattern != FE_PATTERN_NONE;
     const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
     const fe_status status = !scanned || fronted || e.choice || job->limit < INT64_MAX ? encode_each(&e, &all, out)

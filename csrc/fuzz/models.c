@@ -1,12 +1,15 @@
 /* models.c: small vocabularies by chance, of each kind, and texts that fit them. */
 #include "fuzz.h"
+#include "words.h"
 
 #define MARK 0x2581u
 
 static const char *const parts[] = {"a", "b", "c", "ab", "abc", " ", " a", "  ", "\n", "'s", "1",
                                     "A", "\xC3\xA9", "\xE2\x96\x81",
                                     "\xF0\x9F\x98\x80", "<s>", "<", "s>x", "\xE4\xB8\xAD", "'", "\xC2\xA0", "/", "a b",
-                                    "aaaaaaaaaaaaaaaaaaaa", "                ", "\xEF\xBF\xBD", "\r\n"};
+                                    "aaaaaaaaaaaaaaaaaaaa", "                ", "\xEF\xBF\xBD", "\r\n",
+                                    "AB", "##a", "-", "\xCC\x81", "\xC4\xB0", "\x0B", "\xE3\x80\xAE",
+                                    "\xF0\x9D\x85\xA5", "\xEA\xB0\x80", "\xE2\x89\xA0"};
 static const uint32_t codes[] = {'a', 'b', 'c', ' ', '\n', MARK, 0xE9, 0x1F600, '<', 's', '>', '1', '\'', 0xFFFD, 'A'};
 
 int64_t write_utf8(uint8_t *to, uint32_t code) {
@@ -190,6 +193,34 @@ static void characters(vocabulary *v) {
     if (cut) add_pairs(v);
 }
 
+/* Words and parts of words; of equal ones the last counts. */
+static void words(vocabulary *v) {
+    static const char *const some[] = {"a", "b", "c", "ab", "abc", "A", "AB", "1", "-", "\xC3\xA9", "e", "#",
+                                       "\xE4\xB8\xAD", "aaaaaaaa", "i", "\xCC\x87", "\xE2\x96\x81", "s", " "};
+    static const char *const prefixes[] = {"##", "", "#", "a"};
+    enum { SOME = sizeof some / sizeof *some };
+    const char *const prefix = prefixes[one_in(2) ? 0 : rnd(4)];
+    v->model.flags = one_in(4) ? FE_WORD_LEVEL : FE_WORD_PIECES;
+    v->model.pattern = one_in(3) ? (int32_t)rnd(8) : FE_PATTERN_BERT;
+    if (v->model.pattern == FE_PATTERN_BERT) v->model.flags |= rnd(16) * FE_BERT_CLEAN;
+    v->model.prefix = (int64_t)strlen(prefix);
+    v->model.prefix_bytes = (const uint8_t *)prefix;
+    v->model.word_chars = one_in(3) ? rnd(20) : one_in(2) ? 100 : 1024;
+    for (int i = 0; i < 256; i++) v->byte_tokens[i] = -1;
+    for (uint32_t wish = rnd(120); wish; wish--) {
+        uint8_t bytes[LONGEST];
+        int64_t size = 0;
+        if (one_in(2)) memcpy(bytes, prefix, strlen(prefix)), size = (int64_t)strlen(prefix);
+        for (uint32_t more = one_in(30) ? 0 : 1 + rnd(3); more; more--) {
+            const char *const part = some[rnd(SOME)];
+            memcpy(bytes + size, part, strlen(part));
+            size += (int64_t)strlen(part);
+        }
+        add_token(v, bytes, size);
+    }
+    v->model.unk = add_token(v, (const uint8_t *)"<unk>", 5);
+}
+
 /* ------------------------------------------------------------------ what all kinds have */
 
 static void number_ids(vocabulary *v) {
@@ -223,12 +254,13 @@ static void add_added(vocabulary *v) {
 void random_vocabulary(vocabulary *v) {
     memset(v, 0, sizeof *v);
     v->model.unk = -1;
-    switch (rnd(3)) {
+    switch (rnd(4)) {
     case 0: byte_level(v); break;
     case 1: ranked(v); break;
+    case 2: words(v); break;
     default: characters(v);
     }
-    if (!(v->model.flags & FE_RANKED) && one_in(2)) v->model.unk = add_token(v, (const uint8_t *)"<unk>", 5);
+    if (!(v->model.flags & FE_RANKED) && v->model.unk < 0 && one_in(2)) v->model.unk = add_token(v, (const uint8_t *)"<unk>", 5);
     v->model.vocab = v->model.tokens;
     add_added(v);
     number_ids(v);
@@ -258,6 +290,12 @@ void break_vocabulary(vocabulary *v) {
     fe_model *const m = &v->model;
     const uint32_t token = rnd((uint32_t)m->tokens);
     v->broken = true;
+    if (m->prefix_bytes && one_in(6)) {
+        if (one_in(3)) m->unk = -1;
+        else if (one_in(2)) m->prefix = -1;
+        else m->word_chars = one_in(2) ? -1 : FE_MOST_WORD_CHARS + 1;
+        return;
+    }
     switch (rnd(16)) {
     case 0: m->tokens = one_in(2) ? -1 : INT32_MAX; return;
     case 1: m->vocab = one_in(2) ? m->tokens + 1 : -1; return;
