@@ -70,6 +70,9 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
             "after_ids": ints(v.metadata.after),
             "notes": len(metadata),
             "notes_bytes": octets([metadata]),
+            "prefix": len(v.word_prefix),
+            "prefix_bytes": octets([v.word_prefix]),
+            "word_chars": v.word_chars,
         },
     )
     return spec, alive

@@ -57,7 +57,10 @@ class AddedToken:
     content: str
     id: int
     special: bool
-    late: bool = False  # matched only in what the tokens that are not late left over
+    late: bool = False  # matched only in what the tokens that are not late left over, normalized
+    lstrip: bool = False  # takes the white space before it too
+    rstrip: bool = False  # and behind it
+    single_word: bool = False  # not beside a letter, a digit or an underscore
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,8 @@ class Vocabulary:
     char_tokens: npt.ArrayLike = ()
     pair_left: npt.ArrayLike = ()
     pair_right: npt.ArrayLike = ()
+    word_prefix: bytes = b""  # words: what names of tokens that go on begin with
+    word_chars: int = 0  # words: characters of the longest word that is cut
 
 
 def with_own_text(v: Vocabulary) -> Vocabulary:
