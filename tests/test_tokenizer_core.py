@@ -14,6 +14,7 @@ from tokenizers import models
 
 import fastemb
 from fastemb._text import core, encode
+from fastemb._text.plan import in_c
 from fastemb._text.tokenizer_json import read_tokenizer_json
 
 MARK = "\u2581"
@@ -156,7 +157,7 @@ def test_errors_lose_no_cache(llama_file):
 
 def test_where_texts_are_cut(llama_file, tmp_path):
     """Between two characters that stand side by side in no token that merging makes."""
-    left, right = read_tokenizer_json(llama_file).inner_pairs()
+    left, right = in_c(read_tokenizer_json(llama_file)).inner_pairs()
     pairs = set(zip(map(chr, left.tolist()), map(chr, right.tolist()), strict=True))
     assert ("t", "h") in pairs
     assert (MARK, "t") in pairs
@@ -165,7 +166,7 @@ def test_where_texts_are_cut(llama_file, tmp_path):
     for merges, cuts in ([["a", "b"]], True), ([["<0x61>", "b"]], False):
         hf = tokenizers.Tokenizer(models.BPE({t: i for i, t in enumerate(vocab)}, [tuple(m) for m in merges]))
         (tmp_path / "t.json").write_text(hf.to_str(), encoding="utf-8")
-        assert (read_tokenizer_json(tmp_path / "t.json").inner_pairs() is not None) == cuts
+        assert (in_c(read_tokenizer_json(tmp_path / "t.json")).inner_pairs() is not None) == cuts
 
 
 def test_one_tokenizer_in_many_threads(pair, real_lines):

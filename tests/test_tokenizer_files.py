@@ -28,9 +28,8 @@ GOOD = {
         "merges": ["a b"],
     },
 }
-STRIP = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
-FUSE = {"type": "Fuse"}
 TEXT = {"Sequence": {"id": "A", "type_id": 0}}
+TEMPLATE = {"type": "TemplateProcessing", "single": [TEXT], "pair": [TEXT, TEXT], "special_tokens": {}}
 BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 
 
@@ -62,34 +61,28 @@ def test_the_good_file_is_read(tmp_path):
     ("place", "value", "message"),
     [
         (("model", "type"), "Unigram", "not supported yet: model type 'Unigram'"),
-        (("model", "type"), "WordPiece", "not supported yet: model type 'WordPiece'"),
+        (("model", "type"), "WordPiece", "damaged tokenizer file: WordPiece: continuing_subword_prefix is missing"),
         (("model", "dropout"), 0.1, "not supported yet: model setting dropout"),
-        (("model", "ignore_merges"), True, "not supported yet: model setting ignore_merges"),
-        (("model", "continuing_subword_prefix"), "##", "not supported yet: model setting continuing_subword_prefix"),
-        (("model", "end_of_word_suffix"), "</w>", "not supported yet: model setting end_of_word_suffix"),
-        (("normalizer",), {"type": "NFC"}, r"not supported yet: normalizer .*NFC"),
-        (
-            ("normalizer", "normalizers"),
-            [{"type": "Prepend", "prepend": "x"}],
-            "not supported yet: normalizer .*Prepend",
-        ),
-        (("pre_tokenizer",), {"type": "Whitespace"}, "not supported yet: pre-tokenizer Whitespace"),
-        (("pre_tokenizer",), {"type": "Metaspace", "replacement": "x"}, "not supported yet: pre-tokenizer Metaspace"),
+        (("normalizer",), {"type": "Precompiled"}, "not supported yet: normalizer 'Precompiled'"),
+        (("pre_tokenizer",), {"type": ["Split"]}, r"not supported yet: pre-tokenizer \['Split'\]"),
         (
             ("pre_tokenizer",),
             {"type": "Sequence", "pretokenizers": [{"type": "Split"}, BYTE_LEVEL]},
-            r"not supported yet: pre-tokenizer Split \+ ByteLevel",
+            "damaged tokenizer file: pre-tokenizer Split: pattern is None, neither a String nor a Regex",
         ),
-        (("pre_tokenizer",), BYTE_LEVEL, "not supported yet: a ByteLevel pre-tokenizer together with"),
-        (("decoder",), {"type": "WordPiece"}, "not supported yet: decoder"),
-        (("post_processor",), {"type": "BertProcessing"}, "not supported yet: post-processor BertProcessing"),
-        (("added_tokens", 0, "lstrip"), True, "not supported yet: added token '<s>' with lstrip"),
-        (("added_tokens", 0, "rstrip"), True, "not supported yet: added token '<s>' with rstrip"),
-        (("added_tokens", 0, "single_word"), True, "not supported yet: added token '<s>' with single_word"),
-        (("added_tokens", 0, "normalized"), True, "not supported yet: added token '<s>' with normalized"),
+        (
+            ("pre_tokenizer",),
+            {"type": "Sequence", "pretokenizers": [BYTE_LEVEL, {"type": "Sequence", "pretokenizers": [BYTE_LEVEL]}]},
+            "not supported yet: ByteLevel twice",
+        ),
+        (("decoder",), {"type": "WordPiece"}, "damaged tokenizer file: decoder WordPiece: prefix is missing"),
+        (("post_processor",), {"type": "BertProcessing"}, "post-processor BertProcessing: sep is missing"),
+        (("version",), "2.0", "not supported yet: version '2.0'; only '1.0' is"),
+        (("extra",), 1, "not supported yet: field 'extra' of the file"),
         (("added_tokens", 0, "id"), 3, "damaged tokenizer file: added token '<s>' has the id 3, in the vocabulary 0"),
-        (("added_tokens",), [{"id": 9}], "damaged tokenizer file: KeyError"),
-        (("added_tokens",), [7], "damaged tokenizer file: TypeError"),
+        (("added_tokens",), [{"id": 9}], "damaged tokenizer file: an added token is {'id': 9}, which has no content"),
+        (("added_tokens",), [7], "damaged tokenizer file: an added token is 7, which has no content"),
+        (("added_tokens",), 7, "damaged tokenizer file: added_tokens is 7, no list"),
         (("added_tokens",), [{"id": -3, "content": "new"}], "damaged tokenizer file: added token 'new' has the id -3"),
         (
             ("added_tokens",),
@@ -101,19 +94,13 @@ def test_the_good_file_is_read(tmp_path):
         (("model", "vocab", "\udc00"), 9, "a token of its vocabulary holds half a surrogate pair"),
         (("added_tokens",), [{"id": 4, "content": "new"}], "added token 'new' has the id 4, which 'ab' has too"),
         (("added_tokens",), [{"id": 5, "content": "x"}, {"id": 5, "content": "y"}], "'y' has the id 5, which 'x' has"),
-        (("decoder",), {"type": "Sequence", "decoders": [STRIP]}, "not supported yet: decoder"),
-        (("decoder",), {"type": "Sequence", "decoders": [STRIP, FUSE]}, "not supported yet: decoder"),
-        (("decoder",), {"type": "Sequence", "decoders": [FUSE, FUSE]}, "not supported yet: decoder"),
-        (("decoder",), {"type": "Sequence", "decoders": [FUSE, {"type": "ByteLevel"}]}, "not supported yet: decoder"),
-        (("post_processor",), {"type": "TemplateProcessing", "single": []}, "a template with the text 0 times"),
-        (
-            ("post_processor",),
-            {"type": "TemplateProcessing", "single": [TEXT, TEXT]},
-            "a template with the text 2 times",
-        ),
+        (("decoder",), {"type": "Sequence", "decoders": [{"type": "Nothing"}]}, "not supported yet: decoder 'Nothing'"),
+        (("post_processor",), TEMPLATE | {"single": []}, "a template with the text 0 times"),
+        (("post_processor",), TEMPLATE | {"single": [TEXT, TEXT]}, "a template with the text 2 times"),
+        (("post_processor",), TEMPLATE | {"pair": None}, "post-processor TemplateProcessing: pair is None, no list"),
         (("model",), None, "damaged tokenizer file: it has no 'model'"),
         (("model",), [], "damaged tokenizer file: it has no 'model'"),
-        (("model", "vocab"), {}, "vocabulary is missing or empty"),
+        (("model", "vocab"), {}, "unk_token '<s>' is not in the vocabulary"),
         (("model", "vocab"), ["a"], "vocabulary is missing or empty"),
         (("model", "vocab"), {"a": "0"}, "token 'a' has the id '0'"),
         (("model", "vocab"), {"a": -1}, "token 'a' has the id -1"),
@@ -135,9 +122,11 @@ def test_the_good_file_is_read(tmp_path):
         (("added_tokens", 0, "special"), 1, "special is 1, neither true nor false"),
         (("model", "unk_token"), "?", r"unk_token '\?' is not in the vocabulary"),
         (("model", "unk_token"), ["?"], "damaged tokenizer file"),
-        (("normalizer",), {"type": "Sequence"}, "damaged tokenizer file: KeyError"),
-        (("normalizer",), 4, "damaged tokenizer file: TypeError"),
-        (("post_processor",), {"type": "TemplateProcessing"}, "damaged tokenizer file: KeyError: 'single'"),
+        (("normalizer",), {"type": "Sequence"}, "damaged tokenizer file: normalizer Sequence: normalizers is None, no"),
+        (("normalizer",), {"type": "Sequence", "normalizers": [4]}, "damaged tokenizer file: normalizer: 4 is no comp"),
+        (("normalizer",), {"pattern": 4}, "damaged tokenizer file: normalizer: a component has no type"),
+        (("normalizer",), 4, "damaged tokenizer file: normalizer: 4 is no component"),
+        (("post_processor",), {"type": "TemplateProcessing"}, "TemplateProcessing: special_tokens is None, no object"),
     ],
 )
 def test_refused(tmp_path, place, value, message):

@@ -198,10 +198,12 @@ def is_text(text: Any) -> bool:
         return False
 
 
-def check_vocab(vocab: Any) -> dict[str, int]:
+def check_vocab(vocab: Any, may_be_empty: bool = False) -> dict[str, int]:
     """Return the vocabulary if it maps token strings to ids."""
-    if not isinstance(vocab, dict) or not vocab:
+    if not isinstance(vocab, dict) or not (vocab or may_be_empty):
         raise DamagedVocabularyError("its vocabulary is missing or empty")
+    if not vocab:
+        return {}
     ids = vocab.values()
     if {*map(type, ids)} != {int} or min(ids) < 0 or max(ids) >= 2**31 - 1:
         token, id = next(item for item in vocab.items() if not is_id(item[1]))
@@ -213,11 +215,16 @@ def check_vocab(vocab: Any) -> dict[str, int]:
     return vocab
 
 
-def read_merges(merges: Any, vocab: dict[str, int]) -> Merges:
-    """Return the merges as token numbers, from either form the format has: ``"a b"`` or ``["a", "b"]``."""
+def read_merges(merges: Any, vocab: dict[str, int], prefix: str = "") -> Merges:
+    """Return the merges as token numbers, from either form the format has: ``"a b"`` or ``["a", "b"]``.
+
+    Of the right one as many bytes as `prefix` has are not in the result.
+    """
     if not isinstance(merges, list):
         raise DamagedVocabularyError("its merges are missing")
-    found = _read_lines(merges, vocab)
+    if merges and isinstance(merges[0], str) and merges[0].startswith("#version"):
+        merges = merges[1:]
+    found = None if prefix else _read_lines(merges, vocab)
     if found is not None:
         return found
     # Each step is one pass at C speed, and no list is made for each merge: a file has some hundred thousand merges.
@@ -232,7 +239,7 @@ def read_merges(merges: Any, vocab: dict[str, int]) -> Merges:
         rank = next(i for i, merge in enumerate(merges) if not _is_pair(merge))
         raise DamagedVocabularyError(f"merge {rank}, {merges[rank]!r}, is not a pair")
     left, right = flat[::2], flat[1::2]
-    tokens = left, right, list(map(add, left, right))
+    tokens = left, right, list(map(add, left, [_without(token, prefix) for token in right] if prefix else right))
     numbers = number_tokens(vocab)
     try:
         return Merges(*(_numbers(numbers, part) for part in tokens))
@@ -242,6 +249,18 @@ def read_merges(merges: Any, vocab: dict[str, int]) -> Merges:
         raise DamagedVocabularyError(
             f"merge {rank}, {merges[rank]!r}, needs {missing!r}, which is not in the vocabulary"
         ) from None
+
+
+def _without(token: str, prefix: str) -> str:
+    """Return a token without as many bytes as the prefix has, whatever they are."""
+    size = len(prefix.encode())
+    try:
+        rest = token.encode()[size:].decode()
+    except UnicodeDecodeError:
+        rest = ""
+    if len(token.encode()) < size or (not rest and token.encode()[size:]):
+        raise DamagedVocabularyError(f"a merge has {token!r} on its right, which does not begin with {prefix!r}")
+    return rest
 
 
 def _read_lines(merges: list[Any], vocab: dict[str, int]) -> Merges | None:

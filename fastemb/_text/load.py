@@ -13,6 +13,7 @@ from .core import MAGIC, Core, cache_budget, simd_path
 from .foreign import json_kind_of, kind_of, missing
 from .gpt2_files import read_gpt2_files, read_pair
 from .patterns import NAMES
+from .plan import plan
 from .rank_file import looks_like_rank_file, read_rank_file
 from .ranked import ranked_vocabulary
 from .special import MODEL, as_added
@@ -111,7 +112,11 @@ def _load_json(file: Path, pattern: str | None, special_tokens: Special) -> Core
     if kind := json_kind_of(document):
         raise ValueError(f"{file}: it is {kind}; what can be read is {KINDS}")
     _refuse(file, "a tokenizer.json", pattern, special_tokens)
-    return _build(file, read_tokenizer_json(file, document).vocabulary())
+    parsed = read_tokenizer_json(file, document)
+    try:
+        return _build(file, plan(parsed))
+    except ValueError as error:
+        raise error if str(error).startswith(str(file)) else ValueError(f"{file}: {error}") from None
 
 
 def _open(file: Path, mapped: bool) -> Core:

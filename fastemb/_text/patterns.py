@@ -86,6 +86,8 @@ _OTHERS = {
 # Patterns whose dialect is a condition: in the other one they mean something else, or cannot be given at all.
 _ONLY_FANCY = {Pattern.CL100K}
 _ONLY_ONIGURUMA = {Pattern.DEEPSEEK_V3}
+#: Patterns whose matches leave nothing of a text between them.
+COVERING = frozenset(Pattern) - {Pattern.DEEPSEEK_V3}
 
 
 def pattern_named(name: str) -> Pattern | None:

@@ -1,0 +1,171 @@
+"""Which road the steps of a `tokenizer.json` take: a vocabulary as the C core takes it.
+
+C takes a file only where all of its steps can be said to it exactly; each function here answers for one slot of the
+file, with None where it cannot.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .bpe_model import MARK, BpeModel
+from .components import (
+    BertProcessing,
+    Bpe,
+    ByteFallback,
+    ByteLevel,
+    Fuse,
+    Prepend,
+    Replace,
+    RobertaProcessing,
+    Split,
+    StripDecoder,
+    TemplateProcessing,
+    TokenizerFile,
+)
+from .core import lib
+from .patterns import COVERING, known_pattern
+from .tokenizer_json import Refused
+from .vocabulary import BYTE_CHARS, Vocabulary
+
+Fields = dict[str, Any]  # of a BpeModel
+
+_PREPEND_MARK = Prepend(MARK)
+_SPACE_TO_MARK = Replace(" ", True, MARK)
+# What decoding does to the whole text, in the only order in which acting on tokens one by one is the same.
+_TEXT_DECODERS = (Replace(MARK, True, " "), ByteFallback(), Fuse(), StripDecoder(" ", 1, 0))
+
+
+def plan(file: TokenizerFile) -> Vocabulary:
+    """Return the vocabulary of a file, by the fastest road that is exact."""
+    for step in file.post_processors:
+        texts = [piece.text for piece in step.single if piece.text] if isinstance(step, TemplateProcessing) else ["A"]
+        if texts != ["A"]:
+            raise Refused(f"not supported yet: a template with the text {len(texts)} times")
+    model = in_c(file)
+    if model is None:
+        raise Refused("not supported yet: this combination of components")
+    return model.vocabulary()
+
+
+def in_c(file: TokenizerFile) -> BpeModel | None:
+    """Return the file as one of the two kinds that C reads from text to ids; None where it is neither."""
+    if not isinstance(file.model, Bpe):
+        return None
+    byte_level = any(isinstance(step, ByteLevel) for step in file.pre_tokenizers)
+    found = [
+        _byte_level(file) if byte_level else _characters(file),
+        _added(file),
+        template_ids(file.post_processors),
+        decoding(file.decoders),
+    ]
+    fields: Fields = {}
+    for one in found:
+        if one is None:
+            return None
+        fields |= one
+    return BpeModel(added=file.added, **fields)
+
+
+# ---------------------------------------------------------------- text → ids
+
+
+def _model(model: Bpe) -> Fields:
+    return {
+        "vocab": model.vocab,
+        "merges": model.merges,
+        "unk_token": model.unk_token,
+        "fuse_unk": model.fuse_unk,
+        "byte_fallback": model.byte_fallback,
+    }
+
+
+def _has_affixes(model: Bpe) -> bool:
+    return bool(model.continuing_subword_prefix or model.end_of_word_suffix)
+
+
+def _byte_level(file: TokenizerFile) -> Fields | None:
+    """Return the fields of a byte-level model: a known pattern, and symbols that are bytes."""
+    model, cuts = file.model, _pattern(file.pre_tokenizers)
+    if not isinstance(model, Bpe) or _has_affixes(model) or file.normalizers or cuts is None:
+        return None
+    if model.byte_fallback and not model.vocab.keys() >= set(BYTE_CHARS):
+        return None  # with all bytes there, none has to fall back
+    if model.ignore_merges and (cuts["add_prefix_space"] or not set("".join(model.vocab)) <= set(BYTE_CHARS)):
+        return None  # C looks for the token without the space; and by its bytes, which other characters stand for too
+    fields = _model(model) | {"byte_level": True, "whole_first": model.ignore_merges, "byte_fallback": False}
+    return fields | cuts
+
+
+def _pattern(steps: tuple[Any, ...]) -> Fields | None:
+    """Return the pattern by which C cuts; None where it does not know it."""
+    *splits, last = steps
+    if not isinstance(last, ByteLevel):
+        return None
+    if not splits:
+        pattern = lib.FE_PATTERN_GPT2 if last.use_regex else lib.FE_PATTERN_NONE
+        return {"pattern": pattern, "add_prefix_space": last.add_prefix_space}
+    if last.use_regex or last.add_prefix_space:  # a space before every piece, not only before the text
+        return None
+    if not all(isinstance(step, Split) and not step.literal for step in splits):
+        return None
+    known = known_pattern(*(step.pattern for step in splits), dialect="oniguruma")
+    if known is None:
+        return None
+    # What stands between matches is a piece, too. Where the matches leave nothing between them, to drop what does not
+    # match is the same.
+    isolated = all(step.behavior == "Isolated" for step in splits)
+    covering = known in COVERING and len(splits) == 1 and splits[0].behavior == "Removed" and splits[0].invert
+    return {"pattern": int(known), "add_prefix_space": False} if isolated or covering else None
+
+
+def _characters(file: TokenizerFile) -> Fields | None:
+    """Return the fields of a model of characters with SentencePiece's mark, and no pre-tokenizer."""
+    model, steps = file.model, file.normalizers
+    if not isinstance(model, Bpe) or _has_affixes(model) or model.ignore_merges or file.pre_tokenizers:
+        return None
+    # Both orders give the same text: what is prepended holds no space. Twice would not.
+    if len(steps) != len(set(steps)) or not set(steps) <= {_PREPEND_MARK, _SPACE_TO_MARK}:
+        return None
+    marks = {"prepend_mark": _PREPEND_MARK in steps, "space_to_mark": _SPACE_TO_MARK in steps}
+    return _model(model) | marks | {"byte_level": False}
+
+
+def _added(file: TokenizerFile) -> Fields | None:
+    """Return an empty dict if C finds the added tokens as the file wants it."""
+    strange = any(token.lstrip or token.rstrip or token.single_word for token in file.added)
+    late = bool(file.normalizers) and any(token.late for token in file.added)
+    return None if strange or late else {}
+
+
+# ---------------------------------------------------------------- ids → ids, and → text
+
+
+def template_ids(steps: tuple[Any, ...]) -> Fields | None:
+    """Return the ids that stand before and behind one text; None where there is more to it."""
+    before: list[int] = []
+    after: list[int] = []
+    for step in steps:
+        if isinstance(step, BertProcessing | RobertaProcessing):
+            before, after = [step.cls[1]], [step.sep[1]]
+        elif isinstance(step, TemplateProcessing):
+            texts = [place for place, piece in enumerate(step.single) if piece.text]
+            if len(texts) != 1:
+                return None
+            before = [id for piece in step.single[: texts[0]] for id in piece.ids]
+            after = [id for piece in step.single[texts[0] :] for id in piece.ids]
+    return {"before": before, "after": after}
+
+
+def decoding(steps: tuple[Any, ...] | None) -> Fields | None:
+    """Return how the bytes of tokens follow from their names; None where a token's text depends on its place."""
+    if steps is None:
+        return {"joined_by": " "}  # so does the format's own engine
+    if len(steps) == 1 and isinstance(steps[0], ByteLevel):
+        return {"byte_chars": True}
+    # One by one these act on tokens, so only in this order do they act as ours do, which know the whole text; and
+    # dropping a space from the start of the text, not of each token, needs Fuse before it.
+    places = [_TEXT_DECODERS.index(step) if step in _TEXT_DECODERS else -1 for step in steps]
+    if -1 in places or places != sorted({*places}) or (3 in places and 2 not in places):
+        return None
+    return {"mark_to_space": 0 in places, "byte_tokens": 1 in places, "strip_start": 3 in places}
