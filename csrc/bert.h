@@ -1,10 +1,11 @@
 /* bert.h: text → words, as BERT's normalizer and pre-tokenizer make them of it.
  *
- * The steps of the normalizer follow one another, each for every code point by itself: drop what is no text, put spaces
- * around Han characters, decompose and drop accents, lower case. Then white space parts words, and each punctuation is
- * a word. So a text may be cut at any ASCII white space or punctuation, normalised or not: no step reaches across
- * (decomposing sorts marks, but never past an ASCII character). What lies between two such cuts is a *run*: of it, as it
- * stands, the cache can remember what it became, and it is normalised only when it is new. */
+ * The steps of the normalizer follow one another, each for every code point by itself: drop what is no text, put
+ * spaces around Han characters, decompose and drop accents, lower case. Then white space parts words, and each
+ * punctuation is a word. So a text may be cut at any ASCII white space or punctuation, normalised or not: no step
+ * reaches across (decomposing sorts marks, but never past an ASCII character). What lies between two such cuts is a
+ * *run*: the cache remembers what it became by its bytes as they stand, and it is normalised only when it is new.
+ */
 #ifndef FE_BERT_H
 #define FE_BERT_H
 
@@ -31,8 +32,10 @@ typedef fe_status fe_word_sink(void *state, fe_word word);
 /* Hands the words of [p, end) on, until one brings another status than FE_OK. Words are never empty. */
 fe_status fe_bert_words(uint32_t flags, const uint8_t *p, const uint8_t *end, fe_word_sink *sink, void *state);
 
-/* True at a byte that is ASCII white space (but VT and FF, which BERT drops), or ASCII punctuation. */
-static inline bool fe_bert_is_space(uint8_t byte) { return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r'; }
+/* True at ASCII white space that parts words whatever the flags are: VT and FF are dropped by FE_BERT_CLEAN. */
+static inline bool fe_bert_is_space(uint8_t byte) {
+    return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+}
 
 static inline bool fe_bert_is_punctuation(uint8_t byte) {
     return (byte >= 33 && byte <= 47) || (byte >= 58 && byte <= 64) || (byte >= 91 && byte <= 96) ||

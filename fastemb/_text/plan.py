@@ -25,6 +25,7 @@ from .components import (
 )
 from .core import lib
 from .patterns import COVERING, known_pattern
+from .plan_words import words_in_c
 from .tokenizer_json import Refused
 from .vocabulary import BYTE_CHARS, Vocabulary
 
@@ -42,6 +43,10 @@ def plan(file: TokenizerFile) -> Vocabulary:
         texts = [piece.text for piece in step.single if piece.text] if isinstance(step, TemplateProcessing) else ["A"]
         if texts != ["A"]:
             raise Refused(f"not supported yet: a template with the text {len(texts)} times")
+    template = template_ids(file.post_processors)
+    words = None if template is None else words_in_c(file, **template)
+    if words is not None:
+        return words
     model = in_c(file)
     if model is None:
         raise Refused("not supported yet: this combination of components")

@@ -8,28 +8,20 @@ import numpy as np
 
 from .components import BertNormalizer, BertPreTokenizer, TokenizerFile, WordLevel, WordPiece
 from .core import lib
-from .vocabulary import DamagedVocabularyError, Metadata, Vocabulary
+from .vocabulary import Metadata, Vocabulary
 
 MOST_WORD_CHARS = 1024  # fe_words.most
 MOST_TOKEN_BYTES = 4096  # FE_WORD_BYTES
 
 
-def words_in_c(file: TokenizerFile, metadata: Metadata) -> Vocabulary | None:
+def words_in_c(file: TokenizerFile, before: list[int], after: list[int]) -> Vocabulary | None:
     """Return the vocabulary of a file of words; None where C would give other ids, or the model is another.
 
-    `metadata` is the file's, but for the names of the tokens.
-
-    Raises
-    ------
-    DamagedVocabularyError
-        The unknown token is not in the vocabulary.
+    `before` and `after` are the ids that the template puts around a text.
     """
-    model, pieces = file.model, isinstance(file.model, WordPiece)
-    if not isinstance(model, WordPiece | WordLevel):
+    model, pieces, cuts = file.model, isinstance(file.model, WordPiece), _cuts(file)
+    if not isinstance(model, WordPiece | WordLevel) or model.unk_token not in model.vocab:
         return None
-    if model.unk_token not in model.vocab:
-        raise DamagedVocabularyError(f"unk_token {model.unk_token!r} is not in the vocabulary")
-    cuts = _cuts(file)
     tokens = [name.encode() for name in model.vocab]
     too_long = isinstance(model, WordPiece) and model.max_input_chars_per_word > MOST_WORD_CHARS
     if cuts is None or too_long or max(map(len, tokens)) > MOST_TOKEN_BYTES or not _added_in_c(file):
@@ -44,7 +36,7 @@ def words_in_c(file: TokenizerFile, metadata: Metadata) -> Vocabulary | None:
         token_ids=np.fromiter(chain(model.vocab.values(), (id for id, _ in extra)), np.int32, len(tokens)),
         vocab=len(model.vocab),
         byte_tokens=np.full(256, -1, np.int32),
-        metadata=metadata,
+        metadata=Metadata(file.added, before, after, " ", names=[*model.vocab, *(content for _, content in extra)]),
         pattern=lib.FE_PATTERN_BERT,
         unk=numbers[model.unk_token],
         word_prefix=model.continuing_subword_prefix.encode() if isinstance(model, WordPiece) else b"",
