@@ -21,6 +21,8 @@ static void clear(fe_builder *b) {
     free(b->order);
     free(b->sorted);
     free(b->symbols);
+    free(b->word_flags);
+    fe_trie_clear(&b->words);
     fe_scratch_clear(&b->scratch);
 }
 
@@ -208,6 +210,7 @@ static void list_sections(fe_builder *b) {
         [FE_S_AFTER] = m->after_ids,         [FE_S_NOTES] = m->notes_bytes,
         [FE_S_NORMAL] = m->normal_bytes,     [FE_S_LATE_OFFSETS] = b->late_offsets,
         [FE_S_LATE_BYTES] = b->late_bytes.bytes,
+        [FE_S_WORDS] = b->words.units,       [FE_S_WORD_LIMITS] = b->word_limits,
     };
     memcpy(b->sections, from, sizeof from);
     if (m->pattern == FE_PATTERN_PROGRAM) list_chain(b, m->chain);
@@ -284,6 +287,7 @@ static fe_status build(fe_builder *b, uint8_t **image, int64_t *twice) {
     if (status == FE_OK) status = sort_ids(b);
     if (status == FE_OK) status = fe_build_pairs(b);
     if (status == FE_OK) status = fill_added(b);
+    if (status == FE_OK && m->flags & FE_WORD_FLAGS) status = fe_build_words(b);
     if (status == FE_OK && fe_has_codes(m->flags)) status = fe_build_chars(b);
     return status == FE_OK ? assemble(b, image) : status;
 }

@@ -27,6 +27,9 @@ typedef struct fe_builder {
     int32_t *order, *sorted; /* tokens by ascending id, and those ids */
     fe_scratch scratch;
     int32_t *symbols; /* room for the longest token */
+    fe_trie words;
+    uint8_t *word_flags; /* 1: the token is empty, and in no trie */
+    int32_t word_limits[2];
 } fe_builder;
 
 /* The table of pairs that merge, and its filter; the ranks of pairs of bytes. */
@@ -35,5 +38,8 @@ fe_status fe_build_pairs(fe_builder *b);
 /* Which characters are symbols (FE_AFFIXES: which bytes or characters at which place), and where a text may be cut
  * between two of them. */
 fe_status fe_build_chars(fe_builder *b);
+
+/* The trie of tokens that are words or parts of words. */
+fe_status fe_build_words(fe_builder *b);
 
 #endif

@@ -95,6 +95,16 @@ static inline fe_key fe_key_of(const uint8_t *p, uint64_t length, bool front, co
     return key;
 }
 
+/* The key of a piece in lower case, ASCII alone: eight bytes at once, each of which gets bit 5 if it is a capital. The
+ * length is below all letters, so it stays. */
+static inline uint64_t fe_lower8(uint64_t word) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), low = word & 0x7F * ones;
+    const uint64_t above = low + (0x7F - 'Z') * ones, from = low + (0x80 - 'A') * ones;
+    return word | ((from & ~above & ~word & 0x80 * ones) >> 2);
+}
+
+static inline fe_key fe_key_lower(fe_key key) { return (fe_key){fe_lower8(key.low), fe_lower8(key.high)}; }
+
 /* True if it is the key of some piece: behind the piece there is nothing but zeros and the length. */
 static inline bool fe_key_is_own(fe_key key) {
     const uint64_t length = key.high >> 56 & 15;

@@ -41,6 +41,7 @@ enum fe_pattern {
     FE_PATTERN_TEKKEN = 6,
     FE_PATTERN_DEEPSEEK_V3 = 7,
     FE_PATTERN_PROGRAM = 8, /* by the chain of cutters that a tokenizer brings with it: fe_chain */
+    FE_PATTERN_BERT = 32, /* words by themselves only: BERT's normalizer, as FE_BERT_... say, and its pre-tokenizer */
     FE_PATTERN_OWN = -1 /* fe_job: the tokenizer's own */
 };
 
@@ -70,8 +71,14 @@ enum fe_flags {
     FE_PREPEND_ONCE = 1 << 16,  /* FE_PREPEND: not before a segment that starts with U+2581, or with what is read so */
     FE_PREPEND_FIRST = 1 << 17, /* FE_PREPEND: only before the segment with which the text starts */
     FE_SPLIT_MARKS = 1 << 18,   /* characters: U+2581, and what is read so, begins a piece, wherever it stands */
-    FE_AFFIXES = 1 << 19        /* what token a symbol has depends on whether it is the first and whether it is the last
+    FE_AFFIXES = 1 << 19,       /* what token a symbol has depends on whether it is the first and whether it is the last
                                    one of its piece: fe_place. At byte level symbols stay bytes */
+    FE_WORD_PIECES = 1 << 20,   /* words: a piece is the longest token it begins with, then the longest that goes on */
+    FE_WORD_LEVEL = 1 << 21,    /* words: a piece is a token, or unknown */
+    FE_BERT_CLEAN = 1 << 22,    /* FE_PATTERN_BERT: drop what is no text */
+    FE_BERT_HAN = 1 << 23,      /* put spaces around Han characters */
+    FE_BERT_STRIP = 1 << 24,    /* decompose, and drop accents */
+    FE_BERT_LOWER = 1 << 25     /* lower case */
 };
 
 /* FE_AFFIXES: a symbol at such a place of its piece has the code of the byte or code point and FE_PLACE for each. */
@@ -185,7 +192,7 @@ typedef struct fe_chain {
 typedef struct fe_model {
     uint32_t flags;
     int32_t pattern;
-    int32_t unk; /* the token of an unknown symbol; -1: symbols without a token vanish */
+    int32_t unk; /* the token of an unknown symbol; -1: symbols without a token vanish; words need one */
     int64_t tokens;
     int64_t vocab;                /* the first so many can come out of text; the others only decode */
     const uint8_t *token_bytes;   /* what each decodes to, one after another; at byte level also what it is made of */
@@ -218,6 +225,9 @@ typedef struct fe_model {
                        { uint8 fe_step_kind, uint8 fe_step_flags, uint16 least, uint32 from_size, uint32 to_size }, and
                        the bytes of `from` and `to`, which are UTF-8. The contents of late tokens are normalized too */
     const uint8_t *normal_bytes;
+    int64_t prefix; /* FE_WORD_PIECES: what the names of tokens that go on begin with, which the text lacks */
+    const uint8_t *prefix_bytes;
+    int64_t word_chars; /* FE_WORD_PIECES: characters of the longest word that is cut; a longer one is unknown */
 } fe_model;
 
 /* Builds a tokenizer. On any status but FE_OK, *out is NULL; with FE_TWICE *twice is the second of two equal

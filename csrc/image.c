@@ -41,17 +41,20 @@ const fe_section_kind fe_sections[FE_SECTIONS] = {
     [FE_S_LATE_OFFSETS] = {4, FE_COUNT_ANY, FE_ALL, 0},
     [FE_S_LATE_BYTES] = {1, FE_COUNT_ANY, FE_ALL, 0},
     [FE_S_PLACE_PAGES] = {4, FE_COUNT_FIXED, FE_AFFIXED, FE_PLACES * FE_PAGES},
+    [FE_S_WORDS] = {sizeof(fe_unit), FE_COUNT_TIMES, FE_WORDS, FE_TRIE_BLOCK},
+    [FE_S_WORD_LIMITS] = {4, FE_COUNT_FIXED, FE_WORDS, 2},
 };
 
 bool fe_section_needed(const fe_header *h, enum fe_section tag) {
     const bool affixed = h->flags & FE_AFFIXES, codes = fe_has_codes(h->flags);
     switch ((enum fe_needed)fe_sections[tag].needed) {
-    case FE_BYTES: return !codes;
+    case FE_BYTES: return h->flags & FE_BYTE_LEVEL && !affixed;
     case FE_CHARS: return codes && !affixed;
     case FE_AFFIXED: return affixed;
     case FE_CODES: return codes;
     case FE_LISTS: return !(h->flags & FE_RANKED);
     case FE_PROGRAMS: return h->pattern == FE_PATTERN_PROGRAM;
+    case FE_WORDS: return h->flags & FE_WORD_FLAGS;
     default: return true;
     }
 }
@@ -79,11 +82,15 @@ uint64_t fe_image_check(const fe_header *image) {
 /* ------------------------------------------------------------------ the header */
 
 bool fe_flags_valid(uint32_t flags, int32_t pattern) {
-    const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_WHOLE_FIRST | FE_ADD_SPACE;
+    const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_WHOLE_FIRST | FE_ADD_SPACE, words = flags & FE_WORD_FLAGS;
     const uint32_t of_front = FE_PREPEND_ONCE | FE_PREPEND_FIRST;
     const uint32_t of_chars = FE_PREPEND | of_front | FE_SPACE_MARK | FE_SPLIT_MARKS | FE_CUT | FE_BYTE_FALLBACK;
-    if (flags & ~(of_bytes | of_chars | FE_AFFIXES | FE_FUSE_UNK | FE_OVERLAP)) return false;
-    if (pattern < FE_PATTERN_NONE || pattern > FE_PATTERN_PROGRAM) return false;
+    const uint32_t of_symbols = of_bytes | of_chars | FE_AFFIXES | FE_FUSE_UNK, of_words = FE_WORD_FLAGS | FE_BERT_FLAGS;
+    const bool bert = pattern == FE_PATTERN_BERT;
+    if (flags & ~(of_symbols | of_words | FE_OVERLAP)) return false;
+    if (pattern < FE_PATTERN_NONE || (pattern > FE_PATTERN_PROGRAM && !bert)) return false;
+    if ((bert && !words) || (!bert && flags & FE_BERT_FLAGS)) return false;
+    if (words) return words != FE_WORD_FLAGS && !(flags & of_symbols);
     if (pattern == FE_PATTERN_PROGRAM && flags & (FE_ADD_SPACE | FE_PREPEND)) return false; /* no piece has a front */
     if (flags & FE_AFFIXES && flags & (of_chars | FE_RANKED | FE_WHOLE_FIRST)) return false;
     if (flags & of_front && !(flags & FE_PREPEND)) return false;

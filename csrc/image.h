@@ -18,6 +18,7 @@
 #include "model.h"
 #include "normal.h"
 #include "table.h"
+#include "words.h"
 
 enum { FE_VERSION = 3, FE_LINE = 64 };
 
@@ -58,6 +59,8 @@ enum fe_section {
                            else none */
     FE_S_LATE_BYTES,    /* uint8: what normalizing makes of each added token */
     FE_S_PLACE_PAGES,   /* int32: fe_chars.pages, of each place */
+    FE_S_WORDS,         /* fe_unit: a trie of the tokens that come out of text */
+    FE_S_WORD_LIMITS,   /* int32: fe_words.more, fe_words.most */
     FE_SECTIONS
 };
 
@@ -74,14 +77,14 @@ enum fe_count {
 };
 
 /* Which tokenizers have a section; no other has it. */
-enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_AFFIXED, FE_CODES, FE_LISTS, FE_PROGRAMS };
+enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_AFFIXED, FE_CODES, FE_LISTS, FE_PROGRAMS, FE_WORDS };
 
 typedef struct fe_section_kind {
     uint8_t element; /* bytes */
     uint8_t count;   /* enum fe_count */
     uint8_t needed;  /* enum fe_needed: at byte level, of characters, of either with FE_AFFIXES (which has not those of
-                        the first two), of the last two, where merges are a list and not ranks, or where a chain of
-                        programs cuts the text */
+                        the first two), of the last two, where merges are a list and not ranks, where a chain of
+                        programs cuts the text, or of words */
     uint32_t number;
 } fe_section_kind;
 
@@ -131,6 +134,7 @@ struct fe_tokenizer {
     fe_strings spelling; /* the bytes of the tokens */
     fe_merges merges;
     fe_chars chars; /* characters */
+    fe_words words; /* words */
     fe_added early, late;
     int64_t added;
     const uint8_t *added_bytes, *added_flags;
@@ -151,7 +155,9 @@ struct fe_choice {
 };
 
 /* True if symbols are found by codes, those of characters or of places, and not by bytes alone. */
-static inline bool fe_has_codes(uint32_t flags) { return flags & FE_AFFIXES || !(flags & FE_BYTE_LEVEL); }
+static inline bool fe_has_codes(uint32_t flags) {
+    return flags & FE_AFFIXES || !(flags & (FE_BYTE_LEVEL | FE_WORD_FLAGS));
+}
 
 /* True if a tokenizer with this header has such a section. */
 bool fe_section_needed(const fe_header *header, enum fe_section tag);
@@ -174,7 +180,8 @@ fe_keys fe_added_keys(const fe_tokenizer *t, bool late);
 /* What `check` must be: a checksum of the header, with that of all that follows it in its place. */
 uint64_t fe_image_check(const fe_header *image);
 
-/* True if no flag contradicts another or the pattern, and each means something for this kind of symbols. */
+/* True if no flag contradicts another, and each means something for this kind of symbols and this pattern, which is one
+ * of enum fe_pattern but FE_PATTERN_OWN. */
 bool fe_flags_valid(uint32_t flags, int32_t pattern);
 
 /* Makes a tokenizer of an image of which nothing is known but its size. With `trusted`, of one that was just built:

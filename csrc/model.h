@@ -30,6 +30,6 @@ typedef struct fe_model_kind {
 /* The kind of a tokenizer with these flags. */
 const fe_model_kind *fe_model_kind_of(uint32_t flags);
 
-extern const fe_model_kind fe_bytes_bpe, fe_chars_bpe, fe_affix_bpe;
+extern const fe_model_kind fe_bytes_bpe, fe_chars_bpe, fe_affix_bpe, fe_word_pieces, fe_word_level;
 
 #endif

@@ -23,14 +23,23 @@ static bool is_kept_long(const fe_encoder *e, uint64_t size, bool front) {
     return e->cache && !front && size <= FE_LONG_BYTES;
 }
 
-/* A piece that the first table does not know; `key` is NULL if it has none, hash is that of one in the second table. */
+/* True if pieces are told apart without regard to the case of ASCII letters, which the model lowers. */
+static bool ignores_case(const fe_encoder *e) { return e->t->flags & FE_BERT_LOWER; }
+
+/* The bytes by which the second table knows a short piece: those of its key, where that ignores case. */
+static inline const uint8_t *name_of(const fe_encoder *e, const uint8_t *p, const fe_key *key) {
+    return FE_LITTLE_ENDIAN && key && ignores_case(e) ? (const uint8_t *)key : p;
+}
+
+/* A piece that the first table does not know; `key` is NULL if it has none, hash is that of its name in the second. */
 static fe_status encode_new(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front, const fe_key *key,
                             uint64_t hash) {
     const uint64_t size = (uint64_t)(end - p);
     const bool kept = is_kept_long(e, size, front);
+    const uint8_t *const name = name_of(e, p, key);
     if (kept) {
         int64_t count;
-        const int32_t *const known = fe_cache_find_long(e->cache, p, size, hash, &count);
+        const int32_t *const known = fe_cache_find_long(e->cache, name, size, hash, &count);
         if (known) {
             const fe_status status = fe_write_ids(e, known, count);
             if (key && count <= FE_CACHED_IDS) fe_cache_put(e->cache, *key, known, count, true);
@@ -42,15 +51,17 @@ static fe_status encode_new(fe_encoder *e, const uint8_t *p, const uint8_t *end,
     if (key && e->count <= FE_CACHED_IDS)
         fe_cache_put(e->cache, *key, e->symbols, e->count, false);
     else if (kept && e->count <= FE_LONG_BYTES)
-        fe_cache_put_long(e->cache, p, size, hash, e->symbols, e->count);
+        fe_cache_put_long(e->cache, name, size, hash, e->symbols, e->count);
     return fe_write_ids(e, e->symbols, e->count);
 }
 
 fe_status fe_encode_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front) {
     const uint64_t size = (uint64_t)(end - p);
-    const uint64_t hash = is_kept_long(e, size, front) ? fe_hash(p, size, e->cache->seed) : 0;
-    if (!e->cache || end - p > FE_KEY_BYTES) return encode_new(e, p, end, front, NULL, hash);
-    const fe_key key = fe_key_of(p, size, front, e->readable);
+    const bool kept = is_kept_long(e, size, front);
+    if (!e->cache || end - p > FE_KEY_BYTES)
+        return encode_new(e, p, end, front, NULL, kept ? fe_hash(p, size, e->cache->seed) : 0);
+    const fe_key raw = fe_key_of(p, size, front, e->readable), key = ignores_case(e) ? fe_key_lower(raw) : raw;
+    const uint64_t hash = kept ? fe_hash(name_of(e, p, &key), size, e->cache->seed) : 0;
     const fe_entry *const known = fe_bucket_find(fe_bucket_of(e->cache, key), key.low, key.high);
     return known ? fe_write_ids(e, known->ids, fe_entry_count(known)) : encode_new(e, p, end, front, &key, hash);
 }
@@ -87,7 +98,7 @@ static inline void ask_short(const fe_cache *cache, batch *b, int64_t i, fe_key 
 /* Not inlined, as what answers is not: each of these loops takes all registers there are. */
 static __attribute__((noinline)) void ask(const fe_encoder *e, batch *b, fe_pieces all) {
     const fe_cache *const cache = e->cache;
-    const bool whole = !e->t->kind->cut;
+    const bool whole = !e->t->kind->cut, lower = ignores_case(e);
     int64_t longer[BATCH], count = 0, near = all.count; /* from `near` on: near the end of what may be read */
     while (near > 0 && e->readable - (all.text + all.starts[near - 1]) < 16) near--;
     for (int64_t i = 0; i < all.count; i++) {
@@ -100,7 +111,8 @@ static __attribute__((noinline)) void ask(const fe_encoder *e, batch *b, fe_piec
             __builtin_prefetch(&cache->slots[b->low[i] & cache->slot_mask]);
             longer[count++] = i;
         } else {
-            ask_short(cache, b, i, i < near ? fe_key_near(p, size) : fe_key_of(p, size, false, e->readable));
+            const fe_key key = i < near ? fe_key_near(p, size) : fe_key_of(p, size, false, e->readable);
+            ask_short(cache, b, i, lower ? fe_key_lower(key) : key);
         }
     }
     for (int64_t i = 0; i < count; i++) fe_cache_prefetch_long(cache, b->low[longer[i]]);
@@ -110,7 +122,7 @@ static __attribute__((noinline)) void ask(const fe_encoder *e, batch *b, fe_piec
 static fe_status encode_other(fe_encoder *e, const uint8_t *p, const uint8_t *end, fe_key key) {
     if (key.high == LONG_KEY)
         return e->t->kind->cut ? fe_encode_stretch(e, p, end, false) : encode_new(e, p, end, false, NULL, key.low);
-    return encode_new(e, p, end, false, &key, fe_hash(p, (uint64_t)(end - p), e->cache->seed));
+    return encode_new(e, p, end, false, &key, fe_hash(name_of(e, p, &key), (uint64_t)(end - p), e->cache->seed));
 }
 
 /* Pieces `first` up to `last` of a batch, for one of two kinds of calls: those that want ids and those that count. */

@@ -1,4 +1,5 @@
 /* scan_avx512.c: finding pieces with AVX-512: a class for every byte from a table of 128, and bit masks for nothing. */
+#include "runs.h"
 #include "scan.h"
 
 #if defined(__x86_64__)
@@ -50,4 +51,17 @@ static inline __attribute__((always_inline)) TARGET void flatten(uint32_t *out, 
 #define CLASSIFY classify
 #define FLATTEN flatten
 #include "scan_body.h"
+
+static inline __attribute__((always_inline)) TARGET void run_masks(const uint8_t *p, fe_run_masks *m) {
+    const __m512i text = _mm512_loadu_si512(p);
+    const __m512i flags = _mm512_permutex2var_epi8(_mm512_load_si512(fe_run_flags), text,
+                                                   _mm512_load_si512(fe_run_flags + 64)); /* by the lower 7 bits */
+    const uint64_t high = _mm512_movepi8_mask(text);
+    m->word = ~_mm512_test_epi8_mask(flags, flags) | high;
+    m->punctuation = _mm512_test_epi8_mask(flags, _mm512_set1_epi8((char)RUN_PUNCTUATION)) & ~high;
+}
+
+#define RUNS fe_runs_avx512
+#define RUN_MASKS run_masks
+#include "runs_body.h"
 #endif

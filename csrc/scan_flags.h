@@ -27,10 +27,30 @@ static const uint8_t fe_flags[128] __attribute__((aligned(64))) = {
     L, L, 0, 0,     0, 0, 0,
 };
 
-#undef S
 #undef N
 #undef D
 #undef U
 #undef L
+#undef S
+
+/* What parts BERT's runs (runs.h): ASCII punctuation and white space, in bits 7 and 6. */
+enum { RUN_PUNCTUATION = 128, RUN_SPACE = 64 };
+
+#define P RUN_PUNCTUATION
+#define S RUN_SPACE
+
+static const uint8_t fe_run_flags[128] __attribute__((aligned(64))) = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, S, S, 0, 0, S, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    S, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, P, P, P, P, P, P,
+    P, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, P, P, P, P, P,
+    P, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, P, P, P, P, 0,
+};
+
+#undef P
+#undef S
 
 #endif

@@ -1,4 +1,5 @@
 /* scan_neon.c: finding pieces with NEON, which every 64-bit ARM has: a table of flags, and a transposition of bits. */
+#include "runs.h"
 #include "scan.h"
 
 #if defined(__AARCH64EL__) /* big-endian ARM takes plain C, which works both ways */
@@ -78,4 +79,17 @@ static inline __attribute__((always_inline)) void flatten(uint32_t *out, uint64_
 #define CLASSIFY classify
 #define FLATTEN flatten
 #include "scan_body.h"
+
+static inline __attribute__((always_inline)) void run_masks(const uint8_t *p, fe_run_masks *m) {
+    const uint8x16x4_t text = vld4q_u8(p), low = vld1q_u8_x4(fe_run_flags), high = vld1q_u8_x4(fe_run_flags + 64);
+    const uint8x16_t a = flags_of(text.val[0], low, high), b = flags_of(text.val[1], low, high);
+    const uint8x16_t c = flags_of(text.val[2], low, high), d = flags_of(text.val[3], low, high);
+    m->punctuation = highest_of(a, b, c, d);
+    const uint64_t space = highest_of(vshlq_n_u8(a, 1), vshlq_n_u8(b, 1), vshlq_n_u8(c, 1), vshlq_n_u8(d, 1));
+    m->word = ~(m->punctuation | space);
+}
+
+#define RUNS fe_runs_neon
+#define RUN_MASKS run_masks
+#include "runs_body.h"
 #endif

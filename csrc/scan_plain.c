@@ -1,6 +1,7 @@
 /* scan_plain.c: finding pieces in plain C, which works everywhere. */
 #include <string.h>
 
+#include "runs.h"
 #include "scan.h"
 
 #if defined(__SSE2__) /* every x86-64 has it */
@@ -72,3 +73,15 @@ static inline void flatten(uint32_t *out, uint64_t bits, uint32_t base) {
 #define CLASSIFY classify
 #define FLATTEN flatten
 #include "scan_body.h"
+
+static inline void run_masks(const uint8_t *p, fe_run_masks *m) {
+    uint8_t is[64];
+    EACH(IN(x, '!', '/') | IN(x, ':', '@') | IN(x, '[', '`') | IN(x, '{', '~'))
+    m->punctuation = bits_of(is);
+    EACH((x == ' ') | IN(x, '\t', '\n') | (x == '\r'))
+    m->word = ~(m->punctuation | bits_of(is));
+}
+
+#define RUNS fe_runs_plain
+#define RUN_MASKS run_masks
+#include "runs_body.h"

@@ -2,9 +2,10 @@
 #include "chain_walk.h"
 #include "classes.h"
 #include "model.h"
-#include "traits.h"
+#include "runs.h"
 #include "scan.h"
 #include "split.h"
+#include "traits.h"
 #include "utf8.h"
 #include "walk.h"
 
@@ -38,6 +39,7 @@ static bool has_mark_front(const fe_encoder *e, const uint8_t *p, const uint8_t 
 static fe_status encode_segment(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
     const uint32_t flags = e->t->flags;
     if (p == end) return FE_OK;
+    if (e->t->pattern == FE_PATTERN_BERT) return fe_encode_runs(e, p, end);
     if (e->pattern == FE_PATTERN_PROGRAM) return fe_encode_chain(e, p, end);
     const bool front = flags & FE_BYTE_LEVEL ? flags & FE_ADD_SPACE && *p != ' ' : has_mark_front(e, p, end);
     if (front) { /* the piece with what stands in front of it comes by itself */

@@ -4,6 +4,7 @@
 #include "chain_walk.h"
 #include "mem.h"
 #include "model.h"
+#include "runs.h"
 #include "scan.h"
 #include "text.h"
 
@@ -149,6 +150,11 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const fe_job *job, f
     out->token = out->place = -1;
     if (!take_choice(&e, job->choice) || job->pattern < FE_PATTERN_OWN || job->pattern > FE_PATTERN_DEEPSEEK_V3)
         return FE_BAD_MODEL;
+    if (t->pattern == FE_PATTERN_BERT && !t->normal_size && job->limit == INT64_MAX) {
+        const fe_status status = fe_stream_runs(&e, job, out);
+        end_encoder(&e);
+        return status;
+    }
     const bool scanned = !t->kind->cut || e.pattern != FE_PATTERN_NONE;
     const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
     const fe_some_texts whole = {0, job->texts, job->utf8};

@@ -52,9 +52,11 @@ typedef struct vocabulary {
 
 /* models.c */
 void random_vocabulary(vocabulary *v);
-void break_vocabulary(vocabulary *v);
 int64_t random_text(uint8_t *text, int64_t most, bool valid);
 int64_t write_utf8(uint8_t *to, uint32_t code);
+
+/* breaks.c */
+void break_vocabulary(vocabulary *v);
 
 /* law.c: the ids of one text, worked out slowly; false where a token of it is refused. */
 bool slow_encode(const vocabulary *v, int32_t pattern, const uint8_t *actions, const uint8_t *text, int64_t size,

@@ -1,6 +1,7 @@
 /* law.c: what the ids of a text must be, in the plainest form: no tables, no caches, no cutting. */
 #include "fuzz.h"
 #include "utf8.h"
+#include "words.h"
 
 #define MARK 0x2581u
 
@@ -171,11 +172,59 @@ static void affixed_piece(law *l, const uint8_t *piece, int64_t size) {
     merge_symbols(l);
 }
 
+/* ------------------------------------------------------------------ words */
+
+/* From the left: the longest token, found by trying all lengths. What goes on has the prefix before it. */
+static fe_status whole_word(void *state, fe_word word) {
+    law *const l = state;
+    const fe_model *const m = &l->v->model;
+    const int64_t before = l->count;
+    const bool pieces = m->flags & FE_WORD_PIECES;
+    bool known = word.size <= FE_WORD_BYTES && (!pieces || word.chars <= m->word_chars);
+    for (int64_t at = 0, end; known && at < word.size; at = end) {
+        int64_t token = -1;
+        for (end = word.size; end > at && token < 0; end--) {
+            uint8_t bytes[FE_WORD_BYTES + 4];
+            const int64_t prefix = at ? m->prefix : 0;
+            if (prefix) memcpy(bytes, m->prefix_bytes, (size_t)prefix);
+            memcpy(bytes + prefix, word.bytes + at, (size_t)(end - at));
+            for (int64_t i = 0; i < m->vocab; i++) { /* of equal ones the last */
+                const int64_t first = l->v->token_offsets[i], size = l->v->token_offsets[i + 1] - first;
+                if (size == prefix + end - at && !memcmp(l->v->token_bytes + first, bytes, (size_t)size)) token = i;
+            }
+            if (token >= 0 || !pieces) break;
+        }
+        known = token >= 0;
+        if (known) l->ids[l->count++] = m->token_ids[token];
+    }
+    if (!known) l->count = before, l->ids[l->count++] = m->token_ids[m->unk];
+    return FE_OK;
+}
+
+static void word_segment(law *l, const uint8_t *p, const uint8_t *end) {
+    if (l->v->model.pattern == FE_PATTERN_BERT) {
+        CHECK(fe_bert_words(l->v->model.flags, p, end, whole_word, l) == FE_OK);
+        return;
+    }
+    int64_t ends[TEXT + 1], pieces, start = 0;
+    CHECK(fe_split(l->pattern, FE_PATH_SCALAR, p, end - p, ends, TEXT + 1, &pieces) == FE_OK);
+    for (int64_t i = 0; i < pieces; start = ends[i++]) {
+        int64_t chars = 0;
+        uint32_t code;
+        for (int64_t at = start; at < ends[i]; chars++) at += fe_utf8_read(p + at, p + ends[i], &code);
+        CHECK(whole_word(l, (fe_word){p + start, ends[i] - start, chars}) == FE_OK);
+    }
+}
+
 /* ------------------------------------------------------------------ one text */
 
 static void segment(law *l, const uint8_t *p, const uint8_t *end) {
     if (p == end) return;
     const bool affixes = l->v->model.flags & FE_AFFIXES;
+    if (l->v->model.flags & FE_WORD_FLAGS) {
+        word_segment(l, p, end);
+        return;
+    }
     if (!(l->v->model.flags & FE_BYTE_LEVEL)) {
         if (affixes) affixed_piece(l, p, end - p);
         else character_piece(l, p, end);

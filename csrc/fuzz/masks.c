@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "check.h"
+#include "bert.h"
+#include "runs.h"
 #include "scan.h"
 
 #ifndef SCAN_FILE
@@ -19,7 +21,12 @@
 #define fe_scan_neon fe_scan_again
 #define fe_scan_avx2 fe_scan_again
 #define fe_scan_avx512 fe_scan_again
+#define fe_runs_plain fe_runs_again
+#define fe_runs_neon fe_runs_again
+#define fe_runs_avx2 fe_runs_again
+#define fe_runs_avx512 fe_runs_again
 void fe_scan_again(fe_scan *scan);
+void fe_runs_again(fe_runs *runs);
 #include SCAN_FILE
 
 static uint64_t rnd(uint64_t *state) { /* xorshift64* */
@@ -53,6 +60,13 @@ static TARGET void check_masks(const uint8_t *p) {
     slow_classify(p, &slow);
     CLASSIFY(p, &fast);
     CHECK(memcmp(&fast, &slow, sizeof slow) == 0);
+    fe_run_masks runs;
+    RUN_MASKS(p, &runs);
+    for (int i = 0; i < 64; i++) {
+        const bool punctuation = fe_bert_is_punctuation(p[i]);
+        CHECK((runs.punctuation >> i & 1) == punctuation);
+        CHECK((runs.word >> i & 1) == (!punctuation && !fe_bert_is_space(p[i])));
+    }
 }
 
 static TARGET void check_places(uint64_t bits, uint32_t base) {

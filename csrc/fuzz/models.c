@@ -6,7 +6,9 @@
 static const char *const parts[] = {"a", "b", "c", "ab", "abc", " ", " a", "  ", "\n", "'s", "1",
                                     "A", "\xC3\xA9", "\xE2\x96\x81",
                                     "\xF0\x9F\x98\x80", "<s>", "<", "s>x", "\xE4\xB8\xAD", "'", "\xC2\xA0", "/", "a b",
-                                    "aaaaaaaaaaaaaaaaaaaa", "                ", "\xEF\xBF\xBD", "\r\n"};
+                                    "aaaaaaaaaaaaaaaaaaaa", "                ", "\xEF\xBF\xBD", "\r\n",
+                                    "AB", "##a", "-", "\xCC\x81", "\xC4\xB0", "\x0B", "\xE3\x80\xAE",
+                                    "\xF0\x9D\x85\xA5", "\xEA\xB0\x80", "\xE2\x89\xA0"};
 static const uint32_t codes[] = {'a', 'b', 'c', ' ', '\n', MARK, 0xE9, 0x1F600, '<', 's', '>', '1', '\'', 0xFFFD, 'A'};
 
 int64_t write_utf8(uint8_t *to, uint32_t code) {
@@ -216,6 +218,34 @@ static void characters(vocabulary *v) {
     if (cut) add_pairs(v);
 }
 
+/* Words and parts of words; of equal ones the last counts. */
+static void words(vocabulary *v) {
+    static const char *const some[] = {"a", "b", "c", "ab", "abc", "A", "AB", "1", "-", "\xC3\xA9", "e", "#",
+                                       "\xE4\xB8\xAD", "aaaaaaaa", "i", "\xCC\x87", "\xE2\x96\x81", "s", " "};
+    static const char *const prefixes[] = {"##", "", "#", "a"};
+    enum { SOME = sizeof some / sizeof *some };
+    const char *const prefix = prefixes[one_in(2) ? 0 : rnd(4)];
+    v->model.flags = one_in(4) ? FE_WORD_LEVEL : FE_WORD_PIECES;
+    v->model.pattern = one_in(3) ? (int32_t)rnd(8) : FE_PATTERN_BERT;
+    if (v->model.pattern == FE_PATTERN_BERT) v->model.flags |= rnd(16) * FE_BERT_CLEAN;
+    v->model.prefix = (int64_t)strlen(prefix);
+    v->model.prefix_bytes = (const uint8_t *)prefix;
+    v->model.word_chars = one_in(3) ? rnd(20) : one_in(2) ? 100 : 1024;
+    for (int i = 0; i < 256; i++) v->byte_tokens[i] = -1;
+    for (uint32_t wish = rnd(120); wish; wish--) {
+        uint8_t bytes[LONGEST];
+        int64_t size = 0;
+        if (one_in(2)) memcpy(bytes, prefix, strlen(prefix)), size = (int64_t)strlen(prefix);
+        for (uint32_t more = one_in(30) ? 0 : 1 + rnd(3); more; more--) {
+            const char *const part = some[rnd(SOME)];
+            memcpy(bytes + size, part, strlen(part));
+            size += (int64_t)strlen(part);
+        }
+        add_token(v, bytes, size);
+    }
+    v->model.unk = add_token(v, (const uint8_t *)"<unk>", 5);
+}
+
 /* ------------------------------------------------------------------ what all kinds have */
 
 static void number_ids(vocabulary *v) {
@@ -249,13 +279,15 @@ static void add_added(vocabulary *v) {
 void random_vocabulary(vocabulary *v) {
     memset(v, 0, sizeof *v);
     v->model.unk = -1;
-    switch (rnd(4)) {
+    switch (rnd(5)) {
     case 0: byte_level(v); break;
     case 1: ranked(v); break;
     case 2: affixed(v); break;
+    case 3: words(v); break;
     default: characters(v);
     }
-    if (!(v->model.flags & FE_RANKED) && one_in(2)) v->model.unk = add_token(v, (const uint8_t *)"<unk>", 5);
+    const bool has_unk = v->model.flags & FE_RANKED || v->model.unk >= 0;
+    if (!has_unk && one_in(2)) v->model.unk = add_token(v, (const uint8_t *)"<unk>", 5);
     v->model.vocab = v->model.tokens;
     add_added(v);
     number_ids(v);
@@ -274,66 +306,4 @@ void random_vocabulary(vocabulary *v) {
     for (int i = 0; i < 4; i++) v->template[i] = (int32_t)rnd(INT32_MAX);
     m->before_ids = v->template, m->after_ids = v->template + 2;
     m->notes_bytes = v->notes;
-}
-
-static int32_t outside(const vocabulary *v) {
-    return one_in(2) ? (int32_t)v->model.vocab + (int32_t)rnd(2) : one_in(2) ? INT32_MAX : INT32_MIN + (int32_t)rnd(9);
-}
-
-/* Makes one number wrong. */
-void break_vocabulary(vocabulary *v) {
-    fe_model *const m = &v->model;
-    const uint32_t token = rnd((uint32_t)m->tokens);
-    v->broken = true;
-    switch (rnd(16)) {
-    case 0: m->tokens = one_in(2) ? -1 : INT32_MAX; return;
-    case 1: m->vocab = one_in(2) ? m->tokens + 1 : -1; return;
-    case 2: m->pattern = one_in(2) ? FE_PATTERN_OWN : FE_PATTERN_DEEPSEEK_V3 + 1; return;
-    case 3: m->unk = one_in(2) ? -2 : (int32_t)m->vocab; return;
-    case 4: v->token_offsets[token] = one_in(2) ? -1 : v->token_offsets[m->tokens] + 1; return;
-    case 5: v->token_ids[token] = -1 - (int32_t)rnd(9); return;
-    case 6: v->byte_tokens[rnd(256)] = outside(v); return;
-    case 7: m->merges = one_in(2) ? -1 : INT32_MAX; return;
-    case 8: *(int64_t *[]){&m->chars, &m->pairs, &m->added, &m->notes, &m->before, &m->after}[rnd(6)] = -1; return;
-    case 9: m->flags = (m->flags & ~(uint32_t)FE_BYTE_LEVEL) | FE_RANKED; return;
-    case 10:
-        v->token_ids[token] = v->token_ids[(token + 1) % (uint32_t)m->tokens];
-        return;
-    case 11:
-        if (m->merges) {
-            int32_t *const of[] = {v->left, v->right, v->result};
-            of[rnd(3)][rnd((uint32_t)m->merges)] = outside(v);
-            return;
-        }
-        break;
-    case 12:
-        if (m->chars) {
-            const uint32_t i = rnd((uint32_t)m->chars);
-            if (one_in(2)) v->char_codes[i] = (m->flags & FE_AFFIXES ? 4u : 1u) * FE_PLACE + rnd(9999);
-            else v->char_tokens[i] = outside(v);
-            return;
-        }
-        break;
-    case 13:
-        if (m->added) {
-            const uint32_t i = rnd((uint32_t)m->added);
-            if (one_in(4)) v->added_flags[i] = 4;
-            else if (one_in(2)) v->added_ids[i] = one_in(2) ? -1 : INT32_MAX;
-            else v->added_offsets[i + 1] = one_in(2) ? v->added_offsets[i] : INT64_MIN + rnd(9);
-            return;
-        }
-        break;
-    case 14:
-        if (m->flags & FE_RANKED) {
-            v->byte_tokens[rnd(256)] = -1;
-            return;
-        }
-        break;
-    default:
-        if (m->flags & FE_RANKED) { /* 'a' and 'b' are now the same */
-            v->token_bytes[v->token_offsets[v->byte_tokens['a']]] = 'b';
-            return;
-        }
-    }
-    v->broken = false;
 }

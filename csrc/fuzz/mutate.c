@@ -54,7 +54,7 @@ static void wound_header(fe_header *h) {
     switch (rnd(4)) {
     case 0: *wide[one_in(8) ? 6 : rnd(6)] = random_number(h); break;
     case 1: *narrow[rnd(4)] = (int32_t)random_number(h); break;
-    case 2: h->flags ^= 1u << rnd(one_in(4) ? 32 : 20); break;
+    case 2: h->flags ^= 1u << rnd(one_in(2) ? 32 : 20); break;
     default: h->sections += rnd(3) - 1;
     }
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "runs.h"
 
 static const char *const parts[] = {
     "a", "b", "Z", "word", "WORD", "Word", "s", "t", "re", "LL", "'", "'s", "'S", "'ll", "'Re", "'\xC5\xBF",
@@ -59,6 +60,30 @@ static void compare(const uint8_t *text, int64_t size) {
     }
 }
 
+/* The same for runs, whose ground truth goes byte by byte. */
+static void compare_runs(const uint8_t *text, int64_t size) {
+    enum { MOST = 4096 };
+    static int64_t plain[2][MOST], fast[2][MOST];
+    int64_t pieces, count;
+    CHECK(fe_split_runs(FE_PATH_SCALAR, text, size, plain[0], plain[1], MOST, &pieces) == FE_OK);
+    int64_t at = 0;
+    for (int64_t i = 0; i < pieces; at = plain[1][i++]) {
+        for (; at < plain[0][i]; at++) CHECK(fe_bert_is_space(text[at]));
+        for (; at < plain[1][i]; at++) CHECK(!fe_bert_is_space(text[at]));
+        for (int64_t j = plain[0][i]; j < at; j++)
+            CHECK(!fe_bert_is_punctuation(text[j]) || at - plain[0][i] == 1);
+        CHECK(at == size || at - plain[0][i] == 1 || fe_bert_is_space(text[at]) || fe_bert_is_punctuation(text[at]));
+    }
+    for (; at < size; at++) CHECK(fe_bert_is_space(text[at]));
+    for (int32_t path = FE_PATH_PLAIN; path <= FE_PATH_BEST; path++) {
+        CHECK(fe_split_runs(path, text, size, fast[0], fast[1], pieces, &count) == FE_OK && count == pieces);
+        CHECK(memcmp(fast[0], plain[0], (size_t)pieces * sizeof **fast) == 0);
+        CHECK(memcmp(fast[1], plain[1], (size_t)pieces * sizeof **fast) == 0);
+        if (pieces && one_in(8))
+            CHECK(fe_split_runs(path, text, size, fast[0], fast[1], pieces - 1, &count) == FE_FULL);
+    }
+}
+
 /* A page behind which nothing may be read. */
 static uint8_t *guarded_end(int64_t room) {
     static uint8_t *end;
@@ -82,6 +107,8 @@ void check_pieces(void) {
         memcpy(guarded, text, (size_t)size);
         compare(exact, size);
         compare(guarded, size);
+        compare_runs(exact, size);
+        compare_runs(guarded, size);
         free(exact);
     }
 }

@@ -23,6 +23,7 @@ from .components import (
 )
 from .plan_chars import characters_in_c, has_affixes, symbols
 from .plan_cuts import cuts_in_c
+from .plan_words import words_in_c
 from .tokenizer_json import Refused
 from .vocabulary import BYTE_CHARS, Vocabulary
 
@@ -38,6 +39,10 @@ def plan(file: TokenizerFile) -> Vocabulary:
         texts = [piece.text for piece in step.single if piece.text] if isinstance(step, TemplateProcessing) else ["A"]
         if texts != ["A"]:
             raise Refused(f"not supported yet: a template with the text {len(texts)} times")
+    template = template_ids(file.post_processors)
+    words = None if template is None else words_in_c(file, **template)
+    if words is not None:
+        return words
     model = in_c(file)
     if model is None:
         raise Refused("not supported yet: this combination of components")

@@ -75,6 +75,9 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
             "notes": len(metadata),
             "notes_bytes": octets([metadata]),
             "chain": chain,
+            "prefix": len(v.word_prefix),
+            "prefix_bytes": octets([v.word_prefix]),
+            "word_chars": v.word_chars,
         },
     )
     return spec, alive

@@ -171,6 +171,8 @@ class Vocabulary:
     char_tokens: npt.ArrayLike = ()
     pair_left: npt.ArrayLike = ()
     pair_right: npt.ArrayLike = ()
+    word_prefix: bytes = b""  # words: what names of tokens that go on begin with
+    word_chars: int = 0  # words: characters of the longest word that is cut
 
 
 def with_own_text(v: Vocabulary) -> Vocabulary:

@@ -1,0 +1,71 @@
+"""Whether C reads a vocabulary of words, and that vocabulary as the C core takes it."""
+
+from __future__ import annotations
+
+from itertools import accumulate, chain
+
+import numpy as np
+
+from .components import BertNormalizer, BertPreTokenizer, TokenizerFile, WordLevel, WordPiece
+from .core import lib
+from .vocabulary import Metadata, Vocabulary
+
+MOST_WORD_CHARS = 1024  # fe_words.most
+MOST_TOKEN_BYTES = 4096  # FE_WORD_BYTES
+
+
+def words_in_c(file: TokenizerFile, before: list[int], after: list[int]) -> Vocabulary | None:
+    """Return the vocabulary of a file of words; None where C would give other ids, or the model is another.
+
+    `before` and `after` are the ids that the template puts around a text.
+    """
+    model, pieces, cuts = file.model, isinstance(file.model, WordPiece), _cuts(file)
+    if not isinstance(model, WordPiece | WordLevel) or model.unk_token not in model.vocab:
+        return None
+    tokens = [name.encode() for name in model.vocab]
+    too_long = isinstance(model, WordPiece) and model.max_input_chars_per_word > MOST_WORD_CHARS
+    if cuts is None or too_long or max(map(len, tokens)) > MOST_TOKEN_BYTES or not _added_in_c(file):
+        return None
+    extra = list({token.id: token.content for token in file.added if token.content not in model.vocab}.items())
+    tokens += [content.encode() for _, content in extra]
+    numbers = {name: number for number, name in enumerate(model.vocab)}
+    return Vocabulary(
+        flags=cuts | (lib.FE_WORD_PIECES if pieces else lib.FE_WORD_LEVEL),
+        token_bytes=b"".join(tokens),
+        token_offsets=np.array([0, *accumulate(map(len, tokens))], np.int64),
+        token_ids=np.fromiter(chain(model.vocab.values(), (id for id, _ in extra)), np.int32, len(tokens)),
+        vocab=len(model.vocab),
+        byte_tokens=np.full(256, -1, np.int32),
+        metadata=Metadata(file.added, before, after, " ", names=[*model.vocab, *(content for _, content in extra)]),
+        pattern=lib.FE_PATTERN_BERT,
+        unk=numbers[model.unk_token],
+        word_prefix=model.continuing_subword_prefix.encode() if isinstance(model, WordPiece) else b"",
+        word_chars=model.max_input_chars_per_word if isinstance(model, WordPiece) else 0,
+    )
+
+
+def _cuts(file: TokenizerFile) -> int | None:
+    """Return the flags of BERT's normalizer, before BERT's pre-tokenizer; None where the steps are others."""
+    if file.pre_tokenizers != (BertPreTokenizer(),) or len(file.normalizers) > 1:
+        return None
+    if not file.normalizers:
+        return 0
+    step = file.normalizers[0]
+    if not isinstance(step, BertNormalizer):
+        return None
+    strips = step.lowercase if step.strip_accents is None else step.strip_accents
+    flags = {
+        lib.FE_BERT_CLEAN: step.clean_text,
+        lib.FE_BERT_HAN: step.handle_chinese_chars,
+        lib.FE_BERT_STRIP: strips,
+        lib.FE_BERT_LOWER: step.lowercase,
+    }
+    return sum(flag for flag, on in flags.items() if on)
+
+
+def _added_in_c(file: TokenizerFile) -> bool:
+    """Return whether C finds the added tokens: those that are looked for in normalised text need that text."""
+    return not any(
+        token.lstrip or token.rstrip or token.single_word or (token.late and bool(file.normalizers))
+        for token in file.added
+    )
