@@ -77,7 +77,10 @@ def test_every_allocation_fails_once(sanitizers, tmp_path):
     program, fuzz = str(tmp_path / "memory"), CSRC / "fuzz"
     flags = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DFE_CHECKED"]
     flags += ["-DFE_NEAR=3", "-include", str(fuzz / "fail.h"), "-I", str(CSRC), "-I", str(fuzz)]
-    sources = [*(str(fuzz / name) for name in ("memory.c", "chance.c", "models.c")), *map(str, CSRC.glob("*.c"))]
+    sources = [
+        *(str(fuzz / name) for name in ("memory.c", "chance.c", "models.c", "programs.c")),
+        *map(str, CSRC.glob("*.c")),
+    ]
     subprocess.run(["cc", *flags, *sources, "-o", program], check=True)
     done = subprocess.run([program, "12", "3"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -46,6 +46,7 @@ int main(int argc, char **argv) {
     do {
         refused += one_round();
         check_pieces();
+        check_programs();
         check_ranks();
         check_merges();
         rounds++;

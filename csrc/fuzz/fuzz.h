@@ -21,7 +21,11 @@ enum {
     BLOCK = 8000, /* and of all of them */
     TEXTS = 700,
     IDS = 5 * BLOCK,
-    LINE = 64 /* more than a line of a merge list has */
+    LINE = 64, /* more than a line of a merge list has */
+    CHAIN_STEPS = 3,
+    CHAIN_ITEMS = CHAIN_STEPS * 3 * 6,
+    CHAIN_BLOCKS = 3,
+    CHAIN_PAGES = 0x110000 / 128
 };
 
 /* chance.c */
@@ -31,6 +35,20 @@ static inline bool one_in(uint32_t n) { return rnd(n) == 0; }
 
 /* A copy of some bytes in memory of just that size, so that ASan sees a read behind its end. */
 uint8_t *exactly(const uint8_t *bytes, int64_t size);
+
+/* A chain and the arrays that it points into. */
+typedef struct chain_room {
+    fe_chain chain;
+    fe_step steps[CHAIN_STEPS];
+    fe_item items[CHAIN_ITEMS];
+    uint32_t kind_bits[16];
+    uint16_t pages[CHAIN_PAGES];
+    uint8_t block_kinds[128 * CHAIN_BLOCKS], byte_kinds[256];
+} chain_room;
+
+/* programs.c: a chain that a tokenizer can have; and its pieces of a text, worked out slowly: their number. */
+void random_chain(chain_room *c);
+int64_t slow_cut(const fe_chain *chain, const uint8_t *text, int64_t size, int64_t *starts, int64_t *ends);
 
 /* A model and the arrays that it points into. */
 typedef struct vocabulary {
@@ -48,6 +66,7 @@ typedef struct vocabulary {
     int32_t template[4];
     uint8_t notes[64];
     uint8_t actions[ADDED];
+    chain_room chain;
 } vocabulary;
 
 /* models.c */
@@ -63,10 +82,11 @@ bool slow_encode(const vocabulary *v, int32_t pattern, const uint8_t *actions, c
                  int32_t *ids, int64_t *count);
 int64_t slow_find(const vocabulary *v, const uint8_t *bytes, int64_t size);
 
-/* encoding.c, pieces.c, files.c, lists.c */
+/* encoding.c, pieces.c, programs.c, files.c, lists.c */
 void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache *cache);
 void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer);
 void check_pieces(void);
+void check_programs(void);
 void check_image(const vocabulary *v, const fe_tokenizer *tokenizer);
 void check_ranks(void);
 void check_merges(void);

@@ -231,15 +231,19 @@ static void segment(law *l, const uint8_t *p, const uint8_t *end) {
         return;
     }
     uint8_t text[TEXT + 1];
-    int64_t ends[TEXT + 1], size = 0, pieces;
+    int64_t starts[2 * TEXT], ends[2 * TEXT], size = 0, pieces;
     if (l->v->model.flags & FE_ADD_SPACE && *p != ' ') text[size++] = ' ';
     memcpy(text + size, p, (size_t)(end - p));
     size += end - p;
-    CHECK(fe_split(l->pattern, FE_PATH_SCALAR, text, size, ends, TEXT + 1, &pieces) == FE_OK);
+    if (l->pattern == FE_PATTERN_PROGRAM) {
+        pieces = slow_cut(l->v->model.chain, text, size, starts, ends);
+    } else {
+        CHECK(fe_split(l->pattern, FE_PATH_SCALAR, text, size, ends, TEXT + 1, &pieces) == FE_OK);
+        for (int64_t i = 0; i < pieces; i++) starts[i] = i ? ends[i - 1] : 0;
+    }
     for (int64_t i = 0; i < pieces; i++) {
-        const int64_t start = i ? ends[i - 1] : 0;
-        if (affixes) affixed_piece(l, text + start, ends[i] - start);
-        else byte_piece(l, text + start, ends[i] - start);
+        if (affixes) affixed_piece(l, text + starts[i], ends[i] - starts[i]);
+        else byte_piece(l, text + starts[i], ends[i] - starts[i]);
     }
 }
 

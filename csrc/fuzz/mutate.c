@@ -87,7 +87,7 @@ static uint64_t wrong_number(const fe_header *h, uint64_t now, uint64_t count) {
 }
 
 static void wound_element(const fe_header *h, uint8_t *image, int64_t size, const fe_place *p) {
-    const uint64_t whole = fe_sections[p->tag].element, element = whole == sizeof(fe_unit) ? 4 : whole;
+    const uint64_t whole = fe_sections[p->tag].element, element = whole > 8 ? 4 : whole;
     const uint64_t count = p->length / element, at = rnd((uint32_t)count), other = rnd((uint32_t)count);
     uint8_t *const to = image + p->at + at * element;
     uint64_t number = 0;

@@ -82,6 +82,9 @@ _OTHERS = {
     # what tiktoken 0.7 called cl100k
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|"
     r"\s*[\r\n]|\s+(?!\S)|\s+": Pattern.LLAMA3,
+    # Bailing's (Ling, Ring)
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|"
+    r"\s*[\r\n]|\s+(?!\S)|\s+": Pattern.QWEN2,
 }
 # Patterns whose dialect is a condition: in the other one they mean something else, or cannot be given at all.
 _ONLY_FANCY = {Pattern.CL100K}
