@@ -47,9 +47,9 @@ enum fe_section {
     FE_S_AFTER,         /* int32: and behind it */
     FE_S_NOTES,         /* uint8: what the owner of the tokenizer keeps in it */
     FE_S_NORMAL,        /* uint8: fe_model.normal */
-    FE_S_LATE_OFFSETS,  /* uint32: where the bytes begin by which late added tokens are found, if they are not their own;
-                           else none */
-    FE_S_LATE_BYTES,    /* uint8: what normalizing makes of each added token */
+    FE_S_LATE_OFFSETS,  /* uint32: where texts are normalized, so are late added tokens: where the bytes of each begin,
+                           and one behind the last */
+    FE_S_LATE_BYTES,    /* uint8: those; of one that is not late its own */
     FE_SECTIONS
 };
 

@@ -240,4 +240,4 @@ static fe_status apply_form(fe_normal *n, const fe_step *step, const uint8_t *p,
     return status == FE_OK ? fe_buffer_add(out, p, end - p) : status;
 }
 
-const fe_step_row fe_step_form = {find_form, apply_form};
+const fe_step_row fe_step_form = {find_form, apply_form, true};

@@ -42,8 +42,8 @@ def test_no_warnings(compiler, source, compiled):
 
 
 def test_short_lines_and_files():
-    made = CSRC / "unicode_classes.h"
-    for file in {*CSRC.rglob("*.c"), *CSRC.rglob("*.h")} - {made}:
+    made = {CSRC / "unicode_classes.h", CSRC / "unicode_normal.h"}
+    for file in {*CSRC.rglob("*.c"), *CSRC.rglob("*.h")} - made:
         lines = file.read_text(encoding="utf-8").split("\n")
         assert len(lines) <= 501, file
         assert not [line for line in lines if len(line) > 120], file

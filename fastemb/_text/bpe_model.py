@@ -56,6 +56,7 @@ class BpeModel:
     byte_tokens: bool = False  # decoding: a token like <0x41> is that byte
     mark_to_space: bool = False  # decoding: the mark is a space
     strip_start: bool = False  # decoding: one space at the start is dropped
+    normal: bytes = b""  # Vocabulary.normal
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -107,6 +108,7 @@ class BpeModel:
             char_tokens=[numbers[char] for char in chars],
             pair_left=() if pairs is None else pairs[0],
             pair_right=() if pairs is None else pairs[1],
+            normal=self.normal,
         )
 
     def inner_pairs(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]] | None:

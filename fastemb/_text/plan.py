@@ -25,6 +25,7 @@ from .components import (
 )
 from .core import lib
 from .patterns import COVERING, known_pattern
+from .plan_normal import finds_added, normal_in_c
 from .tokenizer_json import Refused
 from .vocabulary import BYTE_CHARS, Vocabulary
 
@@ -86,15 +87,15 @@ def _has_affixes(model: Bpe) -> bool:
 
 def _byte_level(file: TokenizerFile) -> Fields | None:
     """Return the fields of a byte-level model: a known pattern, and symbols that are bytes."""
-    model, cuts = file.model, _pattern(file.pre_tokenizers)
-    if not isinstance(model, Bpe) or _has_affixes(model) or file.normalizers or cuts is None:
+    model, cuts, normal = file.model, _pattern(file.pre_tokenizers), normal_in_c(file.normalizers)
+    if not isinstance(model, Bpe) or _has_affixes(model) or normal is None or cuts is None:
         return None
     if model.byte_fallback and not model.vocab.keys() >= set(BYTE_CHARS):
         return None  # with all bytes there, none has to fall back
     if model.ignore_merges and (cuts["add_prefix_space"] or not set("".join(model.vocab)) <= set(BYTE_CHARS)):
         return None  # C looks for the token without the space; and by its bytes, which other characters stand for too
     fields = _model(model) | {"byte_level": True, "whole_first": model.ignore_merges, "byte_fallback": False}
-    return fields | cuts
+    return fields | cuts | {"normal": normal.steps}
 
 
 def _pattern(steps: tuple[Any, ...]) -> Fields | None:
@@ -133,9 +134,10 @@ def _characters(file: TokenizerFile) -> Fields | None:
 
 def _added(file: TokenizerFile) -> Fields | None:
     """Return an empty dict if C finds the added tokens as the file wants it."""
-    strange = any(token.lstrip or token.rstrip or token.single_word for token in file.added)
-    late = bool(file.normalizers) and any(token.late for token in file.added)
-    return None if strange or late else {}
+    if set(file.normalizers) & {_PREPEND_MARK, _SPACE_TO_MARK}:  # which C does by flags, not by steps
+        return None if any(token.late for token in file.added) else {}
+    normal = normal_in_c(file.normalizers)
+    return {} if normal is not None and finds_added(normal, file.added) else None
 
 
 # ---------------------------------------------------------------- ids → ids, and → text

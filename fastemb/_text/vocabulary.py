@@ -170,6 +170,7 @@ class Vocabulary:
     char_tokens: npt.ArrayLike = ()
     pair_left: npt.ArrayLike = ()
     pair_right: npt.ArrayLike = ()
+    normal: bytes = b""  # the steps by which a text is normalized first
 
 
 def with_own_text(v: Vocabulary) -> Vocabulary:
