@@ -106,12 +106,16 @@ static fe_status encode_normal(fe_encoder *e, const fe_texts *all, fe_out *out) 
         return encode_stream(e, all, some, out);
     fe_status status = FE_OK;
     while (status == FE_OK && some.first < job->texts) {
-        const uint8_t *p = some.before, *end = p, *start = p;
+        const uint8_t *p = some.before, *end = NULL;
         bool kept = true;
-        for (some.last = some.first; some.last < job->texts && end; some.last++, p = end) {
-            start = fe_text_at(all, some.last, p, &end);
+        for (some.last = some.first; some.last < job->texts; some.last++, p = end) {
+            const uint8_t *const start = fe_text_at(all, some.last, p, &end);
             kept = is_kept(t, start, end);
             if (!kept) break;
+            if (!end) { /* the stream ends with the text that is none */
+                some.last++;
+                break;
+            }
         }
         if (some.first < some.last) status = encode_stream(e, all, some, out);
         if (status != FE_OK || kept) break;
