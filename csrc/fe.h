@@ -289,8 +289,8 @@ typedef struct fe_out {
     int64_t texts;     /* receives how many texts are complete, counted from the first one of the job */
     int64_t bytes;     /* receives how many bytes these texts take */
     int64_t token;     /* FE_SPECIAL: the added token that was refused; else -1 */
-    int64_t place;     /* FE_SPECIAL: the byte of utf8, or of its text of `each`, at which it stands, or in text that was
-                          normalized the stretch that holds it; else -1 */
+    int64_t place;     /* FE_SPECIAL: the byte of utf8, or of its text of `each`, at which it stands; in text that was
+                          normalized that at which the stretch begins that holds it; else -1 */
 } fe_out;
 
 /* Encodes texts. cache may be NULL: the ids are the same with it and without. With FE_FULL the texts before out->texts

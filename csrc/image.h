@@ -55,9 +55,9 @@ enum fe_section {
     FE_S_KIND_BLOCKS,   /* uint8 */
     FE_S_BYTE_KINDS,    /* uint8 */
     FE_S_NORMAL,        /* uint8: fe_model.normal */
-    FE_S_LATE_OFFSETS,  /* uint32: where the bytes begin by which late added tokens are found, if they are not their own;
-                           else none */
-    FE_S_LATE_BYTES,    /* uint8: what normalizing makes of each added token */
+    FE_S_LATE_OFFSETS,  /* uint32: where texts are normalized, so are late added tokens: where the bytes of each begin,
+                           and one behind the last */
+    FE_S_LATE_BYTES,    /* uint8: those; of one that is not late its own */
     FE_S_PLACE_PAGES,   /* int32: fe_chars.pages, of each place */
     FE_S_WORDS,         /* fe_unit: a trie of the tokens that come out of text */
     FE_S_WORD_LIMITS,   /* int32: fe_words.more, fe_words.most */

@@ -191,7 +191,7 @@ def main() -> None:
         numbers[code] = traits.number(code)
     blocks: dict[tuple[int, ...], int] = {}
     index = [blocks.setdefault(tuple(numbers[i : i + BLOCK]), len(blocks)) for i in range(0, len(numbers), BLOCK)]
-    assert len(traits.numbers) < 1 << 16 and len(blocks) < 1 << 16 and len(traits.pool) < 1 << 16
+    assert max(map(len, (traits.numbers, blocks, traits.pool))) < 1 << 16, "places and numbers are of 16 bits"
     pairs = [f"{{{a}, {b}, {made}}}" for (a, b), made in sorted(traits.pairs.items())]
     words = [f"{{{first}, {last}}}" for first, last in word_ranges()]
     made = [f"{{{', '.join(map(str, one))}}}" for one in traits.numbers]

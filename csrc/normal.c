@@ -132,6 +132,12 @@ bool fe_normal_keeps(const uint8_t *steps, uint64_t size, const uint8_t *p, cons
     return true;
 }
 
+bool fe_normal_keeps_all(const uint8_t *steps, uint64_t size, const uint8_t *p, const uint8_t *end) {
+    for (const uint8_t *at = steps; at < steps + size;)
+        if (!rows[next_step(&at).head.kind]->joins) return false;
+    return fe_normal_keeps(steps, size, p, end);
+}
+
 fe_status fe_normal_apply(fe_normal *n, const uint8_t *steps, uint64_t size, const uint8_t **p, const uint8_t **end) {
     int into = 0;
     for (const uint8_t *at = steps; at < steps + size && *p < *end;) {

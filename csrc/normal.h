@@ -52,6 +52,7 @@ typedef struct fe_step_row {
     /* Writes what [p, end) becomes; at: what `find` said of it. FE_NO_MEMORY, FE_TOO_LONG. */
     fe_status (*apply)(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
                        fe_buffer *out);
+    bool joins; /* of texts that stay as they are one behind the other, each does by itself */
 } fe_step_row;
 
 extern const fe_step_row fe_step_form, fe_step_lower, fe_step_map, fe_step_strip, fe_step_prepend, fe_step_replace,
@@ -62,6 +63,9 @@ bool fe_normal_valid(const uint8_t *steps, uint64_t size);
 
 /* True if a chain surely leaves [p, end) as it is. */
 bool fe_normal_keeps(const uint8_t *steps, uint64_t size, const uint8_t *p, const uint8_t *end);
+
+/* The same for any texts of which [p, end) is made. */
+bool fe_normal_keeps_all(const uint8_t *steps, uint64_t size, const uint8_t *p, const uint8_t *end);
 
 /* Puts what [*p, *end) becomes into a buffer of n, and p and end around it, FE_BEHIND readable bytes behind it. Where
  * it stays as it is both stay where they are. */

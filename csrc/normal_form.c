@@ -1,9 +1,9 @@
 /* normal_form.c: NFC, NFD, NFKC and NFKD.
  *
  * Only a character that a form changes, that may become one with what stands before it, or whose class is lower than
- * that of the mark before it gives reason to do anything; in most texts there is none. Where one stands, what can change
- * with it is taken apart, ordered and, for NFC and NFKC, put together: from the last character before it that nothing
- * reaches across to the next one. What lies between is copied.
+ * that of the mark before it gives reason to do anything; in most texts there is none. Where one stands, what can
+ * change with it is taken apart, ordered and, for NFC and NFKC, put together: from the last character before it that
+ * nothing reaches across to the next one. What lies between is copied.
  */
 #include <string.h>
 
@@ -240,4 +240,4 @@ static fe_status apply_form(fe_normal *n, const fe_normal_step *step, const uint
     return status == FE_OK ? fe_buffer_add(out, p, end - p) : status;
 }
 
-const fe_step_row fe_step_form = {find_form, apply_form};
+const fe_step_row fe_step_form = {find_form, apply_form, true};

@@ -59,7 +59,7 @@ static fe_status apply_map(fe_normal *n, const fe_normal_step *step, const uint8
     return status == FE_OK ? fe_buffer_add(out, p, end - p) : status;
 }
 
-const fe_step_row fe_step_map = {find_map, apply_map};
+const fe_step_row fe_step_map = {find_map, apply_map, true};
 
 /* ------------------------------------------------------------------ lower case */
 
@@ -125,4 +125,4 @@ static fe_status apply_lower(fe_normal *n, const fe_normal_step *step, const uin
     return FE_OK;
 }
 
-const fe_step_row fe_step_lower = {find_lower, apply_lower};
+const fe_step_row fe_step_lower = {find_lower, apply_lower, true};

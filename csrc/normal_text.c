@@ -44,7 +44,7 @@ static fe_status apply_strip(fe_normal *n, const fe_normal_step *step, const uin
     return fe_buffer_add(out, p, right_of(step, p, end) - p);
 }
 
-const fe_step_row fe_step_strip = {find_strip, apply_strip};
+const fe_step_row fe_step_strip = {find_strip, apply_strip, false};
 
 static const uint8_t *find_prepend(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
     (void)step;
@@ -60,7 +60,7 @@ static fe_status apply_prepend(fe_normal *n, const fe_normal_step *step, const u
     return status == FE_OK ? fe_buffer_add(out, p, end - p) : status;
 }
 
-const fe_step_row fe_step_prepend = {find_prepend, apply_prepend};
+const fe_step_row fe_step_prepend = {find_prepend, apply_prepend, true};
 
 /* ------------------------------------------------------------------ Replace */
 
@@ -87,7 +87,7 @@ static fe_status apply_replace(fe_normal *n, const fe_normal_step *step, const u
     return status == FE_OK ? fe_buffer_add(out, p, end - p) : status;
 }
 
-const fe_step_row fe_step_replace = {find_replace, apply_replace};
+const fe_step_row fe_step_replace = {find_replace, apply_replace, true};
 
 /* ------------------------------------------------------------------ Replace of runs */
 
@@ -134,7 +134,7 @@ static fe_status apply_runs(fe_normal *n, const fe_normal_step *step, const uint
     return status == FE_OK ? fe_buffer_add(out, p, end - p) : status;
 }
 
-const fe_step_row fe_step_runs = {find_runs, apply_runs};
+const fe_step_row fe_step_runs = {find_runs, apply_runs, false};
 
 /* ------------------------------------------------------------------ bytes as characters */
 
@@ -163,4 +163,4 @@ static fe_status apply_bytes(fe_normal *n, const fe_normal_step *step, const uin
     return FE_OK;
 }
 
-const fe_step_row fe_step_bytes = {find_bytes, apply_bytes};
+const fe_step_row fe_step_bytes = {find_bytes, apply_bytes, true};

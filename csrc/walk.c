@@ -100,16 +100,22 @@ static bool is_kept(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end)
 static fe_status encode_normal(fe_encoder *e, const fe_texts *all, fe_out *out) {
     const fe_job *const job = all->job;
     fe_some_texts some = {0, job->texts, job->utf8};
-    if (!e->t->normal_size || (!job->each && is_kept(e->t, job->utf8, job->utf8 + job->size)))
+    const fe_tokenizer *const t = e->t;
+    if (!t->normal_size ||
+        (!job->each && fe_normal_keeps_all(t->normal, t->normal_size, job->utf8, job->utf8 + job->size)))
         return encode_pieces(e, all, some, out);
     fe_status status = FE_OK;
     while (status == FE_OK && some.first < job->texts) {
-        const uint8_t *p = some.before, *end = p, *start = p;
+        const uint8_t *p = some.before, *end = NULL;
         bool kept = true;
-        for (some.last = some.first; some.last < job->texts && end; some.last++, p = end) {
-            start = fe_text_at(all, some.last, p, &end);
-            kept = is_kept(e->t, start, end);
+        for (some.last = some.first; some.last < job->texts; some.last++, p = end) {
+            const uint8_t *const start = fe_text_at(all, some.last, p, &end);
+            kept = is_kept(t, start, end);
             if (!kept) break;
+            if (!end) { /* the stream ends with the text that is none */
+                some.last++;
+                break;
+            }
         }
         if (some.first < some.last) status = encode_pieces(e, all, some, out);
         if (status != FE_OK || kept) break;

@@ -56,3 +56,15 @@ def test_a_long_text_of_prefixes(counted):
 def test_many_added_tokens(counted):
     """A call looks at those that stand in its text, however many there are."""
     assert counted("added", 100_000) < 1.2 * counted("added", 100)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("runs", ["marks", "vowels", "letters"])
+def test_long_runs_of_marks(form, runs, counted):
+    """What has to be ordered, or may become one, is as long as the text."""
+    assert counted(f"{form} {runs}", 40_000) < 2.2 * counted(f"{form} {runs}", 20_000)
+
+
+@pytest.mark.parametrize("where", ["behind", "before"])
+def test_tokens_that_take_space(where, counted):
+    assert counted(f"space {where}", 40_000) < 2.2 * counted(f"space {where}", 20_000)

@@ -17,7 +17,7 @@ void break_vocabulary(vocabulary *v) {
         else m->word_chars = one_in(2) ? -1 : FE_MOST_WORD_CHARS + 1;
         return;
     }
-    switch (rnd(16)) {
+    switch (rnd(17)) {
     case 0: m->tokens = one_in(2) ? -1 : INT32_MAX; return;
     case 1: m->vocab = one_in(2) ? m->tokens + 1 : -1; return;
     case 2: m->pattern = one_in(2) ? FE_PATTERN_OWN : FE_PATTERN_PROGRAM + 1; return;
@@ -56,6 +56,13 @@ void break_vocabulary(vocabulary *v) {
         }
         break;
     case 14:
+        if (m->normal) {
+            if (one_in(3)) m->normal = one_in(2) ? -1 : m->normal - 1;
+            else v->normal[rnd(2)] = (uint8_t)(FE_STEP_KINDS + rnd(99));
+            return;
+        }
+        break;
+    case 15:
         if (m->flags & FE_RANKED) {
             v->byte_tokens[rnd(256)] = -1;
             return;

@@ -168,6 +168,49 @@ static void many_added(int64_t n) {
     CALLGRIND_STOP_INSTRUMENTATION;
 }
 
+/* n times one of a few strings, in turn, normalized by one step. */
+static void normalized(enum fe_step_kind kind, const char *const *parts, int64_t count, int64_t n) {
+    uint8_t *const text = room_for(8 * n, 1), *const out = room_for(64 * n, 1), steps[12] = {(uint8_t)kind};
+    int64_t size = 0, length;
+    for (int64_t i = 0; i < n; i++) {
+        const char *const part = parts[i % count];
+        memcpy(text + size, part, strlen(part));
+        size += (int64_t)strlen(part);
+    }
+    CALLGRIND_START_INSTRUMENTATION;
+    CHECK(fe_normalize(steps, sizeof steps, text, size, out, 64 * n, &length) == FE_OK && length <= 64 * n);
+    CALLGRIND_STOP_INSTRUMENTATION;
+}
+
+/* Marks of falling classes; vowels that all may become one with what is before; letters with an accent each. */
+static void many_marks(const char *name, int64_t n) {
+    static const char *const marks[] = {"\xCD\x85", "\xCC\x81", "\xCC\xA3", "\xCC\xB8"};
+    static const char *const vowels[] = {"\xE1\x85\xA1", "\xE0\xA6\xBE"}, *const letters[] = {"e", "\xCC\x81"};
+    const enum fe_step_kind kind = strstr(name, "NFD") ? FE_STEP_NFD : FE_STEP_NFC;
+    if (strstr(name, "marks")) normalized(kind, marks, 4, n);
+    else if (strstr(name, "vowels")) normalized(kind, vowels, 2, n);
+    else normalized(kind, letters, 2, n);
+}
+
+/* Tokens of a space that take the space behind, or before, in a text of n spaces. */
+static void taken_space(int64_t n, uint8_t flag) {
+    const uint8_t bytes[2] = {' ', 'x'}, flags[2] = {flag, flag}, actions[2] = {1, 1};
+    const int64_t offsets[3] = {0, 1, 2};
+    const int32_t ids[2] = {300, 301};
+    uint8_t *const text = room_for(n, 1);
+    int32_t *const out = room_for(n, sizeof *out);
+    memset(text, ' ', (size_t)n);
+    fe_model m = bytes_and(0, NULL, NULL, 0);
+    m.added = 2;
+    m.added_bytes = bytes, m.added_offsets = offsets, m.added_ids = ids, m.added_flags = flags;
+    const fe_tokenizer *const t = tokenizer_of(&m, false);
+    fe_choice *choice;
+    CHECK(fe_choice_new(t, actions, 2, &choice) == FE_OK);
+    CALLGRIND_START_INSTRUMENTATION;
+    CHECK(fe_encode_one(t, NULL, text, n, choice, out, n) == n);
+    CALLGRIND_STOP_INSTRUMENTATION;
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 3);
     const char *const name = argv[1];
@@ -181,6 +224,9 @@ int main(int argc, char **argv) {
     else if (strstr(name, "prefix of text")) long_token(1000, n, true);
     else if (strstr(name, "prefix")) long_token(n, 20000, false);
     else if (strstr(name, "added")) many_added(n);
+    else if (strstr(name, "NF")) many_marks(name, n);
+    else if (strstr(name, "space behind")) taken_space(n, FE_ADDED_RSTRIP);
+    else if (strstr(name, "space before")) taken_space(n, FE_ADDED_LSTRIP);
     else CHECK(!"a case");
     return 0;
 }

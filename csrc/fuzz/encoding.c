@@ -94,6 +94,10 @@ static void check_done(const job *j, fe_status status, const fe_out *done, const
     const fe_model *const m = &j->v->model;
     const int64_t size = m->added_offsets[done->token + 1] - m->added_offsets[done->token];
     const int64_t place = done->place - (apart ? 0 : bytes);
+    if (m->normal && m->added_flags[done->token] & FE_ADDED_LATE) { /* the stretch that holds it */
+        CHECK(j->actions[done->token] == FE_TOKEN_REFUSE && place >= 0 && place < j->sizes[j->complete]);
+        return;
+    }
     CHECK(j->actions[done->token] == FE_TOKEN_REFUSE && place >= 0 && place + size <= j->sizes[j->complete]);
     CHECK(memcmp(j->each[j->complete] + place, m->added_bytes + m->added_offsets[done->token], (size_t)size) == 0);
 }

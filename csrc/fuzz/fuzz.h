@@ -20,7 +20,8 @@ enum {
     TEXT = 1200,  /* bytes of the longest text of a call */
     BLOCK = 8000, /* and of all of them */
     TEXTS = 700,
-    IDS = 5 * BLOCK,
+    NORMAL = 4 * TEXT, /* no chain of steps of the fuzzer makes a text longer */
+    IDS = 8 * BLOCK,
     LINE = 64, /* more than a line of a merge list has */
     CHAIN_STEPS = 3,
     CHAIN_ITEMS = CHAIN_STEPS * 3 * 6,
@@ -60,7 +61,7 @@ typedef struct vocabulary {
     int32_t left[MERGES], right[MERGES], result[MERGES];
     uint32_t char_codes[CHARS], pair_left[PAIRS], pair_right[PAIRS];
     int32_t char_tokens[CHARS];
-    uint8_t added_bytes[128], added_flags[ADDED];
+    uint8_t added_bytes[128], added_flags[ADDED], normal[128];
     int64_t added_offsets[ADDED + 1];
     int32_t added_ids[ADDED];
     int32_t template[4];

@@ -1,5 +1,6 @@
 /* law.c: what the ids of a text must be, in the plainest form: no tables, no caches, no cutting. */
 #include "fuzz.h"
+#include "traits.h"
 #include "utf8.h"
 #include "words.h"
 
@@ -12,11 +13,13 @@ typedef struct law {
     int32_t pattern;
     int32_t *ids;
     int64_t count;
-    int32_t symbols[2 * TEXT];
+    int32_t symbols[2 * NORMAL];
     int64_t symbol_count;
     const uint8_t *text;
     bool unk_waits;
     bool refused;
+    uint8_t found_bytes[4 * 128]; /* by which each added token is found */
+    int64_t found_offsets[ADDED + 1];
 } law;
 
 static void symbol(law *l, int32_t token) { l->symbols[l->symbol_count++] = token; }
@@ -68,8 +71,8 @@ static void merge_by_list(law *l) {
 
 /* tiktoken's law: of any two neighbours whose bytes together are a token, those of the lowest rank, leftmost first. */
 static void merge_by_rank(law *l, const uint8_t *piece, int64_t size) {
-    static int64_t part[TEXT + 1]; /* where each part begins */
-    static int64_t rank[TEXT + 1]; /* of the token that part i makes with the next one */
+    static int64_t part[NORMAL + 2]; /* where each part begins */
+    static int64_t rank[NORMAL + 2]; /* of the token that part i makes with the next one */
     int64_t parts = size;
     for (int64_t i = 0; i <= size; i++) part[i] = i;
     for (int64_t i = 0; i + 1 < parts; i++) rank[i] = slow_find(l->v, piece + i, 2);
@@ -230,15 +233,16 @@ static void segment(law *l, const uint8_t *p, const uint8_t *end) {
         else character_piece(l, p, end);
         return;
     }
-    uint8_t text[TEXT + 1];
-    int64_t starts[2 * TEXT], ends[2 * TEXT], size = 0, pieces;
+    static uint8_t text[NORMAL + 1];
+    static int64_t starts[2 * NORMAL], ends[2 * NORMAL];
+    int64_t size = 0, pieces;
     if (l->v->model.flags & FE_ADD_SPACE && *p != ' ') text[size++] = ' ';
     memcpy(text + size, p, (size_t)(end - p));
     size += end - p;
     if (l->pattern == FE_PATTERN_PROGRAM) {
         pieces = slow_cut(l->v->model.chain, text, size, starts, ends);
     } else {
-        CHECK(fe_split(l->pattern, FE_PATH_SCALAR, text, size, ends, TEXT + 1, &pieces) == FE_OK);
+        CHECK(fe_split(l->pattern, FE_PATH_SCALAR, text, size, ends, NORMAL + 1, &pieces) == FE_OK);
         for (int64_t i = 0; i < pieces; i++) starts[i] = i ? ends[i - 1] : 0;
     }
     for (int64_t i = 0; i < pieces; i++) {
@@ -247,13 +251,37 @@ static void segment(law *l, const uint8_t *p, const uint8_t *end) {
     }
 }
 
+/* What normalizing makes of some bytes, for which there is room. */
+static int64_t normalize(const law *l, const uint8_t *p, int64_t size, uint8_t *to, int64_t room) {
+    int64_t length;
+    const fe_model *const m = &l->v->model;
+    CHECK(fe_normalize(m->normal_bytes, m->normal, p, size, to, room, &length) == FE_OK && length <= room);
+    return length;
+}
+
+/* By which bytes added tokens are found: late ones as normalizing leaves them. */
+static void find_by(law *l) {
+    const fe_model *const m = &l->v->model;
+    for (int64_t i = 0; i < m->added; i++) {
+        const int64_t at = l->found_offsets[i], from = m->added_offsets[i], size = m->added_offsets[i + 1] - from;
+        const int64_t room = (int64_t)sizeof l->found_bytes - at;
+        CHECK(size <= room);
+        memcpy(l->found_bytes + at, m->added_bytes + from, (size_t)size);
+        l->found_offsets[i + 1] = at + size;
+        if (m->added_flags[i] & FE_ADDED_LATE)
+            l->found_offsets[i + 1] = at + normalize(l, m->added_bytes + from, size, l->found_bytes + at, room);
+    }
+}
+
+static int64_t found_size(const law *l, int64_t token) { return l->found_offsets[token + 1] - l->found_offsets[token]; }
+
 /* True if a later added token has the same bytes and is late if this one is: of these the last one counts. */
-static bool comes_again(const fe_model *m, int64_t token) {
-    const int64_t size = m->added_offsets[token + 1] - m->added_offsets[token];
-    for (int64_t i = token + 1; i < m->added; i++)
-        if (m->added_offsets[i + 1] - m->added_offsets[i] == size &&
-            (m->added_flags[i] & FE_ADDED_LATE) == (m->added_flags[token] & FE_ADDED_LATE) &&
-            memcmp(m->added_bytes + m->added_offsets[i], m->added_bytes + m->added_offsets[token], (size_t)size) == 0)
+static bool comes_again(const law *l, int64_t token) {
+    const uint8_t *const flags = l->v->model.added_flags;
+    for (int64_t i = token + 1; i < l->v->model.added; i++)
+        if (found_size(l, i) == found_size(l, token) && !((flags[i] ^ flags[token]) & FE_ADDED_LATE) &&
+            memcmp(l->found_bytes + l->found_offsets[i], l->found_bytes + l->found_offsets[token],
+                   (size_t)found_size(l, i)) == 0)
             return true;
     return false;
 }
@@ -263,31 +291,78 @@ static int64_t added_at(const law *l, const uint8_t *p, const uint8_t *end, uint
     const fe_model *const m = &l->v->model;
     int64_t best = -1, longest = 0;
     for (int64_t i = 0; i < m->added; i++) {
-        const int64_t size = m->added_offsets[i + 1] - m->added_offsets[i];
+        const int64_t size = found_size(l, i);
         if ((m->added_flags[i] & FE_ADDED_LATE) != late || size <= longest || size > end - p) continue;
-        if (comes_again(m, i)) continue;
+        if (comes_again(l, i)) continue;
         if (m->flags & FE_OVERLAP && l->actions[i] == FE_TOKEN_PLAIN) continue;
-        if (memcmp(m->added_bytes + m->added_offsets[i], p, (size_t)size) == 0) best = i, longest = size;
+        if (memcmp(l->found_bytes + l->found_offsets[i], p, (size_t)size) == 0) best = i, longest = size;
     }
     return best;
 }
 
+/* Where the character before `at` begins, read from the start of the text. */
+static const uint8_t *character_before(const uint8_t *p, const uint8_t *at, const uint8_t *end, uint32_t *code) {
+    for (const uint8_t *next; ; p = next) {
+        next = p + fe_utf8_read(p, end, code);
+        if (next >= at) return p;
+    }
+}
+
+static bool is_white(uint32_t code) { return fe_code_class(code) == 7; }
+
+static bool stands_alone(const uint8_t *p, const uint8_t *from, const uint8_t *to, const uint8_t *end) {
+    uint32_t before = ' ', behind = ' ';
+    if (from > p) (void)character_before(p, from, end, &before);
+    if (to < end) (void)fe_utf8_read(to, end, &behind);
+    return !fe_is_word(before) && !fe_is_word(behind);
+}
+
+static void between(law *l, const uint8_t *p, const uint8_t *end, uint8_t late);
+
+/* A stretch between two early tokens. */
+static void stretch(law *l, const uint8_t *p, const uint8_t *end, bool any) {
+    uint8_t *const text = malloc(NORMAL);
+    CHECK(text);
+    const int64_t size = normalize(l, p, end - p, text, NORMAL);
+    if (any) between(l, text, text + size, 1);
+    else segment(l, text, text + size);
+    free(text);
+}
+
 /* Cuts at the early added tokens, and what lies between at the late ones. */
 static void between(law *l, const uint8_t *p, const uint8_t *end, uint8_t late) {
-    for (const uint8_t *at = p; !l->refused; at++) {
-        const int64_t token = at < end ? added_at(l, at, end, late) : -1;
-        if (token < 0 && at < end) continue;
-        if (token < 0 || l->actions[token] == FE_TOKEN_MATCH) {
-            if (late) segment(l, p, at);
-            else between(l, p, at, 1);
-            if (token < 0 || l->refused) return;
-            l->ids[l->count++] = l->v->model.added_ids[token];
+    const uint8_t *const begin = p;
+    for (const uint8_t *at = p, *behind; at < end; at = behind) {
+        const int64_t token = added_at(l, at, end, late);
+        behind = token < 0 ? at + 1 : at + found_size(l, token);
+        if (token < 0 || l->actions[token] == FE_TOKEN_PLAIN) continue;
+        const uint8_t flags = l->v->added_flags[token], *first = at, *last = behind;
+        if (flags & FE_ADDED_SINGLE_WORD && !stands_alone(begin, at, behind, end)) continue;
+        if (l->actions[token] == FE_TOKEN_REFUSE) {
+            l->refused = true;
+            return;
         }
-        l->refused = l->actions[token] == FE_TOKEN_REFUSE;
-        const int64_t size = l->v->added_offsets[token + 1] - l->v->added_offsets[token];
-        if (l->actions[token] == FE_TOKEN_MATCH) p = at + size;
-        at += size - 1;
+        uint32_t code;
+        while (flags & FE_ADDED_LSTRIP && first > begin) {
+            const uint8_t *const before = character_before(begin, first, end, &code);
+            if (!is_white(code)) break;
+            first = before;
+        }
+        if (flags & FE_ADDED_LSTRIP && first < p) first = p;
+        while (flags & FE_ADDED_RSTRIP && last < end) {
+            const int32_t length = fe_utf8_read(last, end, &code);
+            if (!is_white(code)) break;
+            last += length;
+        }
+        if (p < first && late) segment(l, p, first);
+        if (p < first && !late) stretch(l, p, first, true);
+        if (l->refused) return;
+        if (first < last) l->ids[l->count++] = l->v->model.added_ids[token];
+        p = last;
     }
+    if (p >= end) return;
+    if (late) segment(l, p, end);
+    else stretch(l, p, end, true);
 }
 
 bool slow_encode(const vocabulary *v, int32_t pattern, const uint8_t *actions, const uint8_t *text, int64_t size,
@@ -302,8 +377,9 @@ bool slow_encode(const vocabulary *v, int32_t pattern, const uint8_t *actions, c
     l.count = 0;
     l.unk_waits = l.refused = false;
     for (int64_t i = 0; i < v->model.added; i++) any |= actions[i] != FE_TOKEN_PLAIN;
+    find_by(&l);
     if (any) between(&l, text, text + size, 0);
-    else segment(&l, text, text + size);
+    else stretch(&l, text, text + size, false);
     *count = l.count;
     return !l.refused;
 }

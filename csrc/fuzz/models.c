@@ -8,7 +8,8 @@ static const char *const parts[] = {"a", "b", "c", "ab", "abc", " ", " a", "  ",
                                     "\xF0\x9F\x98\x80", "<s>", "<", "s>x", "\xE4\xB8\xAD", "'", "\xC2\xA0", "/", "a b",
                                     "aaaaaaaaaaaaaaaaaaaa", "                ", "\xEF\xBF\xBD", "\r\n",
                                     "AB", "##a", "-", "\xCC\x81", "\xC4\xB0", "\x0B", "\xE3\x80\xAE",
-                                    "\xF0\x9D\x85\xA5", "\xEA\xB0\x80", "\xE2\x89\xA0"};
+                                    "\xF0\x9D\x85\xA5", "\xEA\xB0\x80", "\xE2\x89\xA0",
+                                    "=", "\xCC\xB8", "e\xCC\x81", "_", "\t"};
 static const uint32_t codes[] = {'a', 'b', 'c', ' ', '\n', MARK, 0xE9, 0x1F600, '<', 's', '>', '1', '\'', 0xFFFD, 'A'};
 
 int64_t write_utf8(uint8_t *to, uint32_t code) {
@@ -279,10 +280,44 @@ static void add_added(vocabulary *v) {
         memcpy(v->added_bytes + at, name, (size_t)size);
         v->added_offsets[i + 1] = at + size;
         v->added_ids[i] = (int32_t)add_token(v, (const uint8_t *)name, size); /* its token; below, its id */
-        v->added_flags[i] = (uint8_t)rnd(4);
+        v->added_flags[i] = (uint8_t)rnd(one_in(2) ? 4 : 32);
         v->actions[i] = (uint8_t)(one_in(8) ? FE_TOKEN_REFUSE : rnd(2));
     }
     v->model.added = count;
+}
+
+static void add_step(vocabulary *v, uint8_t kind, uint8_t flags, uint8_t least, const char *from, const char *to) {
+    const uint32_t sizes[] = {(uint32_t)strlen(from), (uint32_t)strlen(to)};
+    uint8_t *const step = v->normal + v->model.normal;
+    const uint8_t head[4] = {kind, flags};
+    const uint16_t number = least;
+    memcpy(step, head, 4);
+    memcpy(step + 2, &number, 2);
+    memcpy(step + 4, sizes, sizeof sizes);
+    memcpy(step + 12, from, sizes[0]);
+    memcpy(step + 12 + sizes[0], to, sizes[1]);
+    v->model.normal += 12 + sizes[0] + sizes[1];
+}
+
+/* Steps by which no added token becomes nothing, and a text at most NORMAL bytes. */
+static void add_steps(vocabulary *v) {
+    for (uint32_t count = one_in(2) ? 0 : 1 + rnd(3), grows = 0; count; count--)
+        switch (rnd(11)) {
+        case 0: add_step(v, FE_STEP_NFC, 0, 0, "", ""); break;
+        case 1: add_step(v, FE_STEP_LOWERCASE, 0, 0, "", ""); break;
+        case 2: add_step(v, FE_STEP_STRIP_ACCENTS, 0, 0, "", ""); break;
+        case 3: add_step(v, FE_STEP_STRIP, (uint8_t)rnd(4), 0, "", ""); break;
+        case 4: add_step(v, FE_STEP_PREPEND, 0, 0, "", one_in(2) ? "<" : "\xE2\x96\x81"); break;
+        case 5: add_step(v, FE_STEP_REPLACE, 0, 0, "ab", one_in(2) ? "c" : ""); break;
+        case 6: add_step(v, FE_STEP_RUNS, FE_RUNS_WHITE, 1, "", " "); break;
+        case 7: add_step(v, FE_STEP_RUNS, 0, 2, one_in(2) ? "a" : "\xE4\xB8\xAD", "b"); break;
+        case 8: add_step(v, one_in(2) ? FE_STEP_NMT : FE_STEP_BERT_CLEAN, 0, 0, "", ""); break;
+        case 9: add_step(v, FE_STEP_NFD, 0, 0, "", ""); break;
+        default:
+            if (grows++) break;
+            if (one_in(2)) add_step(v, FE_STEP_REPLACE, 0, 0, " ", "\xE2\x96\x81");
+            else add_step(v, FE_STEP_BERT_CJK, 0, 0, "", "");
+        }
 }
 
 void random_vocabulary(vocabulary *v) {
@@ -301,6 +336,7 @@ void random_vocabulary(vocabulary *v) {
     add_added(v);
     number_ids(v);
     for (int64_t i = 0; i < v->model.added; i++) v->added_ids[i] = v->token_ids[v->added_ids[i]];
+    add_steps(v);
     v->model.notes = rnd(64);
     for (int64_t i = 0; i < v->model.notes; i++) v->notes[i] = (uint8_t)rnd(256);
     fe_model *const m = &v->model;
@@ -314,5 +350,5 @@ void random_vocabulary(vocabulary *v) {
     m->before = rnd(3), m->after = rnd(3);
     for (int i = 0; i < 4; i++) v->template[i] = (int32_t)rnd(INT32_MAX);
     m->before_ids = v->template, m->after_ids = v->template + 2;
-    m->notes_bytes = v->notes;
+    m->notes_bytes = v->notes, m->normal_bytes = v->normal;
 }

@@ -63,6 +63,7 @@ class BpeModel:
     byte_tokens: bool = False  # decoding: a token like <0x41> is that byte
     mark_to_space: bool = False  # decoding: the mark is a space
     strip_start: bool = False  # decoding: one space at the start is dropped
+    normal: bytes = b""  # Vocabulary.normal
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -120,6 +121,7 @@ class BpeModel:
             char_tokens=chars,
             pair_left=() if pairs is None else pairs[0],
             pair_right=() if pairs is None else pairs[1],
+            normal=self.normal,
         )
 
     def _symbols(self) -> tuple[list[int], list[int]]:

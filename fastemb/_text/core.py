@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from .compiled import ffi as ffi
 from .compiled import lib as lib
-from .spec import spec_of, twins
+from .spec import ADDED_FLAGS, spec_of, twins
 from .vocabulary import AddedToken, Metadata, Vocabulary, names_in
 
 Ids = npt.NDArray[np.int32]
@@ -190,7 +190,7 @@ class Core:
         ids = self._array(has.added_ids, has.added, np.int32).tolist()
         flags = bytes(ffi.buffer(has.added_flags, has.added))
         added = [
-            AddedToken(text[start:end].decode(), id, bool(flag & lib.FE_ADDED_SPECIAL), bool(flag & lib.FE_ADDED_LATE))
+            AddedToken(text[start:end].decode(), id, **{name: bool(flag & bit) for name, bit in ADDED_FLAGS.items()})
             for (start, end), id, flag in zip(pairwise(offsets), ids, flags, strict=True)
         ]
         before = self._array(has.before_ids, has.before, np.int32).tolist()
@@ -208,6 +208,11 @@ class Core:
                 self._choices.clear()
             self._choices[actions] = choice
         return choice
+
+    @cached_property
+    def normal(self) -> bytes:
+        """The steps by which a text is normalized."""
+        return bytes(ffi.buffer(self.contents.normal, self.contents.normal_size))
 
     @cached_property
     def added_ids(self) -> frozenset[int]:

@@ -23,6 +23,7 @@ from .components import (
 )
 from .plan_chars import characters_in_c, has_affixes, symbols
 from .plan_cuts import cuts_in_c
+from .plan_normal import finds_added, normal_in_c
 from .plan_words import words_in_c
 from .tokenizer_json import Refused
 from .vocabulary import BYTE_CHARS, Vocabulary
@@ -73,8 +74,8 @@ def in_c(file: TokenizerFile) -> BpeModel | None:
 
 def _byte_level(file: TokenizerFile) -> Fields | None:
     """Return the fields of a byte-level model: a known pattern, and symbols that are bytes."""
-    model, cuts = file.model, _pattern(file.pre_tokenizers)
-    if not isinstance(model, Bpe) or file.normalizers or cuts is None:
+    model, cuts, normal = file.model, _pattern(file.pre_tokenizers), normal_in_c(file.normalizers)
+    if not isinstance(model, Bpe) or normal is None or cuts is None:
         return None
     if has_affixes(model) and (model.byte_fallback or model.ignore_merges):
         return None
@@ -83,7 +84,7 @@ def _byte_level(file: TokenizerFile) -> Fields | None:
     if model.ignore_merges and (cuts["add_prefix_space"] or not set("".join(model.vocab)) <= set(BYTE_CHARS)):
         return None  # C looks for the token without the space; and by its bytes, which other characters stand for too
     fields = symbols(model) | {"byte_level": True, "whole_first": model.ignore_merges, "byte_fallback": False}
-    return fields | cuts
+    return fields | cuts | {"normal": normal.steps}
 
 
 def _pattern(steps: tuple[Any, ...]) -> Fields | None:
@@ -103,9 +104,10 @@ def _characters(file: TokenizerFile) -> Fields | None:
 
 def _added(file: TokenizerFile) -> Fields | None:
     """Return an empty dict if C finds the added tokens as the file wants it."""
-    strange = any(token.lstrip or token.rstrip or token.single_word for token in file.added)
-    late = bool(file.normalizers) and any(token.late for token in file.added)
-    return None if strange or late else {}
+    if set(file.normalizers) & {_PREPEND_MARK, _SPACE_TO_MARK}:  # which C does by flags, not by steps
+        return None if any(token.late for token in file.added) else {}
+    normal = normal_in_c(file.normalizers)
+    return {} if normal is not None and finds_added(normal, file.added) else None
 
 
 # ---------------------------------------------------------------- ids → ids, and → text

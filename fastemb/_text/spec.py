@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .compiled import ffi, lib
-from .vocabulary import Vocabulary
+from .vocabulary import AddedToken, Vocabulary
 
 
 def twins(v: Vocabulary, second: int) -> str:
@@ -18,6 +18,21 @@ def twins(v: Vocabulary, second: int) -> str:
     tokens = [v.token_bytes[start:end] for start, end in pairwise(v.token_offsets[: second + 2].tolist())]
     first = tokens.index(tokens[second])
     return f"the token {tokens[second]!r} stands twice, with {v.token_ids[first]} and {v.token_ids[second]}"
+
+
+# The flags of an added token, by the field that says each.
+ADDED_FLAGS = {
+    "late": lib.FE_ADDED_LATE,
+    "special": lib.FE_ADDED_SPECIAL,
+    "lstrip": lib.FE_ADDED_LSTRIP,
+    "rstrip": lib.FE_ADDED_RSTRIP,
+    "single_word": lib.FE_ADDED_SINGLE_WORD,
+}
+
+
+def flags_of(token: AddedToken) -> int:
+    """Return the fe_added_flags of a token."""
+    return sum(flag for name, flag in ADDED_FLAGS.items() if getattr(token, name))
 
 
 def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
@@ -65,9 +80,7 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
             "added_bytes": octets(contents),
             "added_offsets": ints(list(accumulate(map(len, contents), initial=0)), "int64_t"),
             "added_ids": ints([token.id for token in added]),
-            "added_flags": ints(
-                [token.late * lib.FE_ADDED_LATE | token.special * lib.FE_ADDED_SPECIAL for token in added], "uint8_t"
-            ),
+            "added_flags": ints([flags_of(token) for token in added], "uint8_t"),
             "before": len(v.metadata.before),
             "before_ids": ints(v.metadata.before),
             "after": len(v.metadata.after),
@@ -78,6 +91,8 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
             "prefix": len(v.word_prefix),
             "prefix_bytes": octets([v.word_prefix]),
             "word_chars": v.word_chars,
+            "normal": len(v.normal),
+            "normal_bytes": octets([v.normal]),
         },
     )
     return spec, alive

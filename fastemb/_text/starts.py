@@ -10,12 +10,14 @@ import numpy as np
 
 from .core import Core, Ids, Offsets, lib
 from .encode import Options, encode_texts
+from .plan_normal import keeps_words
 from .texts import as_str
 
 SPARE = 4096  # characters beside those that the ids take, and in which a place to cut is looked for
 CHARS_PER_ID = 8  # English has four to five
 # Between a letter and a blank every pattern that C knows ends a piece, and no piece before it depends on what follows:
-# none looks further than one character behind its end. (Behind a blank a piece may begin with it, or before it.)
+# none looks further than one character behind its end. (Behind a blank a piece may begin with it, or before it.) An
+# added token that takes the blank, and others behind it, stands behind the cut; one that takes it stands before it.
 _PLACE = re.compile("[A-Za-z](?= )")
 _PLACE_IN_BYTES = re.compile(rb"[A-Za-z](?= )")
 
@@ -24,7 +26,7 @@ def can_start(core: Core) -> bool:
     """Return whether the first ids of a text are those of its start, cut between a letter and a blank."""
     unknown = (lib.FE_PATTERN_NONE, lib.FE_PATTERN_PROGRAM)
     known = bool(core.contents.flags & lib.FE_BYTE_LEVEL) and core.contents.pattern not in unknown
-    return known and not any(" " in token.content[1:] for token in core.metadata.added)
+    return known and keeps_words(core.normal) and not any(" " in token.content[1:] for token in core.metadata.added)
 
 
 def encode_starts(options: Options, texts: Sequence[str | bytes]) -> tuple[Ids, Offsets] | None:

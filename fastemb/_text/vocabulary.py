@@ -173,6 +173,7 @@ class Vocabulary:
     pair_right: npt.ArrayLike = ()
     word_prefix: bytes = b""  # words: what names of tokens that go on begin with
     word_chars: int = 0  # words: characters of the longest word that is cut
+    normal: bytes = b""  # the steps by which a text is normalized first
 
 
 def with_own_text(v: Vocabulary) -> Vocabulary:
