@@ -136,11 +136,14 @@ static fe_status encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *
     const uint8_t *const readable = e->readable, *const raw = p;
     fe_status status = fe_normal_apply(&e->normal, e->t->normal, e->t->normal_size, &p, &end);
     if (status != FE_OK || p == raw) return status == FE_OK ? encode_late(e, p, end) : status;
+    const uint8_t *const whole = e->text;
     e->readable = end + FE_BEHIND;
+    if (raw == whole) e->text = p; /* the stretch with which the text starts */
     e->late.to = e->late.end = NULL; /* what it knows was of another text, in the same memory */
     status = encode_late(e, p, end);
     if (status == FE_SPECIAL) e->refused.start = e->refused.end = raw;
     e->readable = readable;
+    e->text = whole;
     return status;
 }
 

@@ -209,8 +209,8 @@ static void word_segment(law *l, const uint8_t *p, const uint8_t *end) {
         CHECK(fe_bert_words(l->v->model.flags, p, end, whole_word, l) == FE_OK);
         return;
     }
-    int64_t ends[TEXT + 1], pieces, start = 0;
-    CHECK(fe_split(l->pattern, FE_PATH_SCALAR, p, end - p, ends, TEXT + 1, &pieces) == FE_OK);
+    int64_t ends[NORMAL + 1], pieces, start = 0;
+    CHECK(fe_split(l->pattern, FE_PATH_SCALAR, p, end - p, ends, NORMAL + 1, &pieces) == FE_OK);
     for (int64_t i = 0; i < pieces; start = ends[i++]) {
         int64_t chars = 0;
         uint32_t code;
@@ -324,8 +324,11 @@ static void stretch(law *l, const uint8_t *p, const uint8_t *end, bool any) {
     uint8_t *const text = malloc(NORMAL);
     CHECK(text);
     const int64_t size = normalize(l, p, end - p, text, NORMAL);
+    const uint8_t *const whole = l->text;
+    if (p == whole) l->text = text;
     if (any) between(l, text, text + size, 1);
     else segment(l, text, text + size);
+    l->text = whole;
     free(text);
 }
 

@@ -3,7 +3,7 @@
 #include "split.h"
 #include "utf8.h"
 
-enum { BITS = 4, PARTS = 2 * TEXT }; /* every set of so many classes is a kind */
+enum { BITS = 4, PARTS = 2 * NORMAL }; /* every set of so many classes is a kind */
 
 /* ------------------------------------------------------------------ chains */
 
@@ -79,7 +79,7 @@ static uint32_t bits_of(const fe_chain *c, bool of_bytes, const uint8_t *p, cons
 /* The end of what the items match at p, or NULL: every way is tried, in the order in which it has to be. */
 static const uint8_t *slow_match(const fe_chain *c, bool of_bytes, const fe_item *item, const uint8_t *p,
                                  const uint8_t *end) {
-    static const uint8_t *places[8][TEXT + 2]; /* by item: behind so many characters; programs here are short */
+    static const uint8_t *places[8][NORMAL + 2]; /* by item: behind so many characters; programs here are short */
     static int depth;
     int32_t length = 0;
     const uint8_t *found = NULL;
