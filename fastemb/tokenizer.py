@@ -44,7 +44,7 @@ VIEWED = 64  # ids; the first of so many are given out as a view, which is quick
 
 
 class Tokenizer:
-    r"""A byte pair encoding tokenizer, read from its maker's own files.
+    r"""A tokenizer by byte pair encoding or WordPiece, read from its maker's own files.
 
     Make one with `Tokenizer.load`. It never changes: any number of threads may use it at once, and a copy is the
     tokenizer itself.
@@ -124,10 +124,12 @@ class Tokenizer:
             - Mistral's ``tekken.json``;
             - a ``tokenizer.json`` of Hugging Face's format with a BPE model, byte level with a pattern that is known
               here, or characters with SentencePiece's mark (with or without byte fallback);
+            - a ``tokenizer.json`` with a WordPiece or WordLevel model, behind BERT's normalizer and pre-tokenizer;
+            - BERT's ``vocab.txt``, a token a line, with the settings of a ``tokenizer_config.json`` beside it;
             - a file written by `save`;
 
             or a folder that holds one of these: ``tokenizer.json``, ``tekken.json``, GPT-2's ``encoder.json`` and
-            ``vocab.bpe``, ``vocab.json`` and ``merges.txt`` of byte level, one ``.tiktoken`` file, or
+            ``vocab.bpe``, ``vocab.json`` and ``merges.txt`` of byte level, ``vocab.txt``, one ``.tiktoken`` file, or
             ``tokenizer.model``, whichever comes first in this list. A byte order mark at the start of a file is
             dropped.
         pattern : str, optional
@@ -735,6 +737,9 @@ class Tokenizer:
         contents = self._core.contents
         if contents.flags & lib.FE_RANKED:
             return f"<Tokenizer: BPE, ranks, {self.vocab_size} ids>"
+        if contents.flags & (lib.FE_WORD_PIECES | lib.FE_WORD_LEVEL):
+            name = "WordLevel" if contents.flags & lib.FE_WORD_LEVEL else "WordPiece"
+            return f"<Tokenizer: {name}, {self.vocab_size} ids>"
         kind = "byte level" if contents.flags & lib.FE_BYTE_LEVEL else "characters"
         return f"<Tokenizer: BPE, {kind}, {self.vocab_size} ids, {contents.merges} merges>"
 

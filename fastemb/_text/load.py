@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .core import MAGIC, Core, cache_budget, simd_path
-from .foreign import json_kind_of, kind_of, missing
+from .foreign import json_kind_of, kind_of, looks_like_vocab_txt, missing
 from .gpt2_files import read_gpt2_files, read_pair
 from .patterns import NAMES
 from .plan import plan
@@ -19,12 +19,13 @@ from .ranked import ranked_vocabulary
 from .special import MODEL, as_added
 from .tekken import is_tekken, parse_tekken
 from .tokenizer_json import load_json, read_tokenizer_json
+from .vocab_txt import read_vocab_txt
 from .vocabulary import BOM, AddedToken, DamagedVocabularyError, Metadata, Vocabulary, with_own_text
 
 HEAD = 1 << 12  # bytes of a file that tell its kind
 KINDS = (
-    "a tokenizer.json, a rank file (.tiktoken), Mistral's tekken.json, or a file written by Tokenizer.save; or a "
-    "folder with one of these, with encoder.json and vocab.bpe, or with vocab.json and merges.txt"
+    "a tokenizer.json, a rank file (.tiktoken), Mistral's tekken.json, BERT's vocab.txt, or a file written by "
+    "Tokenizer.save; or a folder with one of these, with encoder.json and vocab.bpe, or with vocab.json and merges.txt"
 )
 Special = dict[str, int] | str | None  # as the caller gives them
 
@@ -62,17 +63,19 @@ def _load_folder(folder: Path, pattern: str | None, special_tokens: Special) -> 
     if vocab.is_file() and merges.is_file():
         needed = _required(folder, "vocab.json and merges.txt do", pattern)
         return _build(folder, read_pair(vocab, merges, needed, as_added(special_tokens, needed)).vocabulary())
+    if (folder / "vocab.txt").is_file():
+        return _load_file(folder / "vocab.txt", pattern, special_tokens)
     found = [sorted(folder.glob("*.tiktoken")), [folder / "tokenizer.model"]]
     ranks = next((files for names in found if (files := [name for name in names if name.is_file()])), [])
     if len(ranks) == 1:
         return _load_file(ranks[0], pattern, special_tokens)
     if ranks:
         raise ValueError(f"{folder}: it holds {len(ranks)} rank files: give one of {', '.join(f.name for f in ranks)}")
-    lone = [file.name for file in (encoder, vocab, folder / "vocab.txt") if file.is_file()]
+    lone = [file.name for file in (encoder, vocab) if file.is_file()]
     alone = f" ({lone[0]} alone is not enough)" if lone else ""
     raise FileNotFoundError(
         f"no tokenizer in {folder}: it holds neither tokenizer.json nor tekken.json, encoder.json and vocab.bpe, "
-        f"vocab.json and merges.txt, a .tiktoken file or a tokenizer.model{alone}"
+        f"vocab.json and merges.txt, vocab.txt, a .tiktoken file or a tokenizer.model{alone}"
     )
 
 
@@ -87,6 +90,9 @@ def _load_file(file: Path, pattern: str | None, special_tokens: Special, mapped:
         raise ValueError(f"{file}: it is empty")
     if kind := kind_of(text):  # first: a line of a Git LFS pointer reads as one of a rank file
         raise ValueError(f"{file}: it is {kind}; what can be read is {KINDS}")
+    if file.name == "vocab.txt" or looks_like_vocab_txt(text):
+        _refuse(file, "a WordPiece vocabulary", pattern, special_tokens)
+        return _build(file, plan(read_vocab_txt(file)))
     if text.lstrip().startswith((b"{", b"[")):
         return _load_json(file, pattern, special_tokens)
     if not looks_like_rank_file(text):

@@ -60,7 +60,7 @@ def _cuts(file: TokenizerFile) -> int | None:
         lib.FE_BERT_STRIP: strips,
         lib.FE_BERT_LOWER: step.lowercase,
     }
-    return sum(flag for flag, on in flags.items() if on)
+    return sum(int(flag) for flag, on in flags.items() if on)
 
 
 def _added_in_c(file: TokenizerFile) -> bool:
