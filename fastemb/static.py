@@ -65,7 +65,7 @@ class StaticModel:
     Transformers reads it: texts are cut to as many ids as the tokenizer's ``truncation`` says, behind the prompt
     that is the default one in ``config_sentence_transformers.json``; the means go through modules ``Dense``
     (without activation, with tanh or ReLU), and are normalised if ``Normalize`` comes last; any other module is
-    refused by name. (`dim` keeps the first columns before they are normalised; ``truncate_dim`` of Sentence
+    refused by name. (`load` with ``dim`` keeps the first columns before they are normalised; ``truncate_dim`` of Sentence
     Transformers does so behind that.) A tensor ``embeddings`` is a model2vec model: a text is cut to ``max_length``
     ids (and before that to as many characters as these could have), ids of the unknown token are dropped, and
     ``config.json`` says whether vectors are normalised. In both, ``weights`` and ``mapping`` tensors are applied to
@@ -323,9 +323,12 @@ class StaticModel:
         else:
             limit = _check_count(max_length, "max_length", f" ({MODEL_LENGTHS[0]!r} is the model's own)")
         if limit is not None and self._chars_per_id:
-            texts = [text[: limit * self._chars_per_id] for text in only_str(texts)]
+            most = limit * self._chars_per_id
+            texts = only_str(texts)
+            if max(map(len, texts), default=0) > most:  # of short texts none is
+                texts = [text[:most] for text in texts]
         rows = self.tokenizer._encode_str(tuple(texts))
-        if limit is not None:
+        if limit is not None and rows.lengths.max(initial=0) > limit:
             rows = _keep(rows, np.arange(rows.ids.size) - np.repeat(rows.offsets[:-1], rows.lengths) < limit)
         return rows if self._drop is None else _keep(rows, rows.ids != self._drop)
 
