@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from word_cases import CASED, CHARS, ENGLISH, SPECIAL, UNCASED, VOCAB, document
 
 import fastemb
+from fastemb._text.core import lib
 from fastemb._text.plan_words import words_in_c
 from fastemb._text.tokenizer_json import parse_tokenizer_json
 
@@ -27,7 +28,7 @@ def pair(folder, **changes):
     text = json.dumps(document(**changes))
     (folder / "tokenizer.json").write_text(text)
     ours = fastemb.Tokenizer.load(folder / "tokenizer.json")
-    assert "WordPiece" in repr(ours) or "WordLevel" in repr(ours)  # C's own road
+    assert ours._core.contents.flags & (lib.FE_WORD_PIECES | lib.FE_WORD_LEVEL)  # and not Python's road
     return ours, tokenizers.Tokenizer.from_str(text)
 
 
@@ -224,6 +225,26 @@ def test_saved_and_opened_again(both, tmp_path):
     assert again.vocab == ours.vocab == rival.get_vocab()
     assert repr(again) == repr(ours)
     assert ours.unk_id == 1
+
+
+def test_decode(both):
+    """A decoder in Python, of names: continuing tokens are joined, and punctuation."""
+    ours, rival = both
+    for text in ["unaffable, the world.", "a-b [MASK] s", "", "q ##s"]:
+        ids = ours.encode(text, special="all", template=True)
+        assert ours.decode(ids) == rival.decode(ids.tolist(), skip_special_tokens=False)
+        assert ours.decode(ids, skip_special=True) == rival.decode(ids.tolist())
+
+
+def test_another_decoder(tmp_path):
+    """Without one tokens are joined by spaces; by one whose text is not that of the names Python's road is taken."""
+    text = document() | {"decoder": None}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(text))
+    ours = fastemb.Tokenizer.load(tmp_path)
+    assert ours.decode(ours.encode("unaffable a")) == "un ##aff ##able a"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(text | {"decoder": {"type": "Fuse"}}))
+    ours = fastemb.Tokenizer.load(tmp_path)
+    assert ours.decode(ours.encode("unaffable a")) == "un##aff##ablea"
 
 
 def test_bytes_that_are_no_utf8(both):
