@@ -66,10 +66,10 @@ class StaticModel:
     that is the default one in ``config_sentence_transformers.json``; the means go through modules ``Dense``
     (without activation, with tanh or ReLU), and are normalised if ``Normalize`` comes last; any other module is
     refused by name. (`load` with ``dim`` keeps the first columns before they are normalised; ``truncate_dim`` of
-    Sentence Transformers does so behind that.) A tensor ``embeddings`` is a model2vec model: a text is cut to ``max_length``
-    ids (and before that to as many characters as these could have), ids of the unknown token are dropped, and
-    ``config.json`` says whether vectors are normalised. In both, ``weights`` and ``mapping`` tensors are applied to
-    the table when it is loaded, no template is added, and added tokens are recognised.
+    Sentence Transformers does so behind that.) A tensor ``embeddings`` is a model2vec model: a text is cut to
+    ``max_length`` ids (and before that to as many characters as these could have), ids of the unknown token are
+    dropped, and ``config.json`` says whether vectors are normalised. In both, ``weights`` and ``mapping`` tensors
+    are applied to the table when it is loaded, no template is added, and added tokens are recognised.
     """
 
     _small: _Small | None = None  # of the tokenizer and the table that it names
