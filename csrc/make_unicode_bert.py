@@ -83,7 +83,7 @@ def lowered(code: int) -> str:
 
 
 def flags_of(code: int) -> int:
-    """Return the flags of a code point, as bert.h names them."""
+    """Return the flags of a code point, as bert.c names them."""
     if code in SURROGATES:
         return 0
     return (
@@ -149,12 +149,12 @@ def main() -> None:
         else:
             ranges.append([code, code, value])
     Path(__file__).with_name("unicode_bert.h").write_text(
-        "/* unicode_bert.h: written by make_unicode_bert.py; do not edit. bert.h names the flags, bert.c reads the rest.\n"
-        " */\n#ifndef FE_UNICODE_BERT_H\n#define FE_UNICODE_BERT_H\n\n#include <stdint.h>\n\n"
+        "/* unicode_bert.h: written by make_unicode_bert.py; do not edit; bert.c reads it. */\n"
+        "#ifndef FE_UNICODE_BERT_H\n#define FE_UNICODE_BERT_H\n\n#include <stdint.h>\n\n"
         f"/* Flags by code point: blocks[{BLOCK} * index[code / {BLOCK}] + code % {BLOCK}]. */\n"
         + "\n".join((array("uint8_t", "index", index), array("uint8_t", "blocks", blocks)))
-        + "\n/* What is left of a code point that has the flag DECOMPOSED: places[...] is where its text stands among the\n"
-        " * texts, behind its length in bytes. */\n"
+        + "\n/* What is left of a code point that has the flag DECOMPOSED: the place of its text among the texts,\n"
+        " * behind its length in bytes. */\n"
         + map_tables("stripped", stripped)
         + "\n/* The same for LOWERED. */\n"
         + map_tables("lowered", lower)

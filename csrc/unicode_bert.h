@@ -1,5 +1,4 @@
-/* unicode_bert.h: written by make_unicode_bert.py; do not edit. bert.h names the flags, bert.c reads the rest.
- */
+/* unicode_bert.h: written by make_unicode_bert.py; do not edit; bert.c reads it. */
 #ifndef FE_UNICODE_BERT_H
 #define FE_UNICODE_BERT_H
 
@@ -904,8 +903,8 @@ static const uint8_t fe_bert_blocks[19840] = {
     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0,
 };
 
-/* What is left of a code point that has the flag DECOMPOSED: places[...] is where its text stands among the
- * texts, behind its length in bytes. */
+/* What is left of a code point that has the flag DECOMPOSED: the place of its text among the texts,
+ * behind its length in bytes. */
 static const uint8_t fe_bert_stripped_index[8704] = {
     0, 1, 2, 3, 4, 0, 5, 6, 7, 8, 0, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29,
     30, 31, 0, 0, 0, 0, 32, 0, 0, 0, 0, 0, 0, 0, 33, 34, 35, 36, 37, 0, 38, 39, 40, 41, 42, 43, 0, 44, 45, 46, 47, 48,

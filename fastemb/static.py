@@ -13,18 +13,20 @@ import numpy.typing as npt
 
 from . import _devices
 from ._checks import MODEL_LENGTHS, ModelLength, as_float_table, is_word
+from ._models.sentence_transformers import Dense, read_modules
+from ._models.tensors import FLOATS, INTEGERS, Tensors, one_file, read_tensors
 from ._text.core import Core
 from ._text.texts import as_path, as_tuple, only_str
 from ._text.tokenizer_json import load_json
 from ._words import shown, type_name, way_to_array
 from .pooling import embedding_bag
+from .pooling import normalize as normalize_rows
 from .ragged import Ragged
 from .tokenizer import Tokenizer
 
 __all__ = ["StaticModel"]
 
 MODEL2VEC, WORDLLAMA = "embeddings", "embedding.weight"  # the names of their tables; StaticEmbedding's is the latter
-FLOATS, INTEGERS = ("F16", "F32", "F64"), ("I32", "I64", "U32", "U64")  # safetensors' names of types
 TENSORS = {MODEL2VEC: (*FLOATS, "I8"), WORDLLAMA: (*FLOATS, "I8"), "mapping": INTEGERS, "weights": FLOATS}
 DEFAULT_MAX_LENGTH = 512  # model2vec's, where its config names none
 DEFAULT_TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"  # inside the package wordllama
@@ -52,16 +54,22 @@ class StaticModel:
     ----------
     tokenizer : Tokenizer
     table : ndarray, shape (V, D)
-        float16, float32 or float64 rows, one for each id.
+        float16, float32 or float64 rows, one for each id; there may be more.
+    prompts : dict of str to str
+        What the model puts before texts, by name; empty for most.
 
     Notes
     -----
-    The folder decides the maker's semantics. A tensor ``embedding.weight`` is a WordLlama or StaticEmbedding
-    model: no text is cut, every id counts, and no config is read. A tensor ``embeddings`` is a model2vec
-    model: a text is cut to ``max_length`` ids (and before that to as many characters as these could have), ids
-    of the unknown token are dropped, and ``config.json`` says whether vectors are normalised. In both,
-    ``weights`` and ``mapping`` tensors are applied to the table when it is loaded, no template is added, and
-    added tokens are recognised.
+    The folder decides the maker's semantics. A tensor ``embedding.weight`` is a WordLlama or StaticEmbedding model:
+    no text is cut, every id counts, and no config is read. With a ``modules.json`` it is read as Sentence
+    Transformers reads it: texts are cut to as many ids as the tokenizer's ``truncation`` says, behind the prompt
+    that is the default one in ``config_sentence_transformers.json``; the means go through modules ``Dense``
+    (without activation, with tanh or ReLU), and are normalised if ``Normalize`` comes last; any other module is
+    refused by name. (`load` with ``dim`` keeps the first columns before they are normalised; ``truncate_dim`` of
+    Sentence Transformers does so behind that.) A tensor ``embeddings`` is a model2vec model: a text is cut to
+    ``max_length`` ids (and before that to as many characters as these could have), ids of the unknown token are
+    dropped, and ``config.json`` says whether vectors are normalised. In both, ``weights`` and ``mapping`` tensors
+    are applied to the table when it is loaded, no template is added, and added tokens are recognised.
     """
 
     _small: _Small | None = None  # of the tokenizer and the table that it names
@@ -82,7 +90,7 @@ class StaticModel:
         as_float_table(table, "table")
         _check_normalize(normalize)
         max_length, drop = _check_count(max_length, "max_length"), _check_count(drop, "drop", least=0)
-        if table.ndim != 2 or len(table) != tokenizer.vocab_size:
+        if table.ndim != 2 or len(table) < tokenizer.vocab_size:
             raise ValueError(
                 f"the table has shape {table.shape}, but the tokenizer's vocabulary needs {tokenizer.vocab_size} rows"
             )
@@ -91,7 +99,10 @@ class StaticModel:
         self._normalize = normalize
         self._max_length = max_length
         self._drop = drop
-        # model2vec cuts a text to this many characters for each id it may have, before tokenizing it
+        self.prompts: dict[str, str] = {}
+        self._prompt = ""
+        self._layers: list[Dense] = []
+        # model2vec cuts a text to this many characters for each id it may have, before tokenizing it; 0: no cut
         self._chars_per_id = max(1, int(np.median([len(token) for token in tokenizer.vocab])))
 
     @classmethod
@@ -101,10 +112,11 @@ class StaticModel:
         Parameters
         ----------
         path : path-like, optional
-            A folder with ``tokenizer.json`` and one ``.safetensors`` file that holds the table. None: the model
-            inside the installed package ``wordllama``. Nothing is ever downloaded.
+            A folder with ``tokenizer.json`` and one ``.safetensors`` file that holds the table, or with a
+            ``modules.json`` that names it. None: the model inside the installed package ``wordllama``. Nothing is ever
+            downloaded.
         dim : int, optional
-            Keep the first `dim` columns of the table, without a copy.
+            Keep the first `dim` columns of the table, without a copy; of a model with ``Dense`` those of its vectors.
 
         Returns
         -------
@@ -124,19 +136,51 @@ class StaticModel:
             The package ``safetensors`` is not installed.
         """
         _check_count(dim, "dim")
-        tokenizer_file, table_file, config_file = _find_default() if path is None else _find_files(as_path(path))
+        if path is None:
+            return cls._read(*_find_default())._first(dim)
+        folder = as_path(path)
+        if not folder.is_dir():
+            what = "is no folder" if folder.exists() else "does not exist"
+            raise FileNotFoundError(f"no model at {folder}: it {what}")
+        if not (folder / "modules.json").is_file():
+            return cls._read(*_find_files(folder))._first(dim)
+        modules = read_modules(folder)
+        files = _find_files(modules.folder)
+        if files[2].is_file() and _read_table(files[1])[1] == MODEL2VEC:  # its own maker's folder, written for both
+            return cls._read(*files)._first(dim)
+        model = cls._read(files[0], files[1], None)
+        model.prompts, model._layers, model._normalize = modules.prompts, modules.layers, modules.normalize
+        model._prompt = modules.prompts[modules.default_prompt] if modules.default_prompt is not None else ""
+        model._max_length, model._chars_per_id = modules.max_length, 0
+        widths = [model.table.shape[1], *(len(layer.weight) for layer in modules.layers)]
+        for width, layer in zip(widths, modules.layers, strict=False):
+            if layer.weight.shape[1] != width:
+                raise ValueError(f"{folder}: a Dense module takes {layer.weight.shape[1]} columns, and gets {width}")
+        return model._first(dim)
+
+    @classmethod
+    def _read(cls, tokenizer_file: Path, table_file: Path, config_file: Path | None) -> StaticModel:
+        """Return the model of a tokenizer and a table; a config is read where there may be one."""
         tokenizer = Tokenizer.load(tokenizer_file)
-        tensors, name = _read_tensors(table_file)
-        settings = {} if name == WORDLLAMA else _model2vec_settings(config_file, tokenizer)
+        tensors, name = _read_table(table_file)
+        settings: dict[str, Any] = {}
+        if name == MODEL2VEC and config_file is not None:
+            settings = _model2vec_settings(config_file, tokenizer)
         try:
-            model = cls(tokenizer, _table(tensors, name), **settings)
+            return cls(tokenizer, _table(tensors, name), **settings)
         except ValueError as error:
             raise ValueError(f"{table_file}: {error}") from None
-        if dim is not None:
-            if dim > model.table.shape[1]:
-                raise ValueError(f"dim must be from 1 to {model.table.shape[1]}, got {shown(dim)}")
-            model.table = model.table[:, :dim]
-        return model
+
+    def _first(self, dim: int | None) -> StaticModel:
+        """Keep the first columns of the vectors."""
+        columns = len(self._layers[-1].weight) if self._layers else self.table.shape[1]
+        if dim is not None and dim > columns:
+            raise ValueError(f"dim must be from 1 to {columns}, got {shown(dim)}")
+        if dim is not None and self._layers:
+            self._layers = [*self._layers[:-1], self._layers[-1].first(dim)]
+        elif dim is not None:
+            self.table = self.table[:, :dim]
+        return self
 
     def encode(
         self,
@@ -144,6 +188,8 @@ class StaticModel:
         *,
         normalize: bool | None = None,
         max_length: int | ModelLength | None = "model",
+        prompt: str | None = None,
+        prompt_name: str | None = None,
         out: npt.NDArray[Any] | None = None,
     ) -> npt.NDArray[np.float32]:
         """Return one vector for each text.
@@ -155,6 +201,10 @@ class StaticModel:
             Scale every vector to length one; a zero vector stays zero. None: as the model's config says, else no.
         max_length : int, None or "model", default "model"
             Use at most this many ids of a text. None: never cut. "model": as the model says.
+        prompt : str, optional
+            Put this before every text. None: what the model puts there, for most nothing.
+        prompt_name : str, optional
+            The prompt of the model that has this name.
         out : ndarray, shape (N, D), optional
             Where to write.
 
@@ -168,10 +218,11 @@ class StaticModel:
         Raises
         ------
         TypeError
-            An item of `texts` is no ``str``, `max_length` is no integer, None or ``"model"``, `normalize` no bool, or
-            `out` no NumPy array of floats.
+            An item of `texts` is no ``str``, `max_length` is no integer, None or ``"model"``, `normalize` no bool,
+            `prompt` no ``str``, or `out` no NumPy array of floats.
         ValueError
-            `max_length` is less than 1, or `out` has the wrong shape, is read-only or overlaps the table.
+            There is no prompt of the name `prompt_name`, or `prompt` is given too; `max_length` is less
+            than 1, or `out` has the wrong shape, is read-only or overlaps the table.
 
         Examples
         --------
@@ -182,7 +233,9 @@ class StaticModel:
         >>> model.encode("one text", normalize=True).shape
         (256,)
         """
-        if out is None and isinstance(max_length, str) and max_length in MODEL_LENGTHS:
+        if prompt is not None or prompt_name is not None or self._prompt or self._layers:
+            texts = self._with_prompt(texts, prompt, prompt_name)
+        elif out is None and isinstance(max_length, str) and max_length in MODEL_LENGTHS:
             vectors = self._encode_small(texts, self._normalize if normalize is None else normalize)
             if vectors is not None:
                 return vectors
@@ -198,6 +251,24 @@ class StaticModel:
 
     def __repr__(self) -> str:
         return f"<StaticModel: {self.table.shape[0]} x {self.table.shape[1]} {self.table.dtype}, {self.tokenizer!r}>"
+
+    def _with_prompt(self, texts: Any, prompt: Any, name: Any) -> Any:
+        """Return texts with what stands before each of them."""
+        if name is not None:
+            if prompt is not None:
+                raise ValueError("prompt and prompt_name are given; one of them says what stands before texts")
+            if not isinstance(name, str) or name not in self.prompts:
+                raise ValueError(f"prompt_name must be one of {', '.join(self.prompts) or 'none'}, got {shown(name)}")
+            prompt = self.prompts[name]
+        if not isinstance(prompt, str | None):
+            raise TypeError(f"prompt must be a str or None, got {type_name(prompt)}")
+        front = self._prompt if prompt is None else prompt
+        if not front:
+            return texts
+        if isinstance(texts, str):
+            return front + texts
+        given: tuple[Any, ...] = as_tuple(texts)
+        return [front + text for text in only_str(given)]
 
     # The small path: few short texts of which nothing is cut off and no id is dropped -----------------------------
 
@@ -233,8 +304,8 @@ class StaticModel:
 
     def _cuts(self, texts: list[str]) -> bool:
         """Whether some text has more characters than count."""
-        limit = self._max_length
-        return limit is not None and max(map(len, texts)) > limit * self._chars_per_id
+        limit, per_id = self._max_length, self._chars_per_id
+        return limit is not None and per_id > 0 and max(map(len, texts)) > limit * per_id
 
     def _drops(self, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64] | None) -> bool:
         """Whether some id does not count."""
@@ -251,10 +322,13 @@ class StaticModel:
             limit = self._max_length
         else:
             limit = _check_count(max_length, "max_length", f" ({MODEL_LENGTHS[0]!r} is the model's own)")
-        if limit is not None:
-            texts = [text[: limit * self._chars_per_id] for text in only_str(texts)]
+        if limit is not None and self._chars_per_id:
+            most = limit * self._chars_per_id
+            texts = only_str(texts)
+            if max(map(len, texts), default=0) > most:  # of short texts none is
+                texts = [text[:most] for text in texts]
         rows = self.tokenizer._encode_str(tuple(texts))
-        if limit is not None:
+        if limit is not None and rows.lengths.max(initial=0) > limit:
             rows = _keep(rows, np.arange(rows.ids.size) - np.repeat(rows.offsets[:-1], rows.lengths) < limit)
         return rows if self._drop is None else _keep(rows, rows.ids != self._drop)
 
@@ -264,11 +338,27 @@ class StaticModel:
         """Return the mean row of each list of ids, in float32 whatever the table's type."""
         if normalize is not None:
             _check_normalize(normalize)
-        if out is None:
-            out = _devices.static(self.table).new_vectors(len(rows), self.table.shape[1])
-        return embedding_bag(
-            self.table, rows, mode="mean", normalize=self._normalize if normalize is None else normalize, out=out
-        )
+        scaled = self._normalize if normalize is None else normalize
+        means = out
+        if out is None or self._layers:
+            means = _devices.static(self.table).new_vectors(len(rows), self.table.shape[1])
+        vectors = embedding_bag(self.table, rows, mode="mean", normalize=scaled and not self._layers, out=means)
+        if not self._layers:
+            return vectors
+        for layer in self._layers:
+            vectors = layer(vectors)
+        return normalize_rows(vectors, out=out) if scaled else _written(vectors, out)
+
+
+def _written(vectors: npt.NDArray[np.float32], out: Any) -> npt.NDArray[np.float32]:
+    """Return vectors in `out`, where that is given."""
+    if out is None:
+        return vectors
+    if not isinstance(out, np.ndarray) or out.shape != vectors.shape or out.dtype.kind != "f":
+        raise ValueError(f"out must be a floating-point array of shape {vectors.shape}, got {shown(out)}")
+    out[...] = vectors
+    written: npt.NDArray[np.float32] = out
+    return written
 
 
 def _check_count(value: Any, name: str, words: str = "", least: int = 1) -> int | None:
@@ -314,47 +404,22 @@ def _find_default() -> tuple[Path, Path, Path]:
 
 def _find_files(folder: Path) -> tuple[Path, Path, Path]:
     """Return the tokenizer, the table and the config of a model folder; only the config may be missing."""
-    if not folder.is_dir():
-        what = "is no folder" if folder.exists() else "does not exist"
-        raise FileNotFoundError(f"no model at {folder}: it {what}")
     tokenizer = folder / "tokenizer.json"
-    tables = sorted(file for file in folder.glob("*.safetensors") if file.is_file())
     if not tokenizer.is_file():
         raise FileNotFoundError(f"no model in {folder}: it holds no tokenizer.json")
-    if not tables:
-        raise FileNotFoundError(f"no model in {folder}: it holds no .safetensors file")
-    if len(tables) > 1:
-        raise ValueError(f"{folder}: expected one .safetensors file, found {', '.join(table.name for table in tables)}")
-    return tokenizer, tables[0], folder / "config.json"
+    return tokenizer, one_file(folder), folder / "config.json"
 
 
-def _read_tensors(path: Path) -> tuple[dict[str, npt.NDArray[Any]], str]:
+def _read_table(path: Path) -> tuple[Tensors, str]:
     """Return the tensors that make a model, and the name of its table."""
-    try:
-        import safetensors
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"reading {path} needs the package safetensors: pip install 'fastemb[static]'", name=error.name
-        ) from None
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            found = sorted(file.keys())
-            kinds = {name: file.get_slice(name).get_dtype() for name in found if name in TENSORS}
-            wrong = [name for name in kinds if kinds[name] not in TENSORS[name]]
-            tensors = {name: file.get_tensor(name) for name in kinds if not wrong}
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path}: damaged safetensors file: {error}") from None
-    if wrong:
-        raise ValueError(
-            f"{path}: tensor {wrong[0]!r} has the type {kinds[wrong[0]]}; supported are {', '.join(TENSORS[wrong[0]])}"
-        )
+    tensors, found = read_tensors(path, TENSORS)
     tables = [name for name in (MODEL2VEC, WORDLLAMA) if name in tensors]
     if len(tables) != 1:
         raise ValueError(f"{path}: expected one tensor named {MODEL2VEC!r} or {WORDLLAMA!r}, it holds {found}")
     return tensors, tables[0]
 
 
-def _table(tensors: dict[str, npt.NDArray[Any]], name: str) -> npt.NDArray[Any]:
+def _table(tensors: Tensors, name: str) -> npt.NDArray[Any]:
     """Return the table that ids index, with the maker's weights and mapping applied."""
     table = tensors[name]
     if table.ndim != 2 or not table.shape[1]:

@@ -34,7 +34,7 @@ PUBLIC = {
     "quantized": set(),
     "ragged": set(),
     "search": {"pooling"},
-    "static": {"tokenizer", "pooling", "search", "_text"},
+    "static": {"tokenizer", "pooling", "search", "_text", "_models"},
     "tokenizer": {"_text", "_tokens"},
 }
 SHARED = {"ragged", "quantized"}  # all public modules may import these
@@ -68,6 +68,7 @@ ALLOWED = {
     "_threads": {"_processors"},
     "_processors": set(),
     "_text": TOOLS,
+    "_models": {"_text", "_words"},
     "reference": set(),
 }
 

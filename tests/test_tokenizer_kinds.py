@@ -55,8 +55,6 @@ FOREIGN = {
     "UTF-32, big": (b"\0\0\xfe\xff" + RANKS.decode().encode("utf-32-be"), "it is text in UTF-32: save it as UTF-8"),
     "vocab.json": (b'{"a": 0, "b": 1}', r"it is a vocabulary without its merges \(vocab.json\): give the folder that"),
     "settings": (b'{"tokenizer_class": "GPT2"}', "it is a file of settings and no vocabulary: give the tokenizer.json"),
-    "WordPiece": (WORDPIECE, r"it is a WordPiece vocabulary \(vocab.txt\), which is not read yet"),
-    "WordPiece with a BOM": (BOM + WORDPIECE.replace(b"\n", b"\r\n"), "it is a WordPiece vocabulary"),
     "SentencePiece": (sentencepiece_model(), "it is a SentencePiece model, which is not read yet: take the tokenizer"),
     "merges": (b"#version: 0.2\n\xc4\xa0 t\n", "it is a merge list alone: give the folder that holds it and its voc"),
     "safetensors": (
@@ -184,6 +182,16 @@ def small_tekken():
     return json.dumps({"config": config | {"version": "v11"}, "vocab": vocab, "special_tokens": special}).encode()
 
 
+@pytest.mark.parametrize("name", ["vocab.txt", "x"])
+@pytest.mark.parametrize("content", [WORDPIECE, BOM + WORDPIECE.replace(b"\n", b"\r\n")])
+def test_a_list_of_words(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    tokenizer = fastemb.Tokenizer.load(tmp_path / name)
+    assert tokenizer.encode("Theing [UNK]", template=True, special="all").tolist() == [3, 5, 6, 2, 4]
+    with pytest.raises(ValueError, match=r"a WordPiece vocabulary brings its own pattern; pattern is for rank files$"):
+        fastemb.Tokenizer.load(tmp_path / name, "gpt2")
+
+
 def test_folders(tmp_path, gpt2, gpt2_folder, llama_file):
     """Of several forms in one folder the one that says most."""
     folder = tmp_path / "folder"
@@ -191,7 +199,7 @@ def test_folders(tmp_path, gpt2, gpt2_folder, llama_file):
     write(folder / "notes.txt", b"nothing")
     with pytest.raises(FileNotFoundError, match=r"holds neither tokenizer\.json nor tekken\.json, .*tokenizer\.model$"):
         fastemb.Tokenizer.load(folder)
-    for lone in ("vocab.json", "encoder.json", "vocab.txt"):
+    for lone in ("vocab.json", "encoder.json"):
         write(folder / lone, b"{}")
         with pytest.raises(FileNotFoundError, match=rf"\({lone} alone is not enough\)$"):
             fastemb.Tokenizer.load(folder)

@@ -64,6 +64,7 @@ class BpeModel:
     mark_to_space: bool = False  # decoding: the mark is a space
     strip_start: bool = False  # decoding: one space at the start is dropped
     normal: bytes = b""  # Vocabulary.normal
+    steps: dict[str, Any] | None = None  # of the tokenizer.json that the model is of
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -112,6 +113,7 @@ class BpeModel:
                 self.joined_by,
                 self.strip_start,
                 None if implied else spellings,
+                steps=self.steps,
             ),
             pattern=self.pattern,
             chain=self.chain,

@@ -45,10 +45,13 @@ def kind_of(head: bytes) -> str | None:
         )
     if head[8:10] == b'{"':
         return "a table of weights (safetensors): give the file of the tokenizer beside it"
-    lines = head.split(b"\n")
-    if {b"[UNK]", b"[PAD]", b"[CLS]"} & {line.rstrip(b"\r") for line in lines} or b"\n##" in head:
-        return "a WordPiece vocabulary (vocab.txt), which is not read yet"
     return None
+
+
+def looks_like_vocab_txt(head: bytes) -> bool:
+    """Return whether a file that begins so is a list of words and parts of words, a line each, as BERT's."""
+    lines = {line.rstrip(b"\r") for line in head.split(b"\n")}
+    return bool({b"[UNK]", b"[PAD]", b"[CLS]"} & lines) or b"\n##" in head
 
 
 def json_kind_of(document: Any) -> str | None:

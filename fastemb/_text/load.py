@@ -12,22 +12,24 @@ import numpy as np
 
 from .components import TokenizerFile
 from .core import MAGIC, Core, cache_budget, simd_path
-from .foreign import json_kind_of, kind_of, missing
+from .foreign import json_kind_of, kind_of, looks_like_vocab_txt, missing
 from .gpt2_files import read_gpt2_files, read_pair
 from .pair_files import named_class, read_named_pair
 from .patterns import NAMES
 from .plan import plan
 from .rank_file import looks_like_rank_file, read_rank_file
 from .ranked import ranked_vocabulary
+from .saved_steps import file_of
 from .special import MODEL, as_added
 from .tekken import is_tekken, parse_tekken
 from .tokenizer_json import load_json, read_tokenizer_json
+from .vocab_txt import read_vocab_txt
 from .vocabulary import BOM, AddedToken, DamagedVocabularyError, Metadata, Vocabulary, with_own_text
 
 HEAD = 1 << 12  # bytes of a file that tell its kind
 KINDS = (
-    "a tokenizer.json, a rank file (.tiktoken), Mistral's tekken.json, or a file written by Tokenizer.save; or a "
-    "folder with one of these, with encoder.json and vocab.bpe, or with vocab.json and merges.txt"
+    "a tokenizer.json, a rank file (.tiktoken), Mistral's tekken.json, BERT's vocab.txt, or a file written by "
+    "Tokenizer.save; or a folder with one of these, with encoder.json and vocab.bpe, or with vocab.json and merges.txt"
 )
 Special = dict[str, int] | str | None  # as the caller gives them
 
@@ -79,17 +81,19 @@ def _load_folder(folder: Path, pattern: str | None, special_tokens: Special) -> 
             return _planned(folder, read_named_pair(folder, kind))
         needed = _required(folder, "vocab.json and merges.txt do", pattern)
         return _build(folder, read_pair(vocab, merges, needed, as_added(special_tokens, needed)).vocabulary())
+    if (folder / "vocab.txt").is_file():
+        return _load_file(folder / "vocab.txt", pattern, special_tokens)
     found = [sorted(folder.glob("*.tiktoken")), [folder / "tokenizer.model"]]
     ranks = next((files for names in found if (files := [name for name in names if name.is_file()])), [])
     if len(ranks) == 1:
         return _load_file(ranks[0], pattern, special_tokens)
     if ranks:
         raise ValueError(f"{folder}: it holds {len(ranks)} rank files: give one of {', '.join(f.name for f in ranks)}")
-    lone = [file.name for file in (encoder, vocab, folder / "vocab.txt") if file.is_file()]
+    lone = [file.name for file in (encoder, vocab) if file.is_file()]
     alone = f" ({lone[0]} alone is not enough)" if lone else ""
     raise FileNotFoundError(
         f"no tokenizer in {folder}: it holds neither tokenizer.json nor tekken.json, encoder.json and vocab.bpe, "
-        f"vocab.json and merges.txt, a .tiktoken file or a tokenizer.model{alone}"
+        f"vocab.json and merges.txt, vocab.txt, a .tiktoken file or a tokenizer.model{alone}"
     )
 
 
@@ -104,6 +108,9 @@ def _load_file(file: Path, pattern: str | None, special_tokens: Special, mapped:
         raise ValueError(f"{file}: it is empty")
     if kind := kind_of(text):  # first: a line of a Git LFS pointer reads as one of a rank file
         raise ValueError(f"{file}: it is {kind}; what can be read is {KINDS}")
+    if file.name == "vocab.txt" or looks_like_vocab_txt(text):
+        _refuse(file, "a WordPiece vocabulary", pattern, special_tokens)
+        return _build(file, plan(read_vocab_txt(file)))
     if text.lstrip().startswith((b"{", b"[")):
         return _load_json(file, pattern, special_tokens)
     if not looks_like_rank_file(text):
@@ -143,7 +150,9 @@ def _open(file: Path, mapped: bool) -> Core:
     with file.open("rb") as stream:
         image = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if mapped else np.fromfile(stream, np.uint8)
     try:
-        return Core(image=image)
+        core = Core(image=image)
+        file_of(core)  # what is wrong with its notes is said here, with the file's name
+        return core
     except ValueError as error:
         made, ours, note = bytes(image[8:16]), _own_format(), ""
         if len(made) == 8 and made != ours:

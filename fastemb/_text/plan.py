@@ -6,32 +6,48 @@ file, with None where it cannot.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .bpe_model import MARK, BpeModel
+from .component_reader import Unsupported
 from .components import (
+    NFC,
+    NFD,
+    NFKC,
+    NFKD,
     BertProcessing,
     Bpe,
     ByteFallback,
     ByteLevel,
     Fuse,
+    Lowercase,
+    Metaspace,
     Replace,
     RobertaProcessing,
+    Split,
     StripDecoder,
     TemplateProcessing,
     TokenizerFile,
 )
-from .plan_chars import characters_in_c, has_affixes, symbols
+from .core import Core
+from .decoders import Decoders
+from .plan_chars import PREPEND_MARK, SPACE_TO_MARK, characters_in_c, has_affixes, symbols
 from .plan_cuts import cuts_in_c
 from .plan_normal import finds_added, normal_in_c
 from .plan_words import words_in_c
+from .regex_split import Splitter, compile_pattern
+from .road import Road
+from .saved_steps import is_general, to_notes
 from .tokenizer_json import Refused
-from .vocabulary import BYTE_CHARS, Vocabulary
+from .vocabulary import BYTE_CHARS, NO_MERGES, Vocabulary
 
 Fields = dict[str, Any]  # of a BpeModel
 
 # What decoding does to the whole text, in the only order in which acting on tokens one by one is the same.
 _TEXT_DECODERS = (Replace(MARK, True, " "), ByteFallback(), Fuse(), StripDecoder(" ", 1, 0))
+# Normalizers that leave the first character of a text at its start, where `prepend_scheme="first"` looks for it.
+_KEEP_STARTS = {NFC, NFD, NFKC, NFKD, Lowercase}
 
 
 def plan(file: TokenizerFile) -> Vocabulary:
@@ -40,14 +56,52 @@ def plan(file: TokenizerFile) -> Vocabulary:
         texts = [piece.text for piece in step.single if piece.text] if isinstance(step, TemplateProcessing) else ["A"]
         if texts != ["A"]:
             raise Refused(f"not supported yet: a template with the text {len(texts)} times")
-    template = template_ids(file.post_processors)
-    words = None if template is None else words_in_c(file, **template)
-    if words is not None:
-        return words
-    model = in_c(file)
-    if model is None:
-        raise Refused("not supported yet: this combination of components")
+    try:
+        decoders(file)
+        template = template_ids(file.post_processors)
+        # C keeps the tokens of words as the file writes them: what they decode to is made of that, or they are joined.
+        decoded = file.decoders is None or decoding(file.decoders) is None
+        words = words_in_c(file, **template) if template is not None and decoded else None
+        if words is not None:
+            return replace(words, metadata=replace(words.metadata, steps=to_notes(file, general_road=False)))
+        model = in_c(file)
+        if model is not None:
+            return replace(model, steps=to_notes(file, general_road=False)).vocabulary()
+        Road(file)  # faults of patterns show here, not at the first text
+    except Unsupported as error:
+        raise Refused(f"not supported yet: {error}") from None
+    return _general(file)
+
+
+def _general(file: TokenizerFile) -> Vocabulary:
+    """Return a vocabulary that C keeps, names and decodes, but by which Python encodes (`road.py`)."""
+    model = BpeModel(
+        vocab=file.model.vocab,
+        merges=NO_MERGES,
+        byte_level=False,
+        unk_token=file.model.unk_token,
+        added=file.added,
+        steps=to_notes(file, general_road=True),
+        **(template_ids(file.post_processors) or {}),
+        **(decoding(file.decoders) or {}),
+    )
     return model.vocabulary()
+
+
+def decoders(file: TokenizerFile) -> Decoders | None:
+    """Return what decodes in Python; None where the bytes of tokens are enough, which C joins.
+
+    Raises
+    ------
+    Unsupported
+        A pattern has no translation.
+    """
+    if file.decoders is None or decoding(file.decoders) is not None:
+        return None
+    try:
+        return Decoders(file.decoders)
+    except ValueError as error:
+        raise Unsupported(str(error)) from None
 
 
 def in_c(file: TokenizerFile) -> BpeModel | None:
@@ -59,7 +113,7 @@ def in_c(file: TokenizerFile) -> BpeModel | None:
         _byte_level(file) if byte_level else _characters(file),
         _added(file),
         template_ids(file.post_processors),
-        decoding(file.decoders),
+        {} if decoders(file) else decoding(file.decoders),
     ]
     fields: Fields = {}
     for one in found:
@@ -81,8 +135,11 @@ def _byte_level(file: TokenizerFile) -> Fields | None:
         return None
     if model.byte_fallback and not model.vocab.keys() >= set(BYTE_CHARS):
         return None  # with all bytes there, none has to fall back
-    if model.ignore_merges and (cuts["add_prefix_space"] or not set("".join(model.vocab)) <= set(BYTE_CHARS)):
-        return None  # C looks for the token without the space; and by its bytes, which other characters stand for too
+    if model.ignore_merges:
+        # C looks for the token without the space; and by its bytes, which must be those that the token decodes to.
+        by_bytes = decoding(file.decoders) == {"byte_chars": True} and set("".join(model.vocab)) <= set(BYTE_CHARS)
+        if cuts["add_prefix_space"] or not by_bytes:
+            return None
     fields = symbols(model) | {"byte_level": True, "whole_first": model.ignore_merges, "byte_fallback": False}
     return fields | cuts | {"normal": normal.steps}
 
@@ -97,15 +154,26 @@ def _pattern(steps: tuple[Any, ...]) -> Fields | None:
 
 def _characters(file: TokenizerFile) -> Fields | None:
     """Return the fields of a model of characters."""
-    if not isinstance(file.model, Bpe):
+    model, steps, marks = file.model, file.normalizers, file.normalizers[:0]
+    if not isinstance(model, Bpe):
         return None
-    return characters_in_c(file.normalizers, file.pre_tokenizers, file.model)
+    cuts = None if {*map(type, file.pre_tokenizers)} <= {Metaspace, Split} else cuts_in_c(file.pre_tokenizers)
+    if cuts is None and not any(token.late for token in file.added):
+        # C writes SentencePiece's marks as it reads a segment: behind the other steps, and unseen by late tokens and by
+        # what cuts.
+        at = next((i for i, step in enumerate(steps) if {*steps[i:]} <= {PREPEND_MARK, SPACE_TO_MARK}), len(steps))
+        steps, marks = steps[:at], steps[at:]
+    normal = normal_in_c(steps)
+    fields = characters_in_c(marks, () if cuts else file.pre_tokenizers, model)
+    if normal is None or fields is None or (fields["prepend_first"] and not {*map(type, steps)} <= _KEEP_STARTS):
+        return None
+    return fields | {"normal": normal.steps} | ({"pattern": cuts.pattern, "chain": cuts.chain} if cuts else {})
 
 
 def _added(file: TokenizerFile) -> Fields | None:
     """Return an empty dict if C finds the added tokens as the file wants it."""
-    if set(file.normalizers) & {_PREPEND_MARK, _SPACE_TO_MARK}:  # which C does by flags, not by steps
-        return None if any(token.late for token in file.added) else {}
+    if not any(token.late for token in file.added):
+        return {}
     normal = normal_in_c(file.normalizers)
     return {} if normal is not None and finds_added(normal, file.added) else None
 
@@ -141,3 +209,15 @@ def decoding(steps: tuple[Any, ...] | None) -> Fields | None:
     if -1 in places or places != sorted({*places}) or (3 in places and 2 not in places):
         return None
     return {"mark_to_space": 0 in places, "byte_tokens": 1 in places, "strip_start": 3 in places}
+
+
+# ---------------------------------------------------------------- a tokenizer that is there
+
+
+def cutter_of(core: Core, file: TokenizerFile | None) -> Splitter | Road | None:
+    """Return what encodes texts with C's help or without; None where C does all of it. `file` is `file_of(core)`."""
+    if file is not None and is_general(core):
+        return Road(file)
+    if core.metadata.pattern is None:
+        return None
+    return compile_pattern(core.metadata.pattern, core.metadata.dialect)

@@ -60,12 +60,9 @@ def _cuts(file: TokenizerFile) -> int | None:
         lib.FE_BERT_STRIP: strips,
         lib.FE_BERT_LOWER: step.lowercase,
     }
-    return sum(flag for flag, on in flags.items() if on)
+    return sum(int(flag) for flag, on in flags.items() if on)
 
 
 def _added_in_c(file: TokenizerFile) -> bool:
     """Return whether C finds the added tokens: those that are looked for in normalised text need that text."""
-    return not any(
-        token.lstrip or token.rstrip or token.single_word or (token.late and bool(file.normalizers))
-        for token in file.added
-    )
+    return not file.normalizers or not any(token.late for token in file.added)

@@ -1,0 +1,1 @@
+"""Folders of static models, one maker a file."""
