@@ -61,6 +61,7 @@ class BpeModel:
     byte_tokens: bool = False  # decoding: a token like <0x41> is that byte
     mark_to_space: bool = False  # decoding: the mark is a space
     strip_start: bool = False  # decoding: one space at the start is dropped
+    steps: dict[str, Any] | None = None  # of the tokenizer.json that the model is of
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -109,6 +110,7 @@ class BpeModel:
                 self.joined_by,
                 self.strip_start,
                 None if implied else spellings,
+                steps=self.steps,
             ),
             pattern=self.pattern,
             unk=-1 if self.unk_token is None else numbers[self.unk_token],

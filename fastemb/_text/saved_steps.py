@@ -1,0 +1,189 @@
+"""The steps of a `tokenizer.json` in the notes of a saved file, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+
+from .component_reader import Faults, Json, damaged, read_step, read_steps, shown, step_to_json
+from .components import (
+    DECODERS,
+    NORMALIZERS,
+    PRE_TOKENIZERS,
+    BertProcessing,
+    Bpe,
+    ByteLevel,
+    Model,
+    Padding,
+    RobertaProcessing,
+    TemplatePiece,
+    TemplateProcessing,
+    TokenizerFile,
+    Truncation,
+    WordLevel,
+    WordPiece,
+)
+from .core import Core
+from .vocabulary import NO_MERGES, AddedToken, Merges
+
+_MODELS: dict[str, type[Any]] = {"BPE": Bpe, "WordPiece": WordPiece, "WordLevel": WordLevel}
+_PROCESSORS: dict[str, type[Any]] = {
+    "ByteLevel": ByteLevel,
+    "BertProcessing": BertProcessing,
+    "RobertaProcessing": RobertaProcessing,
+}
+_SLOTS = {
+    "general_road",
+    "normalizers",
+    "pre_tokenizers",
+    "post_processors",
+    "decoders",
+    "model",
+    "truncation",
+    "padding",
+}
+
+
+def to_notes(file: TokenizerFile, general_road: bool) -> Json:
+    """Return all of a file but its vocabulary; of the merges too, where Python is to merge by them."""
+    model = {
+        one.name: getattr(file.model, one.name) for one in fields(file.model) if one.name not in ("vocab", "merges")
+    }
+    model["type"] = next(name for name, kind in _MODELS.items() if isinstance(file.model, kind))
+    if general_road and isinstance(file.model, Bpe):
+        model["merges"] = [part.tolist() for part in file.model.merges]
+    return {
+        "general_road": general_road,
+        "normalizers": [step_to_json(step, NORMALIZERS) for step in file.normalizers],
+        "pre_tokenizers": [step_to_json(step, PRE_TOKENIZERS) for step in file.pre_tokenizers],
+        "post_processors": [
+            _template_to_json(step) if isinstance(step, TemplateProcessing) else step_to_json(step, _PROCESSORS)
+            for step in file.post_processors
+        ],
+        "decoders": None if file.decoders is None else [step_to_json(step, DECODERS) for step in file.decoders],
+        "model": model,
+        "truncation": None if file.truncation is None else asdict(file.truncation),
+        "padding": None if file.padding is None else asdict(file.padding),
+    }
+
+
+def file_of(core: Core) -> TokenizerFile | None:
+    """Return the steps of the `tokenizer.json` that a tokenizer was read from; None where it was another file.
+
+    The vocabulary is empty where C encodes: it is there.
+
+    Raises
+    ------
+    ValueError
+        The notes of a saved file are damaged.
+    """
+    notes, vocab = core.metadata.steps, dict[str, int]()
+    if notes is None:
+        return None
+    if notes.get("general_road"):
+        if core.names is None:
+            raise damaged("its tokens have no names")
+        vocab = dict(zip(core.names[: core.contents.vocab], core.ids().tolist(), strict=False))
+    return from_notes(notes, vocab, core.metadata.added)
+
+
+def is_general(core: Core) -> bool:
+    """Return whether Python encodes."""
+    return core.metadata.steps is not None and core.metadata.steps["general_road"] is True
+
+
+def from_notes(notes: Any, vocab: dict[str, int], added: list[AddedToken]) -> TokenizerFile:
+    """Return the file that notes are of, with the vocabulary that the general road needs; else it may be empty.
+
+    Raises
+    ------
+    ValueError
+        The notes are damaged.
+    """
+    if not isinstance(notes, dict) or notes.keys() != _SLOTS:
+        raise damaged(f"its steps must have the fields {', '.join(sorted(_SLOTS))}")
+    faults = Faults()
+    steps = {
+        slot: None
+        if notes[slot] is None
+        else read_steps({"type": "Sequence", "of": notes[slot]}, slot, "of", kinds, faults)
+        for slot, kinds in (("normalizers", NORMALIZERS), ("pre_tokenizers", PRE_TOKENIZERS), ("decoders", DECODERS))
+    }
+    processors = [faults.caught(_processor, step) for step in _list(notes["post_processors"])]
+    kept = [
+        None if notes[slot] is None else faults.caught(read_step, kind, _dict(notes[slot]), slot)
+        for slot, kind in (("truncation", Truncation), ("padding", Padding))
+    ]
+    model = faults.caught(_model, _dict(notes["model"]), vocab, notes["general_road"])
+    if faults.damaged or faults.missing or model is None:
+        raise damaged(str(faults))
+    return TokenizerFile(
+        model,
+        steps["normalizers"] or (),
+        steps["pre_tokenizers"] or (),
+        tuple(step for step in processors if step is not None),
+        steps["decoders"],
+        added,
+        *kept,
+    )
+
+
+def _model(node: Json, vocab: dict[str, int], general_road: bool) -> Model:
+    kind, given = node.get("type"), dict(node) | {"vocab": vocab}
+    if kind not in _MODELS:
+        raise damaged(f"the model type {shown(kind)}")
+    if kind == "BPE":
+        given["merges"] = _merges(given.get("merges"), len(vocab)) if general_road else NO_MERGES
+    model: Model = read_step(_MODELS[kind], given, kind)
+    if general_road and model.unk_token is not None and model.unk_token not in vocab:
+        raise damaged(f"unk_token {model.unk_token!r} is not in the vocabulary")
+    return model
+
+
+def _merges(lists: Any, tokens: int) -> Merges:
+    """Return merges as they were kept: three lists of numbers of tokens, of the same length."""
+    rows = [_list(part) for part in _list(lists)]
+    if len(rows) != 3 or len({*map(len, rows)}) != 1:
+        raise damaged("merges are not three lists of one length")
+    if not all(type(number) is int and 0 <= number < tokens for row in rows for number in row):
+        raise damaged("merges of tokens that there are not")
+    return Merges(*(np.array(row, np.int32) for row in rows))
+
+
+def _template_to_json(step: TemplateProcessing) -> Json:
+    sides = {"single": step.single, "pair": step.pair}
+    return {"type": "TemplateProcessing"} | {
+        side: [[piece.text, list(piece.ids), piece.type_id] for piece in pieces] for side, pieces in sides.items()
+    }
+
+
+def _processor(step: Any) -> Any:
+    node = _dict(step)
+    kind = node.get("type")
+    if kind == "TemplateProcessing":
+        return TemplateProcessing(*(tuple(map(_piece, _list(node.get(side)))) for side in ("single", "pair")))
+    if kind not in _PROCESSORS:
+        raise damaged(f"the post-processor {shown(kind)}")
+    ends = {name: tuple(node[name]) for name in ("sep", "cls") if isinstance(node.get(name), list)}
+    return read_step(_PROCESSORS[kind], node | ends, kind)
+
+
+def _piece(given: Any) -> TemplatePiece:
+    text, ids, type_id = given if isinstance(given, list) and len(given) == 3 else (None, None, None)
+    if text not in ("", "A", "B") or type(type_id) is not int or not all(type(id) is int for id in _list(ids)):
+        raise damaged(f"a template has {shown(given)}")
+    return TemplatePiece(text, tuple(_list(ids)), type_id)
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise damaged(f"{shown(value)} is no list")
+    return value
+
+
+def _dict(value: Any) -> Json:
+    if not isinstance(value, dict):
+        raise damaged(f"{shown(value)} is no object")
+    return value
