@@ -1,5 +1,6 @@
 """A vocab.json with its merges.txt, and the settings of transformers beside them."""
 
+import gzip
 import json
 import re
 import shutil
@@ -179,18 +180,6 @@ CLASSES = {  # how it is built, tokens that its vocabulary has, and the suffix o
     "OpenAIGPTTokenizer": (openai_gpt, ("<unk>",), "</w>"),
     "HerbertTokenizer": (herbert, ("<unk>", "</s>", "<s>"), "</w>"),
 }
-# Those whose steps are all read; of the others the components alone are compared.
-READ = [
-    "GPT2Tokenizer",
-    "RobertaTokenizer",
-    "BartTokenizer",
-    "LongformerTokenizer",
-    "LEDTokenizer",
-    "MvpTokenizer",
-    "CodeGenTokenizer",
-    "DebertaTokenizer",
-    "WhisperTokenizer",
-]
 
 
 def test_all_classes_are_tried():
@@ -209,7 +198,8 @@ def components(text):
 
 def as_file(folder, name, merges):
     """The tokenizer.json that a folder stands for, as `tokenizers` reads it."""
-    data = pair_files.document(folder, name, check_vocab(json.loads((folder / "vocab.json").read_text("utf-8"))))
+    vocab = check_vocab(json.loads((folder / "vocab.json").read_text("utf-8")))
+    data = pair_files.document(name, vocab, *pair_files.read_settings(folder))
     data["model"]["merges"] = [list(merge) for merge in merges]
     return tokenizers.Tokenizer.from_str(json.dumps(data))
 
@@ -224,7 +214,7 @@ def test_components(name, tmp_path):
     assert components(as_file(folder, name, merges).to_str()) == components(expected.to_str())
 
 
-@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("name", CLASSES)
 def test_ids(name, tmp_path):
     build, more, suffix = CLASSES[name]
     vocab, merges = small_vocab(*more, suffix=suffix)
@@ -392,3 +382,61 @@ def test_gpt2(tmp_path, gpt2_folder):
     for text in TEXTS:
         assert ours.encode(text, special="all").tolist() == own.encode(text, special="all").tolist()
     assert ours.special_tokens == own.special_tokens
+
+
+# ---------------------------------------------------------------- CLIP's own list
+
+FIRST = '"bpe_simple_vocab_16e6.txt#version: 0.2'
+
+
+def clip_engine(merges):
+    letters = sorted(LETTERS)
+    made = [left + right for left, right in merges]
+    names = [*letters, *(letter + "</w>" for letter in letters), *made, "<|startoftext|>", "<|endoftext|>"]
+    return clip({name: id for id, name in enumerate(names)}, merges)
+
+
+@pytest.mark.parametrize("name", ["bpe_simple_vocab_16e6.txt.gz", "list.txt"])
+def test_clip_list(name, tmp_path):
+    merges = [("h", "e"), ("l", "l"), ("he", "ll"), ("hell", "o</w>"), ("\u00c3", "\u00a9</w>")]
+    text = "\n".join([FIRST, *(" ".join(merge) for merge in merges), ""])
+    (tmp_path / name).write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    ours, hf = fastemb.Tokenizer.load(tmp_path / name), clip_engine(merges)
+    assert ours.special_tokens == {"<|startoftext|>": 517, "<|endoftext|>": 518}
+    for text in TEXTS:
+        assert ours.encode(text, special="all", template=True).tolist() == hf.encode(text).ids
+    assert ours.encode("Hello  CAF\u00c9").tolist() == [515, *hf.encode("caf\u00e9", add_special_tokens=False).ids]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["h e l"], "damaged merge list: merge 0, 'h e l', is not a pair"),
+        (["h e", "h e"], "damaged merge list: two of its merges make the same token"),
+        (["h e", "q hh"], "damaged merge list: merge 1, 'q hh', needs 'hh', which is not in the vocabulary"),
+    ],
+)
+def test_damaged_clip_lists(lines, message, tmp_path):
+    file = tmp_path / "list.txt.gz"
+    file.write_bytes(gzip.compress("\n".join([FIRST, *lines]).encode()))
+    with pytest.raises(ValueError, match=message) as caught:
+        fastemb.Tokenizer.load(file)
+    assert str(caught.value).startswith(str(file))
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=f"{file}: damaged merge list: "):
+        fastemb.Tokenizer.load(file)
+    with pytest.raises(ValueError, match="CLIP's merge list brings its own pattern"):
+        fastemb.Tokenizer.load(file, "gpt2")
+
+
+def test_real_clip_list():
+    """The published list, against `tokenizers` with the same merges."""
+    try:
+        file = vocabularies.package_file("open_clip", "bpe_simple_vocab_16e6.txt.gz")
+    except vocabularies.MissingVocabularyError as error:
+        pytest.skip(str(error))
+    lines = gzip.decompress(file.read_bytes()).decode().split("\n")[1:48_895]
+    ours, hf = fastemb.Tokenizer.load(file), clip_engine([tuple(line.split(" ")) for line in lines])
+    assert ours.special_tokens == {"<|startoftext|>": 49_406, "<|endoftext|>": 49_407}
+    for text in [*TEXTS, "A photo of a cat, 2 dogs & the Eiffel\u00a0Tower!\n"]:
+        assert ours.encode(text, special="all", template=True).tolist() == hf.encode(text).ids

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .clip_list import is_clip_list, read_clip_list
 from .components import TokenizerFile
 from .core import MAGIC, Core, cache_budget, simd_path
 from .foreign import json_kind_of, kind_of, looks_like_vocab_txt, missing
@@ -104,6 +105,9 @@ def _load_file(file: Path, pattern: str | None, special_tokens: Special, mapped:
         _refuse(file, "a file written by Tokenizer.save", pattern, special_tokens)
         return _open(file, mapped)
     text = head.removeprefix(BOM)
+    if is_clip_list(file, text):
+        _refuse(file, "CLIP's merge list", pattern, special_tokens)
+        return _planned(file, read_clip_list(file))
     if not text.strip():
         raise ValueError(f"{file}: it is empty")
     if kind := kind_of(text):  # first: a line of a Git LFS pointer reads as one of a rank file

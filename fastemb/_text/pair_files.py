@@ -54,7 +54,7 @@ def read_named_pair(folder: Path, name: str) -> TokenizerFile:
     except DamagedVocabularyError as error:
         raise ValueError(f"{merges}: damaged merge list: {error}") from None
     try:
-        file = parse_tokenizer_json(document(folder, name, vocab))
+        file = parse_tokenizer_json(document(name, vocab, *read_settings(folder)))
     except DamagedVocabularyError as error:
         raise ValueError(f"{config}: as {name}: {error}") from None
     except Unsupported as error:
@@ -65,10 +65,9 @@ def read_named_pair(folder: Path, name: str) -> TokenizerFile:
     return replace(file, model=replace(file.model, merges=pairs))
 
 
-def document(folder: Path, name: str, vocab: dict[str, int]) -> Json:
-    """Return what the `tokenizer.json` would hold, but for the merges."""
+def document(name: str, vocab: dict[str, int], config: Json, ids: Json) -> Json:
+    """Return what the `tokenizer.json` would hold, but for the merges; settings as `read_settings` gives them."""
     family = FAMILIES[name]
-    config, ids = _settings(folder)
     parts = {part: _token(config[part] if part in config else family.special.get(part), part) for part in PARTS}
     added = _added(parts, config, ids, vocab)
     special = {part: token["content"] for part, token in parts.items() if token is not None}
@@ -82,7 +81,7 @@ def document(folder: Path, name: str, vocab: dict[str, int]) -> Json:
     return {"version": "1.0", "added_tokens": added, "model": model} | limits | components
 
 
-def _settings(folder: Path) -> tuple[Json, Json]:
+def read_settings(folder: Path) -> tuple[Json, Json]:
     """Return the settings of all files, and the tokens with an id of their own: {id: token}.
 
     Older folders have the special tokens, and the ids of added ones, in files by themselves.

@@ -22,10 +22,8 @@ from .components import (
     ByteLevel,
     Fuse,
     Lowercase,
-    Metaspace,
     Replace,
     RobertaProcessing,
-    Split,
     StripDecoder,
     TemplateProcessing,
     TokenizerFile,
@@ -154,20 +152,28 @@ def _pattern(steps: tuple[Any, ...]) -> Fields | None:
 
 def _characters(file: TokenizerFile) -> Fields | None:
     """Return the fields of a model of characters."""
-    model, steps, marks = file.model, file.normalizers, file.normalizers[:0]
+    model, steps = file.model, file.normalizers
     if not isinstance(model, Bpe):
         return None
-    cuts = None if {*map(type, file.pre_tokenizers)} <= {Metaspace, Split} else cuts_in_c(file.pre_tokenizers)
-    if cuts is None and not any(token.late for token in file.added):
-        # C writes SentencePiece's marks as it reads a segment: behind the other steps, and unseen by late tokens and by
-        # what cuts.
-        at = next((i for i, step in enumerate(steps) if {*steps[i:]} <= {PREPEND_MARK, SPACE_TO_MARK}), len(steps))
-        steps, marks = steps[:at], steps[at:]
-    normal = normal_in_c(steps)
-    fields = characters_in_c(marks, () if cuts else file.pre_tokenizers, model)
-    if normal is None or fields is None or (fields["prepend_first"] and not {*map(type, steps)} <= _KEEP_STARTS):
+    late = any(token.late for token in file.added)
+    # C writes SentencePiece's marks as it reads a segment: behind the other steps, and unseen by late tokens.
+    at = next((i for i, step in enumerate(steps) if {*steps[i:]} <= {PREPEND_MARK, SPACE_TO_MARK}), len(steps))
+    steps, marks = (steps, steps[:0]) if late else (steps[:at], steps[at:])
+    fields, normal = characters_in_c(marks, file.pre_tokenizers, model), normal_in_c(steps)
+    if fields is None or normal is None:
+        return _cut_characters(file)
+    if fields["prepend_first"] and not {*map(type, steps)} <= _KEEP_STARTS:
         return None
-    return fields | {"normal": normal.steps} | ({"pattern": cuts.pattern, "chain": cuts.chain} if cuts else {})
+    return fields | {"normal": normal.steps}
+
+
+def _cut_characters(file: TokenizerFile) -> Fields | None:
+    """Return the fields of a model of characters that other pre-tokenizers cut, which see marks as characters."""
+    cuts, normal = cuts_in_c(file.pre_tokenizers), normal_in_c(file.normalizers)
+    fields = characters_in_c((), (), file.model) if isinstance(file.model, Bpe) else None
+    if cuts is None or normal is None or fields is None:
+        return None
+    return fields | {"normal": normal.steps, "pattern": cuts.pattern, "chain": cuts.chain}
 
 
 def _added(file: TokenizerFile) -> Fields | None:
