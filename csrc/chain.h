@@ -5,14 +5,14 @@
 #include "program.h"
 
 enum {
-    FE_STEPS = 8,        /* of a chain */
+    FE_STEPS = 8,         /* of a chain */
     FE_CHAIN_PIECES = 512 /* that are found before they are handed on */
 };
 
 /* A step of a chain as it is run. */
 typedef struct fe_cutter {
-    int32_t pattern, keep; /* FE_PATTERN_PROGRAM: */
-    fe_program program;
+    int32_t pattern, keep;
+    fe_program program; /* FE_PATTERN_PROGRAM */
 } fe_cutter;
 
 /* A chain made ready: numbers checked, and what follows from them. It points into the arrays of fe_chain. */
@@ -41,8 +41,8 @@ typedef struct fe_cutting {
 } fe_cutting;
 
 /* Makes a chain ready, to be freed by free. Whatever stands in the arrays, nothing outside of them is read, and what
- * fe_chain says of them is checked, so that no number leads outside later. FE_BAD_MODEL: it is no chain, or has a program
- * that some text could make slow. On any status but FE_OK, *out is NULL. */
+ * fe_chain says of them is checked, so that no number leads outside later. FE_BAD_MODEL: it is no chain, or has a
+ * program that some text could make slow. On any status but FE_OK, *out is NULL. */
 fe_status fe_cutters_new(const fe_chain *chain, fe_cutters **out);
 
 /* Starts where the first text does. */

@@ -192,15 +192,43 @@ INLINE const uint8_t *take_all(const fe_op *op, const fe_kinds *kinds, bool of_b
     return q;
 }
 
-/* Behind `count` characters from p on, all of which there are. */
-INLINE const uint8_t *behind(const fe_kinds *kinds, bool of_bytes, const uint8_t *p, const uint8_t *end, int32_t count) {
+/* Behind `count` characters from p on; NULL if there are fewer. */
+INLINE const uint8_t *behind(const fe_kinds *kinds, bool of_bytes, const uint8_t *p, const uint8_t *end, int32_t n) {
     int32_t length;
-    for (; count; count--) {
+    for (; n; n--) {
         if (p == end) return NULL;
         (void)bits_at(kinds, of_bytes, p, end, &length);
         p += length;
     }
     return p;
+}
+
+/* Where to go on behind an item without a limit that stands at p; NULL where it does not match. */
+INLINE const uint8_t *match_unlimited(const fe_op *op, const fe_kinds *kinds, bool of_bytes, fe_memos *memos,
+                                      const uint8_t *p, const uint8_t *end) {
+    const uint8_t *const q = take_all(op, kinds, of_bytes, memos, p, end);
+    if (q == p && op->min) return NULL;
+    if (op->give == FE_GIVE_NOTHING && op->min <= 1) return q;
+    const uint8_t *const low = behind(kinds, of_bytes, p, end, op->min);
+    if (!low || low > q) return NULL;
+    if (op->give == FE_GIVE_NOTHING || fits(op, kinds, of_bytes, q, end)) return q;
+    const fe_memo *const memo = remembered(memos, op, p);
+    const uint8_t *const found = memo ? memo->found : search_back(op, kinds, of_bytes, low, q, end);
+    return found && found >= low ? found : NULL;
+}
+
+/* The same for an item with a limit; *low receives the first place that it may be given back to. */
+INLINE const uint8_t *match_limited(const fe_op *op, const fe_kinds *kinds, bool of_bytes, const uint8_t *p,
+                                    const uint8_t *end, const uint8_t **low) {
+    int32_t count = 0, length;
+    *low = p;
+    while (count < op->max && p < end && bits_at(kinds, of_bytes, p, end, &length) & op->bits) {
+        p += length;
+        if (++count == op->min) *low = p;
+    }
+    if (count < op->min) return NULL;
+    if (op->give != FE_GIVE_SEARCHED || fits(op, kinds, of_bytes, p, end)) return p;
+    return search_back(op, kinds, of_bytes, *low, p, end);
 }
 
 /* An item of which some characters may yet be given back, one by one. */
@@ -209,60 +237,39 @@ typedef struct trial {
     const uint8_t *low, *at;
 } trial;
 
+/* The end of what the items from `op` on match at p, or NULL. */
 INLINE const uint8_t *match(const fe_op *op, const fe_kinds *kinds, bool of_bytes, fe_memos *memos, const uint8_t *p,
                             const uint8_t *end) {
     trial trials[FE_MOST_TRIED];
     int32_t open = 0, length;
     for (;;) {
-        bool good = false;
+        const uint8_t *next = NULL, *low;
         switch (op->kind) {
         case FE_ITEM_END: return p;
-        case FE_ITEM_NEXT: good = p < end && bits_at(kinds, of_bytes, p, end, &length) & op->bits; break;
-        case FE_ITEM_NOT_NEXT: good = p == end || !(bits_at(kinds, of_bytes, p, end, &length) & op->bits); break;
+        case FE_ITEM_NEXT:
+            if (p < end && bits_at(kinds, of_bytes, p, end, &length) & op->bits) next = p;
+            break;
+        case FE_ITEM_NOT_NEXT:
+            if (p == end || !(bits_at(kinds, of_bytes, p, end, &length) & op->bits)) next = p;
+            break;
         case FE_ITEM_CONTRACTION:
         case FE_ITEM_ANY_CONTRACTION:
             length = p < end && *p == '\'' ? fe_contraction(p, end, op->kind == FE_ITEM_ANY_CONTRACTION) : 0;
-            good = length || !op->min;
-            p += length;
+            if (length || !op->min) next = p + length;
             break;
         default:
             if (op->max == INT32_MAX) {
-                const uint8_t *q = take_all(op, kinds, of_bytes, memos, p, end);
-                if (q == p && op->min) break;
-                if (op->give == FE_GIVE_NOTHING && op->min <= 1) {
-                    good = true;
-                    p = q;
-                    break;
-                }
-                const uint8_t *const low = behind(kinds, of_bytes, p, end, op->min);
-                if (!low || low > q) break;
-                if (op->give == FE_GIVE_SEARCHED && !fits(op, kinds, of_bytes, q, end)) {
-                    const fe_memo *const memo = remembered(memos, op, p);
-                    q = memo ? memo->found : search_back(op, kinds, of_bytes, low, q, end);
-                    if (!q || q < low) break;
-                }
-                good = true;
-                p = q;
-            } else {
-                const uint8_t *q = p, *low = p;
-                int32_t count = 0;
-                while (count < op->max && q < end && bits_at(kinds, of_bytes, q, end, &length) & op->bits) {
-                    q += length;
-                    if (++count == op->min) low = q;
-                }
-                if (count < op->min) break;
-                if (op->give == FE_GIVE_SEARCHED && !fits(op, kinds, of_bytes, q, end))
-                    q = search_back(op, kinds, of_bytes, low, q, end);
-                if (!q) break;
-                if (op->give == FE_GIVE_TRIED && q > low) {
-                    FE_ASSERT(open < FE_MOST_TRIED);
-                    trials[open++] = (trial){op, low, q};
-                }
-                good = true;
-                p = q;
+                next = match_unlimited(op, kinds, of_bytes, memos, p, end);
+                break;
+            }
+            next = match_limited(op, kinds, of_bytes, p, end, &low);
+            if (next && op->give == FE_GIVE_TRIED && next > low) {
+                FE_ASSERT(open < FE_MOST_TRIED);
+                trials[open++] = (trial){op, low, next};
             }
         }
-        if (good) {
+        if (next) {
+            p = next;
             op++;
             continue;
         }

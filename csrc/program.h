@@ -61,7 +61,7 @@ typedef struct fe_kinds {
 } fe_kinds;
 
 typedef struct fe_program {
-    uint32_t starts[FE_KINDS]; /* by the kind of the first character: the alternatives that may begin with it, a bit each */
+    uint32_t starts[FE_KINDS]; /* by the kind of the first character: a bit for each alternative that may begin so */
     uint16_t first[FE_ALTERNATIVES];
     const fe_op *ops;
     bool of_bytes;
@@ -78,8 +78,8 @@ typedef struct fe_memos {
     fe_memo of[FE_MEMOS];
 } fe_memos;
 
-/* Works a program out of its items, which are `count` and end with FE_ITEM_END; `ops` has room for as many. False: it is
- * none, or some text could make it slow. */
+/* Works a program out of its items, which are `count` and end with FE_ITEM_END; `ops` has room for as many. False: it
+ * is none, or some text could make it slow. */
 bool fe_program_make(fe_program *program, fe_op *ops, const fe_item *items, int64_t count, const fe_kinds *kinds,
                      bool of_bytes);
 
