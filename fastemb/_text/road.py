@@ -139,11 +139,13 @@ class Road:
 def _placed(piece: Stretch, tokens: list[Token]) -> Iterator[Placed]:
     """Yield the tokens of a piece with the raw characters that each one has a byte of.
 
-    Sizes add up from the start of the piece even where a character vanished, as in the format's own engine.
+    Sizes add up from the start of the piece even where a character vanished, as in the format's own engine. Nor does
+    that know where tokens stand that go beyond the end (the bytes of a suffix): it leaves the bytes of the piece.
     """
     owners = [k for k, char in enumerate(piece.text) for _ in char.encode()]
-    at, last = 0, len(owners) - 1
+    at = 0
     for id, size in tokens:
-        first, end = owners[min(at, last)], owners[min(at + size - 1, last)]
-        yield Placed(id, piece.starts[first], piece.ends[end], False)
-        at += size
+        start, end, at = at, at + size, at + size
+        if end <= len(owners):
+            start, end = piece.starts[owners[start]], piece.ends[owners[end - 1]]
+        yield Placed(id, start, end, False)

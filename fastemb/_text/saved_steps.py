@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,9 @@ _SLOTS = {
     "model",
     "truncation",
     "padding",
+    "strips",
 }
+_STRIPS = ("lstrip", "rstrip", "single_word")
 
 
 def to_notes(file: TokenizerFile, general_road: bool) -> Json:
@@ -66,6 +68,7 @@ def to_notes(file: TokenizerFile, general_road: bool) -> Json:
         "model": model,
         "truncation": None if file.truncation is None else asdict(file.truncation),
         "padding": None if file.padding is None else asdict(file.padding),
+        "strips": [[getattr(token, name) for name in _STRIPS] for token in file.added if general_road],
     }
 
 
@@ -117,6 +120,14 @@ def from_notes(notes: Any, vocab: dict[str, int], added: list[AddedToken]) -> To
         for slot, kind in (("truncation", Truncation), ("padding", Padding))
     ]
     model = faults.caught(_model, _dict(notes["model"]), vocab, notes["general_road"])
+    strips = [_list(one) for one in _list(notes["strips"])]
+    if not isinstance(notes["general_road"], bool) or (notes["general_road"] and len(strips) != len(added)):
+        raise damaged("its steps do not go with its added tokens")
+    if not all(len(one) == len(_STRIPS) and {*map(type, one)} == {bool} for one in strips):
+        raise damaged("its added tokens have flags that are none")
+    if strips:
+        flags = [dict(zip(_STRIPS, one, strict=True)) for one in strips]
+        added = [replace(token, **more) for token, more in zip(added, flags, strict=True)]
     if faults.damaged or faults.missing or model is None:
         raise damaged(str(faults))
     return TokenizerFile(
