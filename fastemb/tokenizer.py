@@ -14,12 +14,15 @@ import numpy.typing as npt
 from . import _frameworks
 from ._checks import as_flag, as_integer
 from ._text.chunks import cut_chunks, whole_ids
+from ._text.components import Bpe
 from ._text.core import SHORT, Core, Ids, lib
 from ._text.decode import decode_row, decode_rows
 from ._text.encode import NotPlainError, Options, count_texts, encode_texts
 from ._text.load import load
-from ._text.regex_split import compile_pattern
+from ._text.plan import cutter_of, decoders
+from ._text.road import Road
 from ._text.rows import surround
+from ._text.saved_steps import file_of
 from ._text.starts import can_start, encode_starts
 from ._text.streaming import Decoder, check_handler
 from ._text.tables import FEW, Tables
@@ -94,12 +97,13 @@ class Tokenizer:
         metadata = core.metadata
         self._core = core
         self._added = metadata.added
-        pattern, dialect = metadata.pattern, metadata.dialect
-        cut_in_c = pattern is None
-        self._splitter = None if pattern is None else compile_pattern(pattern, dialect)
+        self._file = file_of(core)
+        self._splitter = cutter_of(core, self._file)
+        cut_in_c = self._splitter is None
         self._actions = Actions(metadata.added, lambda bits: core.choice(bits) if cut_in_c else None)
         self._can_start = cut_in_c and can_start(core)
-        self._tables = Tables(core)
+        self._tables = Tables(core, None if self._file is None else decoders(self._file))
+        self._by_bytes = self._tables.decoders is None  # tokens decode to their bytes, wherever they stand
         # What single calls look up, where a look-up more would be seen.
         self._short_actions, self._separator = self._actions.short, self._tables.separator
         self._bytes_at, self._strip_start = self._tables.token_bytes.__getitem__, self._tables.strip_start
@@ -389,7 +393,7 @@ class Tokenizer:
             `n` is negative; else as in `encode`.
         """
         if type(text) is str and type(n) is int and n >= 0 and isinstance(special, str) and rest == "plain":
-            actions = self._short_actions.get(special)
+            actions = self._short_actions.get(special) if self._by_bytes else None
             ids = None if actions is None else self._core.encode_short(text, actions)
             if ids is not None:
                 if len(ids) > n:
@@ -533,6 +537,8 @@ class Tokenizer:
 
     def _decode_few(self, ids: Any) -> bytes | None:
         """Return the bytes of few ids, each looked up in a table; None: take the general road."""
+        if not self._by_bytes:
+            return None
         try:
             if type(ids) is list:
                 if len(ids) > FEW or type(ids[0]) is not int or type(sum(ids)) is not int:
@@ -735,6 +741,9 @@ class Tokenizer:
         contents = self._core.contents
         if contents.flags & lib.FE_RANKED:
             return f"<Tokenizer: BPE, ranks, {self.vocab_size} ids>"
+        if isinstance(self._splitter, Road) and self._file is not None:
+            kinds = "BPE" if isinstance(self._file.model, Bpe) else type(self._file.model).__name__
+            return f"<Tokenizer: {kinds}, {self.vocab_size} ids>"
         kind = "byte level" if contents.flags & lib.FE_BYTE_LEVEL else "characters"
         return f"<Tokenizer: BPE, {kind}, {self.vocab_size} ids, {contents.merges} merges>"
 

@@ -6,15 +6,19 @@ file, with None where it cannot.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .bpe_model import MARK, BpeModel
+from .component_reader import Unsupported
 from .components import (
     BertProcessing,
     Bpe,
     ByteFallback,
     ByteLevel,
+    ByteLevelNormalizer,
     Fuse,
+    Metaspace,
     Prepend,
     Replace,
     RobertaProcessing,
@@ -23,11 +27,15 @@ from .components import (
     TemplateProcessing,
     TokenizerFile,
 )
-from .core import lib
+from .core import Core, lib
+from .decoders import Decoders
 from .patterns import COVERING, known_pattern
 from .plan_normal import finds_added, normal_in_c
+from .regex_split import Splitter, compile_pattern
+from .road import Road
+from .saved_steps import to_notes
 from .tokenizer_json import Refused
-from .vocabulary import BYTE_CHARS, Vocabulary
+from .vocabulary import BYTE_CHARS, NO_MERGES, Vocabulary
 
 Fields = dict[str, Any]  # of a BpeModel
 
@@ -43,10 +51,61 @@ def plan(file: TokenizerFile) -> Vocabulary:
         texts = [piece.text for piece in step.single if piece.text] if isinstance(step, TemplateProcessing) else ["A"]
         if texts != ["A"]:
             raise Refused(f"not supported yet: a template with the text {len(texts)} times")
-    model = in_c(file)
+    try:
+        decoders(file)
+        model = in_c(file)
+        if model is not None:
+            return replace(model, steps=to_notes(file, general_road=False)).vocabulary()
+        Road(file)  # faults of patterns show here, not at the first text
+    except Unsupported as error:
+        raise Refused(f"not supported yet: {error}") from None
+    return _general(file)
+
+
+def _general(file: TokenizerFile) -> Vocabulary:
+    """Return a vocabulary that C keeps, names and decodes, but by which Python encodes (`road.py`)."""
+    # Normalizers and added tokens are Python's; C may do all that is left, or only what becomes of a piece.
+    rest = replace(file, normalizers=(), added=[])
+    spelled = _is_spelled(file)
+    one_piece = replace(rest, pre_tokenizers=(ByteLevel(False, False, False),) if spelled else ())
+    ways = (("rest", rest), ("spelled pieces" if spelled else "pieces", one_piece))
+    by_c, model = next(((name, found) for name, one in ways if (found := in_c(one)) is not None), ("", None))
     if model is None:
-        raise Refused("not supported yet: this combination of components")
-    return model.vocabulary()
+        model = BpeModel(
+            vocab=file.model.vocab,
+            merges=NO_MERGES,
+            byte_level=False,
+            unk_token=file.model.unk_token,
+            **(template_ids(file.post_processors) or {}),
+            **(decoding(file.decoders) or {}),
+        )
+    steps = to_notes(file, general_road=True, by_c=by_c)
+    return replace(model, added=file.added, steps=steps, keep_names=True).vocabulary()
+
+
+def _is_spelled(file: TokenizerFile) -> bool:
+    """Return whether all characters of a piece spell bytes: behind ByteLevel nothing writes another character."""
+    steps = file.normalizers + file.pre_tokenizers
+    places = [place for place, step in enumerate(steps) if isinstance(step, ByteLevel | ByteLevelNormalizer)]
+    behind = steps[places[0] + 1 :] if places else ()
+    first_cut = len(file.normalizers)
+    return bool(places) and places[0] + 1 >= first_cut and not any(isinstance(step, Metaspace) for step in behind)
+
+
+def decoders(file: TokenizerFile) -> Decoders | None:
+    """Return what decodes in Python; None where the bytes of tokens are enough, which C joins.
+
+    Raises
+    ------
+    Unsupported
+        A pattern has no translation.
+    """
+    if file.decoders is None or decoding(file.decoders) is not None:
+        return None
+    try:
+        return Decoders(file.decoders)
+    except ValueError as error:
+        raise Unsupported(str(error)) from None
 
 
 def in_c(file: TokenizerFile) -> BpeModel | None:
@@ -56,9 +115,9 @@ def in_c(file: TokenizerFile) -> BpeModel | None:
     byte_level = any(isinstance(step, ByteLevel) for step in file.pre_tokenizers)
     found = [
         _byte_level(file) if byte_level else _characters(file),
-        _added(file),
+        _added(file, byte_level),
         template_ids(file.post_processors),
-        decoding(file.decoders),
+        {} if decoders(file) else decoding(file.decoders),
     ]
     fields: Fields = {}
     for one in found:
@@ -92,8 +151,11 @@ def _byte_level(file: TokenizerFile) -> Fields | None:
         return None
     if model.byte_fallback and not model.vocab.keys() >= set(BYTE_CHARS):
         return None  # with all bytes there, none has to fall back
-    if model.ignore_merges and (cuts["add_prefix_space"] or not set("".join(model.vocab)) <= set(BYTE_CHARS)):
-        return None  # C looks for the token without the space; and by its bytes, which other characters stand for too
+    if model.ignore_merges:
+        # C looks for the token without the space; and by its bytes, which must be those that the token decodes to.
+        by_bytes = decoding(file.decoders) == {"byte_chars": True} and set("".join(model.vocab)) <= set(BYTE_CHARS)
+        if cuts["add_prefix_space"] or not by_bytes:
+            return None
     fields = _model(model) | {"byte_level": True, "whole_first": model.ignore_merges, "byte_fallback": False}
     return fields | cuts | {"normal": normal.steps}
 
@@ -132,9 +194,9 @@ def _characters(file: TokenizerFile) -> Fields | None:
     return _model(model) | marks | {"byte_level": False}
 
 
-def _added(file: TokenizerFile) -> Fields | None:
+def _added(file: TokenizerFile, byte_level: bool) -> Fields | None:
     """Return an empty dict if C finds the added tokens as the file wants it."""
-    if set(file.normalizers) & {_PREPEND_MARK, _SPACE_TO_MARK}:  # which C does by flags, not by steps
+    if not byte_level and file.normalizers:  # marks, which C writes by flags, not by steps
         return None if any(token.late for token in file.added) else {}
     normal = normal_in_c(file.normalizers)
     return {} if normal is not None and finds_added(normal, file.added) else None
@@ -171,3 +233,15 @@ def decoding(steps: tuple[Any, ...] | None) -> Fields | None:
     if -1 in places or places != sorted({*places}) or (3 in places and 2 not in places):
         return None
     return {"mark_to_space": 0 in places, "byte_tokens": 1 in places, "strip_start": 3 in places}
+
+
+# ---------------------------------------------------------------- a tokenizer that is there
+
+
+def cutter_of(core: Core, file: TokenizerFile | None) -> Splitter | Road | None:
+    """Return what encodes texts with C's help or without; None where C does all of it. `file` is `file_of(core)`."""
+    if file is not None and core.metadata.steps is not None and core.metadata.general_road:
+        return Road(file, core, core.metadata.steps["by_c"])
+    if core.metadata.pattern is None:
+        return None
+    return compile_pattern(core.metadata.pattern, core.metadata.dialect)
