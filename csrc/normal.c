@@ -54,8 +54,8 @@ void fe_normal_clear(fe_normal *n) {
 /* ------------------------------------------------------------------ chains */
 
 /* The step at `at`, which goes behind it. */
-static fe_step next_step(const uint8_t **at) {
-    fe_step step;
+static fe_normal_step next_step(const uint8_t **at) {
+    fe_normal_step step;
     memcpy(&step.head, *at, sizeof step.head);
     step.from = *at + sizeof step.head;
     step.to = step.from + step.head.from_size;
@@ -87,7 +87,7 @@ static uint64_t plain_growth(enum fe_step_kind kind) {
 }
 
 /* How many times as long a step may make a text; 0: it is none. */
-static uint64_t growth(const fe_step *s) {
+static uint64_t growth(const fe_normal_step *s) {
     const fe_step_head *const h = &s->head;
     uint32_t code;
     if (h->kind != FE_STEP_RUNS && h->least) return 0;
@@ -115,7 +115,7 @@ bool fe_normal_valid(const uint8_t *steps, uint64_t size) {
         memcpy(&head, at, sizeof head);
         if (head.kind == 0 || head.kind >= FE_STEP_KINDS) return false;
         if (head.from_size > left - sizeof head || head.to_size > left - sizeof head - head.from_size) return false;
-        const fe_step step = next_step(&at);
+        const fe_normal_step step = next_step(&at);
         const uint64_t times = growth(&step);
         if (!times || times > FE_MAX_GROWTH / all) return false;
         all *= times;
@@ -126,7 +126,7 @@ bool fe_normal_valid(const uint8_t *steps, uint64_t size) {
 
 bool fe_normal_keeps(const uint8_t *steps, uint64_t size, const uint8_t *p, const uint8_t *end) {
     for (const uint8_t *at = steps; at < steps + size;) {
-        const fe_step step = next_step(&at);
+        const fe_normal_step step = next_step(&at);
         if (rows[step.head.kind]->find(&step, p, end) < end) return false;
     }
     return true;
@@ -141,7 +141,7 @@ bool fe_normal_keeps_all(const uint8_t *steps, uint64_t size, const uint8_t *p, 
 fe_status fe_normal_apply(fe_normal *n, const uint8_t *steps, uint64_t size, const uint8_t **p, const uint8_t **end) {
     int into = 0;
     for (const uint8_t *at = steps; at < steps + size && *p < *end;) {
-        const fe_step step = next_step(&at);
+        const fe_normal_step step = next_step(&at);
         const fe_step_row *const row = rows[step.head.kind];
         const uint8_t *const place = row->find(&step, *p, *end);
         if (place == *end) continue;

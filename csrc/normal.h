@@ -28,10 +28,10 @@ typedef struct fe_step_head {
     uint32_t from_size, to_size;
 } fe_step_head;
 
-typedef struct fe_step {
+typedef struct fe_normal_step {
     fe_step_head head;
     const uint8_t *from, *to; /* of from_size and to_size bytes */
-} fe_step;
+} fe_normal_step;
 
 /* A text that is being written. */
 typedef struct fe_buffer {
@@ -48,9 +48,9 @@ typedef struct fe_normal {
 
 typedef struct fe_step_row {
     /* The first place in [p, end) at which the step may change something, or end. */
-    const uint8_t *(*find)(const fe_step *step, const uint8_t *p, const uint8_t *end);
+    const uint8_t *(*find)(const fe_normal_step *step, const uint8_t *p, const uint8_t *end);
     /* Writes what [p, end) becomes; at: what `find` said of it. FE_NO_MEMORY, FE_TOO_LONG. */
-    fe_status (*apply)(fe_normal *n, const fe_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
+    fe_status (*apply)(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
                        fe_buffer *out);
     bool joins; /* of texts that stay as they are one behind the other, each does by itself */
 } fe_step_row;

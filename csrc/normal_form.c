@@ -73,7 +73,7 @@ static inline bool is_ascii_64(const uint8_t *p) {
     return !(any & 0x80 * ONES);
 }
 
-static const uint8_t *find_form(const fe_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *find_form(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
     const form *const f = &forms[step->head.kind];
     uint32_t class = 0; /* of the last character that was looked at; one between that has none changes nothing */
     while (end - p >= 64) {
@@ -230,7 +230,7 @@ static fe_status write_stretch(fe_normal *n, const form *f, const uint8_t **at, 
     return status == FE_OK ? flush(n, f, out) : status;
 }
 
-static fe_status apply_form(fe_normal *n, const fe_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
+static fe_status apply_form(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
                             fe_buffer *out) {
     const form *const f = &forms[step->head.kind];
     fe_status status = FE_OK;

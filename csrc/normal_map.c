@@ -21,7 +21,7 @@ static const map maps[FE_STEP_KINDS] = {
     [FE_STEP_BERT_MARKS] = {.gone = FE_TRAIT_BERT_MARK, .lead = 0xCC},
 };
 
-static const uint8_t *find_map(const fe_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *find_map(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
     const map *const m = &maps[step->head.kind];
     const uint16_t meant = m->gone | m->space | m->around;
     while (p < end) {
@@ -37,7 +37,7 @@ static const uint8_t *find_map(const fe_step *step, const uint8_t *p, const uint
     return end;
 }
 
-static fe_status apply_map(fe_normal *n, const fe_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
+static fe_status apply_map(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
                            fe_buffer *out) {
     const map *const m = &maps[step->head.kind];
     const uint8_t space = ' ';
@@ -72,7 +72,7 @@ static inline uint64_t capitals(uint64_t word) {
 
 static inline bool is_ascii(uint64_t word) { return !(word & 0x80 * ONES); }
 
-static const uint8_t *find_lower(const fe_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *find_lower(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
     (void)step;
     while (p < end) {
         uint64_t word;
@@ -91,7 +91,7 @@ static const uint8_t *find_lower(const fe_step *step, const uint8_t *p, const ui
     return end;
 }
 
-static fe_status apply_lower(fe_normal *n, const fe_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
+static fe_status apply_lower(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
                              fe_buffer *out) {
     fe_status status = fe_buffer_room(out, end - p + 8);
     (void)n;
