@@ -160,6 +160,17 @@ class Traits:
         return self.numbers.setdefault((flags, *places, combining, *map(len, strings)), len(self.numbers))
 
 
+def block_reasons(traits: Traits, block: list[int]) -> int:
+    """Return which forms, from NFC's bit 1 on, have reason to do something at some code point of a block."""
+    by_number = [*traits.numbers]
+    found = 0
+    for number in set(block):
+        flags, combining = by_number[number][0], by_number[number][4]
+        for bit, meant in enumerate((NFC_NO | SECOND, CANON, NFKC_NO | SECOND, COMPAT), 1):
+            found |= (bool(flags & meant) or combining > 0) << bit
+    return found
+
+
 def rows(values: Iterable[object], width: int = 40) -> str:
     """Return the values as lines of an initializer."""
     items = [*map(str, values)]
@@ -192,6 +203,7 @@ def main() -> None:
     blocks: dict[tuple[int, ...], int] = {}
     index = [blocks.setdefault(tuple(numbers[i : i + BLOCK]), len(blocks)) for i in range(0, len(numbers), BLOCK)]
     assert max(map(len, (traits.numbers, blocks, traits.pool))) < 1 << 16, "places and numbers are of 16 bits"
+    reasons = [block_reasons(traits, numbers[first : first + BLOCK]) for first in range(0, 0x10000, BLOCK)]
     pairs = [f"{{{a}, {b}, {made}}}" for (a, b), made in sorted(traits.pairs.items())]
     words = [f"{{{first}, {last}}}" for first, last in word_ranges()]
     made = [f"{{{', '.join(map(str, one))}}}" for one in traits.numbers]
@@ -203,6 +215,7 @@ def main() -> None:
         + "\n".join("    {" + ", ".join(map(str, block)) + "}," for block in blocks)
         + f"\n}};\n\nconst fe_trait fe_traits[{len(made)}] = {{\n{rows(made, 8)}\n}};\n\n"
         f"const uint32_t fe_trait_strings[{len(traits.pool)}] = {{\n{rows(traits.pool, 16)}\n}};\n\n"
+        f"const uint8_t fe_block_reasons[{len(reasons)}] = {{\n{rows(reasons)}\n}};\n\n"
         f"const fe_composition fe_compositions[FE_COMPOSITIONS] = {{\n{rows(pairs, 8)}\n}};\n\n"
         f"const uint32_t fe_word_ranges[FE_WORD_RANGES][2] = {{\n{rows(words, 8)}\n}};\n"
     )

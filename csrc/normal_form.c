@@ -15,14 +15,15 @@
 typedef struct form {
     uint16_t flags; /* the traits that give reason to do something */
     uint8_t lead;   /* no character that does begins with a lower byte */
+    uint8_t bit;    /* of fe_block_reasons */
     bool compat, composes;
 } form;
 
 static const form forms[] = {
-    [FE_STEP_NFC] = {FE_TRAIT_NFC | FE_TRAIT_SECOND, 0xCC, false, true},
-    [FE_STEP_NFD] = {FE_TRAIT_CANON, 0xC3, false, false},
-    [FE_STEP_NFKC] = {FE_TRAIT_NFKC | FE_TRAIT_SECOND, 0xC2, true, true},
-    [FE_STEP_NFKD] = {FE_TRAIT_COMPAT, 0xC2, true, false},
+    [FE_STEP_NFC] = {FE_TRAIT_NFC | FE_TRAIT_SECOND, 0xCC, 1 << FE_STEP_NFC, false, true},
+    [FE_STEP_NFD] = {FE_TRAIT_CANON, 0xC3, 1 << FE_STEP_NFD, false, false},
+    [FE_STEP_NFKC] = {FE_TRAIT_NFKC | FE_TRAIT_SECOND, 0xC2, 1 << FE_STEP_NFKC, true, true},
+    [FE_STEP_NFKD] = {FE_TRAIT_COMPAT, 0xC2, 1 << FE_STEP_NFKD, true, false},
 };
 
 enum {
@@ -40,9 +41,12 @@ static inline bool is_border(const form *f, const fe_trait *r) { return !(r->fla
 /* True if the character at p, whose class the mark before it must not exceed, gives reason to do something. */
 static inline bool is_reason(const form *f, const uint8_t *p, const uint8_t *end, uint32_t *class) {
     uint32_t code;
-    if (*p >= 0xE4 && *p <= 0xE9) { /* ideographs, U+4000 to U+9FFF */
-        *class = 0;
-        return false;
+    if (*p < 0xF0 && end - p > 1) { /* the first bytes of up to U+FFFF say which block it is in, valid or not */
+        const uint32_t block = *p < 0xE0 ? *p & 0x1Fu : (*p & 0x0Fu) << 6 | (p[1] & 0x3Fu);
+        if (!(fe_block_reasons[block] & f->bit)) {
+            *class = 0;
+            return false;
+        }
     }
     (void)fe_utf8_read(p, end, &code);
     const fe_trait *const r = fe_trait_of(code);
