@@ -17,7 +17,7 @@
 #include "model.h"
 #include "table.h"
 
-enum { FE_VERSION = 2, FE_LINE = 64 };
+enum { FE_VERSION = 3, FE_LINE = 64 };
 
 /* The tags of sections. */
 enum fe_section {

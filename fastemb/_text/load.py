@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .core import MAGIC, Core, cache_budget, simd_path
+from .file_calls import with_calls
 from .foreign import json_kind_of, kind_of, missing
 from .gpt2_files import read_gpt2_files, read_pair
 from .patterns import NAMES
@@ -114,7 +115,7 @@ def _load_json(file: Path, pattern: str | None, special_tokens: Special) -> Core
     _refuse(file, "a tokenizer.json", pattern, special_tokens)
     parsed = read_tokenizer_json(file, document)
     try:
-        return _build(file, plan(parsed))
+        return _build(file, with_calls(plan(parsed), parsed))
     except ValueError as error:
         raise error if str(error).startswith(str(file)) else ValueError(f"{file}: {error}") from None
 

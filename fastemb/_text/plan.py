@@ -38,10 +38,6 @@ _TEXT_DECODERS = (Replace(MARK, True, " "), ByteFallback(), Fuse(), StripDecoder
 
 def plan(file: TokenizerFile) -> Vocabulary:
     """Return the vocabulary of a file, by the fastest road that is exact."""
-    for step in file.post_processors:
-        texts = [piece.text for piece in step.single if piece.text] if isinstance(step, TemplateProcessing) else ["A"]
-        if texts != ["A"]:
-            raise Refused(f"not supported yet: a template with the text {len(texts)} times")
     model = in_c(file)
     if model is None:
         raise Refused("not supported yet: this combination of components")
@@ -141,8 +137,8 @@ def _added(file: TokenizerFile) -> Fields | None:
 # ---------------------------------------------------------------- ids → ids, and → text
 
 
-def template_ids(steps: tuple[Any, ...]) -> Fields | None:
-    """Return the ids that stand before and behind one text; None where there is more to it."""
+def template_ids(steps: tuple[Any, ...]) -> Fields:
+    """Return the ids that stand before and behind one text, if all that the template does is to put them there."""
     before: list[int] = []
     after: list[int] = []
     for step in steps:
@@ -150,8 +146,8 @@ def template_ids(steps: tuple[Any, ...]) -> Fields | None:
             before, after = [step.cls[1]], [step.sep[1]]
         elif isinstance(step, TemplateProcessing):
             texts = [place for place, piece in enumerate(step.single) if piece.text]
-            if len(texts) != 1:
-                return None
+            if len(texts) != 1:  # there is more to it, which `calls.py` knows
+                return {"before": [], "after": []}
             before = [id for piece in step.single[: texts[0]] for id in piece.ids]
             after = [id for piece in step.single[texts[0] :] for id in piece.ids]
     return {"before": before, "after": after}

@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .calls import calls_from
+
 Numbers = npt.NDArray[np.int32]
 
 
@@ -79,6 +81,7 @@ class Metadata:
     names: list[str] | None = None  # of the tokens, by number, as the file writes them; None: bytes as BYTE_CHARS
     pattern: list[str] | None = None  # regular expressions that C does not know
     dialect: Literal["fancy", "oniguruma"] = "fancy"
+    calls: dict[str, Any] | None = None  # as `calls.Calls.to_json` gives it
 
     def to_bytes(self) -> bytes:
         """Return the notes as JSON; behind a NUL the names, which may be many and are read when asked for."""
@@ -111,6 +114,7 @@ class Metadata:
         lines = names.startswith(b"\n") and names.decode().count("\n") == tokens
         if names and not lines and not _are_names(names_in(text), tokens):
             raise ValueError("its notes do not name each of its tokens")
+        calls_from(notes["calls"], before, after)
         return cls(added, before, after, **notes)
 
 
@@ -133,6 +137,7 @@ _NOTES: dict[str, Callable[[Any], bool]] = {
     "strip_start": lambda value: isinstance(value, bool),
     "pattern": _is_pattern,
     "dialect": lambda value: value in ("fancy", "oniguruma"),
+    "calls": lambda value: value is None or isinstance(value, dict),  # more is checked by `calls.calls_from`
 }
 
 
