@@ -264,23 +264,24 @@ class Tokenizer(TokenNames):
             has none; `max_tokens` is negative or has no room for the template; the text has 2**31 - 64 bytes or more,
             or with `offsets` is no UTF-8.
         """
-        is_plain = template is False and pair is None and offsets is False
-        if type(text) is str and is_plain:
-            word = isinstance(special, str) and rest == "plain"
-            actions = self._short_actions.get(special) if word else self._actions.short_set(special, rest)
+        if type(text) is str and template is False and pair is None and offsets is False:
+            if isinstance(special, str) and rest == "plain":
+                actions = self._short_actions.get(special)
+            else:
+                actions = self._actions.short_set(special, rest)
             ids = None if actions is None else self._core.encode_short(text, actions)
             if ids is not None:
                 if max_tokens is None:
                     return ids
                 if type(max_tokens) is int and max_tokens >= 0:
                     return ids[:max_tokens] if len(ids) <= VIEWED else ids[:max_tokens].copy()
-        if not isinstance(text, str | bytes):
-            raise TypeError(f"text must be a str or bytes, got {type_name(text)}; for many texts call encode_batch")
-        if isinstance(text, bytes) and len(text) <= SHORT and is_plain:
+        if isinstance(text, bytes) and len(text) <= SHORT and template is False and pair is None and offsets is False:
             try:
                 return self.encode(text.decode(), special=special, rest=rest, max_tokens=max_tokens)
             except UnicodeDecodeError:
                 pass
+        if not isinstance(text, str | bytes):
+            raise TypeError(f"text must be a str or bytes, got {type_name(text)}; for many texts call encode_batch")
         options: BatchOptions = {"special": special, "rest": rest, "template": template, "max_tokens": max_tokens}
         if pair is not None:
             options["pairs"] = [pair]

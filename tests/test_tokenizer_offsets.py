@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
 
 import fastemb
+from fastemb import _threads
 from fastemb._text import spans
 
 MARK = "\u2581"
@@ -226,18 +227,16 @@ def test_bytes_and_what_is_no_text(gpt2):
         gpt2.encode_batch([b"abc", "\u00e9".encode() + b"a\xff"], offsets=True)
 
 
-@given(st.lists(st.text(max_size=12), max_size=6), st.integers(1, 9))
+@given(st.lists(st.text(max_size=12), max_size=6))
 @settings(max_examples=200, deadline=None)
-def test_whole_texts_are_covered(gpt2, llama, texts, chunk):
-    """Tokens follow one another from the start of a text to its end, however many ids are looked at at a time."""
+def test_whole_texts_are_covered(gpt2, llama, texts):
+    """Tokens follow one another from the start of a text to its end, on however many threads that is found out."""
     texts = [text.encode("utf-8", "replace").decode() for text in texts]
     for ours in (gpt2, llama):
-        whole = ours.encode_batch(texts, offsets=True)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(spans, "CHUNK", chunk)
-            rows, places = ours.encode_batch(texts, offsets=True)
-        assert rows.ids.tolist() == whole[0].ids.tolist()
-        assert places.tolist() == whole[1].tolist()
+        rows, places = ours.encode_batch(texts, offsets=True)
+        with pytest.MonkeyPatch.context() as patch, fastemb.num_threads(3):
+            patch.setattr(_threads, "_GRAIN", 1)
+            assert ours.encode_batch(texts, offsets=True)[1].tolist() == places.tolist()
         for text, begin, end in zip(texts, rows.offsets[:-1], rows.offsets[1:], strict=True):
             row = places[begin:end]
             assert (row[:1, 0] == 0).all()

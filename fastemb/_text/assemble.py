@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .calls import Padding, Template, Trim
+from .calls import Padding, Template
 from .core import Ids, Offsets
 from .windows import Windows, combinations
 
@@ -43,6 +43,16 @@ class Rows(NamedTuple):
     special: Flags
     sequences: npt.NDArray[np.int8]  # 0 the text, 1 its pair, -1 neither
     texts: npt.NDArray[np.int64]  # of each row
+
+
+def as_they_are(texts: Encodings, type_id: int) -> Rows:
+    """Return the rows of texts of which nothing is cut, with nothing around them: what `assemble` gives, uncopied."""
+    ids, offsets, spans, words, numbers = texts
+    N = ids.size
+    type_ids = np.full(N, type_id, np.int32) if type_id else np.zeros(N, np.int32)
+    attention, sequences = np.ones(N, bool), np.zeros(N, np.int8)
+    said = type_ids, attention, np.zeros(N, bool), sequences, np.arange(offsets.size - 1)
+    return Rows(ids, offsets, spans, words, numbers, *said)
 
 
 def assemble(
@@ -121,19 +131,10 @@ def padded_length(lengths: npt.NDArray[np.int64], padding: Padding) -> int:
     return length + -length % padding.multiple_of if padding.multiple_of else length
 
 
-def trimmed(rows: Rows, trim: Trim, spaces: npt.NDArray[np.int32]) -> Spans:
-    """Return the offsets of rows without the white space at the ends of tokens.
-
-    ``spaces[id]`` says how many characters of white space a token begins with, and how many it ends with.
-    """
-    assert rows.spans is not None
-    start, end = rows.spans[:, 0], rows.spans[:, 1]
-    before, behind = spaces[rows.ids].T
-    if trim.add_prefix_space:
-        is_first = start == 0
-        is_first[rows.offsets[:-1][np.diff(rows.offsets) > 0]] = True
-        if not trim.behind_template:
-            is_first[1:] |= rows.sequences[1:] != rows.sequences[:-1]
-        before = before - (is_first & (before > 0))
-    start = np.minimum(start + before, end)
-    return np.stack([start, np.where(end >= behind, np.maximum(end - behind, start), end)], axis=1)
+def starts_of_texts(rows: Rows, of_rows: bool) -> Flags:
+    """Return which ids are the first of a row, and with `of_rows` False also which are the first of a text in it."""
+    firsts = np.zeros(rows.ids.size, bool)
+    firsts[rows.offsets[:-1][np.diff(rows.offsets) > 0]] = True
+    if not of_rows:
+        firsts[1:] |= rows.sequences[1:] != rows.sequences[:-1]
+    return firsts

@@ -7,12 +7,12 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from .assemble import Encodings, Rows, assemble, trimmed
+from .assemble import Encodings, Rows, as_they_are, assemble, starts_of_texts
 from .calls import Calls, Padding, Part, Template, Truncation, check_template
 from .core import NO_LIMIT, Ids, Offsets
 from .encode import Options, encode_texts
 from .rows import surround
-from .spans import Road, SpanTables, find_spans, in_bytes
+from .spans import Road, SpanTables, find_spans, to_bytes, trim_spans
 from .starts import encode_starts
 from .texts import as_str, as_tuple
 from .windows import shares, windows_of
@@ -92,20 +92,25 @@ def encode_rows(
         options = options._replace(limit=room)
     found = [_encode(options, tables, road, asked, side) for side in given]
     first, *second = (encodings for encodings, _ in found)
-    lengths = [np.diff(side.offsets) for side in (first, *second)]
-    kept: Sequence[Any] = lengths if how is None else shares(lengths[0], lengths[1] if second else None, room, how)
-    stride = how.stride if how is not None and asked.windows else None
-    windows = [
-        windows_of(length, share, stride, "right" if how is None else how.side, what)
-        for length, share, what in zip(lengths, kept, ("text", "pair"), strict=False)
-    ]
-    rows = assemble(first, second[0] if second else None, windows, template, asked.padding)
-    for trim in calls.trims if asked.offsets is not None else ():
-        rows = rows._replace(spans=trimmed(rows, trim, tables.spaces))
+    if len(template) == 1 and how is None and asked.padding is None:
+        rows = as_they_are(first, template[0].type_id)
+    else:
+        lengths = [np.diff(side.offsets) for side in (first, *second)]
+        kept = lengths if how is None else shares(lengths[0], lengths[1] if second else None, room, how)
+        stride, side = (None, "right") if how is None else (how.stride if asked.windows else None, how.side)
+        sides = zip(lengths, kept, ("text", "pair"), strict=False)
+        windows = [windows_of(length, share, stride, side, what) for length, share, what in sides]
+        rows = assemble(first, second[0] if second else None, windows, template, asked.padding)
+    if rows.spans is not None:
+        for trim in calls.trims:
+            firsts = starts_of_texts(rows, trim.behind_template)
+            trim_spans(tables, trim.add_prefix_space, rows.ids, firsts, rows.spans)
     if asked.offsets == "bytes" and rows.spans is not None and rows.numbers is not None:
         for number, (_, flat) in enumerate(found):  # last, since white space is counted in characters
-            own = rows.sequences == number
-            rows.spans[own] = in_bytes(flat, rows.numbers[own], rows.spans[own])
+            own = np.flatnonzero(rows.sequences == number)
+            places = rows.spans[own]
+            to_bytes(flat, rows.numbers[own], places)
+            rows.spans[own] = places
     return rows
 
 

@@ -11,10 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .. import _threads
+from .._memory import empty
 from .bpe_model import BYTE_TOKENS
 from .core import Core, Ids, Offsets, ffi, lib
 from .tables import Tables
@@ -22,10 +25,11 @@ from .texts import repaired
 from .vocabulary import BYTE_CHARS, CHAR_BYTES
 
 Spans = npt.NDArray[np.int32]
+Numbers = npt.NDArray[np.signedinteger[Any]]
 #: Encodes one text by its added tokens' actions: of each token the id, where it starts and ends, and if it was added.
 Road = Callable[[str, bytes], list[tuple[int, int, int, bool]]]
 
-CHUNK = 1 << 15  # ids at a time: what is worked with stays in the cache
+BYTES_PER_ID = 64  # an id takes as long as so many bytes that are moved
 _MATCH = 1  # fe_token_action
 
 
@@ -47,7 +51,7 @@ class SpanTables:
         np.cumsum(is_start, out=starts[1:])
         widths = 2 * (starts[ends[1:]] - starts[ends[:-1]]) + (~is_start[ends[:-1]] & (np.diff(ends) > 0))
         #: By id: twice the characters that begin in a token, and 1 if it begins inside one.
-        self.widths = np.zeros(core.highest_id() + 1, np.int32)
+        self.widths = np.zeros(core.highest_id() + 1, np.uint32)
         self.widths[core.ids()] = widths
         falls_back = bool(flags & lib.FE_BYTE_FALLBACK)
         if falls_back:
@@ -107,12 +111,7 @@ def _is_space(char: str) -> bool:
 
 
 def find_spans(
-    tables: SpanTables,
-    texts: Sequence[str],
-    ids: Ids,
-    offsets: Offsets,
-    actions: bytes,
-    road: Road | None,
+    tables: SpanTables, texts: Sequence[str], ids: Ids, offsets: Offsets, actions: bytes, road: Road | None
 ) -> Spans:
     """Return where each id of the rows stands in the text of its row.
 
@@ -121,18 +120,18 @@ def find_spans(
     ValueError
         There is no road for a text that needs one.
     """
-    spans = np.empty((ids.size, 2), np.int32)
-    sums = _sums(tables, ids, offsets, spans)
+    spans, sums = empty((ids.size, 2), np.int32), np.empty(len(texts), np.int64)
+    added = tables.added(actions) if tables.prepends or tables.adds_space else None
+    _write_spans(tables, added, ids, offsets, spans, sums)
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    if tables.prepends or tables.adds_space:
-        added = tables.added(actions)
-        sums = sums - _shifted(texts, ids, offsets, spans, sums - lengths, added, tables.prepends)
-    unsure = np.zeros(len(texts), bool)
+    if tables.adds_space:
+        sums -= _shifted(texts, ids, offsets, spans, sums - lengths, added)
+    unsure = sums != lengths
     if tables.unsure is not None:
         unsure[np.searchsorted(offsets, np.flatnonzero(ids == tables.unsure), side="right") - 1] = True
-    for s in np.flatnonzero(unsure | (sums != lengths)).tolist():
+    for s in np.flatnonzero(unsure).tolist():
         row, text = slice(int(offsets[s]), int(offsets[s + 1])), repaired(texts[s])
-        if unsure[s] or len(text) != sums[s]:
+        if len(text) != sums[s] or tables.unsure in ids[row]:
             spans[row] = _by_road(road, text, ids[row], actions, s)
         if len(text) != lengths[s]:
             spans[row] = _places_of_surrogates(texts[s])[spans[row]]
@@ -157,10 +156,14 @@ def _places_of_surrogates(text: str) -> npt.NDArray[np.int32]:
     return np.array([*(match.start() for match in _CHARACTER.finditer(text)), len(text)], np.int32)
 
 
-def in_bytes(texts: Sequence[str], numbers: Offsets, spans: Spans) -> Spans:
-    """Return places in texts, of which ``numbers`` says which text each is in, as bytes of its UTF-8."""
-    if all(map(str.isascii, texts)):
-        return spans
+def to_bytes(texts: Sequence[str], numbers: Numbers, spans: Spans) -> None:
+    """Turn places in texts, of which ``numbers`` says which text each is in, into bytes of its UTF-8."""
+    is_odd = ~np.fromiter(map(str.isascii, texts), bool, len(texts))
+    if not is_odd.any():
+        return
+    concerned = np.flatnonzero(is_odd[numbers])
+    texts = [text for text in texts if not text.isascii()]
+    numbers = (np.cumsum(is_odd) - 1)[numbers[concerned]]
     # The characters of all texts end to end, and one more behind each text. Of a pair of surrogates the first half has
     # all four bytes of the character.
     codes = np.frombuffer("\0".join([*texts, ""]).encode("utf-32-le", "surrogatepass"), np.uint32)
@@ -170,32 +173,7 @@ def in_bytes(texts: Sequence[str], numbers: Offsets, spans: Spans) -> Spans:
     starts = np.cumsum(sizes) - sizes
     lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + 1
     first = (np.cumsum(lengths) - lengths)[numbers][:, None]
-    found: Spans = (starts[first + spans] - starts[first]).astype(np.int32)
-    return found
-
-
-def _sums(tables: SpanTables, ids: Ids, offsets: Offsets, spans: Spans) -> Offsets:
-    """Write the places of all ids, each row counted from 0, and return how many characters each row has."""
-    base, total = np.zeros(offsets.size, np.int64), 0
-    for first in range(0, ids.size, CHUNK):
-        last = min(first + CHUNK, ids.size)
-        widths = tables.widths[ids[first:last]]
-        ends = np.cumsum(widths >> 1, dtype=np.int64)
-        ends += total
-        begun = slice(*np.searchsorted(offsets, [first, last]).tolist())  # rows that begin here
-        at = offsets[begun] - first
-        base[begun] = np.where(at > 0, ends[at - 1], total)
-        row = max(begun.start - 1, 0)
-        bounds = np.clip(offsets[row : begun.stop + 1], first, last)
-        counts = bounds[1:] - bounds[:-1]
-        total = int(ends[-1])
-        ends -= np.repeat(base[row : row + counts.size], counts)
-        spans[first:last, 1] = ends
-        ends -= widths >> 1
-        ends -= widths & 1
-        spans[first:last, 0] = ends
-    base[np.searchsorted(offsets, ids.size) :] = total
-    return np.diff(base)
+    spans[concerned] = starts[first + spans[concerned]] - starts[first]
 
 
 def _shifted(
@@ -205,12 +183,12 @@ def _shifted(
     spans: Spans,
     extra: Offsets,
     added: npt.NDArray[np.bool_] | None,
-    always: bool,
 ) -> Offsets:
-    """Move the places of ids to where they are without the marks or spaces that were put before segments.
+    """Move the places of ids to where they are without the spaces that were put before segments.
 
-    A segment is what stands between added tokens; what is put before it belongs to its first character. `extra` says by
-    how many characters the tokens of each row are longer than its text. Returns how many were put before segments.
+    A segment is what stands between added tokens, and a space is put before one that begins with none; it belongs to
+    the first character. `extra` says by how many characters the tokens of each row are longer than its text. Returns
+    how many spaces were put into each row.
     """
     sizes = np.diff(offsets)
     rows = np.repeat(np.arange(sizes.size), sizes)
@@ -219,19 +197,17 @@ def _shifted(
     begins[1:] &= is_added[:-1] | (rows[1:] != rows[:-1])
     firsts = np.flatnonzero(begins)
     counts = np.bincount(rows[firsts], minlength=sizes.size)
-    if not always:
-        # A space is put before a segment that begins with none. Where each segment has one, or none has, the sum says
-        # so; else the text does.
-        each, some = extra == counts, (extra > 0) & (extra < counts)
-        has = each[rows[firsts]]
-        for s in np.flatnonzero(some).tolist():
-            text, more = repaired(texts[s]), 0
-            for k in np.flatnonzero(rows[firsts] == s).tolist():
-                at = int(spans[firsts[k], 0]) - more
-                has[k] = text[at : at + 1] != " "
-                more += int(has[k])
-        firsts = firsts[has]
-        counts = np.bincount(rows[firsts], minlength=sizes.size)
+    # Where each segment has one, or none has, the sum says so; else the text does.
+    each, some = extra == counts, (extra > 0) & (extra < counts)
+    has = each[rows[firsts]]
+    for s in np.flatnonzero(some).tolist():
+        text, more = repaired(texts[s]), 0
+        for k in range(*np.searchsorted(firsts, offsets[s : s + 2]).tolist()):
+            at = int(spans[firsts[k], 0]) - more
+            has[k] = text[at : at + 1] != " "
+            more += int(has[k])
+    firsts = firsts[has]
+    counts = np.bincount(rows[firsts], minlength=sizes.size)
     if not firsts.size:
         return counts
     number = np.zeros(ids.size, np.int32)  # of the last segment with something before it, from 1
@@ -245,3 +221,46 @@ def _shifted(
     np.maximum(spans[:, 0], least, out=spans[:, 0], where=inside)
     np.maximum(spans[:, 1], least + 1, out=spans[:, 1], where=inside)
     return counts
+
+
+def trim_spans(tables: SpanTables, keeps_first: bool, ids: Ids, firsts: npt.NDArray[np.bool_], spans: Spans) -> None:
+    """Take white space at the ends of tokens out of their places."""
+    job = ffi.new("fe_span_job *")
+    alive = ffi.from_buffer("int32_t[]", tables.spaces), ffi.from_buffer("int32_t[]", ids)
+    job.ids, job.spaces = len(tables.spaces), alive[0]
+    flags = ffi.from_buffer("uint8_t[]", firsts.view(np.uint8))
+    target = ffi.from_buffer("int32_t[]", spans, require_writable=True)
+    _require(lib.fe_trim_spans(job, keeps_first, alive[1], ids.size, flags, target))
+
+
+def _write_spans(
+    tables: SpanTables,
+    added: npt.NDArray[np.bool_] | None,
+    ids: Ids,
+    offsets: Offsets,
+    spans: Spans,
+    sums: Offsets,
+) -> None:
+    """Write the places of all ids, and how many characters each row is."""
+    job = ffi.new("fe_span_job *")
+    job.ids, job.prepends = tables.widths.size, tables.prepends
+    widths = job.widths = ffi.from_buffer("uint32_t[]", tables.widths)
+    flags = job.added = ffi.NULL if added is None else ffi.from_buffer("uint8_t[]", added.view(np.uint8))
+    arrays = ffi.from_buffer("int32_t[]", ids), ffi.from_buffer("int64_t[]", offsets)
+    targets = ffi.from_buffer("int32_t[]", spans, require_writable=True), ffi.from_buffer("int64_t[]", sums, True)
+
+    def work(first: int, last: int) -> None:
+        if last > first:
+            where = arrays[1] + first, last - first, targets[0], targets[1] + first
+            _require(lib.fe_spans(job, arrays[0], ids.size, *where))
+
+    rows = sums.size
+    threads = _threads.parts(BYTES_PER_ID * ids.size, rows)
+    cuts = np.searchsorted(offsets, np.linspace(0, ids.size, threads + 1)[1:-1]).tolist()
+    _threads.run(work, [0, *cuts, rows])
+    del widths, flags
+
+
+def _require(status: int) -> None:
+    if status != lib.FE_OK:
+        raise RuntimeError(f"the tokenizer failed (status {status})")
