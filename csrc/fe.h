@@ -313,6 +313,28 @@ fe_status fe_decode(const fe_tokenizer *tokenizer, const int64_t *ids, int64_t c
                     int64_t rows, const uint8_t *separator, int64_t separator_size, uint8_t *bytes, int64_t capacity,
                     int64_t *byte_ends, int64_t *length);
 
+/* What is known of tokens by their ids, for fe_spans and fe_trim_spans. */
+typedef struct fe_span_job {
+    int64_t ids;            /* one more than the highest id */
+    const uint32_t *widths; /* by id: twice the characters that begin in a token, and 1 if it begins inside one */
+    const int32_t *spaces;  /* by id, two each: characters of white space at the start and at the end of its name */
+    int32_t prepends;       /* a character that is not in the text stands before every segment between added tokens */
+    const uint8_t *added;   /* by id: whether it is an added token, which is of no segment; NULL: none is */
+} fe_span_job;
+
+/* Where the ids of rows stand in their texts, in characters: two numbers an id, its start and its end. Row r has the
+ * ids from offsets[r] to offsets[r + 1], of `count`. What is put before a segment belongs to the first character of the
+ * segment. sums[r] receives how many characters of its text a row is: if the text has another number of them, the row
+ * has tokens that stand for something else than their bytes, and its places are wrong. FE_BAD_ID, FE_BAD_ROWS: an id is
+ * none, or offsets do not ascend in 0 .. count; some of the output may then be written, and nothing outside of it. */
+fe_status fe_spans(const fe_span_job *job, const int32_t *ids, int64_t count, const int64_t *offsets, int64_t rows,
+                   int32_t *spans, int64_t *sums);
+
+/* Takes the white space at the ends of tokens out of their places. With keeps_first a token for which `firsts` has no 0,
+ * and one that starts at 0, keeps the first space of its start. */
+fe_status fe_trim_spans(const fe_span_job *job, int32_t keeps_first, const int32_t *ids, int64_t count,
+                        const uint8_t *firsts, int32_t *spans);
+
 /* What a tokenizer is made of; the pointers are good as long as it lives. */
 typedef struct fe_contents {
     uint32_t flags;

@@ -17,7 +17,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "BagGrad": "pooling",
     "EmbedGrad": "embedding",
+    "Encoded": "encoded",
     "LayerNorm": "embedding",
+    "Padding": "encoded",
     "PoolGrad": "pooling",
     "QuantizedTable": "quantized",
     "RMSNorm": "embedding",
@@ -25,6 +27,7 @@ _HOMES = {
     "RowGrad": "gradient",
     "StaticModel": "static",
     "Tokenizer": "tokenizer",
+    "Truncation": "encoded",
     "alibi": "position",
     "cuda_check": "_cuda_check",
     "embed": "embedding",
@@ -53,7 +56,9 @@ _HOMES = {
 __all__ = [
     "BagGrad",
     "EmbedGrad",
+    "Encoded",
     "LayerNorm",
+    "Padding",
     "PoolGrad",
     "QuantizedTable",
     "RMSNorm",
@@ -61,6 +66,7 @@ __all__ = [
     "RowGrad",
     "StaticModel",
     "Tokenizer",
+    "Truncation",
     "__version__",
     "alibi",
     "cuda_check",
@@ -92,6 +98,7 @@ if TYPE_CHECKING:
     from fastemb._threads import get_num_threads, num_threads, set_num_threads
     from fastemb._warmup import show_config, warmup
     from fastemb.embedding import EmbedGrad, LayerNorm, RMSNorm, embed, embed_backward
+    from fastemb.encoded import Encoded, Padding, Truncation
     from fastemb.gradient import RowGrad, row_grad, scatter_add
     from fastemb.lookup import gather
     from fastemb.pooling import BagGrad, PoolGrad, embedding_bag, embedding_bag_backward, normalize, pool, pool_backward

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ._checks import as_flag, as_integer, as_numbers, is_word, name_id, require_cpu, require_word
+from ._checks import ModelLength, as_flag, as_integer, as_numbers, as_size, is_word, name_id, require_cpu, require_word
+from ._text.batch import Asked
+from ._text.calls import Calls, Padding, Side, Strategy, Truncation
 from ._text.core import NO_LIMIT
 from ._text.decode import LeftOut
 from ._text.vocabulary import AddedToken
@@ -24,6 +26,52 @@ UnknownMode = Literal["raise", "ignore"]
 #: The special tokens that the maker of a model publishes.
 ModelTokens = Literal["model"]
 
+#: What offsets count: characters (True), or bytes of UTF-8.
+OffsetUnit = Literal["bytes"]
+OffsetMode = bool | OffsetUnit
+#: How rows are filled up.
+PadMode = Literal["longest", "model"]
+Pad = int | PadMode | Padding
+
+#: How special tokens are read: all in one way, or those of a set (or of `Tokenizer.special_tokens`) as tokens. A `str`
+#: is none of these, so a type checker knows a misspelt word.
+Special = SpecialMode | AbstractSet[str] | Mapping[str, int] | list[str] | tuple[str, ...]
+Text = str | bytes
+Texts = Sequence[str | bytes] | Sequence[Sequence[str]]  # lists of words with `pretokenized`
+
+
+class EncodeOptions(TypedDict, total=False):
+    """Options of `Tokenizer.encode` that do not change what it returns."""
+
+    special: Special
+    rest: RestMode
+    template: bool
+    max_tokens: int | ModelLength | None
+    pair: Text | None
+
+
+class BatchOptions(TypedDict, total=False):
+    """Options of `Tokenizer.encode_batch` that do not change what it returns."""
+
+    special: Special
+    rest: RestMode
+    template: bool
+    max_tokens: int | ModelLength | None
+    pairs: Texts | None
+    side: Side | None
+    strategy: Strategy | None
+    pretokenized: bool
+
+
+class EncodedOptions(BatchOptions, total=False):
+    """Options of `Tokenizer.encode_batch` with which it returns an `Encoded`, and those above."""
+
+    stride: int | None
+    pad: Pad | None
+    offsets: OffsetMode
+    details: bool
+
+
 SPECIAL_MODES: tuple[SpecialMode, ...] = get_args(SpecialMode)
 REST_MODES: tuple[RestMode, ...] = get_args(RestMode)
 UNKNOWN_MODES: tuple[UnknownMode, ...] = get_args(UnknownMode)
@@ -32,9 +80,6 @@ PLAIN, MATCH, REFUSE = range(3)  # fe_token_action
 _ACTIONS: dict[SpecialMode, int] = {"none": PLAIN, "all": MATCH, "raise": REFUSE}  # of all special tokens
 _REST_ACTIONS: dict[RestMode, int] = {"plain": PLAIN, "raise": REFUSE}  # of special tokens that a set does not name
 _SETS = 64  # sets of special tokens that are remembered
-#: How special tokens are read: all in one way, or those of a set (or of `Tokenizer.special_tokens`) as tokens. A `str`
-#: is none of these, so a type checker knows a misspelt word.
-Special = SpecialMode | AbstractSet[str] | Mapping[str, int] | list[str] | tuple[str, ...]
 
 
 class Actions:
@@ -118,6 +163,71 @@ def as_limit(max_tokens: Any, taken: int = 0) -> int:
         least = f"{taken}, which the template takes" if taken else "0"
         raise ValueError(f"max_tokens must be at least {least}, got {shown(limit)}")
     return min(limit - taken, NO_LIMIT)
+
+
+def as_asked(
+    calls: Calls,
+    template: Any,
+    max_tokens: Any,
+    side: Any,
+    strategy: Any,
+    stride: Any,
+    pad: Any,
+    offsets: Any,
+    pretokenized: Any,
+) -> Asked:
+    """Return what a call asks for beside the ids, of a tokenizer whose file says this about calls.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One of the arguments is of another type, is no such word, or does not go with the others.
+    """
+    if side is not None:
+        require_word(side, get_args(Side), "side")
+    if strategy is not None:
+        require_word(strategy, get_args(Strategy), "strategy")
+    for name, value in (("side", side), ("strategy", strategy), ("stride", stride)):
+        if max_tokens is None and value is not None:
+            raise ValueError(f"{name} is for rows that are cut, got {name}={shown(value)} without max_tokens")
+    if max_tokens is None or isinstance(max_tokens, str):
+        if max_tokens is not None and not is_word(max_tokens, get_args(ModelLength)):
+            raise TypeError(f"max_tokens must be an integer, None or 'model', got {shown(max_tokens)}")
+        truncation = None if max_tokens is None else calls.truncation
+    else:
+        most = as_integer(max_tokens, "max_tokens")
+        if most < 0:
+            raise ValueError(f"max_tokens must be at least 0, got {shown(most)}")
+        truncation = Truncation(min(most, NO_LIMIT))
+    if truncation is not None:
+        given = {"side": side, "strategy": strategy, "stride": None if stride is None else as_size(stride, "stride")}
+        truncation = truncation._replace(**{name: value for name, value in given.items() if value is not None})
+    if not isinstance(offsets, bool) and not (isinstance(offsets, str) and offsets == "bytes"):
+        raise ValueError(f"offsets must be True, False or 'bytes', got {shown(offsets)}")
+    unit: Literal["characters", "bytes"] | None = (
+        None if offsets is False else "bytes" if offsets == "bytes" else "characters"
+    )
+    flag = as_flag(pretokenized, "pretokenized")
+    return Asked(as_flag(template, "template"), truncation, stride is not None, as_pad(pad, calls), unit, flag)
+
+
+def as_pad(pad: Any, calls: Calls) -> Padding | None:
+    """Return how rows are filled up; None where they are not."""
+    if pad is None:
+        return None
+    if isinstance(pad, str):
+        require_word(pad, get_args(PadMode), "pad")
+        return Padding() if pad == "longest" else calls.padding
+    if not isinstance(pad, Padding):
+        return Padding(length=as_size(pad, "pad"))
+    for name in ("length", "multiple_of"):
+        if getattr(pad, name) is not None:
+            as_size(getattr(pad, name), f"pad.{name}")
+    require_word(pad.side, get_args(Side), "pad.side")
+    for name in ("pad_id", "type_id"):
+        if not -(2**31) <= as_integer(getattr(pad, name), f"pad.{name}") < 2**31:
+            raise ValueError(f"pad.{name} must fit int32, got {shown(getattr(pad, name))}")
+    return pad
 
 
 def as_left_out(skip_special: Any, unknown: Any) -> LeftOut:

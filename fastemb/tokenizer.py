@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
-from typing import Any
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _frameworks
-from ._checks import as_flag, as_integer
+from ._checks import ModelLength, as_flag, as_integer
+from ._text.batch import encode_plain, encode_rows
+from ._text.calls import calls_from
 from ._text.chunks import cut_chunks, whole_ids
-from ._text.components import Bpe
-from ._text.core import SHORT, Core, Ids, lib
+from ._text.core import SHORT, Core, Ids
 from ._text.decode import decode_row, decode_rows
 from ._text.encode import NotPlainError, Options, count_texts, encode_texts
+from ._text.files import Cuts, encode_text_file, replacing
 from ._text.load import load
 from ._text.plan import cutter_of, decoders
-from ._text.road import Road
-from ._text.rows import surround
 from ._text.saved_steps import file_of
-from ._text.starts import can_start, encode_starts
+from ._text.spans import Spans, SpanTables
+from ._text.starts import can_start
 from ._text.streaming import Decoder, check_handler
 from ._text.tables import FEW, Tables
 from ._text.texts import as_path, as_str, as_tuple, only_str
+from ._token_names import TokenNames
 from ._tokens import (
     Actions,
+    BatchOptions,
+    EncodedOptions,
+    EncodeOptions,
     ModelTokens,
+    OffsetMode,
+    Pad,
     RestMode,
     Special,
     SpecialMode,
+    Text,
+    Texts,
     UnknownMode,
+    as_asked,
     as_left_out,
     as_limit,
     as_row,
 )
 from ._words import shown, type_name
+from .encoded import Encoded, Side, Strategy, encoded_of
 from .ragged import Ragged
 
 __all__ = ["Tokenizer"]
@@ -46,7 +55,7 @@ __all__ = ["Tokenizer"]
 VIEWED = 64  # ids; the first of so many are given out as a view, which is quicker than a copy and keeps little memory
 
 
-class Tokenizer:
+class Tokenizer(TokenNames):
     r"""A tokenizer by byte pair encoding or WordPiece, read from its maker's own files.
 
     Make one with `Tokenizer.load`. It never changes: any number of threads may use it at once, and a copy is the
@@ -104,6 +113,10 @@ class Tokenizer:
         self._can_start = cut_in_c and can_start(core)
         self._tables = Tables(core, None if self._file is None else decoders(self._file))
         self._by_bytes = self._tables.decoders is None  # tokens decode to their bytes, wherever they stand
+        self._calls = calls_from(metadata.calls, metadata.before, metadata.after)
+        self._around = metadata.before, metadata.after
+        self._surrounds = bool(metadata.before or metadata.after)  # all that the template for one text is
+        self._spans = SpanTables(core, self._tables)
         # What single calls look up, where a look-up more would be seen.
         self._short_actions, self._separator = self._actions.short, self._tables.separator
         self._bytes_at, self._strip_start = self._tables.token_bytes.__getitem__, self._tables.strip_start
@@ -190,32 +203,28 @@ class Tokenizer:
         IsADirectoryError
             `path` is a folder.
         """
-        place = as_path(path)
-        if place.is_dir():
-            raise IsADirectoryError(f"cannot save to {place}: it is a folder")
-        if not place.parent.is_dir():
-            raise FileNotFoundError(f"cannot save to {place}: there is no folder {place.parent}")
-        spare = place.with_name(f"{place.name}.{secrets.token_hex(8)}")
-        with spare.open("xb") as stream:  # with the modes that the umask leaves, unlike those of `tempfile`
-            try:
-                stream.write(self._core.image())
-                stream.close()
-                spare.replace(place)
-            except BaseException:
-                spare.unlink()
-                raise
+        with replacing(as_path(path)) as stream:
+            stream.write(self._core.image())
 
     # ---------------------------------------------------------------- encoding
 
+    @overload
+    def encode(self, text: Text, *, offsets: Literal[False] = False, **options: Unpack[EncodeOptions]) -> Ids: ...
+    @overload
+    def encode(
+        self, text: Text, *, offsets: Literal[True, "bytes"], **options: Unpack[EncodeOptions]
+    ) -> tuple[Ids, Spans]: ...
     def encode(
         self,
-        text: str | bytes,
+        text: Text,
         *,
         special: Special = "none",
         rest: RestMode = "plain",
         template: bool = False,
-        max_tokens: int | None = None,
-    ) -> Ids:
+        max_tokens: int | ModelLength | None = None,
+        pair: Text | None = None,
+        offsets: OffsetMode = False,
+    ) -> Ids | tuple[Ids, Spans]:
         """Return the token ids of one text.
 
         Parameters
@@ -233,12 +242,20 @@ class Tokenizer:
             With a set as `special`: how special tokens are read that it does not name, as ordinary text or as an error.
         template : bool, default False
             Put the ids around the text that the file's template asks for (BOS, EOS, ...).
-        max_tokens : int, optional
+        max_tokens : int or "model", optional
             Return at most so many ids, the template's included; text behind the last of them is hardly looked at.
+            "model": as many, and from that side, as the file says (`max_length`).
+        pair : str or bytes, optional
+            A second text, behind the first.
+        offsets : bool or "bytes", default False
+            Return where each token stands in its text too, in characters or in bytes of UTF-8.
 
         Returns
         -------
-        ndarray of int32, shape (N,)
+        ids : ndarray of int32, shape (N,)
+        offsets : ndarray of int32, shape (N, 2)
+            Only with `offsets`: where each token begins and ends; 0, 0 for the template's. A character of several
+            tokens is whole in each of them.
 
         Raises
         ------
@@ -248,49 +265,97 @@ class Tokenizer:
         ValueError
             With ``special="raise"`` or ``rest="raise"``, a special token stands in the text; `special` names no special
             token, or is "all" where there are none; `rest` is given without a set; `template` is True where the file
-            has none; `max_tokens` is negative or has no room for the template; or the text has 2**31 - 64 bytes or
-            more.
+            has none; `max_tokens` is negative or has no room for the template; the text has 2**31 - 64 bytes or more,
+            or with `offsets` is no UTF-8.
         """
-        if type(text) is str and template is False:
-            word = isinstance(special, str) and rest == "plain"
-            actions = self._short_actions.get(special) if word else self._actions.short_set(special, rest)
+        if type(text) is str and template is False and pair is None and offsets is False:
+            if isinstance(special, str) and rest == "plain":
+                actions = self._short_actions.get(special)
+            else:
+                actions = self._actions.short_set(special, rest)
             ids = None if actions is None else self._core.encode_short(text, actions)
             if ids is not None:
                 if max_tokens is None:
                     return ids
-                limit = max_tokens if type(max_tokens) is int and max_tokens >= 0 else as_limit(max_tokens)
-                return ids[:limit] if len(ids) <= VIEWED else ids[:limit].copy()
-        if not isinstance(text, str | bytes):
-            raise TypeError(f"text must be a str or bytes, got {type_name(text)}; for many texts call encode_batch")
-        if isinstance(text, bytes) and len(text) <= SHORT and template is False:
+                if type(max_tokens) is int and max_tokens >= 0:
+                    return ids[:max_tokens] if len(ids) <= VIEWED else ids[:max_tokens].copy()
+        if isinstance(text, bytes) and len(text) <= SHORT and template is False and pair is None and offsets is False:
             try:
                 return self.encode(text.decode(), special=special, rest=rest, max_tokens=max_tokens)
             except UnicodeDecodeError:
                 pass
-        return self.encode_batch([text], special=special, rest=rest, template=template, max_tokens=max_tokens).ids
+        if not isinstance(text, str | bytes):
+            raise TypeError(f"text must be a str or bytes, got {type_name(text)}; for many texts call encode_batch")
+        options: BatchOptions = {"special": special, "rest": rest, "template": template, "max_tokens": max_tokens}
+        if pair is not None:
+            options["pairs"] = [pair]
+        if offsets is False:
+            return self.encode_batch([text], **options).ids
+        rows, spans = self.encode_batch([text], offsets=offsets, **options)
+        return rows.ids, spans
 
+    @overload
+    def encode_batch(
+        self, texts: Texts, *, offsets: Literal[False] = False, **options: Unpack[BatchOptions]
+    ) -> Ragged: ...
+    @overload
+    def encode_batch(  # type: ignore[overload-overlap]  # with pad, stride or details it is the next one
+        self, texts: Texts, *, offsets: Literal[True, "bytes"], **options: Unpack[BatchOptions]
+    ) -> tuple[Ragged, Spans]: ...
+    @overload
+    def encode_batch(self, texts: Texts, **options: Unpack[EncodedOptions]) -> Encoded: ...
     def encode_batch(
         self,
-        texts: Sequence[str | bytes],
+        texts: Texts,
         *,
         special: Special = "none",
         rest: RestMode = "plain",
         template: bool = False,
-        max_tokens: int | None = None,
-    ) -> Ragged:
-        """Return the token ids of many texts, one row a text, nothing padded.
+        max_tokens: int | ModelLength | None = None,
+        pairs: Texts | None = None,
+        side: Side | None = None,
+        strategy: Strategy | None = None,
+        stride: int | None = None,
+        pad: Pad | None = None,
+        offsets: OffsetMode = False,
+        pretokenized: bool = False,
+        details: bool = False,
+    ) -> Ragged | tuple[Ragged, Spans] | Encoded:
+        r"""Return the token ids of many texts, one row a text, nothing padded unless that is asked for.
 
         Parameters
         ----------
         texts : sequence of str or bytes, length S
             A single ``str`` is refused: it would be taken letter by letter.
         special, rest, template, max_tokens
-            As in `encode`, for each text.
+            As in `encode`, for each text; of pairs `max_tokens` is for both texts together.
+        pairs : sequence of str or bytes, length S, optional
+            A second text for each text, behind it in its row.
+        side : {"right", "left"}, optional
+            With `max_tokens`: where ids are taken away; by default "right", or with "model" as the file says.
+        strategy : {"longest_first", "only_first", "only_second"}, optional
+            With `max_tokens`, of pairs: which text gives way. By default "longest_first", or with "model" as the file
+            says.
+        stride : int, optional
+            With `max_tokens`: return all of a text that is cut, in windows, one behind the other as rows, of which each
+            shares so many ids with the one before it. With side "left" the last window comes first. The windows of a
+            pair meet in all combinations, which may be many.
+        pad : int, {"longest", "model"} or Padding, optional
+            Fill rows up: to a length, to the longest row, as the file says (`padding`), or as a `Padding` says. A row
+            that is longer stays so.
+        offsets : bool or "bytes", default False
+            As in `encode`.
+        pretokenized : bool, default False
+            Texts, and pairs, are lists of words; each word is encoded as a text by itself, and offsets are counted from
+            its start.
+        details : bool, default False
+            Return all that is known of each id.
 
         Returns
         -------
         Ragged
-            S rows.
+            S rows; with `offsets` a tuple of it and an ndarray of int32, shape (N, 2); and where `details`, `pad` or
+            `stride` is given, an `Encoded` that holds both.
 
         Raises
         ------
@@ -298,20 +363,89 @@ class Tokenizer:
             `texts` is a ``str`` or a frame of columns, or one of its items is neither ``str`` nor ``bytes``; else as in
             `encode`.
         ValueError
-            As in `encode`.
+            `pairs` are not as many as `texts`; a word is none of those above; `stride` leaves no step; the text that is
+            to give way is too short, or there is none; `side`, `strategy` or `stride` is given without `max_tokens`;
+            else as in `encode`.
+
+        Examples
+        --------
+        >>> import base64, pathlib, tempfile, fastemb
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "bytes.tiktoken")
+        >>> _ = file.write_bytes(b"".join(base64.b64encode(bytes([i])) + b" %d\n" % i for i in range(256)))
+        >>> tokenizer = fastemb.Tokenizer.load(file, "gpt2")
+        >>> rows = tokenizer.encode_batch(["abcdef", "xy"], max_tokens=4, stride=1)
+        >>> [tokenizer.decode(row) for row in rows.ids], rows.text_ids
+        (['abcd', 'def', 'xy'], array([0, 0, 1]))
         """
-        metadata = self._core.metadata
-        before, after = (metadata.before, metadata.after) if as_flag(template, "template") else ([], [])
-        if template and not before and not after:
-            raise ValueError("template is True, but the file of this tokenizer has no template that adds ids")
-        limit = as_limit(max_tokens, len(before) + len(after))
-        given = as_tuple(texts)
-        options = Options(self._core, self._actions.of(special, rest), self._splitter, limit)
-        found = encode_starts(options, given) if max_tokens is not None and self._can_start else None
-        ids, offsets = encode_texts(options, *as_str(given, self._core)) if found is None else found
-        if before or after:
-            ids, offsets = surround(ids, offsets, before, after)
-        return Ragged._trusted(ids, offsets)
+        encoded = as_flag(details, "details") or stride is not None or pad is not None
+        more = encoded or pairs is not None or offsets is not False or pretokenized is not False
+        more = more or side is not None or strategy is not None or isinstance(max_tokens, str)
+        actions = self._actions.of(special, rest)
+        if more or (template is True and not self._surrounds):
+            how = max_tokens, side, strategy, stride, pad, offsets, pretokenized
+            asked = as_asked(self._calls, template, *how)
+            options = Options(self._core, actions, self._splitter)
+            rows = encode_rows(options, self._spans, None, self._calls, asked, texts, pairs)
+            if encoded:
+                return encoded_of(rows)
+            found = Ragged._trusted(rows.ids, rows.offsets)
+            return found if rows.spans is None else (found, rows.spans)
+        before, after = self._around if as_flag(template, "template") else ([], [])
+        options = Options(self._core, actions, self._splitter, as_limit(max_tokens, len(before) + len(after)))
+        return Ragged._trusted(*encode_plain(options, texts, self._can_start, before, after))
+
+    def encode_file(
+        self,
+        path: str | os.PathLike[str],
+        out: str | os.PathLike[str] | None = None,
+        *,
+        special: Special = "none",
+        rest: RestMode = "plain",
+    ) -> Ids:
+        r"""Return the token ids of a text file of any size, as if it were one text.
+
+        The file is mapped into memory and encoded by stretches, cut where that changes no id; on a terminal a bar shows
+        how far that is. (It is UTF-8, and nothing in it is changed: line ends and a byte order mark are text.) A
+        tokenizer for which no such places are known reads the file as one text.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        out : path-like, optional
+            Where the ids are written, as they come: in NumPy's format if it is called ``.npy``, else as bare int32. A
+            file that exists is replaced when all is written. Then memory is bounded, however large the file is.
+        special, rest
+            As in `encode`.
+
+        Returns
+        -------
+        ndarray of int32, shape (N,)
+            With `out`, what was written there, mapped into memory and read-only.
+
+        Raises
+        ------
+        TypeError
+            `path` or `out` is no path, or `special` neither a word nor a set.
+        FileNotFoundError
+            There is no such file, or no such folder to write to.
+        IsADirectoryError
+            `path` or `out` is a folder.
+        ValueError
+            The file is no UTF-8, or longer than a text may be and nowhere to be cut; else as in `encode`.
+
+        Examples
+        --------
+        >>> import base64, pathlib, tempfile, fastemb
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> ranks = b"".join(base64.b64encode(bytes([i])) + b" %d\n" % i for i in range(256))
+        >>> _ = (folder / "bytes.tiktoken").write_bytes(ranks), (folder / "text").write_bytes(b"hi\n")
+        >>> fastemb.Tokenizer.load(folder / "bytes.tiktoken", "gpt2").encode_file(folder / "text")
+        array([104, 105,  10], dtype=int32)
+        """
+        options = Options(self._core, self._actions.of(special, rest), self._splitter)
+        cuts = Cuts(self._core, self._tables, self._can_start)
+        return encode_text_file(as_path(path), None if out is None else as_path(out), cuts, options)
 
     def count(self, text: str | bytes, *, special: Special = "none", rest: RestMode = "plain") -> int:
         """Return ``len(encode(text, special=special, rest=rest))``; of a long text without making the ids.
@@ -650,83 +784,6 @@ class Tokenizer:
         """
         return Decoder(self._tables, as_row, check_handler(errors), as_left_out(skip_special, unknown))
 
-    # ---------------------------------------------------------------- the vocabulary
-
-    @cached_property
-    def vocab_size(self) -> int:
-        """One more than the highest id, added tokens included: the rows that an embedding table needs."""
-        return max([self._core.highest_id(), *(token.id for token in self._added)]) + 1
-
-    @property
-    def vocab(self) -> dict[str, int]:
-        """The names of all tokens, as the file writes them, and their ids; added tokens included (a new dict).
-
-        Rank files hold bytes: here they are written as in GPT-2's files, where printable ASCII stands for itself.
-        """
-        return dict(self._tables.id_by_name)
-
-    def id_to_token(self, id: int) -> str:
-        """Return a token as `vocab` writes it.
-
-        Parameters
-        ----------
-        id : int
-
-        Returns
-        -------
-        str
-
-        Raises
-        ------
-        TypeError
-            `id` is no integer.
-        IndexError
-            No token has this id.
-        """
-        at = id if type(id) is int else as_integer(id, "id")
-        try:
-            return self._tables.name_by_id[at]
-        except KeyError:
-            raise IndexError(f"id {shown(at)} is no token of this vocabulary") from None
-
-    def token_to_id(self, token: str | bytes) -> int:
-        """Return the id of a token.
-
-        Parameters
-        ----------
-        token : str or bytes
-            The token as `vocab` writes it, or the bytes it stands for.
-
-        Returns
-        -------
-        int
-
-        Raises
-        ------
-        TypeError
-            `token` is neither ``str`` nor ``bytes``.
-        KeyError
-            There is no such token.
-        """
-        if not isinstance(token, str | bytes):
-            raise TypeError(f"token must be a str or bytes, got {type_name(token)}")
-        tables = self._tables
-        id = tables.id_by_name.get(token) if isinstance(token, str) else tables.id_of_bytes(token)
-        if id is None:
-            raise KeyError(f"{token!r} is no token of this vocabulary")
-        return id
-
-    @property
-    def unk_id(self) -> int | None:
-        """The id of the unknown token, None where the vocabulary has none."""
-        unk = self._core.contents.unk
-        return None if unk < 0 else int(self._core.contents.token_ids[unk])
-
-    @property
-    def special_tokens(self) -> dict[str, int]:
-        """The special tokens and their ids."""
-        return dict(self._actions.special)
-
     # ---------------------------------------------------------------- the rest
 
     def __copy__(self) -> Tokenizer:
@@ -738,19 +795,6 @@ class Tokenizer:
     def __reduce__(self) -> tuple[Callable[[bytes], Tokenizer], tuple[bytes]]:
         """Pickle as what `save` writes."""
         return _unpickle, (bytes(self._core.image()),)
-
-    def __repr__(self) -> str:
-        contents = self._core.contents
-        if contents.flags & lib.FE_RANKED:
-            return f"<Tokenizer: BPE, ranks, {self.vocab_size} ids>"
-        if isinstance(self._splitter, Road) and self._file is not None:
-            kinds = "BPE" if isinstance(self._file.model, Bpe) else type(self._file.model).__name__
-            return f"<Tokenizer: {kinds}, {self.vocab_size} ids>"
-        if contents.flags & (lib.FE_WORD_PIECES | lib.FE_WORD_LEVEL):
-            name = "WordLevel" if contents.flags & lib.FE_WORD_LEVEL else "WordPiece"
-            return f"<Tokenizer: {name}, {self.vocab_size} ids>"
-        kind = "byte level" if contents.flags & lib.FE_BYTE_LEVEL else "characters"
-        return f"<Tokenizer: BPE, {kind}, {self.vocab_size} ids, {contents.merges} merges>"
 
     def _short_way(self, special: SpecialMode) -> tuple[Core, Any] | None:
         """Return what encodes short texts, and by which actions; None: they take the general road."""

@@ -19,9 +19,11 @@ import pytest
 import fastemb
 from fastemb import _checks, _tokens, _warmup
 from fastemb._cpu import lookup, search
+from fastemb._text import calls
 
 PACKAGE = Path(fastemb.__file__).parent
 TABLE, X, IDS = np.ones((5, 4), "f4"), np.ones((2, 3, 4), "f4"), [[0, 1, 2], [3, 4, 0]]
+FILE = Path(fastemb.__file__).with_name("py.typed")
 RAGGED = fastemb.Ragged([0, 1], [0, 2])
 
 
@@ -83,6 +85,23 @@ OPTIONS = {
     ("Tokenizer.count_batch", "rest"): (_tokens.RestMode, lambda word, t: t.count_batch(["a"], special=(), rest=word)),
     ("Tokenizer.truncate", "rest"): (_tokens.RestMode, lambda word, t: t.truncate("a", 1, special=[], rest=word)),
     ("Tokenizer.chunks", "rest"): (_tokens.RestMode, lambda word, t: t.chunks("a", 1, special=[], rest=word)),
+    ("Tokenizer.encode", "max_tokens"): (_checks.ModelLength, lambda word, t: t.encode("a", max_tokens=word)),
+    ("Tokenizer.encode_batch", "max_tokens"): (
+        _checks.ModelLength, lambda word, t: t.encode_batch(["a"], max_tokens=word)
+    ),
+    ("Tokenizer.encode", "offsets"): (_tokens.OffsetUnit, lambda word, t: t.encode("a", offsets=word)),
+    ("Tokenizer.encode_batch", "offsets"): (_tokens.OffsetUnit, lambda word, t: t.encode_batch(["a"], offsets=word)),
+    ("Tokenizer.encode_batch", "side"): (
+        _checks.Side, lambda word, t: t.encode_batch(["a"], max_tokens=1, side=word)
+    ),
+    ("Tokenizer.encode_batch", "strategy"): (
+        calls.Strategy, lambda word, t: t.encode_batch(["a"], pairs=["a"], max_tokens=2, strategy=word)
+    ),
+    ("Tokenizer.encode_batch", "pad"): (_tokens.PadMode, lambda word, t: t.encode_batch(["a"], pad=word)),
+    ("Tokenizer.encode_file", "special"): (_tokens.SpecialMode, lambda word, t: t.encode_file(FILE, special=word)),
+    ("Tokenizer.encode_file", "rest"): (
+        _tokens.RestMode, lambda word, t: t.encode_file(FILE, special=[], rest=word)
+    ),
     ("Tokenizer.decode", "unknown"): (_tokens.UnknownMode, lambda word, t: t.decode([1], unknown=word)),
     ("Tokenizer.decode_bytes", "unknown"): (_tokens.UnknownMode, lambda word, t: t.decode_bytes([1], unknown=word)),
     ("Tokenizer.decode_batch", "unknown"): (_tokens.UnknownMode, lambda word, t: t.decode_batch([[1]], unknown=word)),
@@ -104,7 +123,9 @@ OPEN = {
     ("Tokenizer.save", "path"), ("Tokenizer.encode", "text"), ("Tokenizer.encode_batch", "texts"),
     ("Tokenizer.count", "text"), ("Tokenizer.count_batch", "texts"), ("Tokenizer.truncate", "text"),
     ("Tokenizer.decode", "errors"), ("Tokenizer.decode_batch", "errors"), ("Tokenizer.token_to_id", "token"),
-    ("Tokenizer.decoder", "errors"), ("Tokenizer.chunks", "text"),
+    ("Tokenizer.decoder", "errors"), ("Tokenizer.chunks", "text"), ("Tokenizer.encode", "pair"),
+    ("Tokenizer.encode_batch", "pairs"),
+    ("Tokenizer.encode_file", "path"), ("Tokenizer.encode_file", "out"),
     ("StaticModel.load", "path"), ("StaticModel.encode", "texts"), ("rope_frequencies", "scaling"),
 }  # fmt: skip
 
@@ -116,7 +137,8 @@ def functions():
         if inspect.isfunction(value):
             yield name, value
         elif inspect.isclass(value):
-            for method, made in vars(value).items():
+            ours = [vars(kind) for kind in value.__mro__ if kind.__module__.startswith("fastemb.")]
+            for method, made in [item for members in ours for item in members.items()]:
                 made = getattr(made, "__func__", made)
                 if inspect.isfunction(made) and (not method.startswith("_") or method == "__init__"):
                     yield f"{name}.{method}", made
@@ -137,7 +159,7 @@ def test_no_option_of_words_is_forgotten():
     texts = {key for key, hint in HINTS.items() if key[1] != "return" and {str, "model"} & {*leaves(hint)}}
     words = {key for key, hint in HINTS.items() if any(isinstance(leaf, str) for leaf in leaves(hint))}
     assert words == OPTIONS.keys()
-    assert texts - {key for key in OPTIONS if key[1] in ("special", "max_length")} == OPEN
+    assert texts - {key for key in OPTIONS if key[1] in ("special", "max_length", "max_tokens", "pad")} == OPEN
     defaults = {
         (name, option): one.default
         for name, f in functions()
@@ -198,6 +220,13 @@ tokenizer.encode("a", special={"<s>"})
 tokenizer.encode("a", special=tokenizer.special_tokens)
 tokenizer.encode_batch(["a"], special=["<s>"], rest="raise")
 tokenizer.decode([1], unknown="ignore")
+ids, places = tokenizer.encode("a", offsets=True)
+ids.sum(), places.sum(), tokenizer.encode("a", pair="b", max_tokens="model").sum()
+rows, places = tokenizer.encode_batch(["a"], pairs=["b"], offsets="bytes", max_tokens=3, side="left")
+rows.ids, places.sum(), tokenizer.encode_batch([["a"]], pretokenized=True).lengths
+tokenizer.encode_batch(["a"], max_tokens=2, stride=0, pad="longest", offsets=True).arrays()
+tokenizer.encode_batch(["a"], details=True).type_ids, tokenizer.encode_batch(["a"], pad=3).attention_mask
+tokenizer.encode_file("a", special={"<s>"}).sum()
 fastemb.StaticModel.load().encode("a", max_length="model")
 fastemb.StaticModel.load().encode("a", max_length=5)
 fastemb.show_config("dicts")
@@ -211,6 +240,9 @@ MISUSE = [
     'tokenizer.encode("a", special="some")',
     'tokenizer.encode("a", special={"<s>"}, rest="refuse")',
     'tokenizer.decode([1], unknown="skip")',
+    'tokenizer.encode_batch(["a"], max_tokens=3, side="up")',
+    'tokenizer.encode_batch(["a"], pad="all")',
+    'tokenizer.encode("a", offsets="words")',
     'fastemb.StaticModel.load().encode("a", max_length="most")',
     'fastemb.warmup("gathers")',
 ]

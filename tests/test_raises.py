@@ -22,6 +22,7 @@ def world(tmp_path_factory):
     lines = [b"%s %d\n" % (base64.b64encode(bytes([byte])), byte) for byte in range(256)]
     (folder / "ranks").write_bytes(b"".join(lines))
     (folder / "model").mkdir()
+    (folder / "latin").write_bytes(b"\xe9")
     (folder / "broken.json").write_text(json.dumps({"model": {"type": "BPE"}}))
     tokens = fastemb.Tokenizer.load(folder / "ranks", "gpt2", special_tokens={"<s>": 256})
     return folder, tokens, fastemb.StaticModel(tokens, np.ones((257, 2), "f4"))
@@ -194,7 +195,7 @@ PROMISES = {
     "Tokenizer.encode": {
         TypeError: [
             lambda w: w[1].encode(["a"]), lambda w: w[1].encode("a", special=5),
-            lambda w: w[1].encode("a", max_tokens="1"),
+            lambda w: w[1].encode("a", max_tokens="1"), lambda w: w[1].encode("a", pair=5),
         ],
         ValueError: [
             lambda w: w[1].encode("<s>", special="raise"), lambda w: w[1].encode("a", special="some"),
@@ -202,11 +203,30 @@ PROMISES = {
             lambda w: w[1].encode("<s>", special=[], rest="raise"), lambda w: w[1].encode("a", rest="raise"),
             lambda w: w[1].encode("a", special=[], rest="some"), lambda w: w[1].encode("a", template=True),
             lambda w: fastemb.Tokenizer.load(w[0] / "ranks", "gpt2").encode("a", special="all"),
+            lambda w: w[1].encode(b"\xff", offsets=True),
         ],
     },
     "Tokenizer.encode_batch": {
         TypeError: [lambda w: w[1].encode_batch("a"), lambda w: w[1].encode_batch([5])],
-        ValueError: [lambda w: w[1].encode_batch(["<s>"], special="raise")],
+        ValueError: [
+            lambda w: w[1].encode_batch(["<s>"], special="raise"), lambda w: w[1].encode_batch(["a"], pairs=[]),
+            lambda w: w[1].encode_batch(["a"], max_tokens=1, stride=1), lambda w: w[1].encode_batch(["a"], stride=1),
+            lambda w: w[1].encode_batch(["ab"], max_tokens=1, strategy="only_second"),
+            lambda w: w[1].encode_batch(["a"], pad="all"),
+        ],
+    },
+    "Tokenizer.encode_file": {
+        TypeError: [lambda w: w[1].encode_file(5), lambda w: w[1].encode_file(w[0] / "ranks", 5)],
+        FileNotFoundError: [
+            lambda w: w[1].encode_file(w[0] / "none"), lambda w: w[1].encode_file(w[0] / "ranks", w[0] / "none/ids"),
+        ],
+        IsADirectoryError: [
+            lambda w: w[1].encode_file(w[0]), lambda w: w[1].encode_file(w[0] / "ranks", w[0]),
+        ],
+        ValueError: [lambda w: w[1].encode_file(w[0] / "latin"), lambda w: w[1].encode_file(w[0] / "ranks", rest="x")],
+    },
+    "Encoded.arrays": {
+        ValueError: [lambda w: w[1].encode_batch(["a", "ab"], details=True).arrays()],
     },
     "Tokenizer.count": {
         TypeError: [lambda w: w[1].count(["a"]), lambda w: w[1].count("a", special=5)],
@@ -319,7 +339,8 @@ def documented():
         if callable(value):
             yield name, value.__doc__
         if inspect.isclass(value):
-            for method, made in vars(value).items():
+            ours = [vars(kind) for kind in value.__mro__ if kind.__module__.startswith("fastemb.")]
+            for method, made in [item for members in ours for item in members.items()]:
                 made = getattr(made, "__func__", made)
                 if inspect.isfunction(made) and not method.startswith("_"):
                     yield f"{name}.{method}", made.__doc__

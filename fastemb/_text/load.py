@@ -13,6 +13,7 @@ import numpy as np
 from .clip_list import is_clip_list, read_clip_list
 from .components import TokenizerFile
 from .core import MAGIC, Core, cache_budget, simd_path
+from .file_calls import with_calls
 from .foreign import json_kind_of, kind_of, looks_like_vocab_txt, missing
 from .gpt2_files import read_gpt2_files, read_pair
 from .pair_files import named_class, read_named_pair
@@ -145,7 +146,7 @@ def _load_json(file: Path, pattern: str | None, special_tokens: Special) -> Core
 
 def _planned(file: Path, parsed: TokenizerFile) -> Core:
     try:
-        return _build(file, plan(parsed))
+        return _build(file, with_calls(plan(parsed), parsed))
     except ValueError as error:
         raise error if str(error).startswith(str(file)) else ValueError(f"{file}: {error}") from None
 

@@ -52,16 +52,12 @@ _KEEP_STARTS = {NFC, NFD, NFKC, NFKD, Lowercase}
 
 def plan(file: TokenizerFile) -> Vocabulary:
     """Return the vocabulary of a file, by the fastest road that is exact."""
-    for step in file.post_processors:
-        texts = [piece.text for piece in step.single if piece.text] if isinstance(step, TemplateProcessing) else ["A"]
-        if texts != ["A"]:
-            raise Refused(f"not supported yet: a template with the text {len(texts)} times")
     try:
         decoders(file)
         template = template_ids(file.post_processors)
         # C keeps the tokens of words as the file writes them: what they decode to is made of that, or they are joined.
         decoded = file.decoders is None or decoding(file.decoders) is None
-        words = words_in_c(file, **template) if template is not None and decoded else None
+        words = words_in_c(file, **template) if decoded else None
         if words is not None:
             return replace(words, metadata=replace(words.metadata, steps=to_notes(file, general_road=False)))
         model = in_c(file)
@@ -89,7 +85,7 @@ def _general(file: TokenizerFile) -> Vocabulary:
             merges=NO_MERGES,
             byte_level=False,
             unk_token=file.model.unk_token,
-            **(template_ids(file.post_processors) or {}),
+            **template_ids(file.post_processors),
             **(decoding(file.decoders) or {}),
         )
     steps = to_notes(file, general_road=True, by_c=by_c)
@@ -206,8 +202,8 @@ def _added(file: TokenizerFile) -> Fields | None:
 # ---------------------------------------------------------------- ids → ids, and → text
 
 
-def template_ids(steps: tuple[Any, ...]) -> Fields | None:
-    """Return the ids that stand before and behind one text; None where there is more to it."""
+def template_ids(steps: tuple[Any, ...]) -> Fields:
+    """Return the ids that stand before and behind one text, if all that the template does is to put them there."""
     before: list[int] = []
     after: list[int] = []
     for step in steps:
@@ -215,8 +211,8 @@ def template_ids(steps: tuple[Any, ...]) -> Fields | None:
             before, after = [step.cls[1]], [step.sep[1]]
         elif isinstance(step, TemplateProcessing):
             texts = [place for place, piece in enumerate(step.single) if piece.text]
-            if len(texts) != 1:
-                return None
+            if len(texts) != 1:  # there is more to it, which `calls.py` knows
+                return {"before": [], "after": []}
             before = [id for piece in step.single[: texts[0]] for id in piece.ids]
             after = [id for piece in step.single[texts[0] :] for id in piece.ids]
     return {"before": before, "after": after}

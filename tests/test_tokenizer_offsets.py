@@ -1,0 +1,245 @@
+"""Where tokens stand in their texts: equal to Hugging Face's `tokenizers`, in characters, and in bytes of UTF-8."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+import tokenizers
+import vocabularies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
+
+import fastemb
+from fastemb import _threads
+from fastemb._text import spans
+
+MARK = "\u2581"
+TEXTS = [
+    "",
+    " ",
+    "  ",
+    "\n",
+    "a",
+    " a",
+    "a  b",
+    "  a b  ",
+    "Hello world, it's 12345!",
+    "caf\u00e9 na\u00efve \u6f22\u5b57 \U0001f9ff\U0001f9ff x",
+    "\u6f22",
+    "\u00e9\u00e9",
+    "<s>",
+    "a<s>b",
+    "<s> a</s>  b <s><s>c",
+    "\u6f22<s>\u6f22 <s> \u6f22",
+    "\ta\n\n  b\r\n c",
+    "\u2581a \u2581",
+    "a\u0301\u200d\u3000b",
+    "x" * 300 + " \u00fc" * 50,
+]
+ALPHABET = [*" \n\tab's1.", *"\u00e9\u6f22\U0001f9ff\u2581\u00a0\u0301", "<s>", "</s>", " the"]
+
+
+def drawn(count, seed=0, most=30):
+    rng = random.Random(seed)
+    return ["".join(rng.choice(ALPHABET) for _ in range(rng.randint(0, most))) for _ in range(count)]
+
+
+def gpt2_engine(add_prefix_space, post_processor):
+    """GPT-2's vocabulary in their engine, with two special tokens."""
+    folder = vocabularies.gpt2_folder()
+    vocab = json.loads((folder / "encoder.json").read_text("utf-8"))
+    merges = [tuple(line.split()) for line in (folder / "vocab.bpe").read_text("utf-8").split("\n")[1:] if line]
+    engine = tokenizers.Tokenizer(models.BPE(vocab, merges))
+    engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    engine.decoder = decoders.ByteLevel()
+    if post_processor is not None:
+        engine.post_processor = post_processor
+    engine.add_special_tokens([AddedToken("<s>", normalized=False), AddedToken("</s>", normalized=False)])
+    return engine
+
+
+BYTE_LEVEL = {
+    f"prefix {prefix}, {name}": (prefix, post_processor)
+    for prefix in (False, True)
+    for name, post_processor in {
+        "untrimmed": None,
+        "trimmed": processors.ByteLevel(trim_offsets=True),
+        "trimmed without a space": processors.ByteLevel(trim_offsets=True, add_prefix_space=False),
+        "trimmed by roberta": processors.RobertaProcessing(("</s>", 50258), ("<s>", 50257)),
+        "trimmed twice": processors.Sequence(
+            [processors.ByteLevel(), processors.RobertaProcessing(("</s>", 50258), ("<s>", 50257))]
+        ),
+    }.items()
+}
+
+
+def load(engine, tmp_path):
+    engine.save(str(tmp_path / "tokenizer.json"))
+    return fastemb.Tokenizer.load(tmp_path / "tokenizer.json")
+
+
+def assert_offsets(ours, theirs, texts, **asked):
+    """Ids and offsets of texts are the same; and in bytes they are the bytes of the same characters."""
+    encodings = theirs.encode_batch(texts, add_special_tokens=asked.get("template", False))
+    rows, places = ours.encode_batch(texts, offsets=True, **asked)
+    in_bytes = ours.encode_batch(texts, offsets="bytes", **asked)[1]
+    assert places.dtype == in_bytes.dtype == np.int32
+    assert places.shape == in_bytes.shape == (rows.ids.size, 2)
+    for s, (text, one) in enumerate(zip(texts, encodings, strict=True)):
+        row = slice(rows.offsets[s], rows.offsets[s + 1])
+        assert rows[s].tolist() == one.ids, repr(text)
+        assert places[row].tolist() == [list(span) for span in one.offsets], repr(text)
+        size = [len(text[:n].encode()) for n in range(len(text) + 1)]
+        assert in_bytes[row].tolist() == [[size[start], size[end]] for start, end in one.offsets], repr(text)
+
+
+@pytest.mark.parametrize("kind", BYTE_LEVEL)
+def test_byte_level(kind, tmp_path):
+    theirs = gpt2_engine(*BYTE_LEVEL[kind])
+    ours = load(theirs, tmp_path)
+    texts = [*TEXTS, *drawn(300)]
+    assert_offsets(ours, theirs, texts, special="all")
+    theirs.encode_special_tokens = True
+    assert_offsets(ours, theirs, texts)
+    theirs.encode_special_tokens = False
+    if "roberta" in kind or "twice" in kind:
+        assert_offsets(ours, theirs, texts, special="all", template=True)
+
+
+def test_characters_with_marks(llama, llama_file):
+    theirs = tokenizers.Tokenizer.from_file(str(llama_file))
+    theirs.no_truncation()
+    theirs.no_padding()
+    texts = [*TEXTS, *drawn(400)]
+    assert_offsets(llama, theirs, texts, special="all")
+    assert_offsets(llama, theirs, texts, special="all", template=True)
+    theirs.encode_special_tokens = True
+    assert_offsets(llama, theirs, texts)
+
+
+@pytest.mark.parametrize("kind", ["prefix True, trimmed", "prefix True, trimmed without a space", "llama"])
+def test_windows_and_words(kind, tmp_path, llama_file):
+    """White space leaves the offsets of a window's first token as `tokenizers` has it, which looks at each alone."""
+    theirs = tokenizers.Tokenizer.from_file(str(llama_file)) if kind == "llama" else gpt2_engine(*BYTE_LEVEL[kind])
+    theirs.no_padding()
+    theirs.no_truncation()
+    ours = load(theirs, tmp_path)
+    texts = [*TEXTS, *drawn(50)]
+    theirs.enable_truncation(max_length=4, stride=1)
+    encodings = theirs.encode_batch(texts, add_special_tokens=False)
+    rows = ours.encode_batch(texts, special="all", max_tokens=4, stride=1, offsets=True)
+    windows = [one for first in encodings for one in [first, *first.overflowing]]
+    assert rows.ids.tolist() == [one.ids for one in windows]
+    assert rows.offsets.tolist() == [list(span) for one in windows for span in one.offsets]
+    theirs.no_truncation()
+    words = [text.split(" ") for text in texts]
+    encodings = theirs.encode_batch(words, is_pretokenized=True, add_special_tokens=False)
+    rows, places = ours.encode_batch(words, special="all", pretokenized=True, offsets=True)
+    assert rows.tolist() == [one.ids for one in encodings]
+    assert places.tolist() == [list(span) for one in encodings for span in one.offsets]
+
+
+def characters_engine(**more):
+    """A small vocabulary of characters, where many are unknown or fall back to bytes that are there or not."""
+    names = [MARK, "a", "b", "ab", MARK + "a", "<unk>", "<s>", "\u00e9", "x"]
+    names += [f"<0x{byte:02X}>" for byte in (0xC3, 0xA8, 0xE6, 0xBC, 0xA2)]
+    vocab = {name: id for id, name in enumerate(names)}
+    engine = tokenizers.Tokenizer(models.BPE(vocab, [("a", "b"), (MARK, "a")], unk_token="<unk>", **more))
+    engine.normalizer = normalizers.Sequence([normalizers.Prepend(MARK), normalizers.Replace(" ", MARK)])
+    engine.add_special_tokens([AddedToken("<s>", normalized=False)])
+    return engine
+
+
+SMALL_TEXTS = [
+    *("", "a", "ab b", "\u00e8", "a\u00e8\u6f22 b", "a<s>\u00e8<s>", "<s>", " <s> ", "b<s> ab", "xx<s>x"),
+    *("q", "aq", "qa q", "q<s>q a"),
+]
+
+
+def test_one_unknown_token_a_character(tmp_path):
+    theirs = characters_engine()
+    assert_offsets(load(theirs, tmp_path), theirs, [*SMALL_TEXTS, "qq", "a\u6f23qq b"], special="all")
+
+
+def test_bytes_of_characters_that_fall_back(tmp_path):
+    """Where some byte has no token, the unknown token may stand behind the bytes of the characters that follow."""
+    theirs = characters_engine(byte_fallback=True)
+    ours = load(theirs, tmp_path)
+    assert_offsets(ours, theirs, [text for text in SMALL_TEXTS if "q" not in text], special="all")
+    assert theirs.encode("q\u6f22").tokens == [MARK, "<0xE6>", "<0xBC>", "<0xA2>", "<unk>"]
+    with pytest.raises(ValueError, match=r"^offsets of text 0 are not known"):
+        ours.encode("q\u6f22", offsets=True)
+
+
+def test_unknown_tokens_of_several_characters(tmp_path):
+    """One character each is known without looking; several are not, and are not guessed."""
+    theirs = characters_engine(fuse_unk=True)
+    ours = load(theirs, tmp_path)
+    texts = ["", "a", "ab b", "qa", "aqa", "a<s>q<s>", "q b q"]
+    assert_offsets(ours, theirs, texts, special="all")
+    for text in ("qq", "a qq b", "q\u6f23<s>", "\u00e8q\u6f22"):
+        with pytest.raises(ValueError, match=r"^offsets of text 1 are not known: characters of it are in no token"):
+            ours.encode_batch(["a", text], special="all", offsets=True)
+    with pytest.raises(ValueError, match=r"^offsets of text 0 are not known"):
+        ours.encode_batch(["<unk>"], offsets=True)
+
+
+def test_a_road_is_asked_where_the_sum_is_wrong(tmp_path):
+    theirs = characters_engine(fuse_unk=True)
+    ours = load(theirs, tmp_path)
+    asked = []
+
+    def road(text, actions):
+        asked.append(text)
+        one = theirs.encode(text)
+        return [(id, start, end, False) for id, (start, end) in zip(one.ids, one.offsets, strict=True)]
+
+    texts = ["a", "qq", "a\u6f22\u6f22b", "b", "\ud83e\uddffq"]
+    rows = ours.encode_batch(texts, special="all")
+    actions = ours._actions.of("all", "plain")
+    places = spans.find_spans(ours._spans, texts, rows.ids, rows.offsets, actions, road)
+    assert asked == ["qq", "a\u6f22\u6f22b", "\U0001f9ffq"]
+    expected = [list(span) for text in texts[:4] for span in theirs.encode(text).offsets]
+    assert places.tolist() == [*expected, [0, 2], *([[0, 3]] if len(rows[4]) == 2 else [])][: len(places)]
+    with pytest.raises(RuntimeError, match="two ways to encode text 1 do not agree"):
+        spans.find_spans(ours._spans, texts, rows.ids, rows.offsets, actions, lambda text, actions: [])
+
+
+def test_surrogates(gpt2):
+    """A pair of surrogates is one character, which is two in the text that was given; a lone one is one."""
+    plain, paired = "a\U0001f9ffb c", "a\ud83e\uddffb c"
+    ids, places = gpt2.encode(plain, offsets=True)
+    assert gpt2.encode(paired).tolist() == ids.tolist()
+    longer = np.array([0, 1, 3, 4, 5, 6])
+    assert gpt2.encode(paired, offsets=True)[1].tolist() == longer[places].tolist()
+    assert gpt2.encode(paired, offsets="bytes")[1].tolist() == gpt2.encode(plain, offsets="bytes")[1].tolist()
+    assert gpt2.encode("a\ud83e b", offsets=True)[1].tolist() == gpt2.encode("a\ufffd b", offsets=True)[1].tolist()
+
+
+def test_bytes_and_what_is_no_text(gpt2):
+    text = "na\u00efve \u6f22"
+    for unit in (True, "bytes"):
+        for ours, theirs in zip(gpt2.encode(text.encode(), offsets=unit), gpt2.encode(text, offsets=unit), strict=True):
+            assert ours.tolist() == theirs.tolist()
+    with pytest.raises(ValueError, match=r"^offsets are of text, and text 1 is no UTF-8 from byte 3 on"):
+        gpt2.encode_batch([b"abc", "\u00e9".encode() + b"a\xff"], offsets=True)
+
+
+@given(st.lists(st.text(max_size=12), max_size=6))
+@settings(max_examples=200, deadline=None)
+def test_whole_texts_are_covered(gpt2, llama, texts):
+    """Tokens follow one another from the start of a text to its end, on however many threads that is found out."""
+    texts = [text.encode("utf-8", "replace").decode() for text in texts]
+    for ours in (gpt2, llama):
+        rows, places = ours.encode_batch(texts, offsets=True)
+        with pytest.MonkeyPatch.context() as patch, fastemb.num_threads(3):
+            patch.setattr(_threads, "_GRAIN", 1)
+            assert ours.encode_batch(texts, offsets=True)[1].tolist() == places.tolist()
+        for text, begin, end in zip(texts, rows.offsets[:-1], rows.offsets[1:], strict=True):
+            row = places[begin:end]
+            assert (row[:1, 0] == 0).all()
+            assert (row[-1:, 1] == len(text)).all()
+            assert (row[1:, 0] <= row[:-1, 1]).all()
+            assert (row[1:] >= row[:-1]).all()
