@@ -17,7 +17,7 @@
 #include "model.h"
 #include "table.h"
 
-enum { FE_VERSION = 2, FE_LINE = 64 };
+enum { FE_VERSION = 3, FE_LINE = 64 };
 
 /* The tags of sections. */
 enum fe_section {
@@ -108,6 +108,7 @@ struct fe_tokenizer {
     uint32_t flags;
     int32_t pattern, unk;
     bool space_cuts, all_bytes;
+    bool gathers; /* unknown pieces are found many at once, by kind->pieces */
     uint64_t tokens;
     const uint32_t *token_offsets;
     const uint8_t *token_bytes;

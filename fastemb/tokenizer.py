@@ -14,7 +14,7 @@ import numpy.typing as npt
 from . import _frameworks
 from ._checks import as_flag, as_integer
 from ._text.chunks import cut_chunks, whole_ids
-from ._text.core import SHORT, Core, Ids, lib
+from ._text.core import SHORT, Core, Ids, aligned, lib
 from ._text.decode import decode_row, decode_rows
 from ._text.encode import NotPlainError, Options, count_texts, encode_texts
 from ._text.load import load
@@ -755,4 +755,4 @@ class Tokenizer:
 
 def _unpickle(image: bytes) -> Tokenizer:
     # Copied to an array: C needs the image at a multiple of 8, where bytes need not begin.
-    return Tokenizer(Core(image=np.frombuffer(image, np.uint8).copy()))
+    return Tokenizer(Core(image=aligned(image)))

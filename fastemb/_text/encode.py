@@ -19,7 +19,6 @@ from .core import (
     Packed,
     Scattered,
     SpecialTokenFound,
-    Workspace,
     fail,
     lib,
     scattered,
@@ -28,6 +27,7 @@ from .regex_split import Splitter
 from .rows import cut_rows
 from .tails import with_tails
 from .texts import check_sizes, repaired
+from .workspace import Workspace
 
 # Texts are joined in blocks: one character above U+00FF widens a whole join to 2 or 4 bytes a character, so
 # joining a large batch at once costs many times its own size (docs/design/tokenizer.md).

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 from functools import cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
-from .core import MAGIC, Core, cache_budget, simd_path
+from .._memory import empty
+from .core import MAGIC, Core, simd_path
 from .foreign import json_kind_of, kind_of, missing
 from .gpt2_files import read_gpt2_files, read_pair
 from .patterns import NAMES
@@ -19,6 +23,7 @@ from .special import MODEL, as_added
 from .tekken import is_tekken, parse_tekken
 from .tokenizer_json import load_json, read_tokenizer_json
 from .vocabulary import BOM, AddedToken, DamagedVocabularyError, Metadata, Vocabulary, with_own_text
+from .workspace import cache_budget
 
 HEAD = 1 << 12  # bytes of a file that tell its kind
 KINDS = (
@@ -116,7 +121,7 @@ def _load_json(file: Path, pattern: str | None, special_tokens: Special) -> Core
 
 def _open(file: Path, mapped: bool) -> Core:
     with file.open("rb") as stream:
-        image = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if mapped else np.fromfile(stream, np.uint8)
+        image: Any = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if mapped else _read(stream)
     try:
         return Core(image=image)
     except ValueError as error:
@@ -124,6 +129,12 @@ def _open(file: Path, mapped: bool) -> Core:
         if len(made) == 8 and made != ours:
             note = f" (format {_number(made)}, here {_number(ours)}): load the files it was made from, and save again"
         raise ValueError(f"{file}: saved tokenizer cannot be opened: {error}{note}") from None
+
+
+def _read(stream: BinaryIO) -> npt.NDArray[np.uint8]:
+    """Return all of a file; a large one at a multiple of 64, so that lines of its tables are lines of the caches."""
+    image = empty((os.fstat(stream.fileno()).st_size,), np.uint8)
+    return image[: stream.readinto(image)]  # type: ignore[attr-defined]
 
 
 def _number(made: bytes) -> int:
