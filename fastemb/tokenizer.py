@@ -15,15 +15,16 @@ from . import _frameworks
 from ._checks import as_flag, as_integer
 from ._text.chunks import cut_chunks, whole_ids
 from ._text.core import SHORT, Core, Ids, aligned, lib
+from ._text.count import count_given
 from ._text.decode import decode_row, decode_rows
-from ._text.encode import NotPlainError, Options, count_texts, encode_texts
+from ._text.encode import NotPlainError, Options, encode_given, encode_texts
 from ._text.load import load
 from ._text.regex_split import compile_pattern
 from ._text.rows import surround
 from ._text.starts import can_start, encode_starts
 from ._text.streaming import Decoder, check_handler
 from ._text.tables import FEW, Tables
-from ._text.texts import as_path, as_str, as_tuple, only_str
+from ._text.texts import as_path, as_tuple, only_str
 from ._tokens import (
     Actions,
     ModelTokens,
@@ -302,7 +303,7 @@ class Tokenizer:
         given = as_tuple(texts)
         options = Options(self._core, self._actions.of(special, rest), self._splitter, limit)
         found = encode_starts(options, given) if max_tokens is not None and self._can_start else None
-        ids, offsets = encode_texts(options, *as_str(given, self._core)) if found is None else found
+        ids, offsets = encode_given(options, given) if found is None else found
         if before or after:
             ids, offsets = surround(ids, offsets, before, after)
         return Ragged._trusted(ids, offsets)
@@ -359,8 +360,7 @@ class Tokenizer:
         ValueError
             As in `encode`.
         """
-        rows, tails = as_str(as_tuple(texts), self._core)
-        return count_texts(Options(self._core, self._actions.of(special, rest), self._splitter), rows, tails)
+        return count_given(Options(self._core, self._actions.of(special, rest), self._splitter), as_tuple(texts))
 
     def truncate(self, text: str, n: int, *, special: Special = "none", rest: RestMode = "plain") -> tuple[str, Ids]:
         """Return the start of a text that has at most n tokens and ends with a whole character, and its ids.

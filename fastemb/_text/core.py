@@ -66,9 +66,12 @@ class Done(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Texts as UTF-8, one after another, and the number of characters of each text."""
+    """Texts as UTF-8, one after another, and the number of characters of each text.
 
-    utf8: bytes
+    Or the number of its bytes: C tells by what they come to, since all are characters only where all is ASCII.
+    """
+
+    utf8: bytes | npt.NDArray[np.uint8]
     chars: Offsets
 
     def put_into(self, job: Any) -> tuple[Any, ...]:
@@ -84,7 +87,7 @@ class Packed(NamedTuple):
 
     def character(self, done: Done) -> int:
         """Return at which character of its text a refused token stands."""
-        return len(self.utf8[done.bytes : done.place].decode())
+        return len(bytes(self.utf8[done.bytes : done.place]).decode())
 
 
 class Scattered(NamedTuple):

@@ -25,11 +25,12 @@ class Workspace:
     where the largest is, so that a caller who is alone always has that one.
     """
 
-    __slots__ = ("_part", "_parts", "cache", "job", "kept", "out", "place", "room", "target")
+    __slots__ = ("_part", "_parts", "cache", "job", "joined", "kept", "out", "place", "room", "target")
 
     def __init__(self, cache: Any, part: int | None, parts: list[int], place: int = 0) -> None:
         self._part, self._parts, self.cache, self.kept = part, parts, cache, part is not None
         self.place = place
+        self.joined: Any = None  # room for texts (join.py), made when it is first needed
         self.job, self.out = ffi.new("fe_job *"), ffi.new("fe_out *")
         self.room = np.empty(WORKSPACE_IDS, np.int32)
         self.target = ffi.from_buffer("int32_t[]", self.room, require_writable=True)
