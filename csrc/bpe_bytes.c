@@ -1,7 +1,11 @@
 /* bpe_bytes.c: byte pair encoding of bytes, by a list of merges or by ranks. */
+#include "gaps.h"
 #include "image.h"
+#include "lanes.h"
 #include "model.h"
 #include "symbols.h"
+
+enum { FEW_LANES = 4 }; /* fewer pieces are merged one by one */
 
 static bool check(const fe_tokenizer *t) {
     const uint64_t *const slots = fe_section_of(t, FE_S_LOOKUP), count = fe_section_count(t, FE_S_LOOKUP);
@@ -16,6 +20,7 @@ static void attach(fe_tokenizer *t) {
     const uint64_t slots = fe_section_count(t, FE_S_LOOKUP);
     t->lookup = (fe_table){fe_section_of(t, FE_S_LOOKUP), slots - 1, t->image->lookup_seed};
     t->merges.byte_rank = fe_section_of(t, FE_S_BYTE_RANKS);
+    t->gathers = t->all_bytes;
 }
 
 static fe_status push_bytes(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
@@ -54,7 +59,75 @@ static fe_status piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool
     return status;
 }
 
-const fe_model_kind fe_bytes_bpe = {.check = check, .attach = attach, .piece = piece, .cut = NULL};
+/* Pieces that are tokens are these. Keeps the others in `left`, and returns how many. */
+static int64_t take_tokens(const fe_tokenizer *t, fe_gap *const *gaps, int64_t n, fe_gap **left) {
+    int64_t kept = 0;
+    uint64_t hashes[FE_GAPS];
+    for (int64_t i = 0; i < n; i++) {
+        hashes[i] = fe_hash(gaps[i]->bytes, gaps[i]->size, t->lookup.seed);
+        __builtin_prefetch(&t->lookup.slots[hashes[i] & t->lookup.mask]);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        fe_gap *const gap = gaps[i];
+        const int32_t token = fe_table_find_hashed(&t->lookup, &t->spelling, hashes[i], gap->bytes, gap->size);
+        if (token < 0) {
+            left[kept++] = gap;
+            continue;
+        }
+        gap->ids[0] = t->token_ids[token];
+        gap->count = 1;
+    }
+    return kept;
+}
+
+/* Orders pieces by their sizes, so that those that are merged side by side take about as long as each other. Returns
+ * how many are not too long for that; the others are last. */
+static int64_t sort_by_size(fe_gap *const *gaps, int64_t n, fe_gap **sorted) {
+    int64_t ends[FE_LANE_BYTES + 2] = {0}; /* of one more size: all that are longer */
+    for (int64_t i = 0; i < n; i++) ends[gaps[i]->size <= FE_LANE_BYTES ? gaps[i]->size : FE_LANE_BYTES + 1]++;
+    for (int64_t size = 0; size <= FE_LANE_BYTES; size++) ends[size + 1] += ends[size];
+    const int64_t lanes = ends[FE_LANE_BYTES];
+    for (int64_t i = n; i-- > 0;)
+        sorted[--ends[gaps[i]->size <= FE_LANE_BYTES ? gaps[i]->size : FE_LANE_BYTES + 1]] = gaps[i];
+    return lanes;
+}
+
+static fe_status merge_alone(fe_encoder *e, fe_gap *gap) {
+    gap->count = gap->size;
+    return fe_merge_bytes(&e->t->merges, gap->bytes, gap->ids, &gap->count, &e->scratch);
+}
+
+static fe_status merge_many(fe_encoder *e, fe_gap *const *gaps, int64_t n) {
+    fe_lane lanes[FE_LANES];
+    fe_status status = FE_OK;
+    if (n < FEW_LANES) {
+        for (int64_t i = 0; i < n && status == FE_OK; i++) status = merge_alone(e, gaps[i]);
+        return status;
+    }
+    for (int64_t i = 0; i < n; i++) lanes[i] = (fe_lane){gaps[i]->bytes, gaps[i]->size, gaps[i]->ids, 0};
+    fe_merge_lanes(&e->t->merges, e->t->path, lanes, n);
+    for (int64_t i = 0; i < n; i++) gaps[i]->count = lanes[i].count;
+    return FE_OK;
+}
+
+static fe_status pieces(fe_encoder *e, fe_gap *const *gaps, int64_t n) {
+    const fe_tokenizer *const t = e->t;
+    fe_gap *left[FE_GAPS], *sorted[FE_GAPS];
+    fe_status status = FE_OK;
+    if (t->flags & FE_WHOLE_FIRST) {
+        n = take_tokens(t, gaps, n, left);
+        gaps = left;
+    }
+    const int64_t short_ones = sort_by_size(gaps, n, sorted);
+    for (int64_t i = 0; i < short_ones && status == FE_OK; i += FE_LANES)
+        status = merge_many(e, sorted + i, short_ones - i < FE_LANES ? short_ones - i : FE_LANES);
+    for (int64_t i = short_ones; i < n && status == FE_OK; i++) status = merge_alone(e, sorted[i]);
+    for (int64_t i = 0; i < n && status == FE_OK; i++)
+        for (int64_t j = 0; j < sorted[i]->count; j++) sorted[i]->ids[j] = t->token_ids[sorted[i]->ids[j]];
+    return status;
+}
+
+const fe_model_kind fe_bytes_bpe = {.check = check, .attach = attach, .piece = piece, .cut = NULL, .pieces = pieces};
 
 const fe_model_kind *fe_model_kind_of(uint32_t flags) {
     if (flags & FE_AFFIXES) return &fe_affix_bpe;

@@ -111,4 +111,4 @@ static const uint8_t *cut(const fe_tokenizer *t, const uint8_t *p, const uint8_t
     return end;
 }
 
-const fe_model_kind fe_chars_bpe = {.check = check, .attach = attach, .piece = piece, .cut = cut};
+const fe_model_kind fe_chars_bpe = {.check = check, .attach = attach, .piece = piece, .cut = cut, .pieces = NULL};

@@ -263,7 +263,7 @@ static void fill_header(fe_builder *b) {
 static fe_status assemble(fe_builder *b, uint8_t **out) {
     list_sections(b);
     fill_header(b);
-    uint8_t *const image = fe_new_zeros(b->header.size, 1);
+    uint8_t *const image = fe_new_lines(b->header.size);
     if (!image) return FE_NO_MEMORY;
     fe_header *const h = (fe_header *)(void *)image;
     *h = b->header;

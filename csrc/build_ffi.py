@@ -11,6 +11,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).parent
+STABLE = not sysconfig.get_config_var("Py_GIL_DISABLED")  # free-threaded CPython has no stable ABI yet
 
 ffi = FFI()
 # fe.h holds plain declarations only, so dropping its preprocessor lines leaves what cffi parses.
@@ -18,12 +19,14 @@ ffi.cdef(re.sub(r"^\s*#.*$", "", (HERE / "fe.h").read_text(encoding="utf-8"), fl
 ffi.set_source(
     "fastemb._text._core",
     '#include "fe.h"',
-    sources=[f"csrc/{source.name}" for source in sorted(HERE.glob("*.c"))],
+    # join.c is no function of the cffi module: it lies in the same file, and takes Python's objects.
+    sources=[f"csrc/{source.name}" for source in sorted(HERE.glob("*.c"))] + ["csrc/python/join.c"],
     depends=[f"csrc/{header.name}" for header in sorted(HERE.glob("*.h"))],
     include_dirs=["csrc"],
     # No -march and no -mavx: a wheel must run on every CPU of its kind.
     extra_compile_args=[]
     if sys.platform == "win32"
     else ["-std=c11", "-O3", "-Wall", "-Wextra", "-Wconversion", "-fvisibility=hidden"],
-    py_limited_api=not sysconfig.get_config_var("Py_GIL_DISABLED"),
+    define_macros=[("Py_LIMITED_API", "0x030B0000")] if STABLE else [],
+    py_limited_api=STABLE,
 )

@@ -25,10 +25,10 @@ static fe_merges merges_of(const fe_builder *b) {
 
 /* False if a search is too long. */
 static bool put_pair(fe_builder *b, uint64_t key, uint64_t rank) {
-    const uint64_t hash = fe_pair_hash(key, fe_seed(b->pair_seeds)), mask = b->pair_slots - 1;
-    const uint32_t shift = 64 - log2_of(b->pair_slots);
-    const uint64_t bit = hash >> (shift - FE_FILTER_LOG);
-    uint64_t i = hash >> shift;
+    const fe_merges merges = merges_of(b);
+    const uint64_t hash = fe_pair_hash(key, merges.seed), mask = b->pair_slots - 1;
+    const uint64_t bit = hash >> (merges.shift - FE_FILTER_LOG);
+    uint64_t i = fe_pair_home(&merges, hash);
     for (int steps = 0; b->pairs[i] != FE_EMPTY_SLOT && b->pairs[i] >> FE_RANK_BITS != key; i = (i + 1) & mask)
         if (++steps > FE_LONGEST_RUN) return false;
     b->pairs[i] = key << FE_RANK_BITS | rank; /* a pair listed twice: the last place counts */

@@ -1,10 +1,9 @@
 /* cache.c: the two tables, growing up to a limit.
  *
  * They start small, since a table that is never touched twice is only page faults, and double while new pieces
- * come. A new piece takes the first place of its bucket, the one that was there the second, and what was in the second
- * goes to the second table, from where it comes back when it is met again: so what is common is found at once, and
- * three words of one bucket are not merged again and again. At the limit what was in the second place is forgotten, and
- * the arena is emptied when it is full. So memory is bounded whatever the text.
+ * come. Of the first one half of the entries are taken at most, so nearly all stand in their own bucket, and those
+ * that came first, the common ones, certainly do. At the limit a new piece takes the place of an older one in its
+ * bucket, and the arena is emptied when it is full. So memory is bounded whatever the text.
  */
 #if defined(__linux__) && !defined(_DEFAULT_SOURCE)
 #define _DEFAULT_SOURCE /* mmap, madvise */
@@ -21,9 +20,13 @@
 #endif
 #endif
 
-enum { FIRST_BUCKETS = 1 << 9, FIRST_ARENA = 1 << 14, FIRST_SLOTS = 1 << 10, HUGE = 1 << 21 };
+enum { FIRST_BUCKETS = 1 << 9, FIRST_ARENA = 1 << 14, FIRST_SLOTS = 1 << 10, HUGE = 1 << 21, LEAST_PAGE = 4096 };
 
-/* The least and the most bytes of a cache: three eighths of these are the arena, whose places / 8 fit 32 bits. */
+/* What the tables may take of the limit at most; while one doubles, old and new exist side by side, so what all take
+ * then is looked at as well. */
+enum { BUCKET_SHARE = 2, ARENA_SHARE = 4, SLOT_SHARE = 8 };
+
+/* The least and the most bytes of a cache: a quarter of these are the arena, whose places / 8 fit 32 bits. */
 #define LEAST (INT64_C(1) << 16)
 #define MOST (INT64_C(1) << 36)
 
@@ -36,7 +39,8 @@ enum { FIRST_BUCKETS = 1 << 9, FIRST_ARENA = 1 << 14, FIRST_SLOTS = 1 << 10, HUG
 const fe_key_bits_by_length fe_key_bits = {SIXTEEN(LOW), SIXTEEN(HIGH)};
 
 /* Zeros, aligned to a cache line; to be freed by free_buckets. Large tables are mapped, in huge pages: random probes
- * into small ones would miss the translations of their addresses as well. Fresh pages are zeros already. */
+ * into small ones would miss the translations of their addresses as well. Fresh pages are zeros already, and each is
+ * written to once: one that is read first costs two faults, and growing touches them all anyway. */
 static fe_bucket *new_buckets(uint64_t count) {
     const size_t bytes = count * sizeof(fe_bucket);
 #ifdef FE_HUGE_PAGES
@@ -48,6 +52,7 @@ static fe_bucket *new_buckets(uint64_t count) {
         if (before) (void)munmap(whole, before);
         if (before < HUGE) (void)munmap(whole + before + bytes, HUGE - before);
         (void)madvise(whole + before, bytes, MADV_HUGEPAGE); /* a refusal costs speed, not correctness */
+        for (size_t i = 0; i < bytes; i += LEAST_PAGE) ((volatile uint8_t *)whole)[before + i] = 0;
         return (fe_bucket *)(void *)(whole + before);
     }
 #endif
@@ -69,7 +74,7 @@ static void free_buckets(fe_bucket *buckets, uint64_t count) {
 
 static void set_buckets(fe_cache *cache, fe_bucket *buckets, uint64_t count) {
     cache->buckets = buckets;
-    cache->puts = 0;
+    cache->taken = 0;
     cache->room = count; /* half of the entries */
     cache->span = (count - 1) * sizeof *buckets;
 }
@@ -116,55 +121,53 @@ int64_t fe_cache_size(const fe_cache *cache) {
 
 /* ------------------------------------------------------------------ pieces of at most 15 bytes */
 
-static bool is_free(const fe_entry *entry) { return !(entry->key.low | entry->key.high); }
-
-/* Gives an entry to the second table, if it is not there. */
-static void move_out(fe_cache *cache, const fe_entry *entry) {
-    uint8_t bytes[16];
-    memcpy(bytes, &entry->key, sizeof bytes);
-    const uint64_t tag = entry->key.high >> 56 & 31, length = tag & 15;
-    if (tag > 15 || !FE_LITTLE_ENDIAN) return; /* with something in front of it: rare, and not worth a record */
-    const uint64_t hash = fe_hash(bytes, length, cache->seed);
-    int64_t count;
-    if (!fe_cache_find_long(cache, bytes, length, hash, &count))
-        fe_cache_put_long(cache, bytes, length, hash, entry->ids, fe_entry_count(entry));
+/* True if so many bytes more may be taken for a table that is to have `size` of them, by its share of the limit. */
+static bool may_take(const fe_cache *cache, uint64_t size, uint64_t share) {
+    return size <= cache->limit / share && size <= cache->limit - (uint64_t)fe_cache_size(cache);
 }
 
-static void put(fe_cache *cache, fe_key key, const fe_entry *entry) {
-    fe_bucket *const bucket = fe_bucket_of(cache, key);
-    if (!is_free(&bucket->entries[1]) && cache->room != FE_NO_ROOM) move_out(cache, &bucket->entries[1]);
-    if (!is_free(&bucket->entries[0])) bucket->entries[1] = bucket->entries[0];
-    bucket->entries[0] = *entry;
+/* Puts an entry into the first free place for it. False if there is none. */
+static bool put(fe_cache *cache, fe_key key, const fe_entry *entry) {
+    fe_bucket *bucket = fe_bucket_of(cache, key);
+    for (int i = 0; i < FE_BUCKETS; i++, bucket = fe_bucket_after(cache, bucket)) {
+        for (int j = 0; j < 2; j++) {
+            if (!fe_entry_is_free(&bucket->entries[j])) continue;
+            bucket->entries[j] = *entry;
+            cache->taken++;
+            return true;
+        }
+    }
+    return false;
 }
 
-void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count, bool again) {
+void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count) {
     fe_entry entry = {.key = {key.low, key.high | (uint64_t)count << FE_COUNT_SHIFT}};
     FE_ASSERT(key.low | key.high && !(key.high >> FE_COUNT_SHIFT) && count <= FE_CACHED_IDS);
-    FE_ASSERT(fe_key_is_own(key));
-    for (int64_t i = 0; i < count; i++) entry.ids[i] = ids[i]; /* before the record can move */
-    put(cache, key, &entry);
-    cache->puts += again ? 8 : 1; /* where many come back, the table is too small */
+    FE_ASSERT(fe_key_is_own(key) && !fe_cache_find(cache, key));
+    for (int64_t i = 0; i < count; i++) entry.ids[i] = ids[i];
+    if (cache->room != FE_NO_ROOM && put(cache, key, &entry)) return;
+    fe_bucket *const bucket = fe_bucket_of(cache, key); /* full, or it becomes so */
+    if (!fe_entry_is_free(&bucket->entries[0])) bucket->entries[1] = bucket->entries[0];
+    bucket->entries[0] = entry;
 }
 
 void fe_cache_grow(fe_cache *cache) {
     const uint64_t count = bucket_count(cache);
-    /* A third of the limit at most: while it grows, old and new exist side by side. */
+    fe_bucket *const old = cache->buckets;
     fe_bucket *buckets = NULL;
-    if (6 * count * sizeof(fe_bucket) <= cache->limit) buckets = new_buckets(2 * count);
+    if (may_take(cache, 2 * count * sizeof *old, BUCKET_SHARE)) buckets = new_buckets(2 * count);
     if (!buckets) { /* as large as it may become: old pieces give way to new ones */
         cache->room = FE_NO_ROOM;
         return;
     }
-    fe_bucket *const old = cache->buckets;
     set_buckets(cache, buckets, 2 * count);
-    for (uint64_t i = 0; i < count; i++) {
-        for (int j = 2; j-- > 0;) { /* the one put in last goes in last, and first in its new bucket */
+    for (uint64_t i = 0; i < count; i++) { /* those in their own buckets stay before those that overflowed into them */
+        for (int j = 0; j < 2; j++) {
             const fe_entry *const entry = &old[i].entries[j];
             const fe_key key = {entry->key.low, entry->key.high & ((UINT64_C(1) << FE_COUNT_SHIFT) - 1)};
-            if (!is_free(entry)) put(cache, key, entry);
+            if (!fe_entry_is_free(entry)) (void)put(cache, key, entry); /* one without a place is forgotten */
         }
     }
-    cache->puts = cache->room / 2;
     free_buckets(old, count);
 }
 
@@ -175,8 +178,8 @@ static uint64_t record_size(uint64_t length, uint64_t ids) {
     return (bytes + 7) / 8 * 8; /* so that every record is aligned */
 }
 
-static fe_record *record_at(const fe_cache *cache, uint32_t slot) {
-    return (fe_record *)(void *)(cache->arena + UINT64_C(8) * (slot - 1));
+static fe_record *record_at(const fe_cache *cache, uint64_t slot) {
+    return (fe_record *)(void *)(cache->arena + UINT64_C(8) * ((uint32_t)slot - 1));
 }
 
 static int32_t *ids_of(fe_record *record) {
@@ -187,6 +190,7 @@ const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint6
                                   int64_t *count) {
     uint64_t i = hash & cache->slot_mask;
     for (int step = 0; step < FE_PROBES && cache->slots[i]; step++, i = (i + 1) & cache->slot_mask) {
+        if ((cache->slots[i] ^ hash) >> 32) continue;
         fe_record *const record = record_at(cache, cache->slots[i]);
         if (record->hash != hash || record->length != length || memcmp(record + 1, p, length) != 0) continue;
         *count = record->ids;
@@ -196,18 +200,20 @@ const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint6
 }
 
 /* Takes the first free slot near the hash's own, or its own from another record, so that no search is long. */
-static void put_slot(uint32_t *slots, uint64_t mask, uint64_t hash, uint32_t slot) {
+static void put_slot(uint64_t *slots, uint64_t mask, uint64_t hash, uint64_t place) {
     uint64_t i = hash & mask;
-    for (int step = 0; step < FE_PROBES && slots[i]; step++) i = (i + 1) & mask;
-    slots[slots[i] ? hash & mask : i] = slot;
+    for (int step = 1; step < FE_PROBES && slots[i]; step++) i = (i + 1) & mask;
+    slots[slots[i] ? hash & mask : i] = hash >> 32 << 32 | place;
 }
 
 static bool grow_slots(fe_cache *cache) {
     const uint64_t count = 2 * (cache->slot_mask + 1);
-    uint32_t *const slots = 16 * count * sizeof *slots <= cache->limit ? calloc(count, sizeof *slots) : NULL;
+    uint64_t *slots = NULL;
+    if (may_take(cache, count * sizeof *slots, SLOT_SHARE)) slots = calloc(count, sizeof *slots);
     if (!slots) return false;
     for (uint64_t i = 0; i <= cache->slot_mask; i++)
-        if (cache->slots[i]) put_slot(slots, count - 1, record_at(cache, cache->slots[i])->hash, cache->slots[i]);
+        if (cache->slots[i])
+            put_slot(slots, count - 1, record_at(cache, cache->slots[i])->hash, (uint32_t)cache->slots[i]);
     free(cache->slots);
     cache->slots = slots;
     cache->slot_mask = count - 1;
@@ -215,7 +221,7 @@ static bool grow_slots(fe_cache *cache) {
 }
 
 static bool grow_arena(fe_cache *cache) {
-    if (16 * cache->arena_size > 3 * cache->limit) return false; /* three eighths at most, once doubled */
+    if (!may_take(cache, 2 * cache->arena_size, ARENA_SHARE)) return false;
     uint8_t *const arena = realloc(cache->arena, 2 * cache->arena_size);
     if (!arena) return false;
     cache->arena = arena;
@@ -235,12 +241,12 @@ void fe_cache_put_long(fe_cache *cache, const uint8_t *p, uint64_t length, uint6
     while (cache->arena_used + size > cache->arena_size)
         if (!grow_arena(cache)) forget_long(cache);
     if (2 * cache->records > cache->slot_mask && !grow_slots(cache)) forget_long(cache);
-    const uint32_t slot = (uint32_t)(cache->arena_used / 8 + 1);
-    fe_record *const record = record_at(cache, slot);
+    const uint64_t place = cache->arena_used / 8 + 1;
+    fe_record *const record = record_at(cache, place);
     *record = (fe_record){hash, (uint32_t)length, (uint32_t)count};
     memcpy(record + 1, p, length);
     if (count) memcpy(ids_of(record), ids, (size_t)count * sizeof *ids);
     cache->arena_used += size;
     cache->records++;
-    put_slot(cache->slots, cache->slot_mask, hash, slot);
+    put_slot(cache->slots, cache->slot_mask, hash, place);
 }

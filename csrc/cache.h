@@ -1,8 +1,8 @@
 /* cache.h: what pieces became, so that a word is merged once and then copied.
  *
  * Two tables. Pieces of at most 15 bytes that became at most 4 ids, nearly all there are: 32 bytes an entry, two
- * entries a cache line, found by one line of memory. All others up to some length, and those for which the first has no
- * place: records in an arena.
+ * entries a bucket, which is a cache line; where a bucket is full, one of the next few has the entry. All others up to
+ * some length: records in an arena.
  */
 #ifndef FE_CACHE_H
 #define FE_CACHE_H
@@ -13,7 +13,7 @@
 #include "fe.h"
 #include "hash.h"
 
-enum { FE_KEY_BYTES = 15, FE_CACHED_IDS = 4, FE_LONG_BYTES = 1024, FE_PROBES = 16 };
+enum { FE_KEY_BYTES = 15, FE_CACHED_IDS = 4, FE_LONG_BYTES = 1024, FE_BUCKETS = 4, FE_PROBES = 16 };
 
 /* A piece of at most 15 bytes as 16 bytes that differ for different pieces: its bytes, zeros, and at the end
  * its length and whether something that is not in the text stands in front of it. */
@@ -31,7 +31,7 @@ enum { FE_COUNT_SHIFT = 61 };
 #define FE_NO_ROOM UINT64_MAX /* fe_cache.room: it has grown as far as it may */
 
 typedef struct fe_bucket {
-    fe_entry entries[2];
+    fe_entry entries[2]; /* filled in this order; none becomes empty again */
 } fe_bucket;
 
 /* A longer piece: its record is a fe_record, its bytes, padding to 4 bytes, its ids. */
@@ -44,9 +44,9 @@ typedef struct fe_record {
 struct fe_cache {
     fe_bucket *buckets;
     uint64_t span;       /* bytes that they take, a power of two, less one bucket: a mask for places among them */
-    uint64_t puts, room; /* pieces put in since it last grew; at `room` it grows, if it may */
-    uint32_t *slots;     /* of longer pieces: place of the record in the arena / 8 + 1, 0 where empty; a record is in
-                            one of FE_PROBES slots */
+    uint64_t taken, room; /* entries taken; at `room` it grows, if it may */
+    uint64_t *slots;      /* of longer pieces: the upper half of the hash << 32 | place of the record in the arena / 8
+                             + 1, 0 where empty; a record is in one of FE_PROBES slots */
     uint64_t slot_mask, records;
     uint8_t *arena;
     uint64_t arena_used, arena_size;
@@ -118,7 +118,15 @@ static inline fe_bucket *fe_bucket_of(const fe_cache *cache, fe_key key) {
     return (fe_bucket *)(void *)((uint8_t *)cache->buckets + (h & cache->span));
 }
 
-/* The entry of a piece; NULL where it is not known. */
+/* The bucket behind this one; behind the last is the first. */
+static inline fe_bucket *fe_bucket_after(const fe_cache *cache, const fe_bucket *bucket) {
+    const uint64_t at = (uint64_t)((const uint8_t *)(bucket + 1) - (const uint8_t *)cache->buckets);
+    return (fe_bucket *)(void *)((uint8_t *)cache->buckets + (at & cache->span));
+}
+
+static inline bool fe_entry_is_free(const fe_entry *entry) { return !(entry->key.low | entry->key.high); }
+
+/* The entry of a piece in its own bucket; NULL where it is not there. */
 static inline const fe_entry *fe_bucket_find(const fe_bucket *bucket, uint64_t low, uint64_t high) {
     const fe_entry *const e = bucket->entries;
     const bool first = ((e[0].key.low ^ low) | (e[0].key.high ^ high) << 3) == 0;
@@ -126,16 +134,35 @@ static inline const fe_entry *fe_bucket_find(const fe_bucket *bucket, uint64_t l
     return (first | second) ? &e[second] : NULL;
 }
 
+/* The same in the buckets behind it, as long as those before are full: at most FE_BUCKETS in all. */
+static inline const fe_entry *fe_cache_find_behind(const fe_cache *cache, const fe_bucket *bucket, uint64_t low,
+                                                   uint64_t high) {
+    const fe_entry *known = NULL;
+    for (int i = 1; i < FE_BUCKETS && !known && !fe_entry_is_free(&bucket->entries[1]); i++) {
+        bucket = fe_bucket_after(cache, bucket);
+        known = fe_bucket_find(bucket, low, high);
+    }
+    return known;
+}
+
+/* The entry of a piece; NULL where the first table does not know it. */
+static inline const fe_entry *fe_cache_find(const fe_cache *cache, fe_key key) {
+    const fe_bucket *const bucket = fe_bucket_of(cache, key);
+    const fe_entry *const known = fe_bucket_find(bucket, key.low, key.high);
+    return known ? known : fe_cache_find_behind(cache, bucket, key.low, key.high);
+}
+
 static inline int64_t fe_entry_count(const fe_entry *entry) { return (int64_t)(entry->key.high >> FE_COUNT_SHIFT); }
 
-/* Puts a piece into the first table, one that was not known or comes back from the second (`again`); it has at most
- * FE_CACHED_IDS ids, perhaps none. Buckets stay where they are. */
-void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count, bool again);
+/* Puts a piece that is not known into the first table; it has at most FE_CACHED_IDS ids, perhaps none. Where the
+ * table may grow no more, or FE_BUCKETS buckets are full, an older one of its bucket is forgotten. Buckets stay where
+ * they are. */
+void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count);
 
 /* Grows the first table if it has become too full, as far as the limit allows. Buckets move. */
 void fe_cache_grow(fe_cache *cache);
 
-static inline bool fe_cache_is_full(const fe_cache *cache) { return cache->puts > cache->room; }
+static inline bool fe_cache_is_full(const fe_cache *cache) { return cache->taken > cache->room; }
 
 /* The ids of a longer piece and their number; NULL where it is not known. They stay until the next put. */
 const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint64_t length, uint64_t hash,
@@ -143,9 +170,9 @@ const int32_t *fe_cache_find_long(const fe_cache *cache, const uint8_t *p, uint6
 
 /* Fetches what fe_cache_find_long will look at first. */
 static inline void fe_cache_prefetch_long(const fe_cache *cache, uint64_t hash) {
-    const uint32_t slot = cache->slots[hash & cache->slot_mask];
-    if (!slot) return;
-    const uint8_t *const record = cache->arena + UINT64_C(8) * (slot - 1);
+    const uint64_t slot = cache->slots[hash & cache->slot_mask];
+    if (!slot || (slot ^ hash) >> 32) return;
+    const uint8_t *const record = cache->arena + UINT64_C(8) * ((uint32_t)slot - 1);
     __builtin_prefetch(record);
     __builtin_prefetch(record + 64);
 }

@@ -274,7 +274,7 @@ typedef struct fe_job {
     int64_t texts;
     const uint8_t *utf8;
     int64_t size;
-    const int64_t *char_counts; /* code points of each text */
+    const int64_t *char_counts; /* code points of each text; or bytes, of which their sum is `size` */
     const uint8_t *const *each; /* or NULL: where each text lies */
     const int64_t *sizes;       /* and of how many bytes it is */
 } fe_job;

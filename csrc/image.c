@@ -204,12 +204,17 @@ static bool added_valid(const fe_tokenizer *t) {
            fe_added_valid(fe_section_of(t, FE_S_LATE), fe_section_count(t, FE_S_LATE), &late);
 }
 
-/* No search in a table may be long, and what they hold must be in range. */
+/* No search in a table may be long, and what they hold must be in range: the tokens of a pair too, since one number
+ * that is no token's stands for the ends of a piece (lanes_body.h). */
 static bool merges_valid(const fe_tokenizer *t) {
     const uint64_t *const slots = fe_section_of(t, FE_S_PAIRS), count = fe_section_count(t, FE_S_PAIRS);
+    const uint64_t vocab = t->image->vocab;
     bool good = fe_runs_are_short(slots, count, FE_EMPTY_SLOT);
-    for (uint64_t i = 0; i < count; i++)
-        good &= (slots[i] == FE_EMPTY_SLOT) | ((slots[i] & FE_MAX_MERGES) < t->image->ranks);
+    for (uint64_t i = 0; i < count; i++) {
+        const uint64_t left = slots[i] >> (FE_TOKEN_BITS + FE_RANK_BITS), right = slots[i] >> FE_RANK_BITS;
+        const bool in_range = (left < vocab) & ((right & FE_MAX_TOKENS) < vocab);
+        good &= (slots[i] == FE_EMPTY_SLOT) | (in_range & ((slots[i] & FE_MAX_MERGES) < t->image->ranks));
+    }
     return good && fe_section_within(t, FE_S_RESULT, 0, (int64_t)t->image->vocab);
 }
 

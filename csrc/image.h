@@ -126,6 +126,7 @@ struct fe_tokenizer {
     uint32_t flags;
     int32_t pattern, unk;
     bool space_cuts, all_bytes;
+    bool gathers; /* unknown pieces are found many at once, by kind->pieces */
     uint64_t tokens;
     const uint32_t *token_offsets;
     const uint8_t *token_bytes;

@@ -9,6 +9,7 @@
 #include "fe.h"
 
 struct fe_encoder;
+struct fe_gap;
 
 typedef struct fe_model_kind {
     /* True if every number in the sections of this kind leads to where it should. The sections are all there, and as
@@ -25,6 +26,11 @@ typedef struct fe_model_kind {
     /* The first place behind p, or end, where [p, end) may be cut further, so that pieces need not be long. NULL: a
      * piece is never cut, and long ones are remembered as they are. */
     const uint8_t *(*cut)(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front);
+
+    /* The ids of n different pieces at once, to where their gaps say (gaps.h). Asked only if fe_tokenizer.gathers: no
+     * piece has more ids than bytes, none depends on what stands before it, and pieces are never cut. NULL: there is no
+     * such thing. FE_NO_MEMORY. */
+    fe_status (*pieces)(struct fe_encoder *e, struct fe_gap *const *gaps, int64_t n);
 } fe_model_kind;
 
 /* The kind of a tokenizer with these flags. */

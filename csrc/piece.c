@@ -2,6 +2,7 @@
  * once. */
 #include "piece.h"
 
+#include "gaps.h"
 #include "mem.h"
 #include "model.h"
 
@@ -40,16 +41,12 @@ static fe_status encode_new(fe_encoder *e, const uint8_t *p, const uint8_t *end,
     if (kept) {
         int64_t count;
         const int32_t *const known = fe_cache_find_long(e->cache, name, size, hash, &count);
-        if (known) {
-            const fe_status status = fe_write_ids(e, known, count);
-            if (key && count <= FE_CACHED_IDS) fe_cache_put(e->cache, *key, known, count, true);
-            return status;
-        }
+        if (known) return fe_write_ids(e, known, count);
     }
     const fe_status status = e->t->kind->piece(e, p, end, front);
     if (status != FE_OK) return status;
     if (key && e->count <= FE_CACHED_IDS)
-        fe_cache_put(e->cache, *key, e->symbols, e->count, false);
+        fe_cache_put(e->cache, *key, e->symbols, e->count);
     else if (kept && e->count <= FE_LONG_BYTES)
         fe_cache_put_long(e->cache, name, size, hash, e->symbols, e->count);
     return fe_write_ids(e, e->symbols, e->count);
@@ -62,7 +59,7 @@ fe_status fe_encode_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, b
         return encode_new(e, p, end, front, NULL, kept ? fe_hash(p, size, e->cache->seed) : 0);
     const fe_key raw = fe_key_of(p, size, front, e->readable), key = ignores_case(e) ? fe_key_lower(raw) : raw;
     const uint64_t hash = kept ? fe_hash(name_of(e, p, &key), size, e->cache->seed) : 0;
-    const fe_entry *const known = fe_bucket_find(fe_bucket_of(e->cache, key), key.low, key.high);
+    const fe_entry *const known = fe_cache_find(e->cache, key);
     return known ? fe_write_ids(e, known->ids, fe_entry_count(known)) : encode_new(e, p, end, front, &key, hash);
 }
 
@@ -81,11 +78,9 @@ fe_status fe_encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *end,
 /* What a batch of pieces asks of the cache before the first answer is looked at. Halves of keys by themselves: as pairs
  * they would go through vector registers and back. */
 typedef struct batch {
-    uint64_t low[BATCH], high[BATCH]; /* keys; of a longer piece: its hash, and LONG_KEY */
+    uint64_t low[BATCH], high[BATCH]; /* keys; of a longer piece: its hash, and FE_LONG_KEY */
     const fe_bucket *buckets[BATCH];
 } batch;
-
-#define LONG_KEY (UINT64_C(1) << 56 | 1) /* one byte long, and the ninth is not zero: no piece has this one */
 
 static inline void ask_short(const fe_cache *cache, batch *b, int64_t i, fe_key key) {
     const fe_bucket *const bucket = fe_bucket_of(cache, key);
@@ -106,7 +101,7 @@ static __attribute__((noinline)) void ask(const fe_encoder *e, batch *b, fe_piec
         const uint64_t size = all.ends[i] - all.starts[i];
         if (size > FE_KEY_BYTES) {
             b->low[i] = whole && size <= FE_LONG_BYTES ? fe_hash(p, size, cache->seed) : 0;
-            b->high[i] = LONG_KEY;
+            b->high[i] = FE_LONG_KEY;
             b->buckets[i] = cache->buckets;
             __builtin_prefetch(&cache->slots[b->low[i] & cache->slot_mask]);
             longer[count++] = i;
@@ -118,21 +113,82 @@ static __attribute__((noinline)) void ask(const fe_encoder *e, batch *b, fe_piec
     for (int64_t i = 0; i < count; i++) fe_cache_prefetch_long(cache, b->low[longer[i]]);
 }
 
-/* A piece that the first table did not know. */
+/* A piece that its own bucket does not know. */
 static fe_status encode_other(fe_encoder *e, const uint8_t *p, const uint8_t *end, fe_key key) {
-    if (key.high == LONG_KEY)
+    if (key.high == FE_LONG_KEY)
         return e->t->kind->cut ? fe_encode_stretch(e, p, end, false) : encode_new(e, p, end, false, NULL, key.low);
     return encode_new(e, p, end, false, &key, fe_hash(name_of(e, p, &key), (uint64_t)(end - p), e->cache->seed));
 }
 
-/* Pieces `first` up to `last` of a batch, for one of two kinds of calls: those that want ids and those that count. */
+/* Pieces `first` up to `last` of a batch, those that are known; the others become gaps, for which there is room, and so
+ * it is for all ids there can be. Stops before a piece that is too long for a gap, and returns which. */
+static inline __attribute__((always_inline)) int64_t answer_known(fe_encoder *e, const batch *b, fe_pieces all,
+                                                                  int64_t first, int64_t last, fe_gaps *gaps,
+                                                                  int64_t row, bool counts) {
+    int32_t *const ids = e->ids;
+    int64_t written = e->written, i = first;
+    for (; i < last; i++) {
+        const fe_entry *const known = fe_bucket_find(b->buckets[i], b->low[i], b->high[i]);
+        if (known) {
+            if (!counts) memcpy(ids + written, known->ids, sizeof known->ids); /* what is too much is overwritten */
+            written += fe_entry_count(known);
+            continue;
+        }
+        const uint32_t size = all.ends[i] - all.starts[i];
+        if (size > FE_LONG_BYTES) break;
+        fe_gap *const gap = &gaps->all[gaps->count++];
+        gap->key = (fe_key){b->low[i], b->high[i]};
+        gap->bytes = all.text + all.starts[i];
+        gap->size = size;
+        gap->row = row;
+        gap->before = written;
+        gaps->bytes += size;
+    }
+    e->written = written;
+    return i;
+}
+
+static __attribute__((noinline)) int64_t known_ids(fe_encoder *e, const batch *b, fe_pieces all, int64_t first,
+                                                   int64_t last, fe_gaps *gaps, int64_t row) {
+    return answer_known(e, b, all, first, last, gaps, row, false);
+}
+
+static __attribute__((noinline)) int64_t known_counts(fe_encoder *e, const batch *b, fe_pieces all, int64_t first,
+                                                      int64_t last, fe_gaps *gaps, int64_t row) {
+    return answer_known(e, b, all, first, last, gaps, row, true);
+}
+
+/* Fills and closes the gaps; then all rows up to `row` are complete. */
+static fe_status settle(fe_encoder *e, fe_gaps *gaps, fe_rows *rows, int64_t row) {
+    const fe_status status = gaps->count ? fe_gaps_fill(e, gaps) : FE_OK;
+    if (status == FE_OK) fe_gaps_close(e, gaps, rows, row);
+    return status;
+}
+
+/* The same pieces, all of them. */
+static fe_status answer_gathered(fe_encoder *e, const batch *b, fe_pieces all, int64_t first, int64_t last,
+                                 fe_gaps *gaps, fe_rows *rows, int64_t row) {
+    fe_status status = FE_OK;
+    for (int64_t i = first; i < last && status == FE_OK; i++) {
+        i = e->ids ? known_ids(e, b, all, i, last, gaps, row) : known_counts(e, b, all, i, last, gaps, row);
+        if (i == last) break;
+        status = settle(e, gaps, rows, row);
+        if (status == FE_OK) status = encode_new(e, all.text + all.starts[i], all.text + all.ends[i], false, NULL, 0);
+    }
+    return status;
+}
+
+/* The same one by one, where ids may not find room or the kind does not gather: for calls that want ids, and those
+ * that count. */
 static inline __attribute__((always_inline)) fe_status answer(fe_encoder *e, const batch *b, fe_pieces all,
                                                               int64_t first, int64_t last, bool counts) {
     int32_t *const ids = e->ids;
     const int64_t capacity = e->capacity - FE_CACHED_IDS;
     int64_t written = e->written;
     for (int64_t i = first; i < last; i++) {
-        const fe_entry *const known = fe_bucket_find(b->buckets[i], b->low[i], b->high[i]);
+        const fe_entry *known = fe_bucket_find(b->buckets[i], b->low[i], b->high[i]);
+        if (!known && b->high[i] != FE_LONG_KEY)
+            known = fe_cache_find_behind(e->cache, b->buckets[i], b->low[i], b->high[i]);
         if (known && (counts || written <= capacity)) {
             if (!counts) memcpy(ids + written, known->ids, sizeof known->ids); /* what is too much is overwritten */
             written += fe_entry_count(known);
@@ -174,26 +230,41 @@ static fe_status answer_some(fe_encoder *e, const batch *b, fe_pieces all, int64
     return e->ids ? answer_ids(e, b, all, first, last) : answer_counts(e, b, all, first, last);
 }
 
+/* True if pieces can be gathered, and whatever they and the gaps become finds room. */
+static bool can_gather(const fe_encoder *e, const fe_gaps *gaps, fe_pieces some) {
+    if (!e->cache || !e->t->gathers) return false;
+    int64_t bytes = some.count ? some.ends[some.count - 1] - some.starts[0] : 0;
+    bytes += gaps->bytes + FE_CACHED_IDS;
+    return !e->ids || bytes <= e->capacity - e->written;
+}
+
 fe_status fe_encode_pieces(fe_encoder *e, fe_pieces pieces, fe_rows *rows) {
     batch b;
+    fe_gaps gaps;
     int64_t row = 0;
+    gaps.count = gaps.bytes = 0; /* the rest is written where a gap is made */
     for (int64_t from = 0; from < pieces.count || row < rows->count; from += BATCH) {
         const int64_t n = pieces.count - from < BATCH ? pieces.count - from : BATCH;
         const fe_pieces some = {pieces.text, pieces.starts + from, pieces.ends + from, n};
+        fe_status status = FE_OK;
+        if (gaps.count > FE_GAPS - BATCH || !can_gather(e, &gaps, some)) status = settle(e, &gaps, rows, row);
+        if (status != FE_OK) return status;
+        const bool gathered = can_gather(e, &gaps, some);
         if (e->cache) {
             if (fe_cache_is_full(e->cache)) fe_cache_grow(e->cache);
             ask(e, &b, some);
         }
         for (int64_t at = 0; at < n || row < rows->count;) { /* row by row */
             const int64_t end = row < rows->count ? rows->ends[row] - from : n, last = end < n ? end : n;
-            const fe_status status = answer_some(e, &b, some, at, last);
+            status = gathered ? answer_gathered(e, &b, some, at, last, &gaps, rows, row)
+                              : answer_some(e, &b, some, at, last);
             FE_ASSERT(!e->ids || e->written <= e->capacity);
             if (status != FE_OK) return status;
             at = last;
             if (end > n || row == rows->count) break;
             rows->row_ends[row++] = e->written;
-            rows->complete = row;
+            if (!gathered) rows->complete = row;
         }
     }
-    return FE_OK;
+    return settle(e, &gaps, rows, row);
 }

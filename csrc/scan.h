@@ -9,7 +9,7 @@
 
 enum {
     FE_PATTERN_SPACES = 100, /* beside fe_pattern, for the inside: a piece begins at every run of spaces */
-    FE_CUTS = 512,
+    FE_CUTS = 2048, /* as many as are looked up together, so that enough of them are new (gaps.h) */
     FE_CUTS_ROOM = FE_CUTS + 160 /* a block of 64 bytes may bring so many more */
 };
 

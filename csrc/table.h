@@ -19,9 +19,10 @@ typedef struct fe_strings {
     uint32_t gap; /* bytes between two strings */
 } fe_strings;
 
-/* The number of the string that is these bytes, or -1. */
-static inline int32_t fe_table_find(const fe_table *table, const fe_strings *strings, const uint8_t *p, uint64_t size) {
-    const uint64_t hash = fe_hash(p, size, table->seed), *const slots = table->slots;
+/* The number of the string that is these bytes, whose hash is known, or -1. */
+static inline int32_t fe_table_find_hashed(const fe_table *table, const fe_strings *strings, uint64_t hash,
+                                           const uint8_t *p, uint64_t size) {
+    const uint64_t *const slots = table->slots;
     for (uint64_t i = hash & table->mask; slots[i]; i = (i + 1) & table->mask) {
         if ((slots[i] ^ hash) >> 32) continue;
         const uint32_t number = (uint32_t)slots[i] - 1, first = strings->starts[number];
@@ -29,6 +30,10 @@ static inline int32_t fe_table_find(const fe_table *table, const fe_strings *str
             return (int32_t)number;
     }
     return -1;
+}
+
+static inline int32_t fe_table_find(const fe_table *table, const fe_strings *strings, const uint8_t *p, uint64_t size) {
+    return fe_table_find_hashed(table, strings, fe_hash(p, size, table->seed), p, size);
 }
 
 /* How many slots a table of so many strings has. */

@@ -14,9 +14,10 @@ from ._checks import ModelLength, as_flag, as_integer
 from ._text.batch import encode_plain, encode_rows
 from ._text.calls import calls_from
 from ._text.chunks import cut_chunks, whole_ids
-from ._text.core import SHORT, Core, Ids
+from ._text.core import SHORT, Core, Ids, aligned
+from ._text.count import count_given
 from ._text.decode import decode_row, decode_rows
-from ._text.encode import NotPlainError, Options, count_texts, encode_texts
+from ._text.encode import NotPlainError, Options, encode_texts
 from ._text.files import Cuts, encode_text_file, replacing
 from ._text.load import load
 from ._text.plan import cutter_of, decoders
@@ -25,7 +26,7 @@ from ._text.spans import Spans, SpanTables
 from ._text.starts import can_start
 from ._text.streaming import Decoder, check_handler
 from ._text.tables import FEW, Tables
-from ._text.texts import as_path, as_str, as_tuple, only_str
+from ._text.texts import as_path, as_tuple, only_str
 from ._token_names import TokenNames
 from ._tokens import (
     Actions,
@@ -499,8 +500,7 @@ class Tokenizer(TokenNames):
         ValueError
             As in `encode`.
         """
-        rows, tails = as_str(as_tuple(texts), self._core)
-        return count_texts(Options(self._core, self._actions.of(special, rest), self._splitter), rows, tails)
+        return count_given(Options(self._core, self._actions.of(special, rest), self._splitter), as_tuple(texts))
 
     def truncate(self, text: str, n: int, *, special: Special = "none", rest: RestMode = "plain") -> tuple[str, Ids]:
         """Return the start of a text that has at most n tokens and ends with a whole character, and its ids.
@@ -813,4 +813,4 @@ class Tokenizer(TokenNames):
 
 def _unpickle(image: bytes) -> Tokenizer:
     # Copied to an array: C needs the image at a multiple of 8, where bytes need not begin.
-    return Tokenizer(Core(image=np.frombuffer(image, np.uint8).copy()))
+    return Tokenizer(Core(image=aligned(image)))

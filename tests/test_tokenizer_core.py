@@ -13,7 +13,7 @@ import tokenizers
 from tokenizers import models
 
 import fastemb
-from fastemb._text import core, encode
+from fastemb._text import blocks, core, encode
 from fastemb._text.plan import in_c
 from fastemb._text.tokenizer_json import read_tokenizer_json
 
@@ -95,8 +95,8 @@ def test_blocks_do_not_show(pair, monkeypatch, chars, count, random_strings):
     ours, _ = pair
     strings = random_strings(400, seed=5)
     expected = ours.encode_batch(strings, special="all")
-    monkeypatch.setattr(encode, "BLOCK_CHARS", chars)
-    monkeypatch.setattr(encode, "BLOCK_TEXTS", count)
+    monkeypatch.setattr(blocks, "BLOCK_CHARS", chars)
+    monkeypatch.setattr(blocks, "BLOCK_TEXTS", count)
     monkeypatch.setattr(encode, "_guess", lambda *_: 3)
     rows = ours.encode_batch(strings, special="all")
     assert np.array_equal(rows.ids, expected.ids)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ranked_cases import FRAGMENTS, WITH_SPECIAL, draw_fragments, load
 
 import fastemb
-from fastemb._text import core, encode, starts, texts
+from fastemb._text import blocks, core, encode, starts, texts
 
 RNG = random.Random(11)
 LONG = {
@@ -36,7 +36,7 @@ def read(monkeypatch):
     given, plain = [], core.Core.encode
 
     def counted(self, workspace, left, *arguments, **options):
-        given.extend(encode._sizes(left).tolist())
+        given.extend(blocks.sizes_of(left).tolist())
         return plain(self, workspace, left, *arguments, **options)
 
     monkeypatch.setattr(core.Core, "encode", counted)
@@ -67,7 +67,7 @@ def test_a_long_text_is_read_once(tokenizer, kind, read):
 
 def test_long_texts_of_a_batch(tokenizer, read, monkeypatch):
     """Each is a block by itself, in room for all that it can have."""
-    monkeypatch.setattr(encode, "BLOCK_CHARS", 20_000)
+    monkeypatch.setattr(blocks, "BLOCK_CHARS", 20_000)
     batch = [*LONG.values(), "short", ""]
     expected = [tokenizer.encode(text).tolist() for text in batch]
     for threads in (1, 2):
@@ -107,8 +107,8 @@ def test_no_memory_for_all_that_there_can_be(gpt2, monkeypatch):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_text_that_is_too_long_is_not_copied(gpt2, monkeypatch, threads):
     monkeypatch.setattr(texts, "LONGEST_TEXT", 9_000)
-    monkeypatch.setattr(encode, "scattered", None)  # neither way to UTF-8
-    monkeypatch.setattr(encode, "Packed", None)
+    monkeypatch.setattr(blocks, "scattered", None)  # neither way to UTF-8
+    monkeypatch.setattr(blocks, "Packed", None)
     with fastemb.num_threads(threads):
         for text in ("a" * 9_000, "\u00e9" * 9_500):
             one = rf"^the text has {len(text)} characters, and of 9000 bytes or more none can be tokenized in one piece"

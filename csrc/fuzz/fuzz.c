@@ -30,6 +30,7 @@ static bool one_round(void) {
         /* small, so that pieces are forgotten */
         CHECK(fe_cache_new(one_in(2) ? 0 : rnd(1 << 20), rnd(3), &cache) == FE_OK);
         for (int i = 0; i < 4; i++) check_encoding(&v, tokenizer, cache);
+        check_lanes(tokenizer);
         check_decoding(&v, tokenizer);
         if (one_in(4)) check_image(&v, tokenizer);
         fe_cache_free(cache);

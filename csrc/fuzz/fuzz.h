@@ -83,9 +83,10 @@ bool slow_encode(const vocabulary *v, int32_t pattern, const uint8_t *actions, c
                  int32_t *ids, int64_t *count);
 int64_t slow_find(const vocabulary *v, const uint8_t *bytes, int64_t size);
 
-/* encoding.c, pieces.c, programs.c, files.c, lists.c */
+/* encoding.c, sides.c, pieces.c, programs.c, files.c, lists.c */
 void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache *cache);
 void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer);
+void check_lanes(const fe_tokenizer *tokenizer);
 void check_pieces(void);
 void check_programs(void);
 void check_image(const vocabulary *v, const fe_tokenizer *tokenizer);

@@ -10,7 +10,7 @@ import numpy as np
 from .assemble import Encodings, Rows, as_they_are, assemble, starts_of_texts
 from .calls import Calls, Padding, Part, Template, Truncation, check_template
 from .core import NO_LIMIT, Ids, Offsets
-from .encode import Options, encode_texts
+from .encode import Options, encode_given, encode_texts
 from .rows import surround
 from .spans import Road, SpanTables, find_spans, to_bytes, trim_spans
 from .starts import encode_starts
@@ -37,7 +37,7 @@ def encode_plain(
     """Return the ids of texts between those of a template, by the shortest road; `may_start` as `can_start` says."""
     given = as_tuple(texts)
     found = encode_starts(options, given) if may_start and options.limit != NO_LIMIT else None
-    ids, offsets = encode_texts(options, *as_str(given, options.core)) if found is None else found
+    ids, offsets = encode_given(options, given) if found is None else found
     return surround(ids, offsets, before, after) if before or after else (ids, offsets)
 
 

@@ -1,8 +1,9 @@
-"""The compiled C core, as cffi gives it."""
+"""The compiled C core, as cffi gives it, and the file it lies in."""
 
 from __future__ import annotations
 
 try:
+    from . import _core
     from ._core import ffi as ffi
     from ._core import lib as lib
 except ImportError as error:
@@ -10,3 +11,5 @@ except ImportError as error:
     raise ImportError(
         f"fastemb._text._core, the compiled tokenizer, cannot be loaded: {error}", name="fastemb._text._core"
     ) from None
+
+file = _core.__file__

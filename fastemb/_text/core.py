@@ -13,22 +13,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from .._memory import empty
 from .compiled import ffi as ffi
 from .compiled import lib as lib
 from .spec import ADDED_FLAGS, spec_of, twins
 from .vocabulary import AddedToken, Metadata, Vocabulary, names_in
+from .workspace import LAST, WORKSPACE_IDS, Workspace, cache_budget, parts_of
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 
 MAGIC = b"fastemb\n"  # how our own files begin
 NO_LIMIT = 2**63 - 1
-# The ids of pieces that were met before are remembered: all caches of one tokenizer together take at most this many
-# bytes. Calls that run at the same time have a cache each.
-CACHE_BYTES = 192 << 20
 MOST_CHOICES = 64  # of special tokens, kept for later calls
-SPARE_CACHE_BYTES = 1 << 20  # the cache of a call that finds no part of CACHE_BYTES left
-WORKSPACE_IDS = 1 << 13  # room in a workspace for the ids of short texts
+SPARE_CACHE_BYTES = 1 << 20  # the cache of a call that finds no part of the tokenizer's memory left
 SHORT = WORKSPACE_IDS - 8  # characters of short texts: where each is a byte, their ids find room
 
 _SECRET = hash("fastemb") & (1 << 64) - 1  # of this process, as Python's own hashes: no text can know it
@@ -57,26 +55,6 @@ class UnknownId(Exception):
     """An id belongs to no token; the argument is the position of that id among all ids of the call."""
 
 
-class Workspace:
-    """What one call works with, and no other call at the same time: a cache, and room for the ids of a short text.
-
-    `kept` says whether the tokenizer takes the workspace back for later calls. Its cache is then a part of the
-    tokenizer's memory, which goes back to the `parts` that no workspace has where an interrupt loses the workspace.
-    """
-
-    __slots__ = ("_part", "_parts", "cache", "job", "kept", "out", "room", "target")
-
-    def __init__(self, cache: Any, part: int | None, parts: list[int]) -> None:
-        self._part, self._parts, self.cache, self.kept = part, parts, cache, part is not None
-        self.job, self.out = ffi.new("fe_job *"), ffi.new("fe_out *")
-        self.room = np.empty(WORKSPACE_IDS, np.int32)
-        self.target = ffi.from_buffer("int32_t[]", self.room, require_writable=True)
-
-    def __del__(self) -> None:
-        if self._part is not None:
-            self._parts.append(self._part)
-
-
 class Done(NamedTuple):
     """What a call of C finished: what fe_out receives."""
 
@@ -88,9 +66,12 @@ class Done(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Texts as UTF-8, one after another, and the number of characters of each text."""
+    """Texts as UTF-8, one after another, and the number of characters of each text.
 
-    utf8: bytes
+    Or the number of its bytes: C tells by what they come to, since all are characters only where all is ASCII.
+    """
+
+    utf8: bytes | npt.NDArray[np.uint8]
     chars: Offsets
 
     def put_into(self, job: Any) -> tuple[Any, ...]:
@@ -106,7 +87,7 @@ class Packed(NamedTuple):
 
     def character(self, done: Done) -> int:
         """Return at which character of its text a refused token stands."""
-        return len(self.utf8[done.bytes : done.place].decode())
+        return len(bytes(self.utf8[done.bytes : done.place]).decode())
 
 
 class Scattered(NamedTuple):
@@ -173,9 +154,10 @@ class Core:
         except ValueError as error:
             raise ValueError(f"damaged: {error}") from None
         self._choices: dict[bytes, Any] = {}
-        self._workspaces: list[Workspace] = []  # idle workspaces; a list's pop and append are atomic
+        self._workspaces: list[Workspace] = []  # idle workspaces; a list's pop and insert are atomic
         # The sizes of caches that no workspace has yet. Taken by pop, which is atomic: a lock could be held in a fork.
-        self._parts = _parts(cache_budget(), os.cpu_count() or 1)
+        self._parts = parts_of(cache_budget(), os.cpu_count() or 1)
+        self._largest = self._parts[-1]
         self.ids_per_char = 0.28  # measured by the last large batch: how much room to make for the ids of the next
 
     # ---------------------------------------------------------------- what it is made of
@@ -270,20 +252,21 @@ class Core:
             yield workspace
         finally:
             if workspace.kept:
-                self._workspaces.append(workspace)
+                self._workspaces.insert(workspace.place, workspace)
 
     def _new_workspace(self) -> Workspace:
         try:
             part: int | None = self._parts.pop()
         except IndexError:
             part = None
+        place = LAST if part == self._largest else 0
         size, out = min(SPARE_CACHE_BYTES, cache_budget()) if part is None else part, ffi.new("fe_cache **")
         if size == 0 or lib.fe_cache_new(size, _SECRET, out) != lib.FE_OK:
             # Without a cache: slower, and right all the same.
-            workspace = Workspace(ffi.NULL, part, self._parts)
+            workspace = Workspace(ffi.NULL, part, self._parts, place)
             workspace.kept &= size == 0  # where memory was short, a later call may have more luck
             return workspace
-        return Workspace(ffi.gc(out[0], lib.fe_cache_free), part, self._parts)
+        return Workspace(ffi.gc(out[0], lib.fe_cache_free), part, self._parts, place)
 
     # ---------------------------------------------------------------- encoding and decoding
 
@@ -306,7 +289,7 @@ class Core:
             return workspace.room[:count].copy() if count >= 0 else None
         finally:
             if workspace.kept:
-                self._workspaces.append(workspace)
+                self._workspaces.insert(workspace.place, workspace)
 
     def encode_few(self, texts: Sequence[str], actions: Any) -> tuple[Ids, Offsets] | None:
         """Return the ids of texts that are short together, and the offsets of their rows; None as in `encode_short`."""
@@ -391,6 +374,13 @@ class Core:
         return starts[: count[0]], ends[: count[0]]
 
 
+def aligned(content: bytes) -> npt.NDArray[np.uint8]:
+    """Return a copy in memory as `Core` wants it for an image."""
+    copy = empty((len(content),), np.uint8)
+    copy[:] = np.frombuffer(content, np.uint8)
+    return copy
+
+
 def rows_changed(size: int) -> ValueError:
     """Return the error of rows of so many ids whose offsets were changed since they were made."""
     return ValueError(f"offsets must ascend from 0 to the number of ids, {size}; they were changed")
@@ -408,22 +398,6 @@ def _check(status: int, what: str = "the tokenizer failed") -> None:
         return
     kind = {lib.FE_NO_MEMORY: MemoryError, lib.FE_TOO_LONG: ValueError, lib.FE_BAD_MODEL: ValueError}
     raise kind.get(status, RuntimeError)(_MESSAGES.get(status, f"{what} (status {status})"))
-
-
-def cache_budget() -> int:
-    """Return how many bytes all caches of one tokenizer may take."""
-    text = os.environ.get("FASTEMB_TOKENIZER_CACHE", "").strip()
-    if not text:
-        return CACHE_BYTES
-    if not text.isdecimal():
-        raise ValueError(f"environment variable FASTEMB_TOKENIZER_CACHE must be a number of bytes, got {text!r}")
-    return min(int(text), 1 << 40)
-
-
-def _parts(budget: int, processors: int) -> list[int]:
-    """Return the sizes of caches, the last one given away first: two quarters of the budget, and parts of the rest."""
-    others = max(2, processors - 2)
-    return [budget // 2 // others] * others + [budget // 4] * 2
 
 
 def simd_path() -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import _threads
 from .._memory import empty
+from . import blocks
+from .blocks import LONG_TEXT, cut, grown, in_utf8, rough_cut, sizes_of
 from .core import (
     NO_LIMIT,
     Core,
@@ -19,23 +21,18 @@ from .core import (
     Packed,
     Scattered,
     SpecialTokenFound,
-    Workspace,
     fail,
     lib,
-    scattered,
 )
+from .join import join
 from .regex_split import Splitter
 from .road import Road
 from .rows import cut_rows
 from .tails import with_tails
-from .texts import check_sizes, repaired
+from .texts import as_str, check_sizes, repaired
+from .workspace import Workspace
 
-# Texts are joined in blocks: one character above U+00FF widens a whole join to 2 or 4 bytes a character, so
-# joining a large batch at once costs many times its own size (docs/design/tokenizer.md).
-BLOCK_CHARS = 1 << 19
-BLOCK_TEXTS = 2048
 SAMPLE = 1024  # texts whose lengths tell about those of a large batch
-LONG_TEXT = 2048  # texts of so many characters on average, or more, are not copied
 WORK_PER_CHAR = 32  # a character counts as so many bytes that are moved: threads pay from half a million on
 SLACK = 64  # ids beside those of a text: C writes some at a time
 CONTEXT = 20  # characters of text shown on each side of a refused token
@@ -50,6 +47,7 @@ class Options(NamedTuple):
     limit: int = NO_LIMIT  # ids of a text
     pattern: int = lib.FE_PATTERN_OWN
     known: bool = True  # the texts are plain str; else NotPlainError says that some text is not
+    short: bool = False  # the texts are short on average: they are copied, and not read where they lie
 
 
 class NotPlainError(Exception):
@@ -71,12 +69,12 @@ def encode_texts(options: Options, texts: tuple[str, ...], tails: dict[int, byte
         if options.splitter is None:
             ids, offsets = _encode_blocks(uncut, texts)
         elif isinstance(options.splitter, Road):
-            _lengths(options, texts)  # for their types
+            lengths_of(options, texts)  # for their types
             return options.splitter.rows(texts, options.actions, options.limit)
         else:
             ids, offsets = _encode_pieces(uncut, options.splitter, texts)
     except SpecialTokenFound as found:
-        raise _refusal(options.core, texts, found) from None
+        raise refusal(options.core, texts, found) from None
     if not tails:
         return ids, offsets
     splitter = options.splitter
@@ -84,17 +82,18 @@ def encode_texts(options: Options, texts: tuple[str, ...], tails: dict[int, byte
     return cut_rows(*with_tails(options.core, splitter, ids, offsets, tails), options.limit)
 
 
-def count_texts(options: Options, texts: tuple[str, ...], tails: dict[int, bytes]) -> Offsets:
-    """Return the number of ids that `encode_texts` would give for each text, where possible without making them."""
-    if tails or options.splitter is not None:
-        return np.diff(encode_texts(options, texts, tails)[1])
+def encode_given(options: Options, texts: tuple[Any, ...]) -> tuple[Ids, Offsets]:
+    """Return as `encode_texts` does for what callers give: str or bytes. TypeError where a text is neither.
+
+    To look at all types first would touch every object once more; nearly always all are plain str.
+    """
     try:
-        return _count_blocks(options, texts)
-    except SpecialTokenFound as found:
-        raise _refusal(options.core, texts, found) from None
+        return encode_texts(options._replace(known=False), texts, {})
+    except (NotPlainError, ValueError):  # of several faults that of a type is said
+        return encode_texts(options, *as_str(texts, options.core))
 
 
-def _refusal(core: Core, texts: Sequence[str], found: SpecialTokenFound) -> ValueError:
+def refusal(core: Core, texts: Sequence[str], found: SpecialTokenFound) -> ValueError:
     """Return the error of a token that was to be refused: which token it is, and where it stands."""
     token, at = core.metadata.added[found.token].content, found.place
     near = repaired(texts[found.text])[max(at - CONTEXT, 0) : at + len(token) + CONTEXT]
@@ -108,27 +107,27 @@ def _refusal(core: Core, texts: Sequence[str], found: SpecialTokenFound) -> Valu
 # ---------------------------------------------------------------- blocks and threads
 
 
-def _encode_blocks(options: Options, texts: Sequence[str]) -> tuple[Ids, Offsets]:
+def _encode_blocks(options: Options, texts: tuple[str, ...]) -> tuple[Ids, Offsets]:
     """Return the ids of texts that C cuts, and the offsets of their rows."""
     # To look at all lengths, and types, takes a tenth of the time of short texts and holds the GIL: of a large batch
     # threads do it block by block, while others are in C. Until then some texts tell how many characters there may be.
     N = len(texts)
-    stride = N // SAMPLE + 1 if N > BLOCK_TEXTS else 1
-    sample = _lengths(options, texts[::stride])
+    sample, stride = sample_of(options, texts)
     if N == 1 and sample[0] >= LONG_TEXT:
         return _encode_long(options, texts, sample)
     lengths = sample if stride == 1 else np.full(N, -1)
     ends = np.cumsum(sample) * stride
     chars = int(ends[-1]) if N else 0
     offsets = np.zeros(N + 1, np.int64)
+    options = options._replace(short=chars < LONG_TEXT * N)
     threads = _threads.parts(WORK_PER_CHAR * chars, N)
     if threads > 1:
         return _encode_shared(options, texts, ends, lengths, offsets, threads), offsets
-    spare = _spare(texts, sample, stride) if chars >= BLOCK_CHARS else 0
+    spare = _spare(texts, sample, stride) if chars >= blocks.BLOCK_CHARS else 0
     ids, used = empty((_guess(chars, options, N) + spare,), np.int32), 0
     with options.core.workspace() as workspace:
-        for first in range(0, N, BLOCK_TEXTS):
-            last = min(first + BLOCK_TEXTS, N)
+        for first in range(0, N, blocks.BLOCK_TEXTS):
+            last = min(first + blocks.BLOCK_TEXTS, N)
             ids, used = _encode_range(options, workspace, texts, lengths, offsets, first, last, ids, used)
     _learn(options, lengths, used)
     return (ids[:used] if 4 * used >= 3 * (ids.size - spare) else ids[:used].copy()), offsets
@@ -137,9 +136,9 @@ def _encode_blocks(options: Options, texts: Sequence[str]) -> tuple[Ids, Offsets
 def _encode_long(options: Options, texts: Sequence[str], lengths: Offsets) -> tuple[Ids, Offsets]:
     """Return the ids of one long text, which is read once, whatever its ids per character."""
     check_sizes(lengths, int(lengths[0]), "characters", 0, False)
-    left, offsets = _in_utf8(texts, lengths), np.zeros(2, np.int64)
-    size = int(_sizes(left).sum())
-    check_sizes(_sizes(left), size, "bytes", 0, False)
+    left, offsets = in_utf8(texts, lengths), np.zeros(2, np.int64)
+    size = int(sizes_of(left).sum())
+    check_sizes(sizes_of(left), size, "bytes", 0, False)
     # Room for an id a byte, which is all that there can be. Of memory that is not written to, nothing is taken.
     try:
         ids = np.empty(min(size, options.limit) + SLACK, np.int32)
@@ -159,12 +158,12 @@ def _spare(texts: Sequence[str], sample: Offsets, stride: int) -> int:
 
     Texts that are a block by themselves are then read once. Others of more ids than were guessed may be read twice.
     """
-    places = np.flatnonzero(sample >= BLOCK_CHARS).tolist()
+    places = np.flatnonzero(sample >= blocks.BLOCK_CHARS).tolist()
     return max((int(sample[i]) * (1 if texts[i * stride].isascii() else 3) for i in places), default=0)
 
 
 def _encode_shared(
-    options: Options, texts: Sequence[str], ends: Offsets, lengths: Offsets, offsets: Offsets, threads: int
+    options: Options, texts: tuple[str, ...], ends: Offsets, lengths: Offsets, offsets: Offsets, threads: int
 ) -> Ids:
     """Encode texts on several threads; fills lengths and offsets and returns the ids of all texts in order.
 
@@ -172,11 +171,12 @@ def _encode_shared(
     as `_rough_cut` takes it.
     """
     N, chars = lengths.size, int(ends[-1])
-    cuts = _rough_cut(ends, N, min(BLOCK_CHARS, max(chars // (4 * threads), BLOCK_CHARS // 8)))  # some blocks a thread
+    most, least = blocks.BLOCK_CHARS, blocks.BLOCK_CHARS // 8
+    cuts = rough_cut(ends, N, min(most, max(chars // (4 * threads), least)))  # some blocks a thread
     todo = list(range(len(cuts) - 2, -1, -1))  # taken from the end, by whichever thread is free
     sizes = np.zeros(len(todo), np.int64)
     done: list[tuple[list[Ids], int]] = [([], 0)] * len(todo)  # of a block: its thread's array, and the place in it
-    stride = N // SAMPLE + 1 if N > BLOCK_TEXTS else 1
+    stride = N // SAMPLE + 1 if N > blocks.BLOCK_TEXTS else 1
     spare = _spare(texts, np.diff(ends, prepend=0) // stride, stride)
     share = _guess(chars, options, N) * 5 // (4 * threads) + spare
 
@@ -214,37 +214,10 @@ def _encode_shared(
     return ids
 
 
-def _count_blocks(options: Options, texts: Sequence[str]) -> Offsets:
-    """Return the number of ids that `_encode_blocks` would give for each text, without making them."""
-    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    chars = int(lengths.sum())
-    check_sizes(lengths, chars, "characters", 0, len(texts) > 1)
-    cuts = _cut(lengths, chars // (4 * _threads.get_num_threads()))
-    counts = np.zeros(len(texts), np.int64)
-    blocks = len(cuts) - 1
-    threads = _threads.parts(WORK_PER_CHAR * chars, blocks)
-    core, actions, _, limit, pattern, _ = options
-
-    def work(start: int, stop: int) -> None:
-        with core.workspace() as workspace:
-            for block in range(start, stop):
-                first, last = cuts[block], cuts[block + 1]
-                left, ends = _in_utf8(texts[first:last], lengths[first:last]), counts[first:last]
-                if isinstance(left, Scattered):
-                    check_sizes(left.sizes, int(left.sizes.sum()), "bytes", first, len(texts) > 1)
-                done, status = core.encode(workspace, left, actions, ends, limit=limit, pattern=pattern)
-                if status != lib.FE_OK:
-                    fail(status, done, left, first)
-                ends[1:] -= ends[:-1].copy()
-
-    _threads.run(work, _threads.split(blocks, threads) if blocks else [0])
-    return counts
-
-
 def _encode_range(
     options: Options,
     workspace: Workspace,
-    texts: Sequence[str],
+    texts: tuple[str, ...],
     lengths: Offsets,
     offsets: Offsets,
     start: int,
@@ -253,31 +226,63 @@ def _encode_range(
     used: int,
 ) -> tuple[Ids, int]:
     """Encode the texts from `start` to `stop` as `_encode_block` does, in blocks that are not too large."""
+    if options.short:
+        ids, used, start = _encode_joined(options, workspace, texts, lengths, offsets, start, stop, ids, used)
+        if start == stop:
+            return ids, used
     if lengths[start] < 0:
-        lengths[start:stop] = _lengths(options, texts[start:stop])
+        lengths[start:stop] = lengths_of(options, texts[start:stop])
     chars = int(lengths[start:stop].sum())
     check_sizes(lengths[start:stop], chars, "characters", start, len(texts) > 1)
     room = used + _guess(chars, options, stop - start)
     if ids.size < room:  # some texts are longer than those by which room was made
-        ids = _grown(ids, used, max(room, ids.size + ids.size // 4))
-    for first, last in pairwise(_cut(lengths[start:stop], BLOCK_CHARS)):
+        ids = grown(ids, used, max(room, ids.size + ids.size // 4))
+    for first, last in pairwise(cut(lengths[start:stop], blocks.BLOCK_CHARS)):
         where = start + first, start + last
         ids, used = _encode_block(options, workspace, texts, lengths, offsets, *where, ids, used)
     return ids, used
 
 
-def _lengths(options: Options, texts: Sequence[str]) -> Offsets:
+def _encode_joined(
+    options: Options,
+    workspace: Workspace,
+    texts: tuple[str, ...],
+    lengths: Offsets,
+    offsets: Offsets,
+    start: int,
+    stop: int,
+    ids: Ids,
+    used: int,
+) -> tuple[Ids, int, int]:
+    """Encode texts from `start` on by one pass over the objects, and note their lengths.
+
+    The last value says up to where: to `stop`, or to a text that has to go the long way.
+    """
+    while start < stop:
+        left, chars = join(workspace, texts, start, stop)
+        end = start + chars.size
+        if end == start:
+            break
+        lengths[start:end] = chars
+        room = used + _guess(int(chars.sum()), options, chars.size)
+        if ids.size < room:
+            ids = grown(ids, used, max(room, ids.size + ids.size // 4))
+        ids, used = _encode_left(options, workspace, left, offsets[start + 1 : end + 1], start, ids, used)
+        start = end
+    return ids, used, start
+
+
+def sample_of(options: Options, texts: tuple[str, ...]) -> tuple[Offsets, int]:
+    """Return the lengths of texts that stand evenly apart, and how far; of a small batch of all."""
+    stride = len(texts) // SAMPLE + 1 if len(texts) > blocks.BLOCK_TEXTS else 1
+    return lengths_of(options, texts[::stride]), stride
+
+
+def lengths_of(options: Options, texts: Sequence[str]) -> Offsets:
     """Return how many characters each text has; NotPlainError where one is no plain ``str``, which may lie about it."""
     if not options.known and not {*map(type, texts)} <= {str}:  # one look at all types, at C speed
         raise NotPlainError
     return np.fromiter(map(len, texts), np.int64, len(texts))
-
-
-def _grown(ids: Ids, used: int, size: int) -> Ids:
-    """Return a larger array that begins with the first `used` ids."""
-    grown = empty((size,), np.int32)
-    grown[:used] = ids[:used]
-    return grown
 
 
 def _encode_block(
@@ -295,13 +300,13 @@ def _encode_block(
 
     Returns the array of ids, a larger one where they did not fit, and how many of it are used.
     """
-    left = _in_utf8(texts[first:last], lengths[first:last])
+    left = in_utf8(texts[first:last], lengths[first:last])
     if isinstance(left, Scattered):
         size = int(left.sizes.sum())
         check_sizes(left.sizes, size, "bytes", first, len(texts) > 1)
         most = used + min(size, options.limit) + SLACK
         if last == first + 1 and ids.size < most:  # so that it is read once
-            ids = _grown(ids, used, max(most, ids.size + ids.size // 4))
+            ids = grown(ids, used, max(most, ids.size + ids.size // 4))
     return _encode_left(options, workspace, left, offsets[first + 1 : last + 1], first, ids, used)
 
 
@@ -309,7 +314,7 @@ def _encode_left(
     options: Options, workspace: Workspace, left: Packed | Scattered, ends: Offsets, first: int, ids: Ids, used: int
 ) -> tuple[Ids, int]:
     """Encode texts as C reads them, the first of which is text number `first`, and return as `_encode_block` does."""
-    core, actions, _, limit, pattern, _ = options
+    core, actions, _, limit, pattern, *_ = options
     while True:
         done, status = core.encode(workspace, left, actions, ends, ids=ids, used=used, limit=limit, pattern=pattern)
         used = done.ids
@@ -317,15 +322,10 @@ def _encode_left(
             break
         # C stopped before the text that did not fit, and goes on there with room for all that there can be.
         left, ends, first = left.behind(done), ends[done.texts :], first + done.texts
-        ids = _grown(ids, used, max(ids.size + ids.size // 4, used + int(_sizes(left).sum())) + SLACK)
+        ids = grown(ids, used, max(ids.size + ids.size // 4, used + int(sizes_of(left).sum())) + SLACK)
     if status != lib.FE_OK:
         fail(status, done, left, first)
     return ids, used
-
-
-def _sizes(left: Packed | Scattered) -> Offsets:
-    """Return how many bytes texts have, each or all together: about as many ids as they can have."""
-    return left.sizes if isinstance(left, Scattered) else np.array([len(left.utf8)])
 
 
 def _guess(chars: int, options: Options, texts: int) -> int:
@@ -337,43 +337,8 @@ def _guess(chars: int, options: Options, texts: int) -> int:
 def _learn(options: Options, lengths: Offsets, ids: int) -> None:
     """Note how many ids a character had, where there were enough of them and none was cut off."""
     chars = int(lengths.sum())
-    if chars > BLOCK_CHARS // 16 and options.limit == NO_LIMIT:
+    if chars > blocks.BLOCK_CHARS // 16 and options.limit == NO_LIMIT:
         options.core.ids_per_char = ids / chars
-
-
-def _cut(lengths: Offsets, chars: int) -> list[int]:
-    """Return the texts at which blocks of about `chars` characters begin, and the end of the last block."""
-    ends = np.cumsum(lengths)
-    size = min(BLOCK_CHARS, max(chars, BLOCK_CHARS // 8))
-    cuts = [0]
-    while cuts[-1] < lengths.size:
-        first = cuts[-1]
-        before = int(ends[first - 1]) if first else 0
-        last = int(np.searchsorted(ends, before + size))
-        cuts.append(min(max(last, first + 1), first + BLOCK_TEXTS, lengths.size))
-    return cuts
-
-
-def _rough_cut(ends: Offsets, N: int, chars: int) -> list[int]:
-    """Return the same for N texts of which some, evenly apart, have been looked at.
-
-    `ends` says how many characters there may be up to the end of each stretch of texts that one of these stands for. So
-    long texts that lie together do not share one block, which a single thread would take.
-    """
-    goals = np.arange(0, ends[-1], chars)
-    cuts = np.interp(goals, np.append(0, ends), np.linspace(0, N, ends.size + 1)).astype(np.int64)
-    return [*map(int, np.unique(np.concatenate((cuts, np.arange(0, N, BLOCK_TEXTS), [N]))))]
-
-
-def _in_utf8(texts: Sequence[str], lengths: Offsets) -> Packed | Scattered:
-    """Return texts as C reads them: short texts copied one after another, long texts where Python keeps them."""
-    try:
-        if int(lengths.sum()) >= LONG_TEXT * len(texts):
-            return scattered(texts)
-        return Packed("".join(texts).encode(), lengths)
-    except UnicodeEncodeError:  # lone surrogates
-        texts = [repaired(text) for text in texts]
-        return Packed("".join(texts).encode(), np.fromiter(map(len, texts), np.int64, len(texts)))
 
 
 # ---------------------------------------------------------------- patterns that C does not know
@@ -381,7 +346,7 @@ def _in_utf8(texts: Sequence[str], lengths: Offsets) -> Packed | Scattered:
 
 def _encode_pieces(options: Options, splitter: Splitter, texts: Sequence[str]) -> tuple[Ids, Offsets]:
     """Return the ids of texts that `splitter` cuts, and the offsets of their rows: to C each piece is a text."""
-    _lengths(options, texts)  # for their types
+    lengths_of(options, texts)  # for their types
     added, actions = options.core.metadata.added, options.actions
     wanted = {token.content: number for number, token in enumerate(added) if actions[number]}
     # The leftmost added token, and of several there the longest: what C does. Only text between them is cut.

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import errno
 import mmap
+import os
 import struct
 from functools import cache
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
+from .._memory import empty
 from .clip_list import is_clip_list, read_clip_list
 from .components import TokenizerFile
-from .core import MAGIC, Core, cache_budget, simd_path
+from .core import MAGIC, Core, simd_path
 from .file_calls import with_calls
 from .foreign import json_kind_of, kind_of, looks_like_vocab_txt, missing
 from .gpt2_files import read_gpt2_files, read_pair
@@ -27,6 +31,7 @@ from .tekken import is_tekken, parse_tekken
 from .tokenizer_json import load_json, read_tokenizer_json
 from .vocab_txt import read_vocab_txt
 from .vocabulary import BOM, AddedToken, DamagedVocabularyError, Metadata, Vocabulary, with_own_text
+from .workspace import cache_budget
 
 HEAD = 1 << 12  # bytes of a file that tell its kind
 KINDS = (
@@ -153,7 +158,7 @@ def _planned(file: Path, parsed: TokenizerFile) -> Core:
 
 def _open(file: Path, mapped: bool) -> Core:
     with file.open("rb") as stream:
-        image = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if mapped else np.fromfile(stream, np.uint8)
+        image: Any = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if mapped else _read(stream)
     try:
         core = Core(image=image)
         file_of(core)  # what is wrong with its notes is said here, with the file's name
@@ -163,6 +168,12 @@ def _open(file: Path, mapped: bool) -> Core:
         if len(made) == 8 and made != ours:
             note = f" (format {_number(made)}, here {_number(ours)}): load the files it was made from, and save again"
         raise ValueError(f"{file}: saved tokenizer cannot be opened: {error}{note}") from None
+
+
+def _read(stream: BinaryIO) -> npt.NDArray[np.uint8]:
+    """Return all of a file; a large one at a multiple of 64, so that lines of its tables are lines of the caches."""
+    image = empty((os.fstat(stream.fileno()).st_size,), np.uint8)
+    return image[: stream.readinto(image)]  # type: ignore[attr-defined]
 
 
 def _number(made: bytes) -> int:
