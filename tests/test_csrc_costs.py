@@ -56,3 +56,9 @@ def test_a_long_text_of_prefixes(counted):
 def test_many_added_tokens(counted):
     """A call looks at those that stand in its text, however many there are."""
     assert counted("added", 100_000) < 1.2 * counted("added", 100)
+
+
+@pytest.mark.parametrize("case", ["parts of words", "marks of words"])
+def test_long_words(counted, case):
+    """The longest words there may be, each cut or sorted as slowly as one can be: twice the text, twice the work."""
+    assert counted(case, 60_000) < 2.2 * counted(case, 30_000)
