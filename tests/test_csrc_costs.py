@@ -68,3 +68,9 @@ def test_long_runs_of_marks(form, runs, counted):
 @pytest.mark.parametrize("where", ["behind", "before"])
 def test_tokens_that_take_space(where, counted):
     assert counted(f"space {where}", 40_000) < 2.2 * counted(f"space {where}", 20_000)
+
+
+@pytest.mark.parametrize("case", ["parts of words", "marks of words"])
+def test_long_words(counted, case):
+    """The longest words there may be, each cut or sorted as slowly as one can be: twice the text, twice the work."""
+    assert counted(case, 60_000) < 2.2 * counted(case, 30_000)

@@ -211,6 +211,38 @@ static void taken_space(int64_t n, uint8_t flag) {
     CALLGRIND_STOP_INSTRUMENTATION;
 }
 
+/* n bytes of text for WordPiece, in words of as many characters as may be: of a, where a token of 2,000 goes on behind
+ * every one of them but at the end; or of marks, of which those behind are sorted to the front. */
+static void long_words(int64_t n, bool marks) {
+    enum { LONG = 2000, MOST = FE_MOST_WORD_CHARS };
+    static const char *const kept[] = {"\xE3\x80\xAE", "\xE0\xA3\x94"}; /* classes 224 and 230, the latter first */
+    uint8_t *const bytes = room_for(LONG + 16, 1), *const text = room_for(n + 8, 1);
+    const int64_t offsets[] = {0, 1, 4, 7 + LONG, 8 + LONG};
+    const int32_t ids[] = {0, 1, 2, 3};
+    int32_t byte_tokens[256], *const out = room_for(n, sizeof *out);
+    int64_t size = 0;
+    memset(byte_tokens, 0xFF, sizeof byte_tokens);
+    memset(bytes, 'a', LONG + 16);
+    memcpy(bytes + 1, "##", 2);
+    memcpy(bytes + 4, "##", 2);
+    bytes[6 + LONG] = 'b';
+    bytes[7 + LONG] = '?';
+    for (int64_t i = 0; size < n; i++) {
+        const int64_t place = i % (MOST + 1);
+        const char *const char_ = place == MOST ? " " : !marks ? "a" : kept[place < MOST / 2];
+        memcpy(text + size, char_, strlen(char_));
+        size += (int64_t)strlen(char_);
+    }
+    fe_model m = {.flags = FE_WORD_PIECES | FE_BERT_STRIP, .pattern = FE_PATTERN_BERT, .unk = 3, .tokens = 4, .vocab = 4};
+    m.token_bytes = bytes, m.token_offsets = offsets, m.token_ids = ids, m.byte_tokens = byte_tokens;
+    m.added_offsets = (const int64_t[]){0};
+    m.prefix = 2, m.prefix_bytes = (const uint8_t *)"##", m.word_chars = MOST;
+    const fe_tokenizer *const t = tokenizer_of(&m, false);
+    CALLGRIND_START_INSTRUMENTATION;
+    CHECK(fe_encode_one(t, NULL, text, size, NULL, out, size) > 0);
+    CALLGRIND_STOP_INSTRUMENTATION;
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 3);
     const char *const name = argv[1];
@@ -224,6 +256,8 @@ int main(int argc, char **argv) {
     else if (strstr(name, "prefix of text")) long_token(1000, n, true);
     else if (strstr(name, "prefix")) long_token(n, 20000, false);
     else if (strstr(name, "added")) many_added(n);
+    else if (strstr(name, "parts of words")) long_words(n, false);
+    else if (strstr(name, "marks of words")) long_words(n, true);
     else if (strstr(name, "NF")) many_marks(name, n);
     else if (strstr(name, "space behind")) taken_space(n, FE_ADDED_RSTRIP);
     else if (strstr(name, "space before")) taken_space(n, FE_ADDED_LSTRIP);

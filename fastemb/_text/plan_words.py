@@ -14,17 +14,20 @@ MOST_WORD_CHARS = 1024  # fe_words.most
 MOST_TOKEN_BYTES = 4096  # FE_WORD_BYTES
 
 
-def words_in_c(file: TokenizerFile, before: list[int], after: list[int]) -> Vocabulary | None:
+def words_in_c(
+    file: TokenizerFile, before: list[int], after: list[int], *, normalized: bool = False
+) -> Vocabulary | None:
     """Return the vocabulary of a file of words; None where C would give other ids, or the model is another.
 
-    `before` and `after` are the ids that the template puts around a text.
+    `before` and `after` are the ids that the template puts around a text. With `normalized` the text that comes here
+    has gone through the file's normalizers, and added tokens have been found as the file wants it.
     """
-    model, pieces, cuts = file.model, isinstance(file.model, WordPiece), _cuts(file)
+    model, pieces, cuts = file.model, isinstance(file.model, WordPiece), _cuts(file, normalized)
     if not isinstance(model, WordPiece | WordLevel) or model.unk_token not in model.vocab:
         return None
     tokens = [name.encode() for name in model.vocab]
     too_long = isinstance(model, WordPiece) and model.max_input_chars_per_word > MOST_WORD_CHARS
-    if cuts is None or too_long or max(map(len, tokens)) > MOST_TOKEN_BYTES or not _added_in_c(file):
+    if cuts is None or too_long or max(map(len, tokens)) > MOST_TOKEN_BYTES or not (normalized or _added_in_c(file)):
         return None
     extra = list({token.id: token.content for token in file.added if token.content not in model.vocab}.items())
     tokens += [content.encode() for _, content in extra]
@@ -44,11 +47,11 @@ def words_in_c(file: TokenizerFile, before: list[int], after: list[int]) -> Voca
     )
 
 
-def _cuts(file: TokenizerFile) -> int | None:
+def _cuts(file: TokenizerFile, normalized: bool) -> int | None:
     """Return the flags of BERT's normalizer, before BERT's pre-tokenizer; None where the steps are others."""
-    if file.pre_tokenizers != (BertPreTokenizer(),) or len(file.normalizers) > 1:
+    if file.pre_tokenizers != (BertPreTokenizer(),) or (len(file.normalizers) > 1 and not normalized):
         return None
-    if not file.normalizers:
+    if not file.normalizers or normalized:
         return 0
     step = file.normalizers[0]
     if not isinstance(step, BertNormalizer):
