@@ -149,7 +149,7 @@ def from_notes(notes: Any, vocab: dict[str, int], added: list[AddedToken]) -> To
 
 def _model(node: Json, vocab: dict[str, int], general_road: bool) -> Model:
     kind, given = node.get("type"), dict(node) | {"vocab": vocab}
-    if kind not in _MODELS:
+    if not isinstance(kind, str) or kind not in _MODELS:
         raise damaged(f"the model type {shown(kind)}")
     if kind == "BPE":
         given["merges"] = _merges(given.get("merges"), len(vocab)) if general_road else NO_MERGES
@@ -185,7 +185,7 @@ def _processor(step: Any) -> Any:
     kind = node.get("type")
     if kind == "TemplateProcessing":
         return TemplateProcessing(*(tuple(map(_piece, _list(node.get(side)))) for side in ("single", "pair")))
-    if kind not in _PROCESSORS:
+    if not isinstance(kind, str) or kind not in _PROCESSORS:
         raise damaged(f"the post-processor {shown(kind)}")
     ends = {name: tuple(node[name]) for name in ("sep", "cls") if isinstance(node.get(name), list)}
     return read_step(_PROCESSORS[kind], node | ends, kind)
