@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Unpack, overload
 
 import numpy as np
@@ -11,21 +11,23 @@ import numpy.typing as npt
 
 from . import _frameworks
 from ._checks import ModelLength, as_flag, as_integer
+from ._opened import Opened
 from ._text.batch import encode_plain, encode_rows
-from ._text.calls import calls_from
 from ._text.chunks import cut_chunks, whole_ids
 from ._text.core import SHORT, Core, Ids
 from ._text.decode import decode_row, decode_rows
 from ._text.encode import NotPlainError, Options, count_texts, encode_texts
+from ._text.file_calls import calls_of
 from ._text.files import Cuts, encode_text_file, replacing
 from ._text.load import load
-from ._text.regex_split import compile_pattern
-from ._text.spans import Spans, SpanTables
+from ._text.placing import Placing
+from ._text.plan import cutter_of, decoders
+from ._text.saved_steps import file_of
+from ._text.spans import Spans
 from ._text.starts import can_start
 from ._text.streaming import Decoder, check_handler
 from ._text.tables import FEW, Tables
 from ._text.texts import as_path, as_str, as_tuple, only_str
-from ._token_names import TokenNames
 from ._tokens import (
     Actions,
     BatchOptions,
@@ -54,7 +56,7 @@ __all__ = ["Tokenizer"]
 VIEWED = 64  # ids; the first of so many are given out as a view, which is quicker than a copy and keeps little memory
 
 
-class Tokenizer(TokenNames):
+class Tokenizer(Opened):
     r"""A byte pair encoding tokenizer, read from its maker's own files.
 
     Make one with `Tokenizer.load`. It never changes: any number of threads may use it at once, and a copy is the
@@ -105,16 +107,17 @@ class Tokenizer(TokenNames):
         metadata = core.metadata
         self._core = core
         self._added = metadata.added
-        pattern, dialect = metadata.pattern, metadata.dialect
-        cut_in_c = pattern is None
-        self._splitter = None if pattern is None else compile_pattern(pattern, dialect)
+        self._file = file_of(core)
+        self._splitter = cutter_of(core, self._file)
+        cut_in_c = self._splitter is None
         self._actions = Actions(metadata.added, lambda bits: core.choice(bits) if cut_in_c else None)
         self._can_start = cut_in_c and can_start(core)
-        self._tables = Tables(core)
-        self._calls = calls_from(metadata.calls, metadata.before, metadata.after)
+        self._tables = Tables(core, None if self._file is None else decoders(self._file))
+        self._by_bytes = self._tables.decoders is None  # tokens decode to their bytes, wherever they stand
         self._around = metadata.before, metadata.after
+        self._calls = calls_of(self._file, *self._around)
         self._surrounds = bool(metadata.before or metadata.after)  # all that the template for one text is
-        self._spans = SpanTables(core, self._tables)
+        self._placing = Placing(core, self._tables, self._file, self._splitter)
         # What single calls look up, where a look-up more would be seen.
         self._short_actions, self._separator = self._actions.short, self._tables.separator
         self._bytes_at, self._strip_start = self._tables.token_bytes.__getitem__, self._tables.strip_start
@@ -381,7 +384,7 @@ class Tokenizer(TokenNames):
             how = max_tokens, side, strategy, stride, pad, offsets, pretokenized
             asked = as_asked(self._calls, template, *how)
             options = Options(self._core, actions, self._splitter)
-            rows = encode_rows(options, self._spans, None, self._calls, asked, texts, pairs)
+            rows = encode_rows(options, self._placing, self._calls, asked, texts, pairs)
             if encoded:
                 return encoded_of(rows)
             found = Ragged._trusted(rows.ids, rows.offsets)
@@ -525,7 +528,7 @@ class Tokenizer(TokenNames):
             `n` is negative; else as in `encode`.
         """
         if type(text) is str and type(n) is int and n >= 0 and isinstance(special, str) and rest == "plain":
-            actions = self._short_actions.get(special)
+            actions = self._short_actions.get(special) if self._by_bytes else None
             ids = None if actions is None else self._core.encode_short(text, actions)
             if ids is not None:
                 if len(ids) > n:
@@ -669,6 +672,8 @@ class Tokenizer(TokenNames):
 
     def _decode_few(self, ids: Any) -> bytes | None:
         """Return the bytes of few ids, each looked up in a table; None: take the general road."""
+        if not self._by_bytes:
+            return None
         try:
             if type(ids) is list:
                 if len(ids) > FEW or type(ids[0]) is not int or type(sum(ids)) is not int:
@@ -780,16 +785,6 @@ class Tokenizer(TokenNames):
 
     # ---------------------------------------------------------------- the rest
 
-    def __copy__(self) -> Tokenizer:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Tokenizer:
-        return self
-
-    def __reduce__(self) -> tuple[Callable[[bytes], Tokenizer], tuple[bytes]]:
-        """Pickle as what `save` writes."""
-        return _unpickle, (bytes(self._core.image()),)
-
     def _short_way(self, special: SpecialMode) -> tuple[Core, Any] | None:
         """Return what encodes short texts, and by which actions; None: they take the general road."""
         actions = self._actions.for_c(self._actions.fixed[special])
@@ -803,8 +798,3 @@ class Tokenizer(TokenNames):
         except NotPlainError:
             rows = encode_texts(options._replace(known=True), only_str(texts), {})
         return Ragged._trusted(*rows)
-
-
-def _unpickle(image: bytes) -> Tokenizer:
-    # Copied to an array: C needs the image at a multiple of 8, where bytes need not begin.
-    return Tokenizer(Core(image=np.frombuffer(image, np.uint8).copy()))

@@ -56,6 +56,8 @@ class BpeModel:
     byte_tokens: bool = False  # decoding: a token like <0x41> is that byte
     mark_to_space: bool = False  # decoding: the mark is a space
     strip_start: bool = False  # decoding: one space at the start is dropped
+    steps: dict[str, Any] | None = None  # of the tokenizer.json that the model is of
+    keep_names: bool = False  # even where they follow from the bytes of tokens
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -98,7 +100,8 @@ class BpeModel:
                 self.after,
                 self.joined_by,
                 self.strip_start,
-                None if implied else spellings,
+                None if implied and not self.keep_names else spellings,
+                steps=self.steps,
             ),
             pattern=self.pattern,
             unk=-1 if self.unk_token is None else numbers[self.unk_token],

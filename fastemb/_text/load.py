@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from .core import MAGIC, Core, cache_budget, simd_path
-from .file_calls import with_calls
+from .file_calls import calls_of
 from .foreign import json_kind_of, kind_of, missing
 from .gpt2_files import read_gpt2_files, read_pair
 from .patterns import NAMES
 from .plan import plan
 from .rank_file import looks_like_rank_file, read_rank_file
 from .ranked import ranked_vocabulary
+from .saved_steps import file_of
 from .special import MODEL, as_added
 from .tekken import is_tekken, parse_tekken
 from .tokenizer_json import load_json, read_tokenizer_json
@@ -115,7 +116,7 @@ def _load_json(file: Path, pattern: str | None, special_tokens: Special) -> Core
     _refuse(file, "a tokenizer.json", pattern, special_tokens)
     parsed = read_tokenizer_json(file, document)
     try:
-        return _build(file, with_calls(plan(parsed), parsed))
+        return _build(file, plan(parsed))
     except ValueError as error:
         raise error if str(error).startswith(str(file)) else ValueError(f"{file}: {error}") from None
 
@@ -124,7 +125,11 @@ def _open(file: Path, mapped: bool) -> Core:
     with file.open("rb") as stream:
         image = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if mapped else np.fromfile(stream, np.uint8)
     try:
-        return Core(image=image)
+        core = Core(image=image)
+        calls_of(
+            file_of(core), core.metadata.before, core.metadata.after
+        )  # what is wrong with its notes is said here, with the file's name
+        return core
     except ValueError as error:
         made, ours, note = bytes(image[8:16]), _own_format(), ""
         if len(made) == 8 and made != ours:

@@ -10,8 +10,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .calls import calls_from
-
 Numbers = npt.NDArray[np.int32]
 
 
@@ -81,7 +79,12 @@ class Metadata:
     names: list[str] | None = None  # of the tokens, by number, as the file writes them; None: bytes as BYTE_CHARS
     pattern: list[str] | None = None  # regular expressions that C does not know
     dialect: Literal["fancy", "oniguruma"] = "fancy"
-    calls: dict[str, Any] | None = None  # as `calls.Calls.to_json` gives it
+    steps: dict[str, Any] | None = None  # of a tokenizer.json, as saved_steps.py writes them
+
+    @property
+    def general_road(self) -> bool:
+        """Whether Python encodes, by the steps."""
+        return self.steps is not None and self.steps.get("general_road") is True
 
     def to_bytes(self) -> bytes:
         """Return the notes as JSON; behind a NUL the names, which may be many and are read when asked for."""
@@ -114,7 +117,6 @@ class Metadata:
         lines = names.startswith(b"\n") and names.decode().count("\n") == tokens
         if names and not lines and not _are_names(names_in(text), tokens):
             raise ValueError("its notes do not name each of its tokens")
-        calls_from(notes["calls"], before, after)
         return cls(added, before, after, **notes)
 
 
@@ -137,7 +139,7 @@ _NOTES: dict[str, Callable[[Any], bool]] = {
     "strip_start": lambda value: isinstance(value, bool),
     "pattern": _is_pattern,
     "dialect": lambda value: value in ("fancy", "oniguruma"),
-    "calls": lambda value: value is None or isinstance(value, dict),  # more is checked by `calls.calls_from`
+    "steps": lambda value: value is None or isinstance(value, dict),  # read by saved_steps.py
 }
 
 
