@@ -443,7 +443,7 @@ class Tokenizer(Opened):
         array([104, 105,  10], dtype=int32)
         """
         options = Options(self._core, self._actions.of(special, rest), self._splitter)
-        cuts = Cuts(self._core, self._tables, self._can_start)
+        cuts = Cuts(self._core, self._tables, self._can_start, self._placing.told)
         return encode_text_file(as_path(path), None if out is None else as_path(out), cuts, options)
 
     def count(self, text: str | bytes, *, special: Special = "none", rest: RestMode = "plain") -> int:
