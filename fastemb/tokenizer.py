@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Unpack, overload
 
 import numpy as np
@@ -11,23 +11,24 @@ import numpy.typing as npt
 
 from . import _frameworks
 from ._checks import ModelLength, as_flag, as_integer
+from ._opened import Opened
 from ._text.batch import encode_plain, encode_rows
-from ._text.calls import calls_from
 from ._text.chunks import cut_chunks, whole_ids
-from ._text.core import SHORT, Core, Ids, aligned
+from ._text.core import SHORT, Core, Ids
 from ._text.count import count_given
 from ._text.decode import decode_row, decode_rows
 from ._text.encode import NotPlainError, Options, encode_texts
+from ._text.file_calls import calls_of
 from ._text.files import Cuts, encode_text_file, replacing
 from ._text.load import load
+from ._text.placing import Placing
 from ._text.plan import cutter_of, decoders
 from ._text.saved_steps import file_of
-from ._text.spans import Spans, SpanTables
+from ._text.spans import Spans
 from ._text.starts import can_start
 from ._text.streaming import Decoder, check_handler
 from ._text.tables import FEW, Tables
 from ._text.texts import as_path, as_tuple, only_str
-from ._token_names import TokenNames
 from ._tokens import (
     Actions,
     BatchOptions,
@@ -56,7 +57,7 @@ __all__ = ["Tokenizer"]
 VIEWED = 64  # ids; the first of so many are given out as a view, which is quicker than a copy and keeps little memory
 
 
-class Tokenizer(TokenNames):
+class Tokenizer(Opened):
     r"""A tokenizer by byte pair encoding or WordPiece, read from its maker's own files.
 
     Make one with `Tokenizer.load`. It never changes: any number of threads may use it at once, and a copy is the
@@ -114,10 +115,10 @@ class Tokenizer(TokenNames):
         self._can_start = cut_in_c and can_start(core)
         self._tables = Tables(core, None if self._file is None else decoders(self._file))
         self._by_bytes = self._tables.decoders is None  # tokens decode to their bytes, wherever they stand
-        self._calls = calls_from(metadata.calls, metadata.before, metadata.after)
         self._around = metadata.before, metadata.after
+        self._calls = calls_of(self._file, *self._around)
         self._surrounds = bool(metadata.before or metadata.after)  # all that the template for one text is
-        self._spans = SpanTables(core, self._tables)
+        self._placing = Placing(core, self._tables, self._file, self._splitter)
         # What single calls look up, where a look-up more would be seen.
         self._short_actions, self._separator = self._actions.short, self._tables.separator
         self._bytes_at, self._strip_start = self._tables.token_bytes.__getitem__, self._tables.strip_start
@@ -386,7 +387,7 @@ class Tokenizer(TokenNames):
             how = max_tokens, side, strategy, stride, pad, offsets, pretokenized
             asked = as_asked(self._calls, template, *how)
             options = Options(self._core, actions, self._splitter)
-            rows = encode_rows(options, self._spans, None, self._calls, asked, texts, pairs)
+            rows = encode_rows(options, self._placing, self._calls, asked, texts, pairs)
             if encoded:
                 return encoded_of(rows)
             found = Ragged._trusted(rows.ids, rows.offsets)
@@ -445,7 +446,7 @@ class Tokenizer(TokenNames):
         array([104, 105,  10], dtype=int32)
         """
         options = Options(self._core, self._actions.of(special, rest), self._splitter)
-        cuts = Cuts(self._core, self._tables, self._can_start)
+        cuts = Cuts(self._core, self._tables, self._can_start, self._placing.told)
         return encode_text_file(as_path(path), None if out is None else as_path(out), cuts, options)
 
     def count(self, text: str | bytes, *, special: Special = "none", rest: RestMode = "plain") -> int:
@@ -786,16 +787,6 @@ class Tokenizer(TokenNames):
 
     # ---------------------------------------------------------------- the rest
 
-    def __copy__(self) -> Tokenizer:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Tokenizer:
-        return self
-
-    def __reduce__(self) -> tuple[Callable[[bytes], Tokenizer], tuple[bytes]]:
-        """Pickle as what `save` writes."""
-        return _unpickle, (bytes(self._core.image()),)
-
     def _short_way(self, special: SpecialMode) -> tuple[Core, Any] | None:
         """Return what encodes short texts, and by which actions; None: they take the general road."""
         actions = self._actions.for_c(self._actions.fixed[special])
@@ -809,8 +800,3 @@ class Tokenizer(TokenNames):
         except NotPlainError:
             rows = encode_texts(options._replace(known=True), only_str(texts), {})
         return Ragged._trusted(*rows)
-
-
-def _unpickle(image: bytes) -> Tokenizer:
-    # Copied to an array: C needs the image at a multiple of 8, where bytes need not begin.
-    return Tokenizer(Core(image=aligned(image)))

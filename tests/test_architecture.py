@@ -36,7 +36,7 @@ PUBLIC = {
     "search": {"pooling"},
     "static": {"tokenizer", "pooling", "search", "_text", "_models"},
     "encoded": {"_text"},
-    "tokenizer": {"_text", "_tokens", "_token_names", "encoded"},
+    "tokenizer": {"_text", "_tokens", "_opened", "encoded"},
 }
 SHARED = {"ragged", "quantized"}  # all public modules may import these
 ASKED = {"_bags", "_embeds"}  # what was asked for
@@ -66,7 +66,7 @@ ALLOWED = {
     "_memory": set(),
     "_words": set(),
     "_tokens": {"_text", "_checks", "_words"},
-    "_token_names": {"_text", "_tokens", "_checks", "_words"},
+    "_opened": {"_text", "_tokens", "_checks", "_words"},
     "_threads": {"_processors"},
     "_processors": set(),
     "_text": TOOLS,

@@ -68,7 +68,7 @@ def test_every_cut_of_byte_level_texts(name, tmp_path, small_cuts):
         ours = fastemb.Tokenizer.load(tmp_path / "ranks", "deepseek_v3")
     else:
         ours = ranked_cases.load(name).ours
-    cuts = files.Cuts(ours._core, ours._tables, ours._can_start)
+    cuts = files.Cuts(ours._core, ours._tables, ours._can_start, ours._placing.told)
     for seed in range(60):
         text = drawn(seed, 120)
         assert_whole(ours, text, tmp_path)
@@ -101,7 +101,7 @@ def test_every_cut_of_texts_with_marks(llama, tmp_path, small_cuts):
     crossing = characters(tmp_path, ["\u2581a", "a\u2581", "a\u2581b"])
     spaced = characters(tmp_path, ["\u2581a"], special=("<s>", "a b"))
     for ours, cut in ((llama, True), (plain, True), (crossing, False), (spaced, False)):
-        cuts = files.Cuts(ours._core, ours._tables, ours._can_start)
+        cuts = files.Cuts(ours._core, ours._tables, ours._can_start, ours._placing.told)
         assert (cuts.next(b"ab ab", 0, 5) == 2) == cut
         for seed in range(60):
             text = drawn(seed, 120)
@@ -135,6 +135,21 @@ def test_a_pattern_of_the_caller_reads_the_file_as_one_text(tmp_path, small_cuts
     (tmp_path / "ranks").write_bytes(vocabularies.rank_file({bytes([byte]): byte for byte in range(256)}))
     ours = fastemb.Tokenizer.load(tmp_path / "ranks", r"(?s).{3}")
     assert_whole(ours, "ab cd ef\ngh ij" * 9, tmp_path)
+
+
+def test_steps_that_look_across_a_cut(tmp_path, small_cuts):
+    """Where Python encodes, or white space at the ends is stripped, a file is one text."""
+    ours = characters(tmp_path, ["\u2581a", "ab", "\u2581ab"])
+    file = json.loads((tmp_path / "tokenizer.json").read_text())
+    for steps in (["NFKC"], ["Strip"], ["Lowercase"]):
+        more = [
+            {"type": name} | ({"strip_left": True, "strip_right": True} if name == "Strip" else {}) for name in steps
+        ]
+        normalizer = {"type": "Sequence", "normalizers": [*more, *file["normalizer"]["normalizers"]]}
+        (tmp_path / "tokenizer.json").write_text(json.dumps(file | {"normalizer": normalizer}))
+        ours = fastemb.Tokenizer.load(tmp_path / "tokenizer.json")
+        for seed in range(5):
+            assert_whole(ours, drawn(seed, 120), tmp_path, special="all")
 
 
 def test_usual_stretches(gpt2, llama, tmp_path):

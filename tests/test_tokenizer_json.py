@@ -15,6 +15,7 @@ Where the format's own engine is not followed, on purpose, is said here and nowh
   vocabulary, an added token of which the normalizers leave nothing.
 """
 
+import contextlib
 import copy
 import json
 import random
@@ -29,7 +30,7 @@ import fastemb
 from fastemb._text.core import Core, lib
 from fastemb._text.plan import plan
 from fastemb._text.road import Road
-from fastemb._text.saved_steps import file_of
+from fastemb._text.saved_steps import file_of, from_notes, to_notes
 from fastemb._text.tokenizer_json import Refused, parse_tokenizer_json
 from fastemb._text.vocabulary import BYTE_CHARS
 
@@ -403,6 +404,19 @@ def test_damaged_files_give_one_error_or_load(name):
     kinds = ("damaged tokenizer file: ", "not supported yet: ")
     assert [one for one in errors if not one[2].startswith(kinds) or len(one[2]) > 2_000] == []
     assert len(errors) > len(places)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_notes_of_a_saved_file(name):
+    """What is kept of the steps is the steps again; damaged, it is one error, or other steps."""
+    file, pick = parse_tokenizer_json(family(name)), random.Random(7)
+    notes = json.loads(json.dumps(to_notes(file, general_road=True)))
+    again = from_notes(notes, file.model.vocab, file.added)
+    assert repr(again) == repr(file)
+    for place in filter(None, nodes_of(notes)):
+        for value in pick.sample(JUNK, 4):
+            with contextlib.suppress(ValueError):
+                Road(from_notes(changed(notes, place, value), file.model.vocab, file.added)).encode("a b", b"\1\1")
 
 
 def test_deep_files():

@@ -13,7 +13,6 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 
 import fastemb
 from fastemb import _threads
-from fastemb._text import spans
 
 MARK = "\u2581"
 TEXTS = [
@@ -163,48 +162,72 @@ def test_one_unknown_token_a_character(tmp_path):
     assert_offsets(load(theirs, tmp_path), theirs, [*SMALL_TEXTS, "qq", "a\u6f23qq b"], special="all")
 
 
-def test_bytes_of_characters_that_fall_back(tmp_path):
-    """Where some byte has no token, the unknown token may stand behind the bytes of the characters that follow."""
-    theirs = characters_engine(byte_fallback=True)
+@pytest.mark.parametrize(
+    "more", [{"byte_fallback": True}, {"fuse_unk": True}, {"fuse_unk": True, "byte_fallback": True}]
+)
+def test_what_the_sum_does_not_tell(more, tmp_path):
+    """Fused unknown tokens, and bytes of a character that stand before the unknown token of the one before it."""
+    theirs = characters_engine(**more)
+    texts = [*SMALL_TEXTS, "qq", "a\u6f23qq b", "q\u6f23<s>", "\u00e8q\u6f22", "q\u6f22", "<unk>", "q<unk>q"]
     ours = load(theirs, tmp_path)
-    assert_offsets(ours, theirs, [text for text in SMALL_TEXTS if "q" not in text], special="all")
-    assert theirs.encode("q\u6f22").tokens == [MARK, "<0xE6>", "<0xBC>", "<0xA2>", "<unk>"]
-    with pytest.raises(ValueError, match=r"^offsets of text 0 are not known"):
-        ours.encode("q\u6f22", offsets=True)
+    ours.save(tmp_path / "saved")
+    for one in (ours, fastemb.Tokenizer.load(tmp_path / "saved")):
+        assert_offsets(one, theirs, texts, special="all")
 
 
-def test_unknown_tokens_of_several_characters(tmp_path):
-    """One character each is known without looking; several are not, and are not guessed."""
-    theirs = characters_engine(fuse_unk=True)
-    ours = load(theirs, tmp_path)
-    texts = ["", "a", "ab b", "qa", "aqa", "a<s>q<s>", "q b q"]
-    assert_offsets(ours, theirs, texts, special="all")
-    for text in ("qq", "a qq b", "q\u6f23<s>", "\u00e8q\u6f22"):
-        with pytest.raises(ValueError, match=r"^offsets of text 1 are not known: characters of it are in no token"):
-            ours.encode_batch(["a", text], special="all", offsets=True)
-    with pytest.raises(ValueError, match=r"^offsets of text 0 are not known"):
-        ours.encode_batch(["<unk>"], offsets=True)
-
-
-def test_a_road_is_asked_where_the_sum_is_wrong(tmp_path):
-    theirs = characters_engine(fuse_unk=True)
-    ours = load(theirs, tmp_path)
-    asked = []
-
-    def road(text, actions):
-        asked.append(text)
-        one = theirs.encode(text)
-        return [(id, start, end, False) for id, (start, end) in zip(one.ids, one.offsets, strict=True)]
-
-    texts = ["a", "qq", "a\u6f22\u6f22b", "b", "\ud83e\uddffq"]
-    rows = ours.encode_batch(texts, special="all")
-    actions = ours._actions.of("all", "plain")
-    places = spans.find_spans(ours._spans, texts, rows.ids, rows.offsets, actions, road)
+def test_the_road_is_asked_only_where_the_sum_is_wrong(tmp_path, monkeypatch):
+    ours = load(characters_engine(fuse_unk=True), tmp_path)
+    asked, encode = [], ours._placing.road.encode
+    monkeypatch.setattr(ours._placing.road, "encode", lambda text, actions: asked.append(text) or encode(text, actions))
+    ours.encode_batch(["a", "qq", "a\u6f22\u6f22b", "b", "q", "\ud83e\uddffq"], special="all", offsets=True)
     assert asked == ["qq", "a\u6f22\u6f22b", "\U0001f9ffq"]
-    expected = [list(span) for text in texts[:4] for span in theirs.encode(text).offsets]
-    assert places.tolist() == [*expected, [0, 2], *([[0, 3]] if len(rows[4]) == 2 else [])][: len(places)]
+    monkeypatch.setattr(ours._placing.road, "encode", lambda text, actions: [])
     with pytest.raises(RuntimeError, match="two ways to encode text 1 do not agree"):
-        spans.find_spans(ours._spans, texts, rows.ids, rows.offsets, actions, lambda text, actions: [])
+        ours.encode_batch(["a", "qq"], offsets=True)
+
+
+def test_real_vocabularies_need_no_road(gpt2, llama):
+    """What it would need is not kept in their saved files, which are no larger for it."""
+    for ours in (gpt2, llama):
+        assert ours._placing.road is None
+        assert ours.encode_batch([*TEXTS, *drawn(50)], special="all", offsets=True)[1].size
+
+
+ROADS = {
+    "nfc": (normalizers.NFC(), pre_tokenizers.ByteLevel(add_prefix_space=False)),
+    "nfkc": (normalizers.NFKC(), pre_tokenizers.ByteLevel(add_prefix_space=False)),
+    "lowercase": (normalizers.Lowercase(), pre_tokenizers.ByteLevel(add_prefix_space=True)),
+    "strip": (normalizers.Strip(), pre_tokenizers.ByteLevel(add_prefix_space=False)),
+    "replace": (normalizers.Replace("a", ""), pre_tokenizers.ByteLevel(add_prefix_space=False)),
+    "dropped": (None, pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(False)])),
+    "digits": (None, pre_tokenizers.Sequence([pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(False)])),
+}
+
+
+@pytest.mark.parametrize("kind", ROADS)
+def test_any_components(kind, tmp_path):
+    """Whoever encodes, offsets are where `tokenizers` has them: with what is dropped, composed and cut."""
+    theirs = gpt2_engine(False, processors.ByteLevel(trim_offsets=True))
+    normalizer, theirs.pre_tokenizer = ROADS[kind]
+    if normalizer is not None:
+        theirs.normalizer = normalizer
+    texts = [*TEXTS, *drawn(150), "e\u0301 a\u0301x", "\u00bd\ufb01 A\u0130", "=\u0338<s>\u0338", "aAa a"]
+    ours = load(theirs, tmp_path)
+    ours.save(tmp_path / "saved")
+    for one in (ours, fastemb.Tokenizer.load(tmp_path / "saved")):
+        assert_offsets(one, theirs, texts, special="all")
+
+
+def test_words_of_bert(tmp_path):
+    names = ["[UNK]", "[CLS]", "[SEP]", "a", "##b", "b", "##a", ".", "caf", "##e", "x"]
+    theirs = tokenizers.Tokenizer(models.WordPiece({name: id for id, name in enumerate(names)}, unk_token="[UNK]"))
+    theirs.normalizer, theirs.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    theirs.add_special_tokens(["[CLS]", "[SEP]"])
+    theirs.post_processor = processors.BertProcessing(("[SEP]", 2), ("[CLS]", 1))
+    texts = ["", "ab a.b", "CAF\u00c9 x", "zz\u0301 ab", " a\u0301\u0000b ", "a[SEP]b \u6f22a", "a  b  "]
+    ours = load(theirs, tmp_path)
+    assert_offsets(ours, theirs, texts, special="all")
+    assert_offsets(ours, theirs, texts, special="all", template=True)
 
 
 def test_surrogates(gpt2):

@@ -11,8 +11,9 @@ from .assemble import Encodings, Rows, as_they_are, assemble, starts_of_texts
 from .calls import Calls, Padding, Part, Template, Truncation, check_template
 from .core import NO_LIMIT, Ids, Offsets
 from .encode import Options, encode_given, encode_texts
+from .placing import Placing
 from .rows import surround
-from .spans import Road, SpanTables, find_spans, to_bytes, trim_spans
+from .spans import find_spans, to_bytes, trim_spans
 from .starts import encode_starts
 from .texts import as_str, as_tuple
 from .windows import shares, windows_of
@@ -57,8 +58,7 @@ def template_of(calls: Calls, is_pair: bool, with_ids: bool) -> Template:
 
 def encode_rows(
     options: Options,
-    tables: SpanTables,
-    road: Road | None,
+    placing: Placing,
     calls: Calls,
     asked: Asked,
     texts: Sequence[Any],
@@ -90,7 +90,7 @@ def encode_rows(
     known = how is not None and how.side == "right" and not asked.windows and how.strategy != "only_second"
     if known and pairs is None and asked.offsets is None and not asked.pretokenized:
         options = options._replace(limit=room)
-    found = [_encode(options, tables, road, asked, side) for side in given]
+    found = [_encode(options, placing, asked, side) for side in given]
     first, *second = (encodings for encodings, _ in found)
     if len(template) == 1 and how is None and asked.padding is None:
         rows = as_they_are(first, template[0].type_id)
@@ -104,7 +104,7 @@ def encode_rows(
     if rows.spans is not None:
         for trim in calls.trims:
             firsts = starts_of_texts(rows, trim.behind_template)
-            trim_spans(tables, trim.add_prefix_space, rows.ids, firsts, rows.spans)
+            trim_spans(placing.tables, trim.add_prefix_space, rows.ids, firsts, rows.spans)
     if asked.offsets == "bytes" and rows.spans is not None and rows.numbers is not None:
         for number, (_, flat) in enumerate(found):  # last, since white space is counted in characters
             own = np.flatnonzero(rows.sequences == number)
@@ -115,7 +115,7 @@ def encode_rows(
 
 
 def _encode(
-    options: Options, tables: SpanTables, road: Road | None, asked: Asked, given: tuple[Any, ...]
+    options: Options, placing: Placing, asked: Asked, given: tuple[Any, ...]
 ) -> tuple[Encodings, tuple[str, ...]]:
     """Return the ids of texts, where they stand if that is asked for, and the texts; these may be rows of words."""
     flat, bounds = _words(given) if asked.pretokenized else (given, None)
@@ -128,7 +128,7 @@ def _encode(
     ids, offsets = encode_texts(options, texts, tails)
     found = Encodings(ids, offsets)
     if asked.offsets is not None:
-        found = found._replace(spans=find_spans(tables, texts, ids, offsets, options.actions, road))
+        found = found._replace(spans=find_spans(placing, texts, ids, offsets, options.actions))
     sizes = np.diff(offsets)
     if asked.offsets == "bytes":
         found = found._replace(numbers=np.repeat(np.arange(len(texts), dtype=np.int32), sizes))

@@ -1,17 +1,14 @@
 """What a file says about calls: the template for one text and for two, how offsets are trimmed, cutting and padding.
 
-None of it changes the ids of a text: it stands around them, and is used when a call asks for it. In the notes of a
-saved tokenizer it is one object of JSON, the field ``calls`` (None: nothing but the template's ids, which C keeps).
+None of it changes the ids of a text: it stands around them, and is used when a call asks for it.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 Side = Literal["right", "left"]
 Strategy = Literal["longest_first", "only_first", "only_second"]
-
-_MOST = 2**31 - 1
 
 
 class Truncation(NamedTuple):
@@ -93,48 +90,6 @@ class Calls(NamedTuple):
     truncation: Truncation | None = None
     padding: Padding | None = None
 
-    def to_json(self) -> dict[str, Any] | None:
-        """Return what `calls_from` reads; None where all is as in a file that says nothing."""
-        if self == Calls():
-            return None
-        return {name: _listed(value) for name, value in zip(self._fields, self, strict=True)}
-
-
-def _listed(value: Any) -> Any:
-    return [_listed(item) for item in value] if isinstance(value, tuple) else value
-
-
-def calls_from(notes: Any, before: list[int], after: list[int]) -> Calls:
-    """Read what `Calls.to_json` gave, of a tokenizer whose template puts these ids before and behind one text.
-
-    Raises
-    ------
-    ValueError
-        It is something else, or puts other ids around a text.
-    """
-    if notes is None:
-        around = [Part("", tuple(ids), 0) for ids in (before, after)]
-        return Calls(single=tuple(part for part in (around[0], A, around[1]) if part.text or part.ids))
-    if not isinstance(notes, dict) or notes.keys() != {*Calls._fields}:
-        raise ValueError(f"its notes have calls = {str(notes)[:80]!r}")
-    try:
-        single, pair = (tuple(_part(*part) for part in notes[name]) for name in ("single", "pair"))
-        trims = tuple(_trim(*trim) for trim in notes["trims"])
-        truncation, padding = notes["truncation"], notes["padding"]
-        calls = Calls(
-            single,
-            pair,
-            trims,
-            None if truncation is None else _truncation(*truncation),
-            None if padding is None else _padding(*padding),
-        )
-        check_template(single, "A")
-    except TypeError:
-        raise ValueError(f"its notes have calls = {str(notes)[:80]!r}") from None
-    if [part.text for part in single].count("A") == 1 and sides_of(single) != (before, after):
-        raise ValueError("its notes put other ids around a text than its template")
-    return calls
-
 
 def check_template(template: Template, texts: str) -> None:
     """Refuse a template that leaves one of these texts out, or has another."""
@@ -149,33 +104,3 @@ def sides_of(single: Template) -> tuple[list[int], list[int]]:
     at = [part.text for part in single].index("A")
     before = [id for part in single[:at] for id in part.ids]
     return before, [id for part in single[at + 1 :] for id in part.ids]
-
-
-def _part(text: Any, ids: Any, type_id: Any) -> Part:
-    fits = text in ("A", "B") if not ids else text == ""
-    if not (fits and isinstance(ids, list) and all(map(_is_size, ids)) and _is_size(type_id)):
-        raise TypeError
-    return Part(text, tuple(ids), type_id)
-
-
-def _trim(add_prefix_space: Any, behind_template: Any) -> Trim:
-    if not (isinstance(add_prefix_space, bool) and isinstance(behind_template, bool)):
-        raise TypeError
-    return Trim(add_prefix_space, behind_template)
-
-
-def _truncation(max_tokens: Any, stride: Any, strategy: Any, side: Any) -> Truncation:
-    if not (_is_size(max_tokens) and _is_size(stride) and strategy in get_args(Strategy) and side in get_args(Side)):
-        raise TypeError
-    return Truncation(max_tokens, stride, strategy, side)
-
-
-def _padding(length: Any, multiple_of: Any, side: Any, pad_id: Any, type_id: Any) -> Padding:
-    sizes = (length is None or _is_size(length)) and (multiple_of is None or _is_size(multiple_of))
-    if not (sizes and side in get_args(Side) and _is_size(pad_id) and _is_size(type_id)):
-        raise TypeError
-    return Padding(length, multiple_of, side, pad_id, type_id)
-
-
-def _is_size(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= _MOST

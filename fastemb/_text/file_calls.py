@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
-from .calls import A, B, Calls, Padding, Part, Side, Strategy, Template, Trim, Truncation, check_template
+from .calls import A, B, Calls, Padding, Part, Side, Strategy, Template, Trim, Truncation, check_template, sides_of
 from .components import BertProcessing, ByteLevel, RobertaProcessing, TemplatePiece, TemplateProcessing, TokenizerFile
-from .vocabulary import DamagedVocabularyError, Vocabulary
+from .vocabulary import DamagedVocabularyError
 
 _SIDES: dict[str, Side] = {"Left": "left", "Right": "right"}
 _STRATEGIES: dict[str, Strategy] = {
@@ -16,19 +16,17 @@ _STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def with_calls(vocabulary: Vocabulary, file: TokenizerFile) -> Vocabulary:
-    """Return the vocabulary of a file with what the file says about calls."""
-    return replace(vocabulary, metadata=replace(vocabulary.metadata, calls=calls_of(file).to_json()))
-
-
-def calls_of(file: TokenizerFile) -> Calls:
-    """Return what a file says about calls.
+def calls_of(file: TokenizerFile | None, before: Sequence[int] = (), after: Sequence[int] = ()) -> Calls:
+    """Return what a file says about calls; of other files than `tokenizer.json` the ids around one text are given.
 
     Raises
     ------
     DamagedVocabularyError
-        The template for one text leaves it out, or has two texts.
+        The template for one text leaves it out, has two texts, or other ids than those given.
     """
+    if file is None:
+        around = Part("", tuple(before), 0), A, Part("", tuple(after), 0)
+        return Calls(single=tuple(part for part in around if part.text or part.ids))
     single: Template = (A,)
     pair: Template = (A, B)
     trims: list[Trim] = []
@@ -47,6 +45,8 @@ def calls_of(file: TokenizerFile) -> Calls:
         check_template(single, "A")
     except ValueError as error:
         raise DamagedVocabularyError(str(error)) from None
+    if (before or after) and sides_of(single) != ([*before], [*after]):
+        raise DamagedVocabularyError("its template puts other ids around a text than its steps")
     truncation, padding = None, None
     if (cut := file.truncation) is not None:
         truncation = Truncation(cut.max_length, cut.stride, _STRATEGIES[cut.strategy], _SIDES[cut.direction])

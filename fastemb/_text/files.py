@@ -18,6 +18,7 @@ import numpy.typing as npt
 from .bpe_model import MARK
 from .core import Core, Ids, lib
 from .encode import Options, encode_texts
+from .placing import Told
 from .tables import Tables
 from .texts import check_sizes
 
@@ -55,18 +56,20 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 class Cuts:
     """Where a text may be cut so that its parts have, one after another, the ids of the whole."""
 
-    def __init__(self, core: Core, tables: Tables, by_pattern: bool) -> None:
+    def __init__(self, core: Core, tables: Tables, by_pattern: bool, told: Told) -> None:
         """Find them out; `by_pattern` says that `starts.can_start`, and that C cuts texts into pieces."""
         flags, added = core.contents.flags, core.metadata.added
         self.dropped = 0  # bytes at a cut that are of neither part
         self._pattern: re.Pattern[bytes] | None = None
         if any(token.lstrip or token.rstrip or token.single_word for token in added):
             return  # what such a token takes or refuses depends on what stands around it
+        if told == "none":
+            return  # Python encodes, or normalizers or the model may look across
         if by_pattern:
             # A space that is put before a text is put before each part, unless that begins with one.
             whole = flags & lib.FE_ADD_SPACE or any("\n" in token.content[:-1] for token in added)
             self._pattern = re.compile(_BLANK if whole else _BLANK + b"|" + _LINE_END, re.DOTALL)
-        elif flags & lib.FE_PREPEND and flags & lib.FE_SPACE_MARK and not flags & lib.FE_BYTE_LEVEL:
+        elif told == "all" and flags & lib.FE_PREPEND and flags & lib.FE_SPACE_MARK and not flags & lib.FE_BYTE_LEVEL:
             # A blank is a mark, and a mark is put before each part: it takes the place of the blank. No token reaches
             # to a mark from the character before it, if none has both. The blank is none of an added token's, and
             # stands beside none, before or behind which it would be a piece by itself.

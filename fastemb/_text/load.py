@@ -17,7 +17,7 @@ from .._memory import empty
 from .clip_list import is_clip_list, read_clip_list
 from .components import TokenizerFile
 from .core import MAGIC, Core, simd_path
-from .file_calls import with_calls
+from .file_calls import calls_of
 from .foreign import json_kind_of, kind_of, looks_like_vocab_txt, missing
 from .gpt2_files import read_gpt2_files, read_pair
 from .pair_files import named_class, read_named_pair
@@ -151,7 +151,7 @@ def _load_json(file: Path, pattern: str | None, special_tokens: Special) -> Core
 
 def _planned(file: Path, parsed: TokenizerFile) -> Core:
     try:
-        return _build(file, with_calls(plan(parsed), parsed))
+        return _build(file, plan(parsed))
     except ValueError as error:
         raise error if str(error).startswith(str(file)) else ValueError(f"{file}: {error}") from None
 
@@ -161,7 +161,9 @@ def _open(file: Path, mapped: bool) -> Core:
         image: Any = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if mapped else _read(stream)
     try:
         core = Core(image=image)
-        file_of(core)  # what is wrong with its notes is said here, with the file's name
+        calls_of(
+            file_of(core), core.metadata.before, core.metadata.after
+        )  # what is wrong with its notes is said here, with the file's name
         return core
     except ValueError as error:
         made, ours, note = bytes(image[8:16]), _own_format(), ""

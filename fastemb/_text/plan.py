@@ -32,6 +32,8 @@ from .components import (
 )
 from .core import Core
 from .decoders import Decoders
+from .file_calls import calls_of
+from .placing import may_need_road
 from .plan_chars import PREPEND_MARK, SPACE_TO_MARK, characters_in_c, has_affixes, symbols
 from .plan_cuts import cuts_in_c
 from .plan_normal import finds_added, normal_in_c
@@ -53,6 +55,10 @@ _KEEP_STARTS = {NFC, NFD, NFKC, NFKD, Lowercase}
 def plan(file: TokenizerFile) -> Vocabulary:
     """Return the vocabulary of a file, by the fastest road that is exact."""
     try:
+        calls_of(file)
+    except ValueError as error:
+        raise Refused(f"damaged tokenizer file: {error}") from None
+    try:
         decoders(file)
         template = template_ids(file.post_processors)
         # C keeps the tokens of words as the file writes them: what they decode to is made of that, or they are joined.
@@ -62,7 +68,7 @@ def plan(file: TokenizerFile) -> Vocabulary:
             return replace(words, metadata=replace(words.metadata, steps=to_notes(file, general_road=False)))
         model = in_c(file)
         if model is not None:
-            return replace(model, steps=to_notes(file, general_road=False)).vocabulary()
+            return replace(model, steps=to_notes(file, False, keep_merges=may_need_road(file))).vocabulary()
         Road(file)  # faults of patterns show here, not at the first text
     except Unsupported as error:
         raise Refused(f"not supported yet: {error}") from None

@@ -53,16 +53,16 @@ BY_C = ("", "rest", "pieces", "spelled pieces")
 _STRIPS = ("lstrip", "rstrip", "single_word")
 
 
-def to_notes(file: TokenizerFile, general_road: bool, by_c: str = "") -> Json:
+def to_notes(file: TokenizerFile, general_road: bool, by_c: str = "", keep_merges: bool = False) -> Json:
     """Return all of a file but its vocabulary; of the merges too, where Python is to merge by them.
 
-    `by_c` is what C does on the general road.
+    `by_c` is what C does on the general road; with `keep_merges` Python merges only where offsets are asked for.
     """
     model = {
         one.name: getattr(file.model, one.name) for one in fields(file.model) if one.name not in ("vocab", "merges")
     }
     model["type"] = next(name for name, kind in _MODELS.items() if isinstance(file.model, kind))
-    if general_road and isinstance(file.model, Bpe):
+    if (general_road or keep_merges) and isinstance(file.model, Bpe):
         model["merges"] = b64encode(np.concatenate(file.model.merges).astype("<i4").tobytes()).decode()
     return {
         "general_road": general_road,
@@ -149,7 +149,7 @@ def from_notes(notes: Any, vocab: dict[str, int], added: list[AddedToken]) -> To
 
 def _model(node: Json, vocab: dict[str, int], general_road: bool) -> Model:
     kind, given = node.get("type"), dict(node) | {"vocab": vocab}
-    if kind not in _MODELS:
+    if not isinstance(kind, str) or kind not in _MODELS:
         raise damaged(f"the model type {shown(kind)}")
     if kind == "BPE":
         given["merges"] = _merges(given.get("merges"), len(vocab)) if general_road else NO_MERGES
@@ -173,6 +173,13 @@ def _merges(kept: Any, tokens: int) -> Merges:
     return Merges(*rows)
 
 
+def merges_of(core: Core, tokens: int) -> Merges | None:
+    """Return the merges that were kept; None where there are none, which the general road does not need."""
+    steps = core.metadata.steps
+    kept = None if steps is None else steps["model"].get("merges")
+    return None if kept is None else _merges(kept, tokens)
+
+
 def _template_to_json(step: TemplateProcessing) -> Json:
     sides = {"single": step.single, "pair": step.pair}
     return {"type": "TemplateProcessing"} | {
@@ -185,7 +192,7 @@ def _processor(step: Any) -> Any:
     kind = node.get("type")
     if kind == "TemplateProcessing":
         return TemplateProcessing(*(tuple(map(_piece, _list(node.get(side)))) for side in ("single", "pair")))
-    if kind not in _PROCESSORS:
+    if not isinstance(kind, str) or kind not in _PROCESSORS:
         raise damaged(f"the post-processor {shown(kind)}")
     ends = {name: tuple(node[name]) for name in ("sep", "cls") if isinstance(node.get(name), list)}
     return read_step(_PROCESSORS[kind], node | ends, kind)

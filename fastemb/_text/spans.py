@@ -9,8 +9,7 @@ general road, one by one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,131 +17,66 @@ import numpy.typing as npt
 
 from .. import _threads
 from .._memory import empty
-from .bpe_model import BYTE_TOKENS
-from .core import Core, Ids, Offsets, ffi, lib
-from .tables import Tables
+from .core import Ids, Offsets, ffi, lib
+from .placing import Placing
+from .span_tables import SpanTables
 from .texts import repaired
-from .vocabulary import BYTE_CHARS, CHAR_BYTES
 
 Spans = npt.NDArray[np.int32]
 Numbers = npt.NDArray[np.signedinteger[Any]]
-#: Encodes one text by its added tokens' actions: of each token the id, where it starts and ends, and if it was added.
-Road = Callable[[str, bytes], list[tuple[int, int, int, bool]]]
-
 BYTES_PER_ID = 64  # an id takes as long as so many bytes that are moved
-_MATCH = 1  # fe_token_action
 
 
-class SpanTables:
-    """What is known of tokens by their ids, made when offsets are first asked for."""
-
-    def __init__(self, core: Core, tables: Tables) -> None:
-        self._core, self._tables = core, tables
-        contents = core.contents
-        flags = contents.flags
-        is_byte_level = bool(flags & lib.FE_BYTE_LEVEL)
-        #: A mark or space stands before the text between added tokens: before each, or where it has no space.
-        self.prepends = not is_byte_level and bool(flags & lib.FE_PREPEND)
-        self.adds_space = is_byte_level and bool(flags & lib.FE_ADD_SPACE)
-        token_bytes, ends = _token_bytes(core) if is_byte_level else _decoded(core)
-        data = np.append(np.frombuffer(token_bytes, np.uint8), 0)
-        is_start = (data & 0xC0) != 0x80
-        starts = np.zeros(data.size + 1, np.int32)
-        np.cumsum(is_start, out=starts[1:])
-        widths = 2 * (starts[ends[1:]] - starts[ends[:-1]]) + (~is_start[ends[:-1]] & (np.diff(ends) > 0))
-        #: By id: twice the characters that begin in a token, and 1 if it begins inside one.
-        self.widths = np.zeros(core.highest_id() + 1, np.uint32)
-        self.widths[core.ids()] = widths
-        falls_back = bool(flags & lib.FE_BYTE_FALLBACK)
-        if falls_back:
-            ids = np.array([tables.id_by_name.get(name, -1) for name in BYTE_TOKENS])
-            is_inside = (np.arange(256) & 0xC0) == 0x80
-            self.widths[ids[ids >= 0]] = np.where(is_inside, 1, 2)[ids >= 0]
-        #: The unknown token, where it may stand for part of a character, or somewhere else than its character does.
-        self.unsure: int | None = None
-        byte_names = BYTE_CHARS if is_byte_level else BYTE_TOKENS if falls_back else []
-        if contents.unk >= 0 and not (byte_names and tables.id_by_name.keys() >= {*byte_names}):
-            unk = int(contents.token_ids[contents.unk])
-            self.widths[unk] = 2  # one character, as a rule: where it stands for several, the sum shows it
-            self.unsure = unk if byte_names else None
-
-    def added(self, actions: bytes) -> npt.NDArray[np.bool_] | None:
-        """Return by id whether a token is an added one that is matched in texts; None: there is none."""
-        ids = [token.id for token, action in zip(self._core.metadata.added, actions, strict=True) if action == _MATCH]
-        if not ids:
-            return None
-        found = np.zeros(self.widths.size, bool)
-        found[ids] = True
-        return found
-
-    @cached_property
-    def spaces(self) -> npt.NDArray[np.int32]:
-        """By id: how many characters of white space a token's name begins with, and how many it ends with."""
-        found = np.zeros((self.widths.size, 2), np.int32)
-        for id, name in self._tables.name_by_id.items():
-            if name and (_is_space(name[0]) or _is_space(name[-1])):
-                inner = [i for i, char in enumerate(name) if not _is_space(char)]
-                found[id] = (inner[0], len(name) - 1 - inner[-1]) if inner else (len(name), len(name))
-        return found
-
-
-def _decoded(core: Core) -> tuple[bytes, Offsets]:
-    """Return the bytes that tokens decode to, end to end, and where those of each begin."""
-    contents = core.contents
-    ends = core._array(contents.token_offsets, contents.tokens + 1, np.uint32).astype(np.int64)
-    return bytes(ffi.buffer(contents.token_bytes, int(ends[-1]))), ends
-
-
-def _token_bytes(core: Core) -> tuple[bytes, Offsets]:
-    """Return the bytes of text that tokens of a byte-level vocabulary stand for, and where those of each begin."""
-    if core.names is None:
-        return _decoded(core)
-    tokens = [
-        bytes(map(CHAR_BYTES.__getitem__, name)) if CHAR_BYTES.keys() >= {*name} else name.encode()
-        for name in core.names[: core.contents.vocab]
-    ]
-    tokens += [name.encode() for name in core.names[core.contents.vocab :]]
-    return b"".join(tokens), np.cumsum([0, *map(len, tokens)])
-
-
-def _is_space(char: str) -> bool:
-    """Return whether Rust calls a character white space, or it is a space as GPT-2's files write it."""
-    return char == "\u0120" or (char.isspace() and not "\x1c" <= char <= "\x1f")
-
-
-def find_spans(
-    tables: SpanTables, texts: Sequence[str], ids: Ids, offsets: Offsets, actions: bytes, road: Road | None
-) -> Spans:
+def find_spans(placing: Placing, texts: Sequence[str], ids: Ids, offsets: Offsets, actions: bytes) -> Spans:
     """Return where each id of the rows stands in the text of its row.
 
     Raises
     ------
     ValueError
-        There is no road for a text that needs one.
+        A text needs the general road, and there is none.
     """
-    spans, sums = empty((ids.size, 2), np.int32), np.empty(len(texts), np.int64)
-    added = tables.added(actions) if tables.prepends or tables.adds_space else None
-    _write_spans(tables, added, ids, offsets, spans, sums)
+    spans, sums = empty((ids.size, 2), np.int32), np.full(len(texts), -1)
+    tables = placing.tables
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    if tables.adds_space:
-        sums -= _shifted(texts, ids, offsets, spans, sums - lengths, added)
-    unsure = sums != lengths
-    if tables.unsure is not None:
-        unsure[np.searchsorted(offsets, np.flatnonzero(ids == tables.unsure), side="right") - 1] = True
-    for s in np.flatnonzero(unsure).tolist():
+    by_road, unsure = np.ones(len(texts), bool), np.zeros(len(texts), bool)
+    if placing.told != "none":
+        added = tables.added(actions) if tables.prepends or tables.adds_space else None
+        _write_spans(tables, added, ids, offsets, spans, sums)
+        if tables.adds_space:
+            sums -= _shifted(texts, ids, offsets, spans, sums - lengths, added)
+        by_road = sums != lengths
+        if placing.told == "unchanged":
+            by_road |= ~_are_unchanged(tables, texts, ids, offsets)
+        if tables.unsure.size:
+            unsure[np.searchsorted(offsets, np.flatnonzero(np.isin(ids, tables.unsure)), side="right") - 1] = True
+        by_road |= unsure
+    for s in np.flatnonzero(by_road).tolist():
         row, text = slice(int(offsets[s]), int(offsets[s + 1])), repaired(texts[s])
-        if len(text) != sums[s] or tables.unsure in ids[row]:
-            spans[row] = _by_road(road, text, ids[row], actions, s)
+        is_paired = len(text) != lengths[s] and len(text) == sums[s]  # the sum is right, but for pairs of surrogates
+        if not is_paired or placing.told != "all" or unsure[s]:
+            spans[row] = _by_road(placing.road, text, ids[row], actions, s)
         if len(text) != lengths[s]:
             spans[row] = _places_of_surrogates(texts[s])[spans[row]]
     return spans
 
 
-def _by_road(road: Road | None, text: str, ids: Ids, actions: bytes, s: int) -> Spans:
+def _are_unchanged(tables: SpanTables, texts: Sequence[str], ids: Ids, offsets: Offsets) -> npt.NDArray[np.bool_]:
+    """Return which texts the ids of their rows decode to: normalizing such a text has changed nothing in it.
+
+    Between added tokens, too: with another length of what stands before one, it would not stand where it does.
+    """
+    same = np.fromiter(map(str.isascii, texts), bool, len(texts))
+    for s in np.flatnonzero(~same).tolist():
+        row = ids[offsets[s] : offsets[s + 1]].astype(np.int64)
+        same[s] = tables.core.decode(row, np.array([row.size]))[0] == repaired(texts[s]).encode()
+    return same
+
+
+def _by_road(road: Any, text: str, ids: Ids, actions: bytes, s: int) -> Spans:
     """Return where the tokens of one text stand, by the general road."""
     if road is None:
-        raise ValueError(f"offsets of text {s} are not known: characters of it are in no token of this vocabulary")
-    tokens = road(text, actions)
+        raise ValueError(f"offsets of text {s} are not known: part of it is in no token of this vocabulary")
+    tokens = road.encode(text, actions)
     if [token[0] for token in tokens] != ids.tolist():
         raise RuntimeError(f"two ways to encode text {s} do not agree; please report it")
     return np.array([token[1:3] for token in tokens], np.int32).reshape(-1, 2)

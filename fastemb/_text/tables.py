@@ -52,7 +52,7 @@ class Tables:
     @cached_property
     def id_by_name(self) -> dict[str, int]:
         """The ids of all tokens by the names that the file has for them, added tokens last."""
-        core, names = self._core, self._names()
+        core, names = self._core, self.names
         ids = core.ids().tolist()
         found = dict(zip(names, ids, strict=True))
         if len(found) < len(names):  # bytes of an added token are another token's too, which text gives
@@ -62,11 +62,12 @@ class Tables:
     @cached_property
     def name_by_id(self) -> dict[int, str]:
         """The names of all tokens by their ids."""
-        found = dict(zip(self._core.ids().tolist(), self._names(), strict=True))
+        found = dict(zip(self._core.ids().tolist(), self.names, strict=True))
         return found | {token.id: token.content for token in self._core.metadata.added}
 
-    def _names(self) -> list[str]:
-        """Return the names of tokens, by number: those of the file, or bytes as GPT-2's files spell them."""
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of tokens, by number: those of the file, or bytes as GPT-2's files spell them."""
         core, contents = self._core, self._core.contents
         if core.names is not None:
             return core.names

@@ -10,8 +10,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .calls import calls_from
-
 Numbers = npt.NDArray[np.int32]
 
 
@@ -82,7 +80,6 @@ class Metadata:
     pattern: list[str] | None = None  # regular expressions that C does not know
     dialect: Literal["fancy", "oniguruma"] = "fancy"
     steps: dict[str, Any] | None = None  # of a tokenizer.json, as saved_steps.py writes them
-    calls: dict[str, Any] | None = None  # as `calls.Calls.to_json` gives it
 
     @property
     def general_road(self) -> bool:
@@ -120,7 +117,6 @@ class Metadata:
         lines = names.startswith(b"\n") and names.decode().count("\n") == tokens
         if names and not lines and not _are_names(names_in(text), tokens):
             raise ValueError("its notes do not name each of its tokens")
-        calls_from(notes["calls"], before, after)
         return cls(added, before, after, **notes)
 
 
@@ -144,7 +140,6 @@ _NOTES: dict[str, Callable[[Any], bool]] = {
     "pattern": _is_pattern,
     "dialect": lambda value: value in ("fancy", "oniguruma"),
     "steps": lambda value: value is None or isinstance(value, dict),  # read by saved_steps.py
-    "calls": lambda value: value is None or isinstance(value, dict),  # more is checked by `calls.calls_from`
 }
 
 

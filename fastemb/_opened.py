@@ -1,21 +1,28 @@
-"""What a tokenizer is asked about its vocabulary and its file: names and ids of tokens, lengths, padding."""
+"""What an opened tokenizer is asked about its vocabulary and its file: names and ids of tokens, lengths, padding."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
+from typing import Self
 
 from ._checks import as_integer
 from ._text.calls import Calls, Padding, Truncation
 from ._text.components import Bpe, TokenizerFile
-from ._text.core import Core, lib
+from ._text.core import Core, aligned, lib
+from ._text.regex_split import Splitter
+from ._text.road import Road
 from ._text.tables import Tables
 from ._text.vocabulary import AddedToken
 from ._tokens import Actions
 from ._words import shown, type_name
 
 
-class TokenNames:
-    """The part of `Tokenizer` that looks things up."""
+class Opened:
+    """The part of `Tokenizer` that looks things up, and all that an object does: it is copied, pickled and shown."""
+
+    def __init__(self, core: Core) -> None:
+        raise NotImplementedError
 
     _core: Core
     _file: TokenizerFile | None
@@ -23,6 +30,7 @@ class TokenNames:
     _actions: Actions
     _tables: Tables
     _calls: Calls
+    _splitter: Splitter | Road | None
 
     @cached_property
     def vocab_size(self) -> int:
@@ -126,3 +134,18 @@ class TokenNames:
             return f"<Tokenizer: {kind}, {self.vocab_size} ids>"
         kind = "byte level" if contents.flags & lib.FE_BYTE_LEVEL else "characters"
         return f"<Tokenizer: BPE, {kind}, {self.vocab_size} ids, {contents.merges} merges>"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Self], tuple[bytes]]:
+        """Pickle as what `save` writes."""
+        return self._unpickle, (bytes(self._core.image()),)
+
+    @classmethod
+    def _unpickle(cls, image: bytes) -> Self:
+        # Copied to an array: C needs the image at a multiple of 8, where bytes need not begin.
+        return cls(Core(image=aligned(image)))

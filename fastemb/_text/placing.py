@@ -1,0 +1,75 @@
+"""Whether where tokens stand follows from their ids, and the general road for texts of which it does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Literal
+
+from .bpe_model import BYTE_TOKENS, MARK
+from .components import NFC, NFD, NFKC, NFKD, Bpe, ByteLevel, Metaspace, Prepend, Replace, TokenizerFile
+from .core import Core
+from .road import Road
+from .saved_steps import merges_of
+from .span_tables import SpanTables
+from .tables import Tables
+from .vocabulary import BYTE_CHARS
+
+_MARKS = {Prepend(MARK), Replace(" ", True, MARK)}
+_COMPOSING = (NFC, NFD, NFKC, NFKD)  # which leave ASCII as it is
+
+#: Of which texts the ids tell where they stand: of all, of those that the normalizers leave as they are, or of none.
+Told = Literal["all", "unchanged", "none"]
+
+
+def told_by_ids(file: TokenizerFile | None) -> Told:
+    """Return for which texts tokens are as long as the text that they stand for."""
+    if file is None:
+        return "all"
+    model, steps = file.model, [step for step in file.normalizers if step not in _MARKS]
+    if not isinstance(model, Bpe) or model.continuing_subword_prefix or model.end_of_word_suffix:
+        return "none"
+    if any(isinstance(step, Metaspace) for step in file.pre_tokenizers):
+        return "none"
+    if not steps:
+        return "all"
+    is_byte_level = any(isinstance(step, ByteLevel) for step in file.pre_tokenizers)
+    is_plain = len(steps) == len(file.normalizers) and is_byte_level
+    return "unchanged" if is_plain and all(isinstance(step, _COMPOSING) for step in steps) else "none"
+
+
+def may_need_road(file: TokenizerFile) -> bool:
+    """Return whether offsets of some text take the general road, which needs all of the file."""
+    model = file.model
+    takes_space = any(token.lstrip or token.rstrip for token in file.added)
+    if told_by_ids(file) != "all" or not isinstance(model, Bpe) or takes_space:
+        return True
+    is_byte_level = any(isinstance(step, ByteLevel) for step in file.pre_tokenizers)
+    names = BYTE_CHARS if is_byte_level else BYTE_TOKENS if model.byte_fallback else []
+    return not names or not model.vocab.keys() >= {*names}
+
+
+class Placing:
+    """How offsets of one tokenizer are found."""
+
+    def __init__(self, core: Core, tables: Tables, file: TokenizerFile | None, splitter: Any) -> None:
+        self._core, self._tables, self._file, self._splitter = core, tables, file, splitter
+        self.told: Told = "none" if isinstance(splitter, Road) else told_by_ids(file)
+
+    @cached_property
+    def tables(self) -> SpanTables:
+        """What is known of tokens by their ids."""
+        return SpanTables(self._core, self._tables)
+
+    @cached_property
+    def road(self) -> Road | None:
+        """The general road; None where the tokenizer has none, or what it needs is not kept."""
+        if isinstance(self._splitter, Road) or self._file is None:
+            return self._splitter if isinstance(self._splitter, Road) else None
+        names, ids = self._tables.names, self._core.ids().tolist()
+        vocab = dict(zip(names[: self._core.contents.vocab], ids, strict=False))
+        model = self._file.model
+        if not isinstance(model, Bpe):
+            return Road(replace(self._file, model=replace(model, vocab=vocab)))
+        merges = merges_of(self._core, len(vocab))
+        return None if merges is None else Road(replace(self._file, model=replace(model, vocab=vocab, merges=merges)))
