@@ -10,6 +10,7 @@
 
 #include "classes.h"
 #include "fe.h"
+#include "letters.h"
 
 enum {
     SYMBOLS = 1 << FE_CLASS_OTHER | 1 << FE_CLASS_SYMBOL | FE_SET_MARK, /* [^\s\p{L}\p{N}] */
@@ -25,33 +26,11 @@ static inline bool in(int32_t class, int32_t set) { return (set >> class & 1) !=
 
 static inline bool is_line_end(uint8_t byte) { return byte == '\n' || byte == '\r'; }
 
-/* The eight bytes at p, the first one lowest; compilers make one load of it. */
-static inline uint64_t eight_bytes(const uint8_t *p) {
-    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
-           (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
-}
-
-/* Behind the ASCII letters at p that are of a set, or short of that where fewer than eight bytes are left. The end of
- * most words is found without a branch that depends on their length: a loop's last one is guessed wrongly. */
-static inline const uint8_t *ascii_letters(const uint8_t *p, const uint8_t *end, int32_t set) {
-    const uint64_t ones = 0x0101010101010101, high = 0x80 * ones;
-    const uint64_t fold = in(FE_CLASS_UPPER, set) ? 0x20 * ones : 0; /* of all bytes it makes only capitals small */
-    while (end - p >= 8) {
-        const uint64_t bytes = eight_bytes(p);
-        const uint64_t low = (bytes | fold) & ~high;
-        const uint64_t from_a = low + (0x80 - 'a') * ones, behind_z = low + (0x80 - 'z' - 1) * ones;
-        const uint64_t others = (~(from_a & ~behind_z & ~bytes) & high) >> 7; /* 1 in each byte that is not one */
-        p += (((others - 1) & ~others & ones) * ones) >> 56;                  /* how many come before the first 1 */
-        if (others) break;
-    }
-    return p;
-}
-
 /* Behind the characters at p that are of a set. */
 static inline const uint8_t *run(const uint8_t *p, const uint8_t *end, int32_t set) {
     while (p < end) {
         if (*p < 0x80) {
-            if (in(FE_CLASS_LOWER, set)) p = ascii_letters(p, end, set);
+            if (in(FE_CLASS_LOWER, set)) p = fe_ascii_letters(p, end, in(FE_CLASS_UPPER, set));
             while (p < end && in(fe_byte_classes[*p], set)) p++;
             if (p == end || *p < 0x80) break;
         }
@@ -204,7 +183,7 @@ static inline int32_t fragment_class_at(const uint8_t *p, const uint8_t *end, bo
 
 static inline const uint8_t *fragment_run(const uint8_t *p, const uint8_t *end, bool han, int32_t set) {
     int32_t length;
-    if (!han && in(FE_CLASS_LOWER, set)) p = ascii_letters(p, end, set);
+    if (!han && in(FE_CLASS_LOWER, set)) p = fe_ascii_letters(p, end, in(FE_CLASS_UPPER, set));
     while (in(fragment_class_at(p, end, han, &length), set)) p += length;
     return p;
 }
