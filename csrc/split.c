@@ -13,7 +13,8 @@
 #include "letters.h"
 
 enum {
-    SYMBOLS = 1 << FE_CLASS_OTHER | 1 << FE_CLASS_SYMBOL | FE_SET_MARK, /* [^\s\p{L}\p{N}] */
+    UNMARKED = 1 << FE_CLASS_OTHER | 1 << FE_CLASS_SYMBOL,              /* [^\s\p{L}\p{M}\p{N}] */
+    SYMBOLS = UNMARKED | FE_SET_MARK,                                   /* [^\s\p{L}\p{N}] */
     MARKED_LETTERS = FE_SET_LETTERS | FE_SET_MARK,                      /* [\p{L}\p{M}] */
     NO_CASE = 1 << FE_CLASS_LETTER | FE_SET_MARK,                       /* [\p{Lm}\p{Lo}\p{M}] */
     CAPITALS = 1 << FE_CLASS_UPPER | NO_CASE,                           /* [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}] */
@@ -96,26 +97,61 @@ static const uint8_t *split_gpt2(const uint8_t *p, const uint8_t *end, bool afte
     return space.stop == end || (space.last == p && !after_space) ? space.stop : space.last;
 }
 
+/* The class at p; a number for the sake of Digits also where Unicode 17.0 has one. */
+static inline int32_t digits_class_at(const uint8_t *p, const uint8_t *end, int32_t *length) {
+    uint32_t code;
+    *length = fe_utf8_read(p, end, &code);
+    return fe_is_younger_number(code) ? FE_CLASS_NUMBER : fe_class_of(code);
+}
+
+/* The same between single digits: where one follows, the text is at its end. */
+static const uint8_t *split_gpt2_digits(const uint8_t *p, const uint8_t *end) {
+    int32_t length, next;
+    int32_t class = digits_class_at(p, end, &length);
+    if (class == FE_CLASS_NUMBER) return p + length;
+    if (*p == '\'' && (next = fe_contraction(p, end, false)) != 0) return p + next;
+    const uint8_t *q = p + length;
+    if (*p == ' ' && q < end) {
+        next = digits_class_at(q, end, &length);
+        if (next == FE_CLASS_NUMBER) return q;
+        if (next != FE_CLASS_SPACE) {
+            class = next;
+            q += length;
+        }
+    }
+    if (in(class, FE_SET_LETTERS)) return run(q, end, FE_SET_LETTERS);
+    if (class != FE_CLASS_SPACE) {
+        while (q < end && in(digits_class_at(q, end, &length), SYMBOLS)) q += length;
+        return q;
+    }
+    const struct space space = space_run(p, end);
+    const bool at_end = space.stop == end || digits_class_at(space.stop, end, &length) == FE_CLASS_NUMBER;
+    return at_end || space.last == p ? space.stop : space.last;
+}
+
 /*  (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|
  *  \s*[\r\n]+|\s+(?!\S)|\s+
  *
- * digits: how many numbers make a piece. whole_tail: white space at the end of the text is one piece, although there
- * are line ends in it (\s++$ before \s*[\r\n]). */
-static inline const uint8_t *split_words(const uint8_t *p, const uint8_t *end, int32_t digits, bool whole_tail) {
+ * marks: [\p{L}\p{M}] for \p{L}, and [^\s\p{L}\p{M}\p{N}] for [^\s\p{L}\p{N}]. digits: how many numbers make a piece.
+ * whole_tail: white space at the end of the text is one piece, although there are line ends in it (\s++$ before
+ * \s*[\r\n]). */
+static inline const uint8_t *split_words(const uint8_t *p, const uint8_t *end, int32_t digits, bool marks,
+                                         bool whole_tail) {
+    const int32_t letters = marks ? MARKED_LETTERS : FE_SET_LETTERS, symbols = marks ? UNMARKED : SYMBOLS;
     int32_t length;
     const int32_t class = fe_class_at(p, end, &length);
     const uint8_t *const q = p + length;
-    if (in(class, FE_SET_LETTERS)) return run(q, end, FE_SET_LETTERS);
+    if (in(class, letters)) return run(q, end, letters);
     if (class == FE_CLASS_NUMBER) return numbers(q, end, digits - 1);
     if (q < end && !is_line_end(*p)) {
         const int32_t next = fe_class_at(q, end, &length);
-        if (in(next, FE_SET_LETTERS)) {
+        if (in(next, letters)) {
             const int32_t contracted = *p == '\'' ? fe_contraction(p, end, true) : 0;
-            return contracted ? p + contracted : run(q + length, end, FE_SET_LETTERS);
+            return contracted ? p + contracted : run(q + length, end, letters);
         }
-        if (*p == ' ' && in(next, SYMBOLS)) return line_ends(run(q + length, end, SYMBOLS), end, false);
+        if (*p == ' ' && in(next, symbols)) return line_ends(run(q + length, end, symbols), end, false);
     }
-    if (class != FE_CLASS_SPACE) return line_ends(run(q, end, SYMBOLS), end, false);
+    if (class != FE_CLASS_SPACE) return line_ends(run(q, end, symbols), end, false);
     const struct space space = space_run(p, end);
     return whole_tail && space.stop == end ? end : white_space(p, space, space.stop == end);
 }
@@ -230,12 +266,14 @@ static const uint8_t *split_deepseek(const uint8_t *p, const uint8_t *end) {
 const uint8_t *fe_split_next(int32_t pattern, const uint8_t *p, const uint8_t *end, bool after_space) {
     switch (pattern) {
     case FE_PATTERN_GPT2: return split_gpt2(p, end, after_space);
-    case FE_PATTERN_CL100K: return split_words(p, end, 3, true);
-    case FE_PATTERN_LLAMA3: return split_words(p, end, 3, false);
-    case FE_PATTERN_QWEN2: return split_words(p, end, 1, false);
+    case FE_PATTERN_CL100K: return split_words(p, end, 3, false, true);
+    case FE_PATTERN_LLAMA3: return split_words(p, end, 3, false, false);
+    case FE_PATTERN_QWEN2: return split_words(p, end, 1, false, false);
     case FE_PATTERN_O200K: return split_cased(p, end, 3, true);
     case FE_PATTERN_TEKKEN: return split_cased(p, end, 1, false);
     case FE_PATTERN_DEEPSEEK_V3: return split_deepseek(p, end);
+    case FE_PATTERN_QWEN35: return split_words(p, end, 1, true, false);
+    case FE_PATTERN_GPT2_DIGITS: return split_gpt2_digits(p, end);
     default: return end;
     }
 }

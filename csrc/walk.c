@@ -112,7 +112,7 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const fe_job *job, f
     e.written = out->used;
     out->texts = out->bytes = 0;
     out->token = out->place = -1;
-    if (!take_choice(&e, job->choice) || job->pattern < FE_PATTERN_OWN || job->pattern > FE_PATTERN_DEEPSEEK_V3)
+    if (!take_choice(&e, job->choice) || job->pattern < FE_PATTERN_OWN || job->pattern >= FE_PATTERN_PROGRAM)
         return FE_BAD_MODEL;
     const bool scanned = !t->kind->cut || e.pattern != FE_PATTERN_NONE;
     const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
