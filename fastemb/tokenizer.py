@@ -133,10 +133,10 @@ class Tokenizer:
         pattern : str, optional
             How text is cut into pieces, for rank files, and ``vocab.json`` with ``merges.txt``: they do not say it, all
             other files do. A name (``gpt2``, ``r50k``, ``p50k``, ``p50k_edit``, ``cl100k``, ``o200k``,
-            ``o200k_harmony``, ``llama3``, ``qwen2``, ``deepseek_v3``, ``tekken``, each with or without ``_base``) or,
-            for rank files, a regular expression in the syntax that ``tiktoken`` reads, which takes the package
-            ``regex`` (``pip install 'fastemb[regex]'``) and much more time. As in ``tiktoken``, text that a pattern
-            does not match is dropped.
+            ``o200k_harmony``, ``llama3``, ``qwen2``, ``qwen3_5``, ``gpt2_digits``, ``deepseek_v3``, ``tekken``, each
+            with or without ``_base``) or, for rank files, a regular expression in the syntax that ``tiktoken`` reads.
+            Most run in C; one with repeated groups or the like takes the package ``regex`` (``pip install
+            'fastemb[regex]'``) and much more time. As in ``tiktoken``, text that a pattern does not match is dropped.
         special_tokens : dict of str to int or "model", optional
             Special tokens and their ids, for the files that have no pattern, which hold none. "model": those that the
             maker of the vocabulary publishes for the pattern of this name: of gpt2, r50k, p50k, p50k_edit, cl100k,
