@@ -282,7 +282,7 @@ FAMILIES = {
     ),
     "Nougat": (
         {"type": "NFKC"},
-        cut(split("[BOS]", kind="String"), ONE_DIGIT, split(r"\n", "Isolated"), byte_level()),
+        cut(split("[BOS]", kind="String"), ONE_DIGIT, split(r"(\p{P})\1*"), split(r"\n"), byte_level()),
         OF_BYTES,
         {},
         None,
