@@ -14,12 +14,15 @@ import numpy.typing as npt
 from . import _frameworks
 from ._checks import as_flag, as_integer
 from ._text.chunks import cut_chunks, whole_ids
+from ._text.components import Bpe
 from ._text.core import SHORT, Core, Ids, lib
 from ._text.decode import decode_row, decode_rows
 from ._text.encode import NotPlainError, Options, count_texts, encode_texts
 from ._text.load import load
-from ._text.regex_split import compile_pattern
+from ._text.plan import cutter_of, decoders
+from ._text.road import Road
 from ._text.rows import surround
+from ._text.saved_steps import file_of
 from ._text.starts import can_start, encode_starts
 from ._text.streaming import Decoder, check_handler
 from ._text.tables import FEW, Tables
@@ -55,9 +58,9 @@ class Tokenizer:
     that is a token is that token; in any other piece two neighbours whose bytes together are a token merge, the pair
     whose token has the lowest rank first, of equal pairs the leftmost, until no pair is left [1]_. For other files the
     engine is Hugging Face's ``tokenizers``: merges apply by their position in the file. Character classes are those of
-    Unicode 16.0.0. A lone surrogate in a ``str`` is read as U+FFFD, a pair of surrogates as the character it stands
-    for. Ids are never padded and, unless asked for, never cut off, whatever ``truncation`` and ``padding`` the file
-    has: use `Ragged.pad`.
+    Unicode 16.0.0 (in a ``tokenizer.json`` of the version that the engine has in each component). A lone surrogate in
+    a ``str`` is read as U+FFFD, a pair of surrogates as the character it stands for. Ids are never padded and, unless
+    asked for, never cut off, whatever ``truncation`` and ``padding`` the file has: use `Ragged.pad`.
 
     **Cost.** A text of n characters takes O(n log n) time, whatever stands in it and whatever the added tokens are;
     how many of these there are makes no difference to a call. The ids of pieces of text are remembered, in caches
@@ -94,12 +97,13 @@ class Tokenizer:
         metadata = core.metadata
         self._core = core
         self._added = metadata.added
-        pattern, dialect = metadata.pattern, metadata.dialect
-        cut_in_c = pattern is None
-        self._splitter = None if pattern is None else compile_pattern(pattern, dialect)
+        self._file = file_of(core)
+        self._splitter = cutter_of(core, self._file)
+        cut_in_c = self._splitter is None
         self._actions = Actions(metadata.added, lambda bits: core.choice(bits) if cut_in_c else None)
         self._can_start = cut_in_c and can_start(core)
-        self._tables = Tables(core)
+        self._tables = Tables(core, None if self._file is None else decoders(self._file))
+        self._by_bytes = self._tables.decoders is None  # tokens decode to their bytes, wherever they stand
         # What single calls look up, where a look-up more would be seen.
         self._short_actions, self._separator = self._actions.short, self._tables.separator
         self._bytes_at, self._strip_start = self._tables.token_bytes.__getitem__, self._tables.strip_start
@@ -122,8 +126,8 @@ class Tokenizer:
 
             - a rank file, as ``tiktoken`` and Llama 3 have: lines of a token in base64 and its rank, which is its id;
             - Mistral's ``tekken.json``;
-            - a ``tokenizer.json`` of Hugging Face's format with a BPE model, byte level with a pattern that is known
-              here, or characters with SentencePiece's mark (with or without byte fallback);
+            - a ``tokenizer.json`` of Hugging Face's format with a BPE, WordPiece or WordLevel model and any other
+              components (but ``Precompiled``); where C does not know all of them, Python does the rest, much slower;
             - a file written by `save`;
 
             or a folder that holds one of these: ``tokenizer.json``, ``tekken.json``, GPT-2's ``encoder.json`` and
@@ -218,7 +222,7 @@ class Tokenizer:
             Any text; the empty text has no ids. Bytes are read as UTF-8. Bytes with an invalid byte are read as in
             ``tiktoken``: all before it is text, but for the last piece of that text (with the white space before the
             piece, if the piece begins with white space); this piece and all bytes that follow it become one piece. A
-            vocabulary of characters reads invalid bytes as U+FFFD.
+            vocabulary of characters reads invalid bytes as U+FFFD, and so does whatever Python encodes.
         special : {"none", "all", "raise"} or a set of str, default "none"
             How special tokens in the text are read: "none" as ordinary text, "all" as tokens, "raise" as an error; a
             set reads the special tokens it names as tokens, and all others as `rest` says. Added tokens that the file
@@ -389,7 +393,7 @@ class Tokenizer:
             `n` is negative; else as in `encode`.
         """
         if type(text) is str and type(n) is int and n >= 0 and isinstance(special, str) and rest == "plain":
-            actions = self._short_actions.get(special)
+            actions = self._short_actions.get(special) if self._by_bytes else None
             ids = None if actions is None else self._core.encode_short(text, actions)
             if ids is not None:
                 if len(ids) > n:
@@ -533,6 +537,8 @@ class Tokenizer:
 
     def _decode_few(self, ids: Any) -> bytes | None:
         """Return the bytes of few ids, each looked up in a table; None: take the general road."""
+        if not self._by_bytes:
+            return None
         try:
             if type(ids) is list:
                 if len(ids) > FEW or type(ids[0]) is not int or type(sum(ids)) is not int:
@@ -735,6 +741,9 @@ class Tokenizer:
         contents = self._core.contents
         if contents.flags & lib.FE_RANKED:
             return f"<Tokenizer: BPE, ranks, {self.vocab_size} ids>"
+        if isinstance(self._splitter, Road) and self._file is not None:
+            kinds = "BPE" if isinstance(self._file.model, Bpe) else type(self._file.model).__name__
+            return f"<Tokenizer: {kinds}, {self.vocab_size} ids>"
         kind = "byte level" if contents.flags & lib.FE_BYTE_LEVEL else "characters"
         return f"<Tokenizer: BPE, {kind}, {self.vocab_size} ids, {contents.merges} merges>"
 

@@ -28,7 +28,9 @@ def cut_chunks(core: Core, tables: Tables, ids: Ids, n: int, overlap: int) -> li
             took = int(whole[np.searchsorted(whole, first, side="right")]) - first
             raise ValueError(f"n must be at least {took}, the tokens of one character of the text, got {n}")
         row = ids[first:last].copy()
-        if tables.separator:
+        if tables.decoders is not None:
+            text = tables.decoders([tables.name_by_id[id] for id in row.tolist()]).encode()
+        elif tables.separator:
             text = tables.separator.join(map(tables.token_bytes.__getitem__, row.tolist()))
         else:
             text = data[starts[first] : starts[last]]

@@ -74,18 +74,18 @@ def named(name: str) -> CodeSet | None:
     if category.upper() == "LC":
         wanted = {"Lu", "Ll", "Lt"}
     elif category != "Cs":  # a text has no surrogates
-        wanted = {short for short in _categories() if category in (short, short[0])}
+        wanted = {short for short in categories() if category in (short, short[0])}
     else:
         wanted = set()
     if wanted:
-        return union(*(_categories()[short] for short in wanted))
+        return union(*(categories()[short] for short in wanted))
     return _scripts().get(key.capitalize())
 
 
 @cache
 def word(dialect: str, in_class: bool = False) -> CodeSet:
     r"""Return `\w` as a dialect has it: Rust's with two joiners, Oniguruma's with ²³¹¼½¾, but not inside a class."""
-    names = union(*(_categories()[name] for name in _WORD_CATEGORIES.split()))
+    names = union(*(categories()[name] for name in _WORD_CATEGORIES.split()))
     more = _JOINERS if dialect == "fancy" else () if in_class else _SMALL_NUMBERS
     return union(names, _CIRCLED, more)
 
@@ -96,7 +96,7 @@ def _cased() -> tuple[CodeSet, ...]:
 
     U+0345, a mark, is of the first: its capital is a letter. The two that are of ASCII letters are left out.
     """
-    letters = union(*(_categories()[name] for name in ("Lu", "Ll", "Lt")), ((0x345, 0x345),))
+    letters = union(*(categories()[name] for name in ("Lu", "Ll", "Lt")), ((0x345, 0x345),))
     ascii_and_kin: CodeSet = ((0, 0x7F), (0x17F, 0x17F), (0x212A, 0x212A))
     return common(letters, complement(ascii_and_kin)), ((0x2160, 0x217F),), _CIRCLED[:1]
 
@@ -147,7 +147,8 @@ def _char(code: int) -> str:
     return chr(code) if chr(code) in ascii_letters else f"\\x{code:02x}" if code < 0x100 else f"\\U{code:08x}"
 
 
-def _read(runs: str, names: list[str]) -> dict[str, CodeSet]:
+def read_runs(runs: str, names: list[str]) -> dict[str, CodeSet]:
+    """Return the set of each name, from all code points as runs: a letter for a name, then a length if it is not 1."""
     found: dict[str, list[tuple[int, int]]] = {name: [] for name in names}
     code = 0
     for letter, length in re.findall(r"([A-Za-z-])([0-9]*)", runs):
@@ -159,10 +160,11 @@ def _read(runs: str, names: list[str]) -> dict[str, CodeSet]:
 
 
 @cache
-def _categories() -> dict[str, CodeSet]:
-    return _read(CATEGORY_RUNS, CATEGORIES.split())
+def categories() -> dict[str, CodeSet]:
+    """Return the code points of each general category of Unicode 16."""
+    return read_runs(CATEGORY_RUNS, CATEGORIES.split())
 
 
 @cache
 def _scripts() -> dict[str, CodeSet]:
-    return _read(SCRIPT_RUNS, SCRIPTS.split())
+    return read_runs(SCRIPT_RUNS, SCRIPTS.split())

@@ -46,6 +46,10 @@ def decode_rows(
     except UnknownId as unknown:
         place: int = unknown.args[0]
         raise no_token(ids, row_ends, place if keep is None else int(np.flatnonzero(keep)[place])) from None
+    if tables.decoders is not None:
+        decoders, names = tables.decoders, tables.name_by_id
+        parts = [kept[start:end].tolist() for start, end in pairwise([0, *ends.tolist()])]
+        return (decoders([names[id] for id in part]).encode() for part in parts)
     rows = (text[start:end] for start, end in pairwise([0, *byte_ends.tolist()]))
     return (row.removeprefix(b" ") for row in rows) if tables.strip_start else rows
 

@@ -25,6 +25,7 @@ from .core import (
     scattered,
 )
 from .regex_split import Splitter
+from .road import Road
 from .rows import cut_rows
 from .tails import with_tails
 from .texts import check_sizes, repaired
@@ -45,7 +46,7 @@ class Options(NamedTuple):
 
     core: Core
     actions: bytes  # one fe_token_action for each added token
-    splitter: Splitter | None = None  # cuts texts by a pattern that C does not know
+    splitter: Splitter | Road | None = None  # cuts texts by a pattern that C does not know, or does all in Python
     limit: int = NO_LIMIT  # ids of a text
     pattern: int = lib.FE_PATTERN_OWN
     known: bool = True  # the texts are plain str; else NotPlainError says that some text is not
@@ -69,13 +70,19 @@ def encode_texts(options: Options, texts: tuple[str, ...], tails: dict[int, byte
     try:
         if options.splitter is None:
             ids, offsets = _encode_blocks(uncut, texts)
+        elif isinstance(options.splitter, Road):
+            lengths = _lengths(options, texts)
+            check_sizes(lengths, int(lengths.sum()), "characters", 0, len(texts) > 1)
+            return options.splitter.rows(texts, options.actions, options.limit)
         else:
             ids, offsets = _encode_pieces(uncut, options.splitter, texts)
     except SpecialTokenFound as found:
         raise _refusal(options.core, texts, found) from None
     if not tails:
         return ids, offsets
-    return cut_rows(*with_tails(options.core, options.splitter, ids, offsets, tails), options.limit)
+    splitter = options.splitter
+    assert not isinstance(splitter, Road)  # which has no tails: `as_str` makes them U+FFFD
+    return cut_rows(*with_tails(options.core, splitter, ids, offsets, tails), options.limit)
 
 
 def count_texts(options: Options, texts: tuple[str, ...], tails: dict[int, bytes]) -> Offsets:

@@ -16,6 +16,7 @@ from .patterns import NAMES
 from .plan import plan
 from .rank_file import looks_like_rank_file, read_rank_file
 from .ranked import ranked_vocabulary
+from .saved_steps import file_of
 from .special import MODEL, as_added
 from .tekken import is_tekken, parse_tekken
 from .tokenizer_json import load_json, read_tokenizer_json
@@ -123,7 +124,9 @@ def _open(file: Path, mapped: bool) -> Core:
     with file.open("rb") as stream:
         image = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) if mapped else np.fromfile(stream, np.uint8)
     try:
-        return Core(image=image)
+        core = Core(image=image)
+        file_of(core)  # what is wrong with its notes is said here, with the file's name
+        return core
     except ValueError as error:
         made, ours, note = bytes(image[8:16]), _own_format(), ""
         if len(made) == 8 and made != ours:

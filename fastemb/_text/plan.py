@@ -6,15 +6,19 @@ file, with None where it cannot.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .bpe_model import MARK, BpeModel
+from .component_reader import Unsupported
 from .components import (
     BertProcessing,
     Bpe,
     ByteFallback,
     ByteLevel,
+    ByteLevelNormalizer,
     Fuse,
+    Metaspace,
     Prepend,
     Replace,
     RobertaProcessing,
@@ -22,9 +26,14 @@ from .components import (
     TemplateProcessing,
     TokenizerFile,
 )
+from .core import Core
+from .decoders import Decoders
 from .plan_cuts import cuts_in_c
+from .regex_split import Splitter, compile_pattern
+from .road import Road
+from .saved_steps import to_notes
 from .tokenizer_json import Refused
-from .vocabulary import BYTE_CHARS, Vocabulary
+from .vocabulary import BYTE_CHARS, NO_MERGES, Vocabulary
 
 Fields = dict[str, Any]  # of a BpeModel
 
@@ -40,10 +49,63 @@ def plan(file: TokenizerFile) -> Vocabulary:
         texts = [piece.text for piece in step.single if piece.text] if isinstance(step, TemplateProcessing) else ["A"]
         if texts != ["A"]:
             raise Refused(f"not supported yet: a template with the text {len(texts)} times")
-    model = in_c(file)
+    try:
+        decoders(file)
+        model = in_c(file)
+        if model is not None:
+            return replace(model, steps=to_notes(file, general_road=False)).vocabulary()
+        Road(file)  # faults of patterns show here, not at the first text
+    except Unsupported as error:
+        raise Refused(f"not supported yet: {error}") from None
+    return _general(file)
+
+
+def _general(file: TokenizerFile) -> Vocabulary:
+    """Return a vocabulary that C keeps, names and decodes, but by which Python encodes (`road.py`)."""
+    # Normalizers and added tokens are Python's; C may do all that is left, or only what becomes of a piece.
+    rest = replace(file, normalizers=(), added=[])
+    spelled = _is_spelled(file)
+    one_piece = replace(rest, pre_tokenizers=(ByteLevel(False, False, False),) if spelled else ())
+    # "first" looks at where in the whole text a piece stands, which C is not told here.
+    places = any(isinstance(step, Metaspace) and step.prepend_scheme == "first" for step in file.pre_tokenizers)
+    ways = (("rest", None if places else rest), ("spelled pieces" if spelled else "pieces", one_piece))
+    by_c, model = next(((name, found) for name, one in ways if one and (found := in_c(one)) is not None), ("", None))
     if model is None:
-        raise Refused("not supported yet: this combination of components")
-    return model.vocabulary()
+        model = BpeModel(
+            vocab=file.model.vocab,
+            merges=NO_MERGES,
+            byte_level=False,
+            unk_token=file.model.unk_token,
+            **(template_ids(file.post_processors) or {}),
+            **(decoding(file.decoders) or {}),
+        )
+    steps = to_notes(file, general_road=True, by_c=by_c)
+    return replace(model, added=file.added, steps=steps, keep_names=True).vocabulary()
+
+
+def _is_spelled(file: TokenizerFile) -> bool:
+    """Return whether all characters of a piece spell bytes: behind ByteLevel nothing writes another character."""
+    steps = file.normalizers + file.pre_tokenizers
+    places = [place for place, step in enumerate(steps) if isinstance(step, ByteLevel | ByteLevelNormalizer)]
+    behind = steps[places[0] + 1 :] if places else ()
+    first_cut = len(file.normalizers)
+    return bool(places) and places[0] + 1 >= first_cut and not any(isinstance(step, Metaspace) for step in behind)
+
+
+def decoders(file: TokenizerFile) -> Decoders | None:
+    """Return what decodes in Python; None where the bytes of tokens are enough, which C joins.
+
+    Raises
+    ------
+    Unsupported
+        A pattern has no translation.
+    """
+    if file.decoders is None or decoding(file.decoders) is not None:
+        return None
+    try:
+        return Decoders(file.decoders)
+    except ValueError as error:
+        raise Unsupported(str(error)) from None
 
 
 def in_c(file: TokenizerFile) -> BpeModel | None:
@@ -55,7 +117,7 @@ def in_c(file: TokenizerFile) -> BpeModel | None:
         _byte_level(file) if byte_level else _characters(file),
         _added(file),
         template_ids(file.post_processors),
-        decoding(file.decoders),
+        {} if decoders(file) else decoding(file.decoders),
     ]
     fields: Fields = {}
     for one in found:
@@ -89,8 +151,11 @@ def _byte_level(file: TokenizerFile) -> Fields | None:
         return None
     if model.byte_fallback and not model.vocab.keys() >= set(BYTE_CHARS):
         return None  # with all bytes there, none has to fall back
-    if model.ignore_merges and (cuts["add_prefix_space"] or not set("".join(model.vocab)) <= set(BYTE_CHARS)):
-        return None  # C looks for the token without the space; and by its bytes, which other characters stand for too
+    if model.ignore_merges:
+        # C looks for the token without the space; and by its bytes, which must be those that the token decodes to.
+        by_bytes = decoding(file.decoders) == {"byte_chars": True} and set("".join(model.vocab)) <= set(BYTE_CHARS)
+        if cuts["add_prefix_space"] or not by_bytes:
+            return None
     fields = _model(model) | {"byte_level": True, "whole_first": model.ignore_merges, "byte_fallback": False}
     return fields | cuts
 
@@ -153,3 +218,15 @@ def decoding(steps: tuple[Any, ...] | None) -> Fields | None:
     if -1 in places or places != sorted({*places}) or (3 in places and 2 not in places):
         return None
     return {"mark_to_space": 0 in places, "byte_tokens": 1 in places, "strip_start": 3 in places}
+
+
+# ---------------------------------------------------------------- a tokenizer that is there
+
+
+def cutter_of(core: Core, file: TokenizerFile | None) -> Splitter | Road | None:
+    """Return what encodes texts with C's help or without; None where C does all of it. `file` is `file_of(core)`."""
+    if file is not None and core.metadata.steps is not None and core.metadata.general_road:
+        return Road(file, core, core.metadata.steps["by_c"])
+    if core.metadata.pattern is None:
+        return None
+    return compile_pattern(core.metadata.pattern, core.metadata.dialect)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from .regex_class import Dialect
@@ -27,10 +29,10 @@ class Splitter:
         return pieces
 
     def _pieces(self, pattern: Any, text: str) -> list[str]:
-        found: list[str] = pattern.findall(text)
+        found: list[str] = pattern.findall(text) if not pattern.groups else [one[0] for one in pattern.finditer(text)]
         # An empty match gives no piece, but the engines do not agree on where the search goes on after it.
         if "" in found:
-            return self._cut(text, _spans(pattern, text))
+            return self._cut(text, spans(pattern, text))
         if self._keep_gaps and sum(map(len, found)) < len(text):
             return self._cut(text, (match.span() for match in pattern.finditer(text)))
         return found
@@ -48,7 +50,7 @@ class Splitter:
         return [piece for piece in pieces if piece]
 
 
-def _spans(pattern: Any, text: str) -> Iterator[tuple[int, int]]:
+def spans(pattern: Any, text: str) -> Iterator[tuple[int, int]]:
     """Yield the matches as tiktoken and tokenizers find them: after an empty one, from the next character on.
 
     An empty match at the end of the match before it is passed over.
@@ -81,7 +83,21 @@ def compile_pattern(pattern: str | Sequence[str], dialect: Dialect) -> Splitter:
         The package `regex` is missing.
     """
     patterns = [pattern] if isinstance(pattern, str) else pattern
-    translated = [translate(text, dialect) for text in patterns]
+    return Splitter([compiled(text, dialect) for text in patterns], keep_gaps=dialect == "oniguruma")
+
+
+@lru_cache(64)
+def compiled(pattern: str, dialect: Dialect, literal: bool = False) -> Any:
+    """Return one pattern as it is searched with; a `literal` one stands for its own characters.
+
+    Raises
+    ------
+    ValueError, ImportError
+        As `compile_pattern`.
+    """
+    if literal:
+        return re.compile(re.escape(pattern))
+    translated = translate(pattern, dialect)
     try:
         import regex
     except ImportError:
@@ -90,7 +106,6 @@ def compile_pattern(pattern: str | Sequence[str], dialect: Dialect) -> Splitter:
             "is needed: pip install 'fastemb[regex]'"
         ) from None
     try:
-        compiled = [regex.compile(text, regex.V1) for text in translated]
+        return regex.compile(translated, regex.V1)
     except (regex.error, RecursionError) as error:
         raise ValueError(f"the pattern {pattern!r} cannot be used: {error}") from None
-    return Splitter(compiled, keep_gaps=dialect == "oniguruma")

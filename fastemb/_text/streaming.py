@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .decode import LeftOut
+from .decoders import Decoders
 from .tables import Tables
 
 
@@ -22,7 +23,19 @@ class Decoder:
     steps is at most three bytes. A decoder serves one thread at a time.
     """
 
-    __slots__ = ("_as_ids", "_bytes_at", "_errors", "_held", "_left_out", "_plain", "_special", "_started", "_tables")
+    __slots__ = (
+        "_as_ids",
+        "_by_bytes",
+        "_bytes_at",
+        "_errors",
+        "_held",
+        "_left_out",
+        "_names",
+        "_plain",
+        "_special",
+        "_started",
+        "_tables",
+    )
 
     def __init__(
         self, tables: Tables, as_ids: Callable[[Any], npt.NDArray[np.int64]], errors: str, left_out: LeftOut
@@ -33,7 +46,9 @@ class Decoder:
         self._held = b""  # the start of a character
         self._started = False
         # Whether ids become bytes one by one, wherever they stand.
-        self._plain = not (self._special or left_out.unknown or tables.separator or tables.strip_start)
+        self._by_bytes = not (tables.separator or tables.decoders)
+        self._plain = self._by_bytes and not (self._special or left_out.unknown or tables.strip_start)
+        self._names: list[str] = []  # tokens whose text depends on those that follow
 
     def step(self, ids: Any) -> str:
         """Return the text that one more id, or some more ids, make whole; it may be empty.
@@ -58,7 +73,7 @@ class Decoder:
             With ``errors="strict"``, the bytes are no UTF-8; the decoder is as it was before.
         """
         started = self._started
-        if type(ids) is int and (self._plain or (started and not self._tables.separator and ids not in self._special)):
+        if type(ids) is int and (self._plain or (started and self._by_bytes and ids not in self._special)):
             try:
                 data = self._held + self._bytes_at(ids)
             except LookupError:
@@ -72,7 +87,7 @@ class Decoder:
     def _next(self, ids: Any) -> tuple[bytes, bool]:
         """Return the bytes that are held and those of ids, and whether the text has begun."""
         tables, started = self._tables, self._started
-        parts = [self._held]
+        parts, names = [self._held], list[str]()
         try:
             row = [index(ids)] if not isinstance(ids, bool) else self._as_ids(ids).tolist()
         except TypeError:
@@ -87,6 +102,9 @@ class Decoder:
                     continue
                 where = f" at position {place}" if len(row) > 1 else ""
                 raise IndexError(f"id {id}{where} is no token of this vocabulary") from None
+            if tables.decoders is not None:
+                names.append(tables.name_by_id[id])
+                continue
             if tables.separator:
                 piece = tables.separator * started + piece
                 started = True
@@ -94,7 +112,20 @@ class Decoder:
                 piece = piece.removeprefix(b" ") if tables.strip_start else piece
                 started = True
             parts.append(piece)
+        if tables.decoders is not None:
+            return self._held + self._decoded(tables.decoders, names), bool(names) or started
         return b"".join(parts), started
+
+    def _decoded(self, decoders: Decoders, names: list[str]) -> bytes:
+        """Return the text of tokens; nothing where those that follow have a say, and they are kept until the end."""
+        if not decoders.local:
+            self._names += names
+            return b""
+        started, found = self._started, ""
+        for name in names:
+            found += decoders.later(name) if started else decoders([name])
+            started = True
+        return found.encode()
 
     def flush(self) -> str:
         """Return the text of a character that was begun and not ended, by `errors`; the next step begins a new text.
@@ -109,6 +140,8 @@ class Decoder:
             With ``errors="strict"``, there was one.
         """
         held, self._held, self._started = self._held, b"", False
+        if self._names and self._tables.decoders is not None:
+            held, self._names = self._tables.decoders(self._names).encode(), []
         return utf_8_decode(held, self._errors, True)[0]
 
 

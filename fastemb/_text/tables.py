@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from .core import Core, Ids, ffi
+from .decoders import Decoders
 from .vocabulary import spelled
 
 FEW = 512  # ids; more of them go to C, which takes an array
@@ -40,9 +41,10 @@ class Tables:
     Of added tokens that share an id or a name the last one counts, in all of them and in C.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, decoders: Decoders | None = None) -> None:
         self._core = core
         self.token_bytes = TokenBytes(core)
+        self.decoders = decoders  # what decodes where the bytes of tokens are not enough
         self.separator = core.metadata.joined_by.encode()  # decoding: between two tokens
         self.strip_start = core.metadata.strip_start  # decoding: one space at the start is dropped
         self._by_bytes: dict[bytes, int] = {}

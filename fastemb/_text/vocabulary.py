@@ -79,6 +79,12 @@ class Metadata:
     names: list[str] | None = None  # of the tokens, by number, as the file writes them; None: bytes as BYTE_CHARS
     pattern: list[str] | None = None  # regular expressions that C does not know
     dialect: Literal["fancy", "oniguruma"] = "fancy"
+    steps: dict[str, Any] | None = None  # of a tokenizer.json, as saved_steps.py writes them
+
+    @property
+    def general_road(self) -> bool:
+        """Whether Python encodes, by the steps."""
+        return self.steps is not None and self.steps.get("general_road") is True
 
     def to_bytes(self) -> bytes:
         """Return the notes as JSON; behind a NUL the names, which may be many and are read when asked for."""
@@ -133,6 +139,7 @@ _NOTES: dict[str, Callable[[Any], bool]] = {
     "strip_start": lambda value: isinstance(value, bool),
     "pattern": _is_pattern,
     "dialect": lambda value: value in ("fancy", "oniguruma"),
+    "steps": lambda value: value is None or isinstance(value, dict),  # read by saved_steps.py
 }
 
 
