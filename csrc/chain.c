@@ -176,18 +176,53 @@ static inline bool next_piece(fe_level *level, const fe_cutter *cutter, const fe
     return false;
 }
 
+static inline void put(fe_cutting *cutting, const uint8_t *from, const uint8_t *to) {
+    FE_ASSERT(from < to);
+    cutting->starts[cutting->count] = (uint32_t)(from - cutting->text);
+    cutting->ends[cutting->count++] = (uint32_t)(to - cutting->text);
+}
+
+/* What next_piece says again and again for the last step of most chains, in few steps. */
+static void cut_plainly(fe_cutting *cutting, fe_level *level, const fe_cutter *cutter, const fe_kinds *kinds) {
+    const uint8_t *const end = level->end, *p = level->p, *gap = p;
+    const bool keeps_gaps = cutter->keep == FE_KEEP_ALL;
+    if (cutter->pattern != FE_PATTERN_PROGRAM) {
+        for (; p < end && cutting->count < FE_CHAIN_PIECES; p = level->p) {
+            level->p = fe_split_next(cutter->pattern, p, end, false);
+            put(cutting, p, level->p);
+        }
+        return;
+    }
+    while (p < end && cutting->count < FE_CHAIN_PIECES - 1) { /* a gap and a match */
+        const uint8_t *const stop = fe_program_match(&cutter->program, kinds, &level->memos, p, end);
+        if (stop) {
+            if (keeps_gaps && gap < p) put(cutting, gap, p);
+            put(cutting, p, stop);
+            gap = p = stop;
+        } else {
+            uint32_t code;
+            p += cutter->program.of_bytes ? 1 : fe_utf8_read(p, end, &code);
+        }
+    }
+    if (p == end && keeps_gaps && gap < end) put(cutting, gap, end);
+    level->p = p;
+}
+
 void fe_cutting_more(fe_cutting *cutting) {
     const fe_cutters *const cutters = cutting->cutters;
     const int32_t last = cutters->count - 1;
     int32_t level = cutting->level;
-    while (level >= 0 && cutting->count < FE_CHAIN_PIECES) {
+    const bool plain = cutters->of[last].keep == FE_KEEP_ALL || cutters->of[last].keep == FE_KEEP_MATCHES;
+    while (level >= 0 && cutting->count < FE_CHAIN_PIECES - 1) {
         const uint8_t *from, *to;
-        if (!next_piece(&cutting->levels[level], &cutters->of[level], &cutters->kinds, &from, &to)) {
+        if (level == last && plain) {
+            fe_level *const here = &cutting->levels[last];
+            cut_plainly(cutting, here, &cutters->of[last], &cutters->kinds);
+            if (here->p == here->end) level--;
+        } else if (!next_piece(&cutting->levels[level], &cutters->of[level], &cutters->kinds, &from, &to)) {
             level--;
         } else if (level == last) {
-            FE_ASSERT(from < to);
-            cutting->starts[cutting->count] = (uint32_t)(from - cutting->text);
-            cutting->ends[cutting->count++] = (uint32_t)(to - cutting->text);
+            put(cutting, from, to);
         } else {
             enter(&cutting->levels[++level], from, to);
         }

@@ -51,8 +51,8 @@ void fe_cutting_start(fe_cutting *cutting, const fe_cutters *cutters, const uint
 /* Goes on with the text from p to end, which may be empty. The one before is at its end. */
 void fe_cutting_next(fe_cutting *cutting, const uint8_t *p, const uint8_t *end);
 
-/* Finds more pieces, until there are FE_CHAIN_PIECES or the text is at its end. The caller takes them by setting count
- * to 0. */
+/* Finds more pieces, until there are about FE_CHAIN_PIECES or the text is at its end. The caller takes them by setting
+ * count to 0. */
 void fe_cutting_more(fe_cutting *cutting);
 
 static inline bool fe_cutting_done(const fe_cutting *cutting) { return cutting->level < 0; }

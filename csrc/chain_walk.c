@@ -59,7 +59,7 @@ fe_status fe_encode_chain_stream(fe_encoder *e, const fe_texts *all, fe_some_tex
         fe_cutting_next(&s.cutting, p, end);
         while (status == FE_OK && !fe_cutting_done(&s.cutting)) {
             fe_cutting_more(&s.cutting);
-            if (s.cutting.count == FE_CHAIN_PIECES) status = flush(e, &s, out);
+            if (!fe_cutting_done(&s.cutting)) status = flush(e, &s, out);
         }
         if (status != FE_OK) break;
         s.ends[s.rows] = (uint32_t)s.cutting.count;

@@ -2,6 +2,7 @@
 #ifndef FE_CLASSES_H
 #define FE_CLASSES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "unicode_classes.h"
@@ -41,6 +42,11 @@ static inline int32_t fe_class_at(const uint8_t *p, const uint8_t *end, int32_t 
     uint32_t code;
     *length = fe_utf8_read(p, end, &code);
     return fe_class_of(code);
+}
+
+/* Numbers of Unicode 17.0 that 16.0 has not: Hugging Face's Digits cuts them off, too. */
+static inline bool fe_is_younger_number(uint32_t code) {
+    return (code >= 0x11DE0 && code <= 0x11DE9) || (code >= 0x16FF4 && code <= 0x16FF6);
 }
 
 #endif

@@ -40,7 +40,9 @@ enum fe_pattern {
     FE_PATTERN_O200K = 5,
     FE_PATTERN_TEKKEN = 6,
     FE_PATTERN_DEEPSEEK_V3 = 7,
-    FE_PATTERN_PROGRAM = 8, /* by the chain of cutters that a tokenizer brings with it: fe_chain */
+    FE_PATTERN_QWEN35 = 8,
+    FE_PATTERN_GPT2_DIGITS = 9, /* GPT-2's between single digits, as Hugging Face's Digits cuts them off */
+    FE_PATTERN_PROGRAM = 10,    /* by the chain of cutters that a tokenizer brings with it: fe_chain */
     FE_PATTERN_BERT = 32, /* words by themselves only: BERT's normalizer, as FE_BERT_... say, and its pre-tokenizer */
     FE_PATTERN_OWN = -1 /* fe_job: the tokenizer's own */
 };

@@ -1,6 +1,7 @@
 /* program.c: programs, made and matched. */
 #include "program.h"
 
+#include "letters.h"
 #include "mem.h"
 #include "split.h"
 
@@ -51,6 +52,15 @@ static bool takes_some(const fe_item *item) {
     return false;
 }
 
+static uint8_t letters_of(const fe_item *item, const fe_kinds *kinds) {
+    bool small = true, capital = true;
+    for (int i = 0; i < 26; i++) {
+        small = small && kinds->ascii['a' + i] & item->bits;
+        capital = capital && kinds->ascii['A' + i] & item->bits;
+    }
+    return small ? capital ? FE_LETTERS_ALL : FE_LETTERS_SMALL : FE_LETTERS_NONE;
+}
+
 /* How an item that may take more than it must gives back. */
 static void plan_giving(fe_op *op, const fe_item *item, const fe_kinds *kinds, uint8_t quote) {
     const fe_item *const next = item + 1;
@@ -94,6 +104,7 @@ bool fe_program_make(fe_program *program, fe_op *ops, const fe_item *items, int6
         ops[i] = (fe_op){.bits = item->bits, .min = item->min, .max = item->max, .kind = (uint8_t)item->kind};
         if (!takes(item)) continue;
         plan_giving(&ops[i], item, kinds, quote);
+        if (!of_bytes) ops[i].letters = letters_of(item, kinds);
         if (item->max == INT32_MAX) {
             if (ops[i].give == FE_GIVE_TRIED || item->min > FE_MOST_LIMITED || memos == FE_MEMOS) return false;
             ops[i].memo = (uint8_t)memos++;
@@ -126,10 +137,11 @@ INLINE uint32_t bits_at(const fe_kinds *kinds, bool of_bytes, const uint8_t *p, 
     return *p < 0x80 ? kinds->ascii[*p] : wide_bits(kinds, p, end, length);
 }
 
-/* Behind the characters at p that are of some class of `bits`. */
-INLINE const uint8_t *run(const fe_kinds *kinds, bool of_bytes, const uint8_t *p, const uint8_t *end, uint32_t bits) {
-    const uint32_t *const table = of_bytes ? kinds->bytes : kinds->ascii;
+/* Behind the characters at p that are of an item's classes. */
+INLINE const uint8_t *run(const fe_op *op, const fe_kinds *kinds, bool of_bytes, const uint8_t *p, const uint8_t *end) {
+    const uint32_t *const table = of_bytes ? kinds->bytes : kinds->ascii, bits = op->bits;
     for (;;) {
+        if (!of_bytes && op->letters) p = fe_ascii_letters(p, end, op->letters == FE_LETTERS_ALL);
         while (p < end && table[*p] & bits) p++;
         int32_t length;
         if (of_bytes || p == end || *p < 0x80 || !(wide_bits(kinds, p, end, &length) & bits)) return p;
@@ -184,7 +196,7 @@ INLINE const uint8_t *take_all(const fe_op *op, const fe_kinds *kinds, bool of_b
                                const uint8_t *end) {
     const fe_memo *const memo = remembered(memos, op, p);
     if (memo) return memo->to;
-    const uint8_t *const q = run(kinds, of_bytes, p, end, op->bits);
+    const uint8_t *const q = run(op, kinds, of_bytes, p, end);
     if (q - p >= FE_LONG_RUN) {
         const bool searched = op->give == FE_GIVE_SEARCHED;
         remember(memos, op, (fe_memo){p, q, searched ? search_back(op, kinds, of_bytes, p, q, end) : NULL});
@@ -281,19 +293,8 @@ INLINE const uint8_t *match(const fe_op *op, const fe_kinds *kinds, bool of_byte
     }
 }
 
-/* Not inlined, so that each has all registers. */
-static __attribute__((noinline)) const uint8_t *match_text(const fe_op *op, const fe_kinds *kinds, fe_memos *memos,
-                                                           const uint8_t *p, const uint8_t *end) {
-    return match(op, kinds, false, memos, p, end);
-}
-
-static __attribute__((noinline)) const uint8_t *match_bytes(const fe_op *op, const fe_kinds *kinds, fe_memos *memos,
-                                                            const uint8_t *p, const uint8_t *end) {
-    return match(op, kinds, true, memos, p, end);
-}
-
 /* The kind of the character at p. */
-static inline uint8_t kind_at(const fe_kinds *kinds, bool of_bytes, const uint8_t *p, const uint8_t *end) {
+INLINE uint8_t kind_at(const fe_kinds *kinds, bool of_bytes, const uint8_t *p, const uint8_t *end) {
     if (of_bytes) return kinds->byte_kind[*p];
     if (*p < 0x80) return kinds->ascii_kind[*p];
     uint32_t code;
@@ -301,14 +302,25 @@ static inline uint8_t kind_at(const fe_kinds *kinds, bool of_bytes, const uint8_
     return kinds->blocks[(uint32_t)kinds->pages[code >> 7] << 7 | (code & 127)];
 }
 
-const uint8_t *fe_program_match(const fe_program *program, const fe_kinds *kinds, fe_memos *memos, const uint8_t *p,
-                                const uint8_t *end) {
-    for (uint32_t left = program->starts[kind_at(kinds, program->of_bytes, p, end)]; left; left &= left - 1) {
+INLINE const uint8_t *match_first(const fe_program *program, const fe_kinds *kinds, bool of_bytes, fe_memos *memos,
+                                  const uint8_t *p, const uint8_t *end) {
+    for (uint32_t left = program->starts[kind_at(kinds, of_bytes, p, end)]; left; left &= left - 1) {
         const fe_op *const op = program->ops + program->first[__builtin_ctz(left)];
-        const uint8_t *const q = program->of_bytes ? match_bytes(op, kinds, memos, p, end)
-                                                   : match_text(op, kinds, memos, p, end);
+        const uint8_t *const q = match(op, kinds, of_bytes, memos, p, end);
         FE_ASSERT(!q || (q > p && q <= end));
         if (q) return q;
     }
     return NULL;
+}
+
+/* Not inlined, so that each has all registers. */
+static __attribute__((noinline)) const uint8_t *match_bytes(const fe_program *program, const fe_kinds *kinds,
+                                                            fe_memos *memos, const uint8_t *p, const uint8_t *end) {
+    return match_first(program, kinds, true, memos, p, end);
+}
+
+const uint8_t *fe_program_match(const fe_program *program, const fe_kinds *kinds, fe_memos *memos, const uint8_t *p,
+                                const uint8_t *end) {
+    if (program->of_bytes) return match_bytes(program, kinds, memos, p, end);
+    return match_first(program, kinds, false, memos, p, end);
 }

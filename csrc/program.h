@@ -36,6 +36,9 @@ enum {
     FE_MOST_LIMITED = 4096 /* the sum of all limits of a program */
 };
 
+/* Which ASCII letters are all of an item's classes, so that words are walked eight bytes at a time. */
+enum fe_letters { FE_LETTERS_NONE, FE_LETTERS_SMALL, FE_LETTERS_ALL };
+
 /* How an item gives back what it took. */
 enum fe_give { FE_GIVE_NOTHING, FE_GIVE_TRIED, FE_GIVE_SEARCHED };
 
@@ -46,6 +49,7 @@ typedef struct fe_op {
                       `wanted`, of none if not; `at_end`: the end of the text will do */
     int32_t min, max;
     uint8_t kind, give, memo;
+    uint8_t letters; /* enum fe_letters */
     bool wanted, at_end;
 } fe_op;
 

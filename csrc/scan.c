@@ -101,7 +101,7 @@ fe_status fe_split(int32_t pattern, int32_t path, const uint8_t *utf8, int64_t s
     fe_scan scan;
     uint32_t cuts[FE_CUTS_ROOM];
     *count = 0;
-    if (pattern < FE_PATTERN_NONE || pattern > FE_PATTERN_DEEPSEEK_V3) return FE_BAD_MODEL;
+    if (pattern < FE_PATTERN_NONE || pattern >= FE_PATTERN_PROGRAM) return FE_BAD_MODEL;
     if (size >= INT32_MAX) return FE_TOO_LONG;
     if (size <= 0) return FE_OK;
     fe_scan_start(&scan, pattern, fe_scan_path(path), utf8, utf8 + size, cuts);

@@ -15,7 +15,7 @@
 
 #define INLINE static inline __attribute__((always_inline)) TARGET
 
-typedef enum family { GPT2, CL100K, O200K, SPACES } family;
+typedef enum family { GPT2, DIGITS, CL100K, QWEN35, O200K, SPACES } family;
 
 /* The mask of the bytes n places before: what was shifted out of the last block comes in. */
 #define BACK(now, before, n) ((now) << (n) | (before) >> (64 - (n)))
@@ -50,6 +50,7 @@ INLINE void classify_rest(fe_carry *c, family kind, bool threes, const uint8_t *
             uint32_t code;
             length = (uint32_t)fe_utf8_read(p + i, end, &code);
             here = length > 1 ? (uint32_t)fe_class_of(code) : FE_CLASS_BEYOND_ASCII; /* no valid character */
+            if (kind == DIGITS && fe_is_younger_number(code)) here = FE_CLASS_NUMBER;
         }
         if (here != class) {
             of[class] |= run;
@@ -66,6 +67,7 @@ INLINE void classify_rest(fe_carry *c, family kind, bool threes, const uint8_t *
     }
     of[class] |= run;
     m->letter |= of[FE_CLASS_UPPER] | of[FE_CLASS_LOWER] | of[FE_CLASS_LETTER];
+    if (kind == QWEN35) m->letter |= of[FE_CLASS_MARK];
     m->upper |= of[FE_CLASS_UPPER];
     m->both = of[FE_CLASS_LETTER];
     m->number |= of[FE_CLASS_NUMBER];
@@ -134,12 +136,14 @@ INLINE uint64_t cut_blanks(fe_scan *scan, fe_carry *c, uint64_t space, uint64_t 
 }
 
 /* Where pieces begin under GPT-2's pattern: at every change of class, one earlier where a blank stands before, and at
- * the last of several spaces. */
-INLINE uint64_t cut_gpt2(fe_carry *c, const uint8_t *p, const uint8_t *end, const fe_masks64 *m) {
+ * the last of several spaces. DIGITS: and at every number, before which a blank is just a space. */
+INLINE uint64_t cut_gpt2(fe_carry *c, family kind, const uint8_t *p, const uint8_t *end, const fe_masks64 *m) {
     const fe_masks64 *const l = &c->last;
-    const uint64_t same = (m->letter & BACK(m->letter, l->letter, 1)) | (m->number & BACK(m->number, l->number, 1)) |
+    const uint64_t numbers = kind == DIGITS ? m->tail : BACK(m->number, l->number, 1);
+    const uint64_t same = (m->letter & BACK(m->letter, l->letter, 1)) | (m->number & numbers) |
                           (m->other & BACK(m->other, l->other, 1)) | (m->space & BACK(m->space, l->space, 1));
-    uint64_t cuts = ~same & ~(BACK(m->blank, l->blank, 1) & ~m->space), set = c->set, clear = c->clear;
+    const uint64_t apart = kind == DIGITS ? m->space | m->number : m->space; /* from a blank before them */
+    uint64_t cuts = ~same & ~(BACK(m->blank, l->blank, 1) & ~apart), set = c->set, clear = c->clear;
     c->set = c->clear = 0;
     const uint64_t quotes = m->quote & cuts & (m->letter >> 1 | UINT64_C(1) << 63);
     if (quotes) cut_contractions(c, GPT2, p, end, quotes, &set, &clear);
@@ -246,7 +250,7 @@ INLINE const uint8_t *scan_family(fe_scan *scan, family kind, bool threes, bool 
             break;
         }
         uint64_t cuts, white;
-        if (kind == GPT2) {
+        if (kind <= DIGITS) {
             m.space |= m.newline;
             m.newline = 0;
         }
@@ -254,11 +258,12 @@ INLINE const uint8_t *scan_family(fe_scan *scan, family kind, bool threes, bool 
         m.other = ~(m.letter | m.number | white);
         if (kind == SPACES)
             cuts = cut_spaces(&c, p, &m);
-        else if (kind == GPT2)
-            cuts = cut_gpt2(&c, p, scan->end, &m);
+        else if (kind <= DIGITS)
+            cuts = cut_gpt2(&c, kind, p, scan->end, &m);
         else
             cuts = cut_words(scan, &c, kind, threes, suffixes, joins_end, p, &m);
         uint64_t out = BACK(cuts, c.cuts, 1);
+        if (kind == DIGITS) white |= m.number; /* before which white space ends as it does at the end of a text */
         if (kind != SPACES) out |= BACK(m.space, c.last.space, 1) & ~white; /* the last of several spaces */
         if (scan->fresh) out &= ~UINT64_C(2); /* where the block begins: that has been given out */
         scan->fresh = false;
@@ -290,6 +295,8 @@ TARGET void SCAN(fe_scan *scan) {
         case FE_PATTERN_QWEN2: slow = scan_family(scan, CL100K, false, false, false); break;
         case FE_PATTERN_O200K: slow = scan_family(scan, O200K, true, true, false); break;
         case FE_PATTERN_TEKKEN: slow = scan_family(scan, O200K, false, false, false); break;
+        case FE_PATTERN_QWEN35: slow = scan_family(scan, QWEN35, false, false, false); break;
+        case FE_PATTERN_GPT2_DIGITS: slow = scan_family(scan, DIGITS, false, false, false); break;
         case FE_PATTERN_SPACES: slow = scan_family(scan, SPACES, false, false, false); break;
         default: slow = scan->end; /* known to fe_split_next alone */
         }

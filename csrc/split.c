@@ -10,9 +10,11 @@
 
 #include "classes.h"
 #include "fe.h"
+#include "letters.h"
 
 enum {
-    SYMBOLS = 1 << FE_CLASS_OTHER | 1 << FE_CLASS_SYMBOL | FE_SET_MARK, /* [^\s\p{L}\p{N}] */
+    UNMARKED = 1 << FE_CLASS_OTHER | 1 << FE_CLASS_SYMBOL,              /* [^\s\p{L}\p{M}\p{N}] */
+    SYMBOLS = UNMARKED | FE_SET_MARK,                                   /* [^\s\p{L}\p{N}] */
     MARKED_LETTERS = FE_SET_LETTERS | FE_SET_MARK,                      /* [\p{L}\p{M}] */
     NO_CASE = 1 << FE_CLASS_LETTER | FE_SET_MARK,                       /* [\p{Lm}\p{Lo}\p{M}] */
     CAPITALS = 1 << FE_CLASS_UPPER | NO_CASE,                           /* [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}] */
@@ -25,33 +27,11 @@ static inline bool in(int32_t class, int32_t set) { return (set >> class & 1) !=
 
 static inline bool is_line_end(uint8_t byte) { return byte == '\n' || byte == '\r'; }
 
-/* The eight bytes at p, the first one lowest; compilers make one load of it. */
-static inline uint64_t eight_bytes(const uint8_t *p) {
-    return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
-           (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 | (uint64_t)p[7] << 56;
-}
-
-/* Behind the ASCII letters at p that are of a set, or short of that where fewer than eight bytes are left. The end of
- * most words is found without a branch that depends on their length: a loop's last one is guessed wrongly. */
-static inline const uint8_t *ascii_letters(const uint8_t *p, const uint8_t *end, int32_t set) {
-    const uint64_t ones = 0x0101010101010101, high = 0x80 * ones;
-    const uint64_t fold = in(FE_CLASS_UPPER, set) ? 0x20 * ones : 0; /* of all bytes it makes only capitals small */
-    while (end - p >= 8) {
-        const uint64_t bytes = eight_bytes(p);
-        const uint64_t low = (bytes | fold) & ~high;
-        const uint64_t from_a = low + (0x80 - 'a') * ones, behind_z = low + (0x80 - 'z' - 1) * ones;
-        const uint64_t others = (~(from_a & ~behind_z & ~bytes) & high) >> 7; /* 1 in each byte that is not one */
-        p += (((others - 1) & ~others & ones) * ones) >> 56;                  /* how many come before the first 1 */
-        if (others) break;
-    }
-    return p;
-}
-
 /* Behind the characters at p that are of a set. */
 static inline const uint8_t *run(const uint8_t *p, const uint8_t *end, int32_t set) {
     while (p < end) {
         if (*p < 0x80) {
-            if (in(FE_CLASS_LOWER, set)) p = ascii_letters(p, end, set);
+            if (in(FE_CLASS_LOWER, set)) p = fe_ascii_letters(p, end, in(FE_CLASS_UPPER, set));
             while (p < end && in(fe_byte_classes[*p], set)) p++;
             if (p == end || *p < 0x80) break;
         }
@@ -117,26 +97,61 @@ static const uint8_t *split_gpt2(const uint8_t *p, const uint8_t *end, bool afte
     return space.stop == end || (space.last == p && !after_space) ? space.stop : space.last;
 }
 
+/* The class at p; a number for the sake of Digits also where Unicode 17.0 has one. */
+static inline int32_t digits_class_at(const uint8_t *p, const uint8_t *end, int32_t *length) {
+    uint32_t code;
+    *length = fe_utf8_read(p, end, &code);
+    return fe_is_younger_number(code) ? FE_CLASS_NUMBER : fe_class_of(code);
+}
+
+/* The same between single digits: where one follows, the text is at its end. */
+static const uint8_t *split_gpt2_digits(const uint8_t *p, const uint8_t *end) {
+    int32_t length, next;
+    int32_t class = digits_class_at(p, end, &length);
+    if (class == FE_CLASS_NUMBER) return p + length;
+    if (*p == '\'' && (next = fe_contraction(p, end, false)) != 0) return p + next;
+    const uint8_t *q = p + length;
+    if (*p == ' ' && q < end) {
+        next = digits_class_at(q, end, &length);
+        if (next == FE_CLASS_NUMBER) return q;
+        if (next != FE_CLASS_SPACE) {
+            class = next;
+            q += length;
+        }
+    }
+    if (in(class, FE_SET_LETTERS)) return run(q, end, FE_SET_LETTERS);
+    if (class != FE_CLASS_SPACE) {
+        while (q < end && in(digits_class_at(q, end, &length), SYMBOLS)) q += length;
+        return q;
+    }
+    const struct space space = space_run(p, end);
+    const bool at_end = space.stop == end || digits_class_at(space.stop, end, &length) == FE_CLASS_NUMBER;
+    return at_end || space.last == p ? space.stop : space.last;
+}
+
 /*  (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|
  *  \s*[\r\n]+|\s+(?!\S)|\s+
  *
- * digits: how many numbers make a piece. whole_tail: white space at the end of the text is one piece, although there
- * are line ends in it (\s++$ before \s*[\r\n]). */
-static inline const uint8_t *split_words(const uint8_t *p, const uint8_t *end, int32_t digits, bool whole_tail) {
+ * marks: [\p{L}\p{M}] for \p{L}, and [^\s\p{L}\p{M}\p{N}] for [^\s\p{L}\p{N}]. digits: how many numbers make a piece.
+ * whole_tail: white space at the end of the text is one piece, although there are line ends in it (\s++$ before
+ * \s*[\r\n]). */
+static inline const uint8_t *split_words(const uint8_t *p, const uint8_t *end, int32_t digits, bool marks,
+                                         bool whole_tail) {
+    const int32_t letters = marks ? MARKED_LETTERS : FE_SET_LETTERS, symbols = marks ? UNMARKED : SYMBOLS;
     int32_t length;
     const int32_t class = fe_class_at(p, end, &length);
     const uint8_t *const q = p + length;
-    if (in(class, FE_SET_LETTERS)) return run(q, end, FE_SET_LETTERS);
+    if (in(class, letters)) return run(q, end, letters);
     if (class == FE_CLASS_NUMBER) return numbers(q, end, digits - 1);
     if (q < end && !is_line_end(*p)) {
         const int32_t next = fe_class_at(q, end, &length);
-        if (in(next, FE_SET_LETTERS)) {
+        if (in(next, letters)) {
             const int32_t contracted = *p == '\'' ? fe_contraction(p, end, true) : 0;
-            return contracted ? p + contracted : run(q + length, end, FE_SET_LETTERS);
+            return contracted ? p + contracted : run(q + length, end, letters);
         }
-        if (*p == ' ' && in(next, SYMBOLS)) return line_ends(run(q + length, end, SYMBOLS), end, false);
+        if (*p == ' ' && in(next, symbols)) return line_ends(run(q + length, end, symbols), end, false);
     }
-    if (class != FE_CLASS_SPACE) return line_ends(run(q, end, SYMBOLS), end, false);
+    if (class != FE_CLASS_SPACE) return line_ends(run(q, end, symbols), end, false);
     const struct space space = space_run(p, end);
     return whole_tail && space.stop == end ? end : white_space(p, space, space.stop == end);
 }
@@ -204,7 +219,7 @@ static inline int32_t fragment_class_at(const uint8_t *p, const uint8_t *end, bo
 
 static inline const uint8_t *fragment_run(const uint8_t *p, const uint8_t *end, bool han, int32_t set) {
     int32_t length;
-    if (!han && in(FE_CLASS_LOWER, set)) p = ascii_letters(p, end, set);
+    if (!han && in(FE_CLASS_LOWER, set)) p = fe_ascii_letters(p, end, in(FE_CLASS_UPPER, set));
     while (in(fragment_class_at(p, end, han, &length), set)) p += length;
     return p;
 }
@@ -251,12 +266,14 @@ static const uint8_t *split_deepseek(const uint8_t *p, const uint8_t *end) {
 const uint8_t *fe_split_next(int32_t pattern, const uint8_t *p, const uint8_t *end, bool after_space) {
     switch (pattern) {
     case FE_PATTERN_GPT2: return split_gpt2(p, end, after_space);
-    case FE_PATTERN_CL100K: return split_words(p, end, 3, true);
-    case FE_PATTERN_LLAMA3: return split_words(p, end, 3, false);
-    case FE_PATTERN_QWEN2: return split_words(p, end, 1, false);
+    case FE_PATTERN_CL100K: return split_words(p, end, 3, false, true);
+    case FE_PATTERN_LLAMA3: return split_words(p, end, 3, false, false);
+    case FE_PATTERN_QWEN2: return split_words(p, end, 1, false, false);
     case FE_PATTERN_O200K: return split_cased(p, end, 3, true);
     case FE_PATTERN_TEKKEN: return split_cased(p, end, 1, false);
     case FE_PATTERN_DEEPSEEK_V3: return split_deepseek(p, end);
+    case FE_PATTERN_QWEN35: return split_words(p, end, 1, true, false);
+    case FE_PATTERN_GPT2_DIGITS: return split_gpt2_digits(p, end);
     default: return end;
     }
 }

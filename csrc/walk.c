@@ -154,7 +154,7 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const fe_job *job, f
     e.written = out->used;
     out->texts = out->bytes = 0;
     out->token = out->place = -1;
-    if (!take_choice(&e, job->choice) || job->pattern < FE_PATTERN_OWN || job->pattern > FE_PATTERN_DEEPSEEK_V3)
+    if (!take_choice(&e, job->choice) || job->pattern < FE_PATTERN_OWN || job->pattern >= FE_PATTERN_PROGRAM)
         return FE_BAD_MODEL;
     if (t->pattern == FE_PATTERN_BERT && !t->normal_size && job->limit == INT64_MAX) {
         const fe_status status = fe_stream_runs(&e, job, out);

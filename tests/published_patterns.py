@@ -97,6 +97,7 @@ KNOWN = {
     "GPT-4o": 5,
     "Tekken": 6,
     "DeepSeek V3": 7,
+    "Qwen 3.5": 8,
 }
 
 # Groups that are repeated, and look-aheads that count: to the package regex.

@@ -11,7 +11,8 @@ import pytest
 from fastemb._text import core
 
 lib, ffi = core.lib, core.ffi
-PATTERNS = [getattr(lib, name) for name in dir(lib) if name.startswith("FE_PATTERN_") and name != "FE_PATTERN_OWN"]
+OTHERS = ("FE_PATTERN_OWN", "FE_PATTERN_PROGRAM")  # what a tokenizer brings with it
+PATTERNS = [getattr(lib, name) for name in dir(lib) if name.startswith("FE_PATTERN_") and name not in OTHERS]
 PATHS = {  # those that a processor lacks are replaced
     "plain": lib.FE_PATH_PLAIN,
     "neon": lib.FE_PATH_NEON,
@@ -59,7 +60,7 @@ PARTS = [
         b"foo_bar",
     ),
     *(char.encode() for char in "éÉ中あ\u3000\xa0“—\u0301ſ😀Пи٣१ǅʰⅣ\x85\u2028\ufeff鿿"),
-    *("'ſ".encode(), "▁".encode(), "一一一".encode(), "日本".encode()),
+    *("'ſ".encode(), "▁".encode(), "一一一".encode(), "日本".encode(), "\U00011de0".encode()),
     *(b"\xff", b"\xc2", b"\x80", b"\x85", b"\xe4\xb8", b"\xe5", b"\xe6\x97", b"\xed\xa0\x80", b"\xf0\x9f"),
 ]
 

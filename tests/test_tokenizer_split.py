@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastemb._text import core
+from fastemb._text.vocabulary import CHAR_BYTES
 
 regex = pytest.importorskip("regex", reason="an oracle of the patterns; the extra 'test' has it")
 tiktoken = pytest.importorskip("tiktoken", reason="an oracle of the patterns; the extra 'test' has it")
@@ -49,6 +50,12 @@ DEEPSEEK = (  # with real line ends in it
     ).replace(r"\r\n", "\r\n"),
 )
 
+QWEN35 = (
+    r"""(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|"""
+    r"""\s+(?!\S)|\s+"""
+)
+DIGITS = ("[\\p{N}\U00011de0-\U00011de9\U00016ff4-\U00016ff6]", GPT2_OLD)
+
 lib = core.lib
 # Each spelling that an engine can read; tiktoken and `regex` read fancy-regex's, tokenizers Oniguruma's.
 CASES = [
@@ -62,13 +69,15 @@ CASES = [
             (lib.FE_PATTERN_QWEN2, QWEN2),
             (lib.FE_PATTERN_O200K, O200K),
             (lib.FE_PATTERN_TEKKEN, TEKKEN),
+            (lib.FE_PATTERN_QWEN35, QWEN35),
         )
         for engine in ("regex", "tiktoken", "tokenizers")
     ),
     *((engine, lib.FE_PATTERN_DEEPSEEK_V3, DEEPSEEK) for engine in ("regex", "tokenizers")),
+    *((engine, lib.FE_PATTERN_GPT2_DIGITS, DIGITS) for engine in ("regex", "tokenizers", "digits")),
 ]
 NAMES = {getattr(lib, name): name.removeprefix("FE_PATTERN_").lower() for name in dir(lib) if "FE_PATTERN_" in name}
-del NAMES[lib.FE_PATTERN_OWN]
+del NAMES[lib.FE_PATTERN_OWN], NAMES[lib.FE_PATTERN_PROGRAM]  # whatever a tokenizer brings with it
 KNOWN = sorted(set(NAMES) - {lib.FE_PATTERN_NONE})
 
 # At least one character of each kind that some pattern tells from the others.
@@ -84,6 +93,7 @@ ALPHABET = [
     "\u3099",  # Mn
     "\u0301",  # Mn
     "٣",  # Nd
+    "\U00011de0",  # Nd since Unicode 17
     "\u3000",  # Zs
 ]
 
@@ -142,7 +152,15 @@ def by_tiktoken(patterns: tuple[str, ...], texts: list[str]) -> list[list[str]]:
     return [[tokens[id].decode() for id in ids] for ids in encoding.encode_ordinary_batch(texts, num_threads=1)]
 
 
-ENGINES = {"regex": by_regex, "tokenizers": by_tokenizers, "tiktoken": by_tiktoken}
+def by_digits(_patterns: tuple[str, ...], texts: list[str]) -> list[list[str]]:
+    """Cut texts with tokenizers' Digits and ByteLevel, which writes bytes as characters."""
+    pre = tokenizers.pre_tokenizers
+    sequence = pre.Sequence([pre.Digits(individual_digits=True), pre.ByteLevel(add_prefix_space=False)])
+    rows = [[piece for piece, _ in sequence.pre_tokenize_str(text)] for text in texts]
+    return [[bytes(CHAR_BYTES[char] for char in piece).decode() for piece in row] for row in rows]
+
+
+ENGINES = {"regex": by_regex, "tokenizers": by_tokenizers, "tiktoken": by_tiktoken, "digits": by_digits}
 
 
 def same(engine: str, number: int, patterns: tuple[str, ...], texts: list[str]) -> None:
@@ -291,7 +309,7 @@ def test_no_pattern():
 def test_what_split_refuses():
     buffer, ends, count = core.ffi.new("uint8_t[]", b"a b c"), core.ffi.new("int64_t[2]"), core.ffi.new("int64_t *")
     assert lib.fe_split(lib.FE_PATTERN_GPT2, 0, buffer, 5, ends, 2, count) == lib.FE_FULL
-    for number, path in ((-1, 0), (max(NAMES) + 1, 0)):
+    for number, path in ((-1, 0), (lib.FE_PATTERN_PROGRAM, 0), (lib.FE_PATTERN_PROGRAM + 1, 0)):
         assert lib.fe_split(number, path, buffer, 5, ends, 2, count) == lib.FE_BAD_MODEL
 
 

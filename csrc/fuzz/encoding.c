@@ -31,7 +31,8 @@ static void make_job(job *j, const vocabulary *v, const fe_tokenizer *tokenizer)
     const bool bytes = v->model.flags & FE_BYTE_LEVEL, any_pattern = bytes && !(v->model.flags & FE_ADD_SPACE);
     const bool valid = !one_in(4), many = one_in(6), plain = one_in(2);
     const uint32_t longest = many ? 30 : one_in(6) ? TEXT : 100;
-    *j = (job){.v = v, .tokenizer = tokenizer, .pattern = any_pattern && one_in(2) ? (int32_t)rnd(8) : FE_PATTERN_OWN};
+    const int32_t pattern = any_pattern && one_in(2) ? (int32_t)rnd(FE_PATTERN_PROGRAM) : FE_PATTERN_OWN;
+    *j = (job){.v = v, .tokenizer = tokenizer, .pattern = pattern};
     for (int64_t i = 0; i < v->model.added; i++) j->actions[i] = plain ? FE_TOKEN_PLAIN : v->actions[i];
     if (!plain || one_in(2)) CHECK(fe_choice_new(tokenizer, j->actions, v->model.added, &j->choice) == FE_OK);
     for (int64_t wish = rnd(many ? TEXTS : 9); j->texts < wish && j->size < BLOCK; j->texts++) {
@@ -187,7 +188,7 @@ static void check_choices(const job *j) {
     CHECK(fe_encode(j->tokenizer, NULL, &asked, &done) == FE_BAD_MODEL && done.texts == 0);
     fe_job other_pattern = asked;
     other_pattern.choice = NULL;
-    other_pattern.pattern = one_in(2) ? FE_PATTERN_OWN - 1 : FE_PATTERN_DEEPSEEK_V3 + 1;
+    other_pattern.pattern = one_in(2) ? FE_PATTERN_OWN - 1 : FE_PATTERN_PROGRAM;
     CHECK(fe_encode(j->tokenizer, NULL, &other_pattern, &done) == FE_BAD_MODEL && done.texts == 0);
     fe_choice_free(choice);
     fe_tokenizer_free(other);

@@ -92,7 +92,7 @@ static void check_cuts(int32_t pattern, const uint8_t *text, int64_t size) {
 
 /* Every byte at every place of two blocks, and texts of every length up to four. */
 static void check_all_cuts(uint64_t *state) {
-    enum { PATTERNS = FE_PATTERN_DEEPSEEK_V3 + 1 };
+    enum { PATTERNS = FE_PATTERN_PROGRAM };
     static const char *const around[] = {"ab Cd.", "1 \n/'s", "\xE4\xB8\xAD\xC3\x89 "};
     static const uint8_t some[] = "aZ  '\n\r1/.\xC3\xA9\xE4\xB8\xAD\xFF";
     uint8_t text[256];

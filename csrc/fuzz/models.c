@@ -97,7 +97,7 @@ static void add_merges(vocabulary *v, int32_t *pool, int64_t size, bool any_resu
 /* One of the first so many, or a chain. */
 static void random_pattern(vocabulary *v, uint32_t known) {
     v->model.pattern = (int32_t)rnd(known);
-    if (known < 8 || !one_in(4)) return;
+    if (known < FE_PATTERN_PROGRAM || !one_in(4)) return;
     random_chain(&v->chain);
     v->model.pattern = FE_PATTERN_PROGRAM;
     v->model.chain = &v->chain.chain;
@@ -109,7 +109,7 @@ static void byte_level(vocabulary *v) {
     /* No vocabulary has both: with a space put in front of it, a piece is not looked up as a whole. */
     v->model.flags = FE_BYTE_LEVEL | (one_in(4) ? FE_ADD_SPACE : one_in(2) ? FE_WHOLE_FIRST : 0) |
                      (one_in(2) ? FE_FUSE_UNK : 0);
-    random_pattern(v, v->model.flags & FE_ADD_SPACE ? 2 : 8);
+    random_pattern(v, v->model.flags & FE_ADD_SPACE ? 2 : FE_PATTERN_PROGRAM);
     add_bytes(v, one_in(2) ? 30 : 0);
     for (const char *p = "abc \n1'A\xC3\xA9"; *p; p++)
         if (v->byte_tokens[(uint8_t)*p] >= 0) pool[size++] = v->byte_tokens[(uint8_t)*p];
@@ -132,7 +132,7 @@ static void ranked(vocabulary *v) {
     int64_t sizes[TOKENS];
     uint32_t count = 256;
     v->model.flags = FE_BYTE_LEVEL | FE_RANKED | (one_in(2) ? FE_WHOLE_FIRST : 0);
-    random_pattern(v, 8);
+    random_pattern(v, FE_PATTERN_PROGRAM);
     for (uint32_t i = 0; i < 256; i++) tokens[i][0] = (uint8_t)i, sizes[i] = 1;
     for (uint32_t wish = count + rnd(300), tries = 0; count < wish && tries < 2000; tries++) {
         uint8_t *const to = tokens[count];

@@ -53,7 +53,7 @@ static void draw_chain(chain_room *c) {
         fe_step *const step = &c->steps[i];
         of_bytes = of_bytes || one_in(8);
         if (!of_bytes && one_in(4)) {
-            *step = (fe_step){.pattern = 1 + (int32_t)rnd(FE_PATTERN_DEEPSEEK_V3)};
+            *step = (fe_step){.pattern = 1 + (int32_t)rnd(FE_PATTERN_PROGRAM - 1)};
             continue;
         }
         *step = (fe_step){.pattern = FE_PATTERN_PROGRAM, .keep = (int32_t)rnd(6), .of_bytes = of_bytes};

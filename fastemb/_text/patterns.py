@@ -30,6 +30,8 @@ class Pattern(IntEnum):
     O200K = 5
     TEKKEN = 6
     DEEPSEEK_V3 = 7
+    QWEN35 = 8
+    GPT2_DIGITS = 9
 
 
 NAMES = {
@@ -44,6 +46,8 @@ NAMES = {
     "o200k_harmony": Pattern.O200K,
     "tekken": Pattern.TEKKEN,
     "deepseek_v3": Pattern.DEEPSEEK_V3,
+    "qwen3_5": Pattern.QWEN35,
+    "gpt2_digits": Pattern.GPT2_DIGITS,
 }
 
 _CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
@@ -70,6 +74,15 @@ SPELLINGS: dict[Pattern, tuple[str, ...]] = {
         r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|"""
         r" ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     ),
+    Pattern.QWEN35: (
+        rf"{_CONTRACTIONS}|[^\r\n\p{{L}}\p{{N}}]?[\p{{L}}\p{{M}}]+|\p{{N}}| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+[\r\n]*|"
+        r"\s*[\r\n]+|\s+(?!\S)|\s+",
+    ),
+    # What Hugging Face's Digits cuts off, each by itself: numbers of Unicode 17.0.
+    Pattern.GPT2_DIGITS: (
+        r"[\p{N}\x{11DE0}-\x{11DE9}\x{16FF4}-\x{16FF6}]",
+        r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+    ),
 }
 
 # Spellings that mean the same in both dialects.
@@ -88,9 +101,9 @@ _OTHERS = {
 }
 # Patterns whose dialect is a condition: in the other one they mean something else, or cannot be given at all.
 _ONLY_FANCY = {Pattern.CL100K}
-_ONLY_ONIGURUMA = {Pattern.DEEPSEEK_V3}
+_ONLY_ONIGURUMA = {Pattern.DEEPSEEK_V3, Pattern.GPT2_DIGITS}
 #: Patterns whose matches leave nothing of a text between them.
-COVERING = frozenset(Pattern) - {Pattern.DEEPSEEK_V3}
+COVERING = frozenset(Pattern) - _ONLY_ONIGURUMA
 
 
 def pattern_named(name: str) -> Pattern | None:

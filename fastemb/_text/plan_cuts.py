@@ -87,6 +87,9 @@ def _cuts(steps: list[Step], byte_level: bool) -> Cuts | None:
 
 def _known(steps: Sequence[PreTokenizer]) -> tuple[int, Step | None]:
     """Return how many steps from the first on are a pattern that C knows, and that pattern."""
+    match steps:
+        case [Digits(individual_digits=True), ByteLevel(add_prefix_space=False, use_regex=True), *_]:
+            return 2, Step(pattern=int(Pattern.GPT2_DIGITS))
     regexes = []
     for step in steps:
         if not isinstance(step, Split) or step.literal or step.behavior not in ("Isolated", "Removed"):

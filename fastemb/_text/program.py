@@ -149,7 +149,7 @@ class _ProgramReader(Translator):
             return Item(ItemKind.CLASS, self.folded(((ord(char), ord(char)),), place))
         if self.skip("z"):
             return Item(ItemKind.NOT_NEXT, ALL)
-        if self.pattern[self.at] in "AbB":
+        if self.pattern[self.at] in "AbB123456789":  # anchors and back references
             raise _UnsayableError
         self.at = place
         codes = self.escape()
