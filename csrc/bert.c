@@ -140,8 +140,7 @@ static fe_status strip(state *s, uint32_t code, uint8_t flags) {
     return status;
 }
 
-static fe_status normalize(state *s, uint32_t code) {
-    const uint8_t flags = flags_of(code);
+static fe_status normalize(state *s, uint32_t code, uint8_t flags) {
     if (s->flags & FE_BERT_CLEAN && flags & DROPPED) return FE_OK;
     if (!(s->flags & FE_BERT_HAN && flags & HAN)) return strip(s, code, flags);
     fe_status status = end_word(s);
@@ -158,7 +157,6 @@ fe_status fe_bert_words(uint32_t flags, const uint8_t *p, const uint8_t *end, fe
     fe_status status = FE_OK;
     while (p < end && status == FE_OK) {
         const uint8_t letter = *p | 0x20;
-        uint32_t code;
         if (letter >= 'a' && letter <= 'z' && s.size <= FE_WORD_BYTES) { /* most: through all steps at once */
             s.bytes[s.size++] = flags & FE_BERT_LOWER ? letter : *p;
             s.chars++;
@@ -166,8 +164,20 @@ fe_status fe_bert_words(uint32_t flags, const uint8_t *p, const uint8_t *end, fe
             p++;
             continue;
         }
+        uint32_t code;
+        const uint8_t *from = p;
         p += fe_utf8_read(p, end, &code);
-        status = normalize(&s, code);
+        const uint8_t kind = flags_of(code);
+        if (!kind && code - HANGUL >= SYLLABLES && s.size <= FE_WORD_BYTES) { /* no step changes it */
+            for (; from < p; from++) s.bytes[s.size++] = *from;
+            s.chars++;
+            s.marks = s.size;
+        } else if (kind == HAN && flags & FE_BERT_HAN) { /* a word as it stands */
+            status = end_word(&s);
+            if (status == FE_OK) status = sink(to, (fe_word){from, p - from, 1});
+        } else {
+            status = normalize(&s, code, kind);
+        }
     }
     return status == FE_OK ? end_word(&s) : status;
 }

@@ -90,10 +90,10 @@ static inline void ask_short(const fe_cache *cache, batch *b, int64_t i, fe_key 
     b->buckets[i] = bucket;
 }
 
-/* Not inlined, as what answers is not: each of these loops takes all registers there are. */
-static __attribute__((noinline)) void ask(const fe_encoder *e, batch *b, fe_pieces all) {
+/* For one of two kinds of models: those whose keys are lowered, and the others. */
+static inline __attribute__((always_inline)) void ask_all(const fe_encoder *e, batch *b, fe_pieces all, bool lower) {
     const fe_cache *const cache = e->cache;
-    const bool whole = !e->t->kind->cut, lower = ignores_case(e);
+    const bool whole = !e->t->kind->cut;
     int64_t longer[BATCH], count = 0, near = all.count; /* from `near` on: near the end of what may be read */
     while (near > 0 && e->readable - (all.text + all.starts[near - 1]) < 16) near--;
     for (int64_t i = 0; i < all.count; i++) {
@@ -111,6 +111,13 @@ static __attribute__((noinline)) void ask(const fe_encoder *e, batch *b, fe_piec
         }
     }
     for (int64_t i = 0; i < count; i++) fe_cache_prefetch_long(cache, b->low[longer[i]]);
+}
+
+/* Not inlined, as what answers is not: each of these loops takes all registers there are. */
+static __attribute__((noinline)) void ask(const fe_encoder *e, batch *b, fe_pieces all) { ask_all(e, b, all, false); }
+
+static __attribute__((noinline)) void ask_lower(const fe_encoder *e, batch *b, fe_pieces all) {
+    ask_all(e, b, all, true);
 }
 
 /* A piece that its own bucket does not know. */
@@ -252,7 +259,10 @@ fe_status fe_encode_pieces(fe_encoder *e, fe_pieces pieces, fe_rows *rows) {
         const bool gathered = can_gather(e, &gaps, some);
         if (e->cache) {
             if (fe_cache_is_full(e->cache)) fe_cache_grow(e->cache);
-            ask(e, &b, some);
+            if (ignores_case(e))
+                ask_lower(e, &b, some);
+            else
+                ask(e, &b, some);
         }
         for (int64_t at = 0; at < n || row < rows->count;) { /* row by row */
             const int64_t end = row < rows->count ? rows->ends[row] - from : n, last = end < n ? end : n;

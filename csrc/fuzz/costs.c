@@ -233,7 +233,8 @@ static void long_words(int64_t n, bool marks) {
         memcpy(text + size, char_, strlen(char_));
         size += (int64_t)strlen(char_);
     }
-    fe_model m = {.flags = FE_WORD_PIECES | FE_BERT_STRIP, .pattern = FE_PATTERN_BERT, .unk = 3, .tokens = 4, .vocab = 4};
+    fe_model m = {.flags = FE_WORD_PIECES | FE_BERT_STRIP, .pattern = FE_PATTERN_BERT, .unk = 3};
+    m.tokens = m.vocab = 4;
     m.token_bytes = bytes, m.token_offsets = offsets, m.token_ids = ids, m.byte_tokens = byte_tokens;
     m.added_offsets = (const int64_t[]){0};
     m.prefix = 2, m.prefix_bytes = (const uint8_t *)"##", m.word_chars = MOST;
