@@ -21,6 +21,7 @@ typedef struct fe_builder {
     uint32_t *added_offsets;
     fe_trie early, late;
     int32_t *char_pages, *char_tokens;
+    fe_trie wholes;
     uint64_t *cut_pairs, (*cut_ascii)[2];
     int32_t *order, *sorted; /* tokens by ascending id, and those ids */
     fe_scratch scratch;

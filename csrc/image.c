@@ -32,6 +32,8 @@ const fe_section_kind fe_sections[FE_SECTIONS] = {
     [FE_S_AFTER] = {4, FE_COUNT_ANY, FE_ALL, 0},
     [FE_S_NOTES] = {1, FE_COUNT_ANY, FE_ALL, 0},
     [FE_S_PLACE_PAGES] = {4, FE_COUNT_FIXED, FE_AFFIXED, FE_PLACES * FE_PAGES},
+    [FE_S_WHOLES] = {sizeof(fe_unit), FE_COUNT_TIMES, FE_WHOLE, FE_TRIE_BLOCK},
+    [FE_S_WHOLE_TOKENS] = {4, FE_COUNT_ANY, FE_WHOLE, 0},
 };
 
 bool fe_section_needed(const fe_header *h, enum fe_section tag) {
@@ -41,6 +43,7 @@ bool fe_section_needed(const fe_header *h, enum fe_section tag) {
     case FE_CHARS: return codes && !affixed;
     case FE_AFFIXED: return affixed;
     case FE_CODES: return codes;
+    case FE_WHOLE: return codes && h->flags & FE_WHOLE_FIRST;
     case FE_LISTS: return !(h->flags & FE_RANKED);
     default: return true;
     }
@@ -69,10 +72,12 @@ uint64_t fe_image_check(const fe_header *image) {
 /* ------------------------------------------------------------------ the header */
 
 bool fe_flags_valid(uint32_t flags) {
-    const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_WHOLE_FIRST | FE_ADD_SPACE;
+    const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_ADD_SPACE;
     const uint32_t of_front = FE_PREPEND_ONCE | FE_PREPEND_FIRST;
     const uint32_t of_chars = FE_PREPEND | of_front | FE_SPACE_MARK | FE_SPLIT_MARKS | FE_CUT | FE_BYTE_FALLBACK;
-    if (flags & ~(of_bytes | of_chars | FE_AFFIXES | FE_FUSE_UNK | FE_OVERLAP)) return false;
+    const uint32_t of_both = FE_WHOLE_FIRST | FE_AFFIXES | FE_FUSE_UNK | FE_OVERLAP;
+    const uint32_t parts = FE_WHOLE_FIRST | FE_SPLIT_MARKS | FE_CUT;
+    if (flags & ~(of_bytes | of_chars | of_both) || (flags & parts) == parts) return false;
     if (flags & FE_AFFIXES && flags & (of_chars | FE_RANKED | FE_WHOLE_FIRST)) return false;
     if (flags & of_front && !(flags & FE_PREPEND)) return false;
     return !(flags & (flags & FE_BYTE_LEVEL ? of_chars : of_bytes));

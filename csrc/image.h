@@ -46,6 +46,8 @@ enum fe_section {
     FE_S_AFTER,         /* int32: and behind it */
     FE_S_NOTES,         /* uint8: what the owner of the tokenizer keeps in it */
     FE_S_PLACE_PAGES,   /* int32: fe_chars.pages, of each place */
+    FE_S_WHOLES,        /* fe_unit: fe_chars.wholes */
+    FE_S_WHOLE_TOKENS,  /* int32: fe_chars.whole_tokens */
     FE_SECTIONS
 };
 
@@ -62,13 +64,14 @@ enum fe_count {
 };
 
 /* Which tokenizers have a section; no other has it. */
-enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_AFFIXED, FE_CODES, FE_LISTS };
+enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_AFFIXED, FE_CODES, FE_WHOLE, FE_LISTS };
 
 typedef struct fe_section_kind {
     uint8_t element; /* bytes */
     uint8_t count;   /* enum fe_count */
     uint8_t needed;  /* enum fe_needed: at byte level, of characters, of either with FE_AFFIXES (which has not those of
-                        the first two), of the last two, or where merges are a list and not ranks */
+                        the first two), of the last two, of characters with FE_WHOLE_FIRST, or where merges are a list
+                        and not ranks */
     uint32_t number;
 } fe_section_kind;
 

@@ -35,6 +35,7 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
     added = v.metadata.added
     contents = [token.content.encode() for token in added]
     metadata = v.metadata.to_bytes()
+    wholes = [name.encode() for name, _ in v.wholes]
     spec = ffi.new(
         "fe_model *",
         {
@@ -70,6 +71,10 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
             "after_ids": ints(v.metadata.after),
             "notes": len(metadata),
             "notes_bytes": octets([metadata]),
+            "wholes": len(wholes),
+            "whole_bytes": octets(wholes),
+            "whole_offsets": ints(list(accumulate(map(len, wholes), initial=0)), "int64_t"),
+            "whole_tokens": ints([number for _, number in v.wholes]),
         },
     )
     return spec, alive

@@ -172,6 +172,7 @@ class Vocabulary:
     char_tokens: npt.ArrayLike = ()
     pair_left: npt.ArrayLike = ()
     pair_right: npt.ArrayLike = ()
+    wholes: tuple[tuple[str, int], ...] = ()  # names that a piece of characters may be as a whole, and their numbers
 
 
 def with_own_text(v: Vocabulary) -> Vocabulary:
