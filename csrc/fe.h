@@ -129,7 +129,7 @@ typedef struct fe_model {
     const int32_t *after_ids;
     int64_t notes; /* bytes that the tokenizer keeps for its owner */
     const uint8_t *notes_bytes;
-    int64_t wholes; /* FE_WHOLE_FIRST with characters: names, none empty, and the tokens that they are; marks stand where
+    int64_t wholes; /* FE_WHOLE_FIRST with characters: names, none empty, and their tokens, with marks where
                        FE_SPACE_MARK reads spaces so. Those that merging makes of their names may be missing */
     const uint8_t *whole_bytes;
     const int64_t *whole_offsets; /* wholes + 1 */

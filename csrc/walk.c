@@ -116,9 +116,9 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const fe_job *job, f
         return FE_BAD_MODEL;
     const bool scanned = !t->kind->cut || e.pattern != FE_PATTERN_NONE;
     const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
-    const bool wholes = t->chars.wholes && !(t->flags & FE_SPLIT_MARKS); /* which is asked for each segment */
-    const fe_status status = !scanned || fronted || wholes || e.choice || job->limit < INT64_MAX ? encode_each(&e, &all, out)
-                                                                                         : encode_stream(&e, &all, out);
+    const bool wholes = t->chars.wholes && !(t->flags & FE_SPLIT_MARKS); /* which is asked of each segment */
+    const bool apart = !scanned || fronted || wholes || e.choice || job->limit < INT64_MAX;
+    const fe_status status = apart ? encode_each(&e, &all, out) : encode_stream(&e, &all, out);
     end_encoder(&e);
     return status;
 }
