@@ -8,8 +8,12 @@ static const uint8_t mark[3] = {0xE2, 0x96, 0x81};
 
 static bool check(const fe_tokenizer *t) {
     const int64_t pages = (int64_t)(fe_section_count(t, FE_S_CHAR_TOKENS) / FE_PAGE);
-    return fe_section_within(t, FE_S_CHAR_PAGES, -1, pages) &&
-           fe_section_within(t, FE_S_CHAR_TOKENS, -1, (int64_t)t->image->vocab);
+    const int64_t vocab = (int64_t)t->image->vocab, wholes = (int64_t)fe_section_count(t, FE_S_WHOLE_TOKENS);
+    if (t->image->flags & FE_WHOLE_FIRST &&
+        !fe_trie_valid(fe_section_of(t, FE_S_WHOLES), fe_section_count(t, FE_S_WHOLES), wholes))
+        return false;
+    return fe_section_within(t, FE_S_CHAR_PAGES, -1, pages) && fe_section_within(t, FE_S_CHAR_TOKENS, -1, vocab) &&
+           fe_section_within(t, FE_S_WHOLE_TOKENS, 0, vocab);
 }
 
 static void attach(fe_tokenizer *t) {
@@ -19,9 +23,26 @@ static void attach(fe_tokenizer *t) {
         .tokens = fe_section_of(t, FE_S_CHAR_TOKENS),
         .pairs = fe_section_of(t, FE_S_CUT_PAIRS),
         .ascii = fe_section_of(t, FE_S_CUT_ASCII),
+        .wholes = t->flags & FE_WHOLE_FIRST ? fe_section_of(t, FE_S_WHOLES) : NULL,
+        .whole_tokens = fe_section_of(t, FE_S_WHOLE_TOKENS),
         .flags = t->flags,
         .all_solid = t->image->all_solid,
     };
+}
+
+static int32_t step_bytes(const fe_unit *units, int32_t node, const uint8_t *p, const uint8_t *end) {
+    for (; p < end && node >= 0; p++) node = fe_trie_next(units, node, *p);
+    return node;
+}
+
+int32_t fe_chars_whole(const fe_chars *c, const uint8_t *p, const uint8_t *end, bool front) {
+    int32_t node = front ? step_bytes(c->wholes, 0, mark, mark + 3) : 0;
+    for (; p < end && node >= 0; p++)
+        if (*p == ' ' && c->flags & FE_SPACE_MARK)
+            node = step_bytes(c->wholes, node, mark, mark + 3);
+        else
+            node = fe_trie_next(c->wholes, node, *p);
+    return node < 0 || c->wholes[node].value < 0 ? -1 : c->whole_tokens[c->wholes[node].value];
 }
 
 /* The code point at p, as the vocabulary sees it; *next receives where it ends. */
@@ -87,7 +108,8 @@ static fe_status piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool
     e->count = 0;
     for (const uint8_t *next; (p < end || front) && status == FE_OK; p = next, front = false) {
         next = splits ? next_mark(e->t, front ? p : p + 1, end) : end;
-        status = merge(e, p, next, front);
+        const int32_t token = splits && e->t->chars.wholes ? fe_chars_whole(&e->t->chars, p, next, front) : -1;
+        status = token >= 0 ? fe_symbol_push(e, token) : merge(e, p, next, front);
     }
     if (status == FE_OK) fe_symbols_to_ids(e);
     return status;

@@ -15,6 +15,7 @@ static void clear(fe_builder *b) {
     free(b->late_bytes.bytes);
     free(b->late_offsets);
     free(b->char_pages);
+    fe_trie_clear(&b->wholes);
     free(b->char_tokens);
     free(b->cut_pairs);
     free(b->cut_ascii);
@@ -201,7 +202,8 @@ static void list_sections(fe_builder *b) {
         [FE_S_PAIRS] = b->pairs,             [FE_S_FILTER] = b->filter,
         [FE_S_RESULT] = m->merge_result,     [FE_S_BYTE_TOKENS] = m->byte_tokens,
         [FE_S_BYTE_RANKS] = b->byte_ranks,   [FE_S_CHAR_PAGES] = b->char_pages,
-        [FE_S_PLACE_PAGES] = b->char_pages,
+        [FE_S_PLACE_PAGES] = b->char_pages,  [FE_S_WHOLES] = b->wholes.units,
+        [FE_S_WHOLE_TOKENS] = m->whole_tokens,
         [FE_S_CHAR_TOKENS] = b->char_tokens, [FE_S_CUT_PAIRS] = b->cut_pairs,
         [FE_S_CUT_ASCII] = b->cut_ascii,     [FE_S_ADDED_OFFSETS] = b->added_offsets,
         [FE_S_ADDED_BYTES] = m->added_bytes, [FE_S_ADDED_IDS] = m->added_ids,
@@ -222,6 +224,8 @@ static void list_sections(fe_builder *b) {
     b->counts[FE_S_AFTER] = (uint64_t)m->after;
     b->counts[FE_S_NOTES] = (uint64_t)m->notes;
     b->counts[FE_S_NORMAL] = (uint64_t)m->normal;
+    b->counts[FE_S_WHOLES] = (uint64_t)b->wholes.count;
+    b->counts[FE_S_WHOLE_TOKENS] = (uint64_t)m->wholes;
 }
 
 static uint64_t count_of(const fe_builder *b, enum fe_section tag) {

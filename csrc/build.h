@@ -23,6 +23,7 @@ typedef struct fe_builder {
     fe_buffer late_bytes;   /* what late added tokens become, where a text is normalized */
     uint32_t *late_offsets; /* or NULL */
     int32_t *char_pages, *char_tokens;
+    fe_trie wholes;
     uint64_t *cut_pairs, (*cut_ascii)[2];
     int32_t *order, *sorted; /* tokens by ascending id, and those ids */
     fe_scratch scratch;

@@ -50,11 +50,32 @@ static fe_status build_cuts(fe_builder *b) {
         const uint64_t bit = fe_char_pair_bit(m->pair_left[i], m->pair_right[i]);
         b->cut_pairs[bit / 64] |= UINT64_C(1) << bit % 64;
     }
-    const fe_chars c = {b->char_pages, b->char_tokens, b->cut_pairs, NULL, m->flags, all};
+    const fe_chars c = {
+        .pages = b->char_pages, .tokens = b->char_tokens, .pairs = b->cut_pairs, .flags = m->flags, .all_solid = all};
     fill_ascii_cuts(&c, b->cut_ascii);
     b->header.all_solid = all;
     b->header.space_cuts = mark_starts_words(m, all);
     return FE_OK;
+}
+
+static fe_status build_wholes(fe_builder *b) {
+    const fe_model *const m = b->model;
+    if (m->wholes < 0 || m->wholes >= INT32_MAX) return FE_BAD_MODEL;
+    uint32_t *const offsets = fe_new_zeros((uint64_t)m->wholes + 1, sizeof *offsets);
+    fe_status status = offsets ? FE_OK : FE_NO_MEMORY;
+    for (int64_t i = 0, end = 0; i < m->wholes && status == FE_OK; i++) {
+        const int64_t last = m->whole_offsets[i + 1];
+        if (m->whole_offsets[i] != end || last <= end || last >= INT32_MAX || m->whole_tokens[i] < 0 ||
+            m->whole_tokens[i] >= m->vocab)
+            status = FE_BAD_MODEL;
+        offsets[i + 1] = (uint32_t)last;
+        end = last;
+    }
+    /* Every name is wanted, whatever its flags, for which any bytes serve; there are as many as names at least. */
+    const fe_keys keys = {.bytes = m->whole_bytes, .offsets = offsets, .flags = m->whole_bytes, .count = m->wholes};
+    if (status == FE_OK) status = fe_trie_build(&keys, &b->wholes);
+    free(offsets);
+    return status;
 }
 
 fe_status fe_build_chars(fe_builder *b) {
@@ -66,5 +87,7 @@ fe_status fe_build_chars(fe_builder *b) {
     if (!b->char_pages || !b->char_tokens) return FE_NO_MEMORY;
     fill_pages(m, b->char_pages, places, b->char_tokens, pages);
     b->counts[FE_S_CHAR_TOKENS] = (uint64_t)pages * FE_PAGE;
-    return m->flags & FE_AFFIXES ? FE_OK : build_cuts(b);
+    if (m->flags & FE_AFFIXES) return FE_OK;
+    const fe_status status = m->flags & FE_WHOLE_FIRST ? build_wholes(b) : FE_OK;
+    return status == FE_OK ? build_cuts(b) : status;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "fe.h"
+#include "trie.h"
 
 #define FE_MARK 0x2581u /* the lower one eighth block, which SentencePiece writes for a space */
 
@@ -25,9 +26,14 @@ typedef struct fe_chars {
                                    some token that merging makes. A pair that is not among them is taken
                                    for one now and then: then the text is not cut there */
     const uint64_t (*ascii)[2]; /* bit b of row a: fe_chars_can_cut between the ASCII characters a and b */
+    const fe_unit *wholes;      /* FE_WHOLE_FIRST: a trie of names, else NULL */
+    const int32_t *whole_tokens; /* by the values of this trie */
     uint32_t flags;
     bool all_solid; /* each character gives symbols that stay where they are */
 } fe_chars;
+
+/* FE_WHOLE_FIRST: the token that [p, end), behind a mark if front, is as a whole, or -1. */
+int32_t fe_chars_whole(const fe_chars *c, const uint8_t *p, const uint8_t *end, bool front);
 
 /* The token of a code, or -1. */
 static inline int32_t fe_char_token(const fe_chars *c, uint32_t code) {

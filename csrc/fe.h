@@ -62,7 +62,9 @@ enum fe_flags {
     FE_BYTE_LEVEL = 1,      /* symbols are bytes, and the pattern cuts pieces; else they are characters */
     FE_RANKED = 2,          /* byte level: tokens are ranked, two merge wherever their bytes together are a token */
     FE_WHOLE_FIRST = 4,     /* byte level: a piece that is a token is that token, whether merges make it or not;
-                              but for the one with a space that FE_ADD_SPACE puts before it */
+                              but for the one with a space that FE_ADD_SPACE puts before it. Characters: of a segment,
+                              with FE_SPLIT_MARKS of a piece, mark in front and all, by fe_model.whole_bytes; not with
+                              both FE_SPLIT_MARKS and FE_CUT, which would leave parts of pieces */
     FE_ADD_SPACE = 8,       /* byte level: put a space before a segment that does not start with one */
     FE_PREPEND = 16,        /* characters: put U+2581 before every segment that is not empty */
     FE_SPACE_MARK = 32,     /* characters: read a space as U+2581 */
@@ -230,6 +232,11 @@ typedef struct fe_model {
     int64_t prefix; /* FE_WORD_PIECES: what the names of tokens that go on begin with, which the text lacks */
     const uint8_t *prefix_bytes;
     int64_t word_chars; /* FE_WORD_PIECES: characters of the longest word that is cut; a longer one is unknown */
+    int64_t wholes; /* FE_WHOLE_FIRST with characters: names, none empty, and their tokens, with marks where
+                       FE_SPACE_MARK reads spaces so. Those that merging makes of their names may be missing */
+    const uint8_t *whole_bytes;
+    const int64_t *whole_offsets; /* wholes + 1 */
+    const int32_t *whole_tokens;
 } fe_model;
 
 /* Builds a tokenizer. On any status but FE_OK, *out is NULL; with FE_TWICE *twice is the second of two equal

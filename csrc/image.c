@@ -43,6 +43,8 @@ const fe_section_kind fe_sections[FE_SECTIONS] = {
     [FE_S_PLACE_PAGES] = {4, FE_COUNT_FIXED, FE_AFFIXED, FE_PLACES * FE_PAGES},
     [FE_S_WORDS] = {sizeof(fe_unit), FE_COUNT_TIMES, FE_WORDS, FE_TRIE_BLOCK},
     [FE_S_WORD_LIMITS] = {4, FE_COUNT_FIXED, FE_WORDS, 2},
+    [FE_S_WHOLES] = {sizeof(fe_unit), FE_COUNT_TIMES, FE_WHOLE, FE_TRIE_BLOCK},
+    [FE_S_WHOLE_TOKENS] = {4, FE_COUNT_ANY, FE_WHOLE, 0},
 };
 
 bool fe_section_needed(const fe_header *h, enum fe_section tag) {
@@ -52,6 +54,7 @@ bool fe_section_needed(const fe_header *h, enum fe_section tag) {
     case FE_CHARS: return codes && !affixed;
     case FE_AFFIXED: return affixed;
     case FE_CODES: return codes;
+    case FE_WHOLE: return codes && h->flags & FE_WHOLE_FIRST;
     case FE_LISTS: return !(h->flags & FE_RANKED);
     case FE_PROGRAMS: return h->pattern == FE_PATTERN_PROGRAM;
     case FE_WORDS: return h->flags & FE_WORD_FLAGS;
@@ -82,16 +85,18 @@ uint64_t fe_image_check(const fe_header *image) {
 /* ------------------------------------------------------------------ the header */
 
 bool fe_flags_valid(uint32_t flags, int32_t pattern) {
-    const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_WHOLE_FIRST | FE_ADD_SPACE, words = flags & FE_WORD_FLAGS;
-    const uint32_t of_front = FE_PREPEND_ONCE | FE_PREPEND_FIRST;
+    const uint32_t of_bytes = FE_BYTE_LEVEL | FE_RANKED | FE_ADD_SPACE, words = flags & FE_WORD_FLAGS;
+    const uint32_t of_front = FE_PREPEND_ONCE | FE_PREPEND_FIRST, parts = FE_WHOLE_FIRST | FE_SPLIT_MARKS | FE_CUT;
     const uint32_t of_chars = FE_PREPEND | of_front | FE_SPACE_MARK | FE_SPLIT_MARKS | FE_CUT | FE_BYTE_FALLBACK;
-    const uint32_t of_symbols = of_bytes | of_chars | FE_AFFIXES | FE_FUSE_UNK, of_words = FE_WORD_FLAGS | FE_BERT_FLAGS;
-    const bool bert = pattern == FE_PATTERN_BERT;
-    if (flags & ~(of_symbols | of_words | FE_OVERLAP)) return false;
+    const uint32_t of_symbols = of_bytes | of_chars | FE_WHOLE_FIRST | FE_AFFIXES | FE_FUSE_UNK;
+    const uint32_t of_words = FE_WORD_FLAGS | FE_BERT_FLAGS;
+    const bool bert = pattern == FE_PATTERN_BERT, program = pattern == FE_PATTERN_PROGRAM;
+    if (flags & ~(of_symbols | of_words | FE_OVERLAP) || (flags & parts) == parts) return false;
     if (pattern < FE_PATTERN_NONE || (pattern > FE_PATTERN_PROGRAM && !bert)) return false;
     if ((bert && !words) || (!bert && flags & FE_BERT_FLAGS)) return false;
     if (words) return words != FE_WORD_FLAGS && !(flags & of_symbols);
-    if (pattern == FE_PATTERN_PROGRAM && flags & (FE_ADD_SPACE | FE_PREPEND)) return false; /* no piece has a front */
+    if (program && flags & (FE_ADD_SPACE | FE_PREPEND)) return false; /* no piece has a front */
+    if (program && flags & FE_WHOLE_FIRST && !(flags & FE_BYTE_LEVEL)) return false; /* segments are asked for, then */
     if (flags & FE_AFFIXES && flags & (of_chars | FE_RANKED | FE_WHOLE_FIRST)) return false;
     if (flags & of_front && !(flags & FE_PREPEND)) return false;
     return !(flags & (flags & FE_BYTE_LEVEL ? of_chars : of_bytes));

@@ -61,6 +61,8 @@ enum fe_section {
     FE_S_PLACE_PAGES,   /* int32: fe_chars.pages, of each place */
     FE_S_WORDS,         /* fe_unit: a trie of the tokens that come out of text */
     FE_S_WORD_LIMITS,   /* int32: fe_words.more, fe_words.most */
+    FE_S_WHOLES,        /* fe_unit: fe_chars.wholes */
+    FE_S_WHOLE_TOKENS,  /* int32: fe_chars.whole_tokens */
     FE_SECTIONS
 };
 
@@ -77,14 +79,14 @@ enum fe_count {
 };
 
 /* Which tokenizers have a section; no other has it. */
-enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_AFFIXED, FE_CODES, FE_LISTS, FE_PROGRAMS, FE_WORDS };
+enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_AFFIXED, FE_CODES, FE_WHOLE, FE_LISTS, FE_PROGRAMS, FE_WORDS };
 
 typedef struct fe_section_kind {
     uint8_t element; /* bytes */
     uint8_t count;   /* enum fe_count */
     uint8_t needed;  /* enum fe_needed: at byte level, of characters, of either with FE_AFFIXES (which has not those of
-                        the first two), of the last two, where merges are a list and not ranks, where a chain of
-                        programs cuts the text, or of words */
+                        the first two), of the last two, of characters with FE_WHOLE_FIRST, where merges are a list and
+                        not ranks, where a chain of programs cuts the text, or of words */
     uint32_t number;
 } fe_section_kind;
 

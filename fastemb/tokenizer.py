@@ -144,19 +144,21 @@ class Tokenizer(Opened):
             - a ``tokenizer.json`` of Hugging Face's format with a BPE, WordPiece or WordLevel model and any other
               components (but ``Precompiled``); where C does not know all of them, Python does the rest, much slower;
             - BERT's ``vocab.txt``, a token a line, with the settings of a ``tokenizer_config.json`` beside it;
+            - CLIP's merge list, ``bpe_simple_vocab_16e6.txt``, compressed by gzip or not;
             - a file written by `save`;
 
             or a folder that holds one of these: ``tokenizer.json``, ``tekken.json``, GPT-2's ``encoder.json`` and
-            ``vocab.bpe``, ``vocab.json`` and ``merges.txt`` of byte level, ``vocab.txt``, one ``.tiktoken`` file, or
-            ``tokenizer.model``, whichever comes first in this list. A byte order mark at the start of a file is
-            dropped.
+            ``vocab.bpe``, ``vocab.json`` and ``merges.txt`` (with a ``pattern``, or beside a ``tokenizer_config.json``
+            that names a class of transformers), ``vocab.txt``, one ``.tiktoken`` file, or ``tokenizer.model``,
+            whichever comes first in this list. A byte order mark at the start of a file is dropped.
         pattern : str, optional
-            How text is cut into pieces, for rank files, and ``vocab.json`` with ``merges.txt``: they do not say it, all
-            other files do. A name (``gpt2``, ``r50k``, ``p50k``, ``p50k_edit``, ``cl100k``, ``o200k``,
-            ``o200k_harmony``, ``llama3``, ``qwen2``, ``qwen3_5``, ``gpt2_digits``, ``deepseek_v3``, ``tekken``, each
-            with or without ``_base``) or, for rank files, a regular expression in the syntax that ``tiktoken`` reads.
-            Most run in C; one with repeated groups or the like takes the package ``regex`` (``pip install
-            'fastemb[regex]'``) and much more time. As in ``tiktoken``, text that a pattern does not match is dropped.
+            How text is cut into pieces, for rank files, and ``vocab.json`` with ``merges.txt``: they do not say it (the
+            latter where no ``tokenizer_config.json`` does), all other files do. A name (``gpt2``, ``r50k``, ``p50k``,
+            ``p50k_edit``, ``cl100k``, ``o200k``, ``o200k_harmony``, ``llama3``, ``qwen2``, ``qwen3_5``,
+            ``gpt2_digits``, ``deepseek_v3``, ``tekken``, each with or without ``_base``) or, for rank files, a regular
+            expression in the syntax that ``tiktoken`` reads. Most run in C; one with repeated groups or the like takes
+            the package ``regex`` (``pip install 'fastemb[regex]'``) and much more time. As in ``tiktoken``, text that a
+            pattern does not match is dropped.
         special_tokens : dict of str to int or "model", optional
             Special tokens and their ids, for the files that have no pattern, which hold none. "model": those that the
             maker of the vocabulary publishes for the pattern of this name: of gpt2, r50k, p50k, p50k_edit, cl100k,

@@ -168,7 +168,7 @@ def test_what_c_does_not_do(change):
 @pytest.mark.parametrize(
     "setting",
     [
-        {"ignore_merges": True},
+        {"ignore_merges": True, "end_of_word_suffix": "</w>"},
         {"byte_fallback": True, "end_of_word_suffix": "</w>"},
         {"byte_fallback": True, "continuing_subword_prefix": "##"},
     ],
@@ -221,6 +221,23 @@ def test_unknown_ones_do_not_fuse_across_pieces(pair):
     assert both.tokens("xx xx") == ["u", "u"]
     both = pair(["a", "u"], unk_token="u", fuse_unk=True, pre_tokenizers=[metaspace("never", split=False)])
     assert both.tokens("xx xx") == ["u"]
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_whole_pieces(split, pair):
+    """A piece that is a token is that token, whether merges make it or not; but no part of a piece is."""
+    tokens = [*LETTERS, *BYTE_TOKENS, MARK + "ab", "xa", MARK + "x", "a b", MARK + "a" + MARK + "b", "\u00e9\u00e9"]
+    step = metaspace("first", split)
+    both = pair(tokens, [("a", "b")], pre_tokenizers=[step], added=["<s>"], ignore_merges=True, byte_fallback=True)
+    assert both.tokens("ab") == [MARK + "ab"]
+    assert both.tokens("ab<s>xa<s>ab") == [MARK + "ab", "<s>", "xa", "<s>", "ab"]
+    assert both.tokens("xa") == [MARK, "x", "a"]
+    assert both.tokens("<s>xax") == ["<s>", "x", "a", "x"]
+    assert both.tokens("<s><0x41>") == ["<s>", "<0x41>"]
+    assert both.tokens("<s>\u00e9\u00e9") == ["<s>", "\u00e9\u00e9"]
+    assert both.tokens("x x") == ([MARK + "x", MARK + "x"] if split else [MARK, "x", MARK, "x"])
+    assert both.tokens("a b") == ([MARK, "a", MARK, "b"] if split else [MARK + "a" + MARK + "b"])
+    assert both.tokens(MARK + "x" + "x" * 40) == [MARK, *"x" * 41]
 
 
 def test_nothing_but_added_tokens(pair):
@@ -285,6 +302,7 @@ MARKS = [
     for normalizers in ([], [PREPEND], [SPACE_TO_MARK], [PREPEND, SPACE_TO_MARK])
     for pre_tokenizers in ([], *([metaspace(scheme, split)] for scheme in SCHEMES for split in (True, False)))
 ]
+WHOLES = ["ax", MARK + "ax", "x x", MARK + "b" + MARK + "c", MARK + "x", "xxx", MARK + MARK + "a", "\u4e2dx", " x"]
 PARTS = ["a", "b", "c", "x", "ab", " ", "  ", MARK, "<s>", "<t>", "<", "\u00e9", "\u4e2d", "\n", "\U0001f600", "a" * 40]
 
 
@@ -311,7 +329,9 @@ def files(draw):
         "unk_token": draw(st.sampled_from([None, "u"])),
         "fuse_unk": draw(st.booleans()),
         "byte_fallback": fallback,
+        "ignore_merges": not affixes and draw(st.booleans()),
     }
+    tokens += draw(st.lists(st.sampled_from(WHOLES), unique=True))
     data = document(tokens, merges, **marks, added=["<s>", "<t>"], **affixes, **settings)
     if not marks.get("normalizers"):
         data["added_tokens"][1]["normalized"] = draw(st.booleans())

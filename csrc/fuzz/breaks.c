@@ -17,7 +17,7 @@ void break_vocabulary(vocabulary *v) {
         else m->word_chars = one_in(2) ? -1 : FE_MOST_WORD_CHARS + 1;
         return;
     }
-    switch (rnd(17)) {
+    switch (rnd(18)) {
     case 0: m->tokens = one_in(2) ? -1 : INT32_MAX; return;
     case 1: m->vocab = one_in(2) ? m->tokens + 1 : -1; return;
     case 2: m->pattern = one_in(2) ? FE_PATTERN_OWN : FE_PATTERN_PROGRAM + 1; return;
@@ -63,6 +63,14 @@ void break_vocabulary(vocabulary *v) {
         }
         break;
     case 15:
+        if (m->wholes) {
+            const uint32_t i = rnd((uint32_t)m->wholes);
+            if (one_in(2)) v->whole_tokens[i] = outside(v);
+            else v->whole_offsets[i + 1] = one_in(2) ? v->whole_offsets[i] : INT64_MIN + rnd(9);
+            return;
+        }
+        break;
+    case 16:
         if (m->flags & FE_RANKED) {
             v->byte_tokens[rnd(256)] = -1;
             return;

@@ -66,6 +66,9 @@ typedef struct vocabulary {
     int32_t added_ids[ADDED];
     int32_t template[4];
     uint8_t notes[64];
+    uint8_t whole_bytes[ADDED * LONGEST];
+    int64_t whole_offsets[ADDED + 1];
+    int32_t whole_tokens[ADDED];
     uint8_t actions[ADDED];
     chain_room chain;
 } vocabulary;

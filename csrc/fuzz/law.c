@@ -15,6 +15,8 @@ typedef struct law {
     int64_t count;
     int32_t symbols[2 * NORMAL];
     int64_t symbol_count;
+    uint8_t seen[4 * TEXT]; /* characters: the piece so far, spaces as marks */
+    int64_t seen_size;
     const uint8_t *text;
     bool unk_waits;
     bool refused;
@@ -112,6 +114,8 @@ static void byte_piece(law *l, const uint8_t *piece, int64_t size) {
 
 static void character(law *l, uint32_t code, const uint8_t *bytes, int64_t size) {
     const fe_model *const m = &l->v->model;
+    memcpy(l->seen + l->seen_size, bytes, (size_t)size);
+    l->seen_size += size;
     for (int64_t i = 0; i < m->chars; i++)
         if (m->char_codes[i] == code) {
             known(l, m->char_tokens[i]);
@@ -123,9 +127,27 @@ static void character(law *l, uint32_t code, const uint8_t *bytes, int64_t size)
     for (int64_t i = 0; i < size && all; i++) symbol(l, m->byte_tokens[bytes[i]]);
 }
 
+/* FE_WHOLE_FIRST: the token that a piece of characters is as a whole, or -1; of equal names the last counts. */
+static int32_t whole_token(const law *l) {
+    const vocabulary *const v = l->v;
+    int32_t token = -1;
+    for (int64_t i = 0; i < v->model.wholes; i++)
+        if (v->whole_offsets[i + 1] - v->whole_offsets[i] == l->seen_size &&
+            memcmp(v->whole_bytes + v->whole_offsets[i], l->seen, (size_t)l->seen_size) == 0)
+            token = v->whole_tokens[i];
+    return token;
+}
+
 static void merge_symbols(law *l) {
     waiting_unk(l);
-    merge_by_list(l);
+    const int32_t whole = whole_token(l);
+    if (whole >= 0) {
+        l->symbols[0] = whole;
+        l->symbol_count = 1;
+    } else {
+        merge_by_list(l);
+    }
+    l->seen_size = 0;
     for (int64_t i = 0; i < l->symbol_count; i++) l->ids[l->count++] = l->v->model.token_ids[l->symbols[i]];
     l->symbol_count = 0;
 }
@@ -138,7 +160,7 @@ static void character_piece(law *l, const uint8_t *p, const uint8_t *end) {
     bool front = m->flags & FE_PREPEND;
     if (m->flags & FE_PREPEND_FIRST) front = front && p == l->text;
     if (m->flags & FE_PREPEND_ONCE) front = front && !marked;
-    l->symbol_count = 0;
+    l->symbol_count = l->seen_size = 0;
     if (front) character(l, MARK, mark, 3);
     for (int32_t length; p < end; p += length) {
         uint32_t code;

@@ -181,6 +181,21 @@ static void add_pairs(vocabulary *v) {
     }
 }
 
+/* FE_WHOLE_FIRST: short texts, some twice, that are any token. */
+static void add_wholes(vocabulary *v) {
+    static const char *const names[] = {"a", "ab", "\xE2\x96\x81", "\xE2\x96\x81" "a", "\xE2\x96\x81" "ab", "abc",
+                                        "\xE2\x96\x81\xE2\x96\x81", "a b", "aa"};
+    if (!v->model.tokens) return;
+    for (v->model.wholes = rnd(ADDED + 1); v->model.wholes && one_in(9);) v->model.wholes = 0;
+    for (int64_t i = 0; i < v->model.wholes; i++) {
+        const char *const name = names[rnd(sizeof names / sizeof *names)];
+        const int64_t at = v->whole_offsets[i], size = (int64_t)strlen(name);
+        memcpy(v->whole_bytes + at, name, (size_t)size);
+        v->whole_offsets[i + 1] = at + size;
+        v->whole_tokens[i] = (int32_t)rnd((uint32_t)v->model.tokens);
+    }
+}
+
 /* Codes of bytes or characters at each place of a piece; of some the token is missing. */
 static void affixed(vocabulary *v) {
     int32_t pool[CHARS + MERGES];
@@ -207,10 +222,11 @@ static void affixed(vocabulary *v) {
 static void characters(vocabulary *v) {
     int32_t pool[CHARS + 32 + MERGES];
     int64_t size = 0;
-    const bool cut = one_in(2), starts = one_in(2); /* starts: the mark is only ever first, as in real vocabularies */
+    const bool splits = one_in(3), wholes = one_in(3), cut = one_in(2) && !(splits && wholes);
+    const bool starts = one_in(2); /* the mark is only ever first, as in real vocabularies */
     v->model.flags = (cut ? FE_CUT : 0) | (one_in(2) ? FE_PREPEND : 0) | (one_in(4) ? 0 : FE_SPACE_MARK) |
                      (one_in(3) ? 0 : FE_BYTE_FALLBACK) | (one_in(2) ? FE_FUSE_UNK : 0) |
-                     (one_in(3) ? FE_SPLIT_MARKS : 0);
+                     (splits ? FE_SPLIT_MARKS : 0) | (wholes ? FE_WHOLE_FIRST : 0);
     if (v->model.flags & FE_PREPEND)
         v->model.flags |= (one_in(2) ? FE_PREPEND_ONCE : 0) | (one_in(2) ? FE_PREPEND_FIRST : 0);
     for (int i = 0; i < 256; i++) v->byte_tokens[i] = -1;
@@ -226,6 +242,7 @@ static void characters(vocabulary *v) {
     if (!cut && v->byte_tokens['b'] >= 0) pool[size++] = v->byte_tokens['b'];
     add_merges(v, pool, size, !cut);
     if (cut) add_pairs(v);
+    if (wholes) add_wholes(v);
 }
 
 /* Words and parts of words; of equal ones the last counts. */
@@ -351,4 +368,5 @@ void random_vocabulary(vocabulary *v) {
     for (int i = 0; i < 4; i++) v->template[i] = (int32_t)rnd(INT32_MAX);
     m->before_ids = v->template, m->after_ids = v->template + 2;
     m->notes_bytes = v->notes, m->normal_bytes = v->normal;
+    m->whole_bytes = v->whole_bytes, m->whole_offsets = v->whole_offsets, m->whole_tokens = v->whole_tokens;
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from operator import add, methodcaller
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .chain import Chain
-from .core import ffi, lib
+from .core import Core, Packed, ffi, lib
 from .vocabulary import (
     BYTE_CHARS,
     CHAR_BYTES,
@@ -43,7 +43,7 @@ class BpeModel:
     byte_level: bool  # symbols are bytes written as BYTE_CHARS, else characters
     pattern: int = 0  # byte level: fe_pattern
     chain: Chain | None = None  # FE_PATTERN_PROGRAM: what cuts the text
-    whole_first: bool = False  # byte level: a piece that is a token is not merged
+    whole_first: bool = False  # a piece that is a token is not merged
     add_prefix_space: bool = False  # byte level
     prepend_mark: bool = False  # characters
     prepend_once: bool = False  # with prepend_mark: not before a text that starts with a mark, or with a space
@@ -95,7 +95,8 @@ class BpeModel:
             lib.FE_SPACE_MARK: self.space_to_mark,
             lib.FE_SPLIT_MARKS: self.split_marks,
             lib.FE_AFFIXES: affixes,
-            lib.FE_CUT: pairs is not None,
+            # Parts of pieces are not to be looked up as whole ones.
+            lib.FE_CUT: pairs is not None and not (self.whole_first and self.split_marks),
             lib.FE_BYTE_FALLBACK: self.byte_fallback,
             lib.FE_FUSE_UNK: self.fuse_unk,
         }
@@ -125,6 +126,7 @@ class BpeModel:
             pair_left=() if pairs is None else pairs[0],
             pair_right=() if pairs is None else pairs[1],
             normal=self.normal,
+            wholes=self._unmade() if self.whole_first and not self.byte_level else (),
         )
 
     def _symbols(self) -> tuple[list[int], list[int]]:
@@ -148,6 +150,27 @@ class BpeModel:
                     codes.append(code + place * lib.FE_PLACE)
                     tokens.append(number)
         return codes, tokens
+
+    def _unmade(self) -> tuple[tuple[str, int], ...]:
+        """Return the tokens, and their numbers, that merging does not make of their own names.
+
+        Of the others nothing changes where a piece that is a token is not merged.
+        """
+        plain = replace(self, whole_first=False, prepend_mark=False, prepend_once=False, prepend_first=False, added=[])
+        core = Core(replace(plain, split_marks=False, space_to_mark=False, before=[], after=[]).vocabulary())
+        names = [name for name in self.vocab if len(name) > 1]
+        texts = Packed("".join(names).encode(), np.fromiter(map(len, names), np.int64, len(names)))
+        ends, ids = np.empty(len(names), np.int64), np.empty(len(texts.utf8) + len(names), np.int32)
+        with core.workspace() as workspace:
+            _, status = core.encode(workspace, texts, b"", ends, ids=ids)
+        if status != lib.FE_OK:
+            raise MemoryError("out of memory while tokenizing the names of tokens")
+        starts = np.concatenate([np.zeros(1, np.int64), ends])
+        return tuple(
+            (name, self.numbers[name])
+            for name, start, end in zip(names, starts.tolist(), ends.tolist(), strict=False)
+            if end - start != 1 or ids[start] != self.vocab[name]
+        )
 
     def inner_pairs(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]] | None:
         """Return the pairs of code points that stand side by side inside a token that merging makes.

@@ -191,7 +191,9 @@ def _characters(file: TokenizerFile) -> Fields | None:
 def _cut_characters(file: TokenizerFile) -> Fields | None:
     """Return the fields of a model of characters that other pre-tokenizers cut, which see marks as characters."""
     cuts, normal = cuts_in_c(file.pre_tokenizers), normal_in_c(file.normalizers)
-    fields = characters_in_c((), (), file.model) if isinstance(file.model, Bpe) else None
+    fields = None
+    if isinstance(file.model, Bpe) and not file.model.ignore_merges:  # C looks for whole segments, not for pieces
+        fields = characters_in_c((), (), file.model)
     if cuts is None or normal is None or fields is None:
         return None
     return fields | {"normal": normal.steps, "pattern": cuts.pattern, "chain": cuts.chain}

@@ -21,14 +21,12 @@ def characters_in_c(
     normalizers: tuple[Normalizer, ...], pre_tokenizers: tuple[PreTokenizer, ...], model: Bpe
 ) -> Fields | None:
     """Return the fields of a model of characters, cut at marks alone or not at all."""
-    if model.ignore_merges or (has_affixes(model) and model.byte_fallback):
-        # C looks for whole pieces by the bytes that tokens decode to, which here are not their names; and a symbol that
-        # falls back to bytes brings those of its affixes along.
-        return None
+    if has_affixes(model) and (model.ignore_merges or model.byte_fallback):
+        return None  # whole pieces have no affixes; a symbol that falls back to bytes brings those of its affixes along
     marks = _marks(normalizers, pre_tokenizers)
     if marks is None or (has_affixes(model) and any(marks.values())):
         return None  # a mark that C puts in front would be a symbol at a place
-    return symbols(model) | marks | {"byte_level": False}
+    return symbols(model) | marks | {"byte_level": False, "whole_first": model.ignore_merges}
 
 
 def symbols(model: Bpe) -> Fields:

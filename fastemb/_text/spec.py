@@ -54,6 +54,7 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
     if v.chain is not None:
         chain, arrays = v.chain.spec()
         alive += [chain, *arrays]
+    wholes = [name.encode() for name, _ in v.wholes]
     spec = ffi.new(
         "fe_model *",
         {
@@ -93,6 +94,10 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
             "word_chars": v.word_chars,
             "normal": len(v.normal),
             "normal_bytes": octets([v.normal]),
+            "wholes": len(wholes),
+            "whole_bytes": octets(wholes),
+            "whole_offsets": ints(list(accumulate(map(len, wholes), initial=0)), "int64_t"),
+            "whole_tokens": ints([number for _, number in v.wholes]),
         },
     )
     return spec, alive

@@ -181,6 +181,7 @@ class Vocabulary:
     word_prefix: bytes = b""  # words: what names of tokens that go on begin with
     word_chars: int = 0  # words: characters of the longest word that is cut
     normal: bytes = b""  # the steps by which a text is normalized first
+    wholes: tuple[tuple[str, int], ...] = ()  # names that a piece of characters may be as a whole, and their numbers
 
 
 def with_own_text(v: Vocabulary) -> Vocabulary:
