@@ -20,10 +20,10 @@ typedef struct form {
 } form;
 
 static const form forms[] = {
-    [FE_STEP_NFC] = {FE_TRAIT_NFC | FE_TRAIT_SECOND, 0xCC, 1 << FE_STEP_NFC, false, true},
-    [FE_STEP_NFD] = {FE_TRAIT_CANON, 0xC3, 1 << FE_STEP_NFD, false, false},
-    [FE_STEP_NFKC] = {FE_TRAIT_NFKC | FE_TRAIT_SECOND, 0xC2, 1 << FE_STEP_NFKC, true, true},
-    [FE_STEP_NFKD] = {FE_TRAIT_COMPAT, 0xC2, 1 << FE_STEP_NFKD, true, false},
+    [FE_NORM_NFC] = {FE_TRAIT_NFC | FE_TRAIT_SECOND, 0xCC, 1 << FE_NORM_NFC, false, true},
+    [FE_NORM_NFD] = {FE_TRAIT_CANON, 0xC3, 1 << FE_NORM_NFD, false, false},
+    [FE_NORM_NFKC] = {FE_TRAIT_NFKC | FE_TRAIT_SECOND, 0xC2, 1 << FE_NORM_NFKC, true, true},
+    [FE_NORM_NFKD] = {FE_TRAIT_COMPAT, 0xC2, 1 << FE_NORM_NFKD, true, false},
 };
 
 enum {
@@ -73,7 +73,7 @@ static inline bool is_ascii_64(const uint8_t *p) {
     return !(any & 0x80 * ONES);
 }
 
-static const uint8_t *find_form(const fe_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *find_form(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     const form *const f = &forms[step->head.kind];
     uint32_t class = 0; /* of the last character that was looked at; one between that has none changes nothing */
     while (end - p >= 64) {
@@ -230,8 +230,8 @@ static fe_status write_stretch(fe_normal *n, const form *f, const uint8_t **at, 
     return status == FE_OK ? flush(n, f, out) : status;
 }
 
-static fe_status apply_form(fe_normal *n, const fe_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
-                            fe_buffer *out) {
+static fe_status apply_form(fe_normal *n, const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
+                            const uint8_t *at, fe_buffer *out) {
     const form *const f = &forms[step->head.kind];
     fe_status status = FE_OK;
     while (at < end && status == FE_OK) {
@@ -244,4 +244,4 @@ static fe_status apply_form(fe_normal *n, const fe_step *step, const uint8_t *p,
     return status == FE_OK ? fe_buffer_add(out, p, end - p) : status;
 }
 
-const fe_step_row fe_step_form = {find_form, apply_form, true};
+const fe_norm_row fe_norm_form = {find_form, apply_form, true};
