@@ -66,18 +66,38 @@ static inline uint64_t leads(const uint8_t *p, uint8_t lead) {
     return ((word & 0x7F * ONES) + (0x100u - lead) * ONES) & word & 0x80 * ONES;
 }
 
-static inline bool is_ascii_64(const uint8_t *p) {
-    uint64_t words[8], any = 0;
+/* True if in [p, p + 64) no character begins at or behind `lead`. */
+static inline bool is_below_64(const uint8_t *p, uint8_t lead) {
+    uint64_t words[8], any = 0, found = 0;
     memcpy(words, p, sizeof words);
     for (int i = 0; i < 8; i++) any |= words[i];
-    return !(any & 0x80 * ONES);
+    if (!(any & 0x80 * ONES)) return true;
+    for (int i = 0; i < 8; i++) found |= leads(p + 8 * i, lead);
+    return !found;
+}
+
+/* False if no character that begins in [p, p + 64) gives NFC a reason: each is ASCII, below U+0300, or one of the
+ * commonest of some scripts. Plain loops over bytes, of which the compiler makes vectors; two bytes more are read. */
+static bool may_change_nfc(const uint8_t *p) {
+    uint8_t all = 1;
+    for (int i = 0; i < 64; i++) {
+        const uint8_t a = p[i], b = p[i + 1], c = p[i + 2];
+        const uint8_t low = a < 0xCC, cyrillic = (uint8_t)(a - 0xD0) < 2, ideograph = (uint8_t)(a - 0xE4) < 6;
+        const uint8_t dash = (a == 0xE2) & (b == 0x80) & (c >= 0x82); /* U+2002 to U+203F */
+        const uint8_t comma = (b == 0x80) & (c < 0xAA);               /* U+3000 to U+3029 */
+        const uint8_t kana = (b == 0x81) | (b == 0x83) | ((b == 0x82) & ((uint8_t)(c - 0x99) >= 2));
+        const uint8_t wide = (a == 0xEF) & ((b & 0xFE) == 0xBC); /* U+FF00 to U+FF7F */
+        all &= low | cyrillic | ideograph | dash | wide | ((a == 0xE3) & (comma | kana));
+    }
+    return !all;
 }
 
 static const uint8_t *find_form(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     const form *const f = &forms[step->head.kind];
     uint32_t class = 0; /* of the last character that was looked at; one between that has none changes nothing */
-    while (end - p >= 64) {
-        if (is_ascii_64(p)) {
+    while (end - p >= 66) {
+        if (is_below_64(p, f->lead) || (step->head.kind == FE_NORM_NFC && !may_change_nfc(p))) {
+            class = 0;
             p += 64;
             continue;
         }

@@ -66,7 +66,10 @@ def normal_of(*names):
 
 def hold(name, codes):
     ours, theirs = normal_of(name), STEPS[name][1]
-    wrong = [hex(code) for code in codes if ours(chr(code)) != theirs.normalize_str(chr(code))]
+    texts = {code: chr(code) for code in codes}
+    if name in ("NFC", "NFD", "NFKC", "NFKD"):  # where 64 bytes are looked at together, a mark behind each
+        texts = {code: f"{char}{'b' * 40}{char}\u0301{'b' * 66}" for code, char in texts.items()}
+    wrong = [hex(code) for code, text in texts.items() if ours(text) != theirs.normalize_str(text)]
     assert not wrong, (name, wrong[:20])
 
 
