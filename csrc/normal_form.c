@@ -66,19 +66,16 @@ static inline uint64_t leads(const uint8_t *p, uint8_t lead) {
     return ((word & 0x7F * ONES) + (0x100u - lead) * ONES) & word & 0x80 * ONES;
 }
 
-/* True if in [p, p + 64) no character begins at or behind `lead`. */
+/* True if in [p, p + 64) no character begins at or behind `lead`: the highest byte begins the highest character. */
 static inline bool is_below_64(const uint8_t *p, uint8_t lead) {
-    uint64_t words[8], any = 0, found = 0;
-    memcpy(words, p, sizeof words);
-    for (int i = 0; i < 8; i++) any |= words[i];
-    if (!(any & 0x80 * ONES)) return true;
-    for (int i = 0; i < 8; i++) found |= leads(p + 8 * i, lead);
-    return !found;
+    uint8_t top = 0;
+    for (int i = 0; i < 64; i++) top = p[i] > top ? p[i] : top; /* by vectors */
+    return top < lead;
 }
 
 /* False if no character that begins in [p, p + 64) gives NFC a reason: each is ASCII, below U+0300, or one of the
  * commonest of some scripts. Plain loops over bytes, of which the compiler makes vectors; two bytes more are read. */
-static bool may_change_nfc(const uint8_t *p) {
+static inline __attribute__((always_inline)) bool may_change(const uint8_t *p) {
     uint8_t all = 1;
     for (int i = 0; i < 64; i++) {
         const uint8_t a = p[i], b = p[i + 1], c = p[i + 2];
@@ -92,11 +89,26 @@ static bool may_change_nfc(const uint8_t *p) {
     return !all;
 }
 
+static bool may_change_plain(const uint8_t *p) { return may_change(p); }
+
+/* The same in wider vectors, where the processor has them. */
+#if defined(__x86_64__)
+static __attribute__((target("avx2"))) bool may_change_avx2(const uint8_t *p) { return may_change(p); }
+
+static bool has_avx2(void) { return __builtin_cpu_supports("avx2"); }
+#else
+static bool may_change_avx2(const uint8_t *p) { return may_change(p); }
+
+static bool has_avx2(void) { return false; }
+#endif
+
 static const uint8_t *find_form(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     const form *const f = &forms[step->head.kind];
+    const bool is_nfc = step->head.kind == FE_NORM_NFC;
+    bool (*const may_change_64)(const uint8_t *) = has_avx2() ? may_change_avx2 : may_change_plain;
     uint32_t class = 0; /* of the last character that was looked at; one between that has none changes nothing */
     while (end - p >= 66) {
-        if (is_below_64(p, f->lead) || (step->head.kind == FE_NORM_NFC && !may_change_nfc(p))) {
+        if (is_below_64(p, f->lead) || (is_nfc && !may_change_64(p))) {
             class = 0;
             p += 64;
             continue;

@@ -136,7 +136,7 @@ static void end_encoder(fe_encoder *e) {
     free(e->early.tokens);
     free(e->late.tokens);
     fe_scratch_clear(&e->scratch);
-    fe_normal_clear(&e->normal);
+    if (e->t->normal_size) fe_normal_clear(&e->normal);
 }
 
 /* False if the choice is one of another tokenizer. */
