@@ -189,7 +189,7 @@ void fe_choice_free(fe_choice *choice);
 
 /* What fe_encode is asked to do. The texts lie one after another in utf8, or, with `each`, every one by itself. */
 typedef struct fe_job {
-    int32_t pattern;         /* FE_PATTERN_OWN, or one that takes its place */
+    int32_t pattern;         /* FE_PATTERN_OWN, or one that takes its place: then texts are not normalized, too */
     const fe_choice *choice; /* what becomes of added tokens; NULL: their characters are ordinary text */
     int64_t limit;           /* of each text at most so many ids come out, and not much more of it is read */
     int64_t texts;

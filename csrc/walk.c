@@ -101,8 +101,8 @@ static fe_status encode_normal(fe_encoder *e, const fe_texts *all, fe_out *out) 
     const fe_job *const job = all->job;
     some_texts some = {0, job->texts, job->utf8};
     const fe_tokenizer *const t = e->t;
-    if (!t->normal_size ||
-        (!job->each && fe_normal_keeps_all(t->normal, t->normal_size, job->utf8, job->utf8 + job->size)))
+    if (!e->normal_size ||
+        (!job->each && fe_normal_keeps_all(t->normal, e->normal_size, job->utf8, job->utf8 + job->size)))
         return encode_stream(e, all, some, out);
     fe_status status = FE_OK;
     while (status == FE_OK && some.first < job->texts) {
@@ -127,6 +127,7 @@ static fe_status encode_normal(fe_encoder *e, const fe_texts *all, fe_out *out) 
 
 static fe_encoder new_encoder(const fe_tokenizer *t, fe_cache *cache, int32_t pattern, const uint8_t *end) {
     fe_encoder e = {.t = t, .cache = cache, .readable = end, .stop = INT64_MAX};
+    e.normal_size = pattern == FE_PATTERN_OWN ? t->normal_size : 0;
     e.pattern = t->space_cuts ? FE_PATTERN_SPACES : pattern == FE_PATTERN_OWN ? t->pattern : pattern;
     return e;
 }
@@ -136,7 +137,7 @@ static void end_encoder(fe_encoder *e) {
     free(e->early.tokens);
     free(e->late.tokens);
     fe_scratch_clear(&e->scratch);
-    if (e->t->normal_size) fe_normal_clear(&e->normal);
+    if (e->normal_size) fe_normal_clear(&e->normal);
 }
 
 /* False if the choice is one of another tokenizer. */

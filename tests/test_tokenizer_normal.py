@@ -307,3 +307,12 @@ def test_runs_that_borders_cut(tmp_path):
     hf = byte_level(normalizers.Replace(tokenizers.Regex(r"\s+"), "  "))
     rows = ["a ", " a", "a  b"]
     assert [row.tolist() for row in loaded(hf, tmp_path).encode_batch(rows)] == ids_of(hf, rows)
+
+
+@pytest.mark.parametrize("name", ["NFC", "Strip", "Prepend"])
+def test_bytes_with_a_tail(name, tmp_path):
+    """What is taken back from before bytes that are no UTF-8 was normalized once, and is not again."""
+    ours = loaded(byte_level(STEPS[name][1]), tmp_path)
+    start = "a  e\u0301 x"
+    ids = ours.encode(start.encode() + b" y\xff")
+    assert ours.decode_bytes(ids) == STEPS[name][1].normalize_str(start + " y").encode() + b"\xff"
