@@ -111,27 +111,27 @@ enum fe_added_flags {
 };
 
 /* What a step of fe_model.normal does. */
-enum fe_step_kind {
-    FE_STEP_NFC = 1, /* normalization forms of Unicode 9.0, to which younger characters are unknown */
-    FE_STEP_NFD = 2,
-    FE_STEP_NFKC = 3,
-    FE_STEP_NFKD = 4,
-    FE_STEP_LOWERCASE = 5,      /* each character by itself, Unicode 17.0 */
-    FE_STEP_STRIP_ACCENTS = 6,  /* M* of Unicode 9.0 go */
-    FE_STEP_NMT = 7,            /* some control characters go, others become spaces */
-    FE_STEP_BERT_CLEAN = 8,     /* control characters of Unicode 8.0 go, white space becomes spaces */
-    FE_STEP_BERT_CJK = 9,       /* spaces around ideographs */
-    FE_STEP_BERT_MARKS = 10,    /* Mn of Unicode 8.0 go */
-    FE_STEP_STRIP = 11,         /* flags FE_STRIP_LEFT, FE_STRIP_RIGHT: White_Space there goes */
-    FE_STEP_PREPEND = 12,       /* `to` before a text that is not empty */
-    FE_STEP_REPLACE = 13,       /* `from`, of at most 64 bytes, becomes `to` */
-    FE_STEP_RUNS = 14,          /* a run of `least` or more of the character `from`, or with FE_RUNS_WHITE of white
+enum fe_norm_kind {
+    FE_NORM_NFC = 1, /* normalization forms of Unicode 9.0, to which younger characters are unknown */
+    FE_NORM_NFD = 2,
+    FE_NORM_NFKC = 3,
+    FE_NORM_NFKD = 4,
+    FE_NORM_LOWERCASE = 5,      /* each character by itself, Unicode 17.0 */
+    FE_NORM_STRIP_ACCENTS = 6,  /* M* of Unicode 9.0 go */
+    FE_NORM_NMT = 7,            /* some control characters go, others become spaces */
+    FE_NORM_BERT_CLEAN = 8,     /* control characters of Unicode 8.0 go, white space becomes spaces */
+    FE_NORM_BERT_CJK = 9,       /* spaces around ideographs */
+    FE_NORM_BERT_MARKS = 10,    /* Mn of Unicode 8.0 go */
+    FE_NORM_STRIP = 11,         /* flags FE_STRIP_LEFT, FE_STRIP_RIGHT: White_Space there goes */
+    FE_NORM_PREPEND = 12,       /* `to` before a text that is not empty */
+    FE_NORM_REPLACE = 13,       /* `from`, of at most 64 bytes, becomes `to` */
+    FE_NORM_RUNS = 14,          /* a run of `least` or more of the character `from`, or with FE_RUNS_WHITE of white
                                    space, becomes `to` */
-    FE_STEP_BYTE_LEVEL = 15,    /* each byte becomes the character by which GPT-2's files write it */
-    FE_STEP_KINDS = 16
+    FE_NORM_BYTE_LEVEL = 15,    /* each byte becomes the character by which GPT-2's files write it */
+    FE_NORM_KINDS = 16
 };
 
-enum fe_step_flags {
+enum fe_norm_flags {
     FE_STRIP_LEFT = 1,
     FE_STRIP_RIGHT = 2,
     FE_RUNS_WHITE = 1
@@ -226,7 +226,7 @@ typedef struct fe_model {
     const uint8_t *notes_bytes;
     const fe_chain *chain; /* FE_PATTERN_PROGRAM: what cuts the text; else unused */
     int64_t normal; /* bytes; the steps by which each stretch between early added tokens is normalized: of each a head,
-                       { uint8 fe_step_kind, uint8 fe_step_flags, uint16 least, uint32 from_size, uint32 to_size }, and
+                       { uint8 fe_norm_kind, uint8 fe_norm_flags, uint16 least, uint32 from_size, uint32 to_size }, and
                        the bytes of `from` and `to`, which are UTF-8. The contents of late tokens are normalized too */
     const uint8_t *normal_bytes;
     int64_t prefix; /* FE_WORD_PIECES: what the names of tokens that go on begin with, which the text lacks */
@@ -277,7 +277,7 @@ void fe_choice_free(fe_choice *choice);
 
 /* What fe_encode is asked to do. The texts lie one after another in utf8, or, with `each`, every one by itself. */
 typedef struct fe_job {
-    int32_t pattern;         /* FE_PATTERN_OWN, or one that takes its place */
+    int32_t pattern;         /* FE_PATTERN_OWN, or one that takes its place: then texts are not normalized, too */
     const fe_choice *choice; /* what becomes of added tokens; NULL: their characters are ordinary text */
     int64_t limit;           /* of each text at most so many ids come out, and not much more of it is read */
     int64_t texts;

@@ -6,22 +6,22 @@
 #include "mem.h"
 #include "utf8.h"
 
-static const fe_step_row *const rows[FE_STEP_KINDS] = {
-    [FE_STEP_NFC] = &fe_step_form,
-    [FE_STEP_NFD] = &fe_step_form,
-    [FE_STEP_NFKC] = &fe_step_form,
-    [FE_STEP_NFKD] = &fe_step_form,
-    [FE_STEP_LOWERCASE] = &fe_step_lower,
-    [FE_STEP_STRIP_ACCENTS] = &fe_step_map,
-    [FE_STEP_NMT] = &fe_step_map,
-    [FE_STEP_BERT_CLEAN] = &fe_step_map,
-    [FE_STEP_BERT_CJK] = &fe_step_map,
-    [FE_STEP_BERT_MARKS] = &fe_step_map,
-    [FE_STEP_STRIP] = &fe_step_strip,
-    [FE_STEP_PREPEND] = &fe_step_prepend,
-    [FE_STEP_REPLACE] = &fe_step_replace,
-    [FE_STEP_RUNS] = &fe_step_runs,
-    [FE_STEP_BYTE_LEVEL] = &fe_step_bytes,
+static const fe_norm_row *const rows[FE_NORM_KINDS] = {
+    [FE_NORM_NFC] = &fe_norm_form,
+    [FE_NORM_NFD] = &fe_norm_form,
+    [FE_NORM_NFKC] = &fe_norm_form,
+    [FE_NORM_NFKD] = &fe_norm_form,
+    [FE_NORM_LOWERCASE] = &fe_norm_lower,
+    [FE_NORM_STRIP_ACCENTS] = &fe_norm_map,
+    [FE_NORM_NMT] = &fe_norm_map,
+    [FE_NORM_BERT_CLEAN] = &fe_norm_map,
+    [FE_NORM_BERT_CJK] = &fe_norm_map,
+    [FE_NORM_BERT_MARKS] = &fe_norm_map,
+    [FE_NORM_STRIP] = &fe_norm_strip,
+    [FE_NORM_PREPEND] = &fe_norm_prepend,
+    [FE_NORM_REPLACE] = &fe_norm_replace,
+    [FE_NORM_RUNS] = &fe_norm_runs,
+    [FE_NORM_BYTE_LEVEL] = &fe_norm_bytes,
 };
 
 /* ------------------------------------------------------------------ buffers */
@@ -54,8 +54,8 @@ void fe_normal_clear(fe_normal *n) {
 /* ------------------------------------------------------------------ chains */
 
 /* The step at `at`, which goes behind it. */
-static fe_normal_step next_step(const uint8_t **at) {
-    fe_normal_step step;
+static fe_norm_step next_step(const uint8_t **at) {
+    fe_norm_step step;
     memcpy(&step.head, *at, sizeof step.head);
     step.from = *at + sizeof step.head;
     step.to = step.from + step.head.from_size;
@@ -73,49 +73,49 @@ static bool is_utf8(const uint8_t *p, const uint8_t *end) {
 }
 
 /* How many times as long a step without strings may make a text. */
-static uint64_t plain_growth(enum fe_step_kind kind) {
+static uint64_t plain_growth(enum fe_norm_kind kind) {
     switch (kind) {
-    case FE_STEP_NFKC:
-    case FE_STEP_NFKD: return 11; /* U+FDFA */
-    case FE_STEP_NFC:             /* which takes a few apart, as U+1D160 */
-    case FE_STEP_NFD: return 3;
-    case FE_STEP_LOWERCASE:
-    case FE_STEP_BERT_CJK:
-    case FE_STEP_BYTE_LEVEL: return 2;
+    case FE_NORM_NFKC:
+    case FE_NORM_NFKD: return 11; /* U+FDFA */
+    case FE_NORM_NFC:             /* which takes a few apart, as U+1D160 */
+    case FE_NORM_NFD: return 3;
+    case FE_NORM_LOWERCASE:
+    case FE_NORM_BERT_CJK:
+    case FE_NORM_BYTE_LEVEL: return 2;
     default: return 1;
     }
 }
 
 /* How many times as long a step may make a text; 0: it is none. */
-static uint64_t growth(const fe_normal_step *s) {
-    const fe_step_head *const h = &s->head;
+static uint64_t growth(const fe_norm_step *s) {
+    const fe_norm_head *const h = &s->head;
     uint32_t code;
-    if (h->kind != FE_STEP_RUNS && h->least) return 0;
-    switch ((enum fe_step_kind)h->kind) {
-    case FE_STEP_STRIP: return !(h->flags & ~(FE_STRIP_LEFT | FE_STRIP_RIGHT)) && !h->from_size && !h->to_size;
-    case FE_STEP_PREPEND: return !h->flags && !h->from_size && h->to_size;
-    case FE_STEP_REPLACE:
+    if (h->kind != FE_NORM_RUNS && h->least) return 0;
+    switch ((enum fe_norm_kind)h->kind) {
+    case FE_NORM_STRIP: return !(h->flags & ~(FE_STRIP_LEFT | FE_STRIP_RIGHT)) && !h->from_size && !h->to_size;
+    case FE_NORM_PREPEND: return !h->flags && !h->from_size && h->to_size;
+    case FE_NORM_REPLACE:
         if (h->flags || !h->from_size || h->from_size > FE_MAX_FROM) return 0;
         return (h->to_size + h->from_size - 1) / h->from_size + !h->to_size;
-    case FE_STEP_RUNS:
+    case FE_NORM_RUNS:
         if (h->flags & ~FE_RUNS_WHITE || !h->least || (h->flags & FE_RUNS_WHITE) == !!h->from_size) return 0;
         if (h->from_size && fe_utf8_read(s->from, s->from + h->from_size, &code) != (int32_t)h->from_size) return 0;
         return h->to_size + !h->to_size;
-    case FE_STEP_KINDS: return 0;
-    default: return h->flags || h->from_size || h->to_size ? 0 : plain_growth((enum fe_step_kind)h->kind);
+    case FE_NORM_KINDS: return 0;
+    default: return h->flags || h->from_size || h->to_size ? 0 : plain_growth((enum fe_norm_kind)h->kind);
     }
 }
 
 bool fe_normal_valid(const uint8_t *steps, uint64_t size) {
     const uint8_t *at = steps, *const end = steps + size;
     for (uint64_t all = 1; at < end;) {
-        fe_step_head head;
+        fe_norm_head head;
         const uint64_t left = (uint64_t)(end - at);
         if (left < sizeof head) return false;
         memcpy(&head, at, sizeof head);
-        if (head.kind == 0 || head.kind >= FE_STEP_KINDS) return false;
+        if (head.kind == 0 || head.kind >= FE_NORM_KINDS) return false;
         if (head.from_size > left - sizeof head || head.to_size > left - sizeof head - head.from_size) return false;
-        const fe_normal_step step = next_step(&at);
+        const fe_norm_step step = next_step(&at);
         const uint64_t times = growth(&step);
         if (!times || times > FE_MAX_GROWTH / all) return false;
         all *= times;
@@ -126,7 +126,7 @@ bool fe_normal_valid(const uint8_t *steps, uint64_t size) {
 
 bool fe_normal_keeps(const uint8_t *steps, uint64_t size, const uint8_t *p, const uint8_t *end) {
     for (const uint8_t *at = steps; at < steps + size;) {
-        const fe_normal_step step = next_step(&at);
+        const fe_norm_step step = next_step(&at);
         if (rows[step.head.kind]->find(&step, p, end) < end) return false;
     }
     return true;
@@ -141,8 +141,8 @@ bool fe_normal_keeps_all(const uint8_t *steps, uint64_t size, const uint8_t *p, 
 fe_status fe_normal_apply(fe_normal *n, const uint8_t *steps, uint64_t size, const uint8_t **p, const uint8_t **end) {
     int into = 0;
     for (const uint8_t *at = steps; at < steps + size && *p < *end;) {
-        const fe_normal_step step = next_step(&at);
-        const fe_step_row *const row = rows[step.head.kind];
+        const fe_norm_step step = next_step(&at);
+        const fe_norm_row *const row = rows[step.head.kind];
         const uint8_t *const place = row->find(&step, *p, *end);
         if (place == *end) continue;
         fe_buffer *const out = &n->text[into];

@@ -1,6 +1,6 @@
 /* normal.h: what a text becomes before it is cut into pieces: a chain of steps over one stretch of it.
  *
- * A chain is a string of bytes, as an image holds it: steps one behind the other, each a fe_step_head and the bytes of
+ * A chain is a string of bytes, as an image holds it: steps one behind the other, each a fe_norm_head and the bytes of
  * two strings. Each kind of step is a row of two functions: where it may change something, which is looked for many
  * bytes at a time, and doing it. So a text that a chain leaves as it is is read where it lies; any other goes from one
  * of two buffers to the other. Everything takes time that grows with the text alone.
@@ -18,20 +18,20 @@
 
 enum {
     FE_BEHIND = 64,          /* bytes behind a normalized text that may be read; they are zero */
-    FE_MAX_FROM = 64,        /* bytes of what FE_STEP_REPLACE looks for, so that looking takes no longer than this */
+    FE_MAX_FROM = 64,        /* bytes of what FE_NORM_REPLACE looks for, so that looking takes no longer than this */
     FE_MAX_GROWTH = 1 << 16 /* times as long as before a chain may make a text, beside what it puts before it */
 };
 
-typedef struct fe_step_head {
-    uint8_t kind, flags; /* enum fe_step_kind */
+typedef struct fe_norm_head {
+    uint8_t kind, flags; /* enum fe_norm_kind */
     uint16_t least;
     uint32_t from_size, to_size;
-} fe_step_head;
+} fe_norm_head;
 
-typedef struct fe_normal_step {
-    fe_step_head head;
+typedef struct fe_norm_step {
+    fe_norm_head head;
     const uint8_t *from, *to; /* of from_size and to_size bytes */
-} fe_normal_step;
+} fe_norm_step;
 
 /* A text that is being written. */
 typedef struct fe_buffer {
@@ -46,17 +46,17 @@ typedef struct fe_normal {
     int64_t count, room;
 } fe_normal;
 
-typedef struct fe_step_row {
+typedef struct fe_norm_row {
     /* The first place in [p, end) at which the step may change something, or end. */
-    const uint8_t *(*find)(const fe_normal_step *step, const uint8_t *p, const uint8_t *end);
+    const uint8_t *(*find)(const fe_norm_step *step, const uint8_t *p, const uint8_t *end);
     /* Writes what [p, end) becomes; at: what `find` said of it. FE_NO_MEMORY, FE_TOO_LONG. */
-    fe_status (*apply)(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
-                       fe_buffer *out);
+    fe_status (*apply)(fe_normal *n, const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
+                       const uint8_t *at, fe_buffer *out);
     bool joins; /* of texts that stay as they are one behind the other, each does by itself */
-} fe_step_row;
+} fe_norm_row;
 
-extern const fe_step_row fe_step_form, fe_step_lower, fe_step_map, fe_step_strip, fe_step_prepend, fe_step_replace,
-    fe_step_runs, fe_step_bytes;
+extern const fe_norm_row fe_norm_form, fe_norm_lower, fe_norm_map, fe_norm_strip, fe_norm_prepend, fe_norm_replace,
+    fe_norm_runs, fe_norm_bytes;
 
 /* True if some bytes are a chain of steps. Nothing else here may be asked of bytes that are none. */
 bool fe_normal_valid(const uint8_t *steps, uint64_t size);

@@ -20,10 +20,10 @@ typedef struct form {
 } form;
 
 static const form forms[] = {
-    [FE_STEP_NFC] = {FE_TRAIT_NFC | FE_TRAIT_SECOND, 0xCC, 1 << FE_STEP_NFC, false, true},
-    [FE_STEP_NFD] = {FE_TRAIT_CANON, 0xC3, 1 << FE_STEP_NFD, false, false},
-    [FE_STEP_NFKC] = {FE_TRAIT_NFKC | FE_TRAIT_SECOND, 0xC2, 1 << FE_STEP_NFKC, true, true},
-    [FE_STEP_NFKD] = {FE_TRAIT_COMPAT, 0xC2, 1 << FE_STEP_NFKD, true, false},
+    [FE_NORM_NFC] = {FE_TRAIT_NFC | FE_TRAIT_SECOND, 0xCC, 1 << FE_NORM_NFC, false, true},
+    [FE_NORM_NFD] = {FE_TRAIT_CANON, 0xC3, 1 << FE_NORM_NFD, false, false},
+    [FE_NORM_NFKC] = {FE_TRAIT_NFKC | FE_TRAIT_SECOND, 0xC2, 1 << FE_NORM_NFKC, true, true},
+    [FE_NORM_NFKD] = {FE_TRAIT_COMPAT, 0xC2, 1 << FE_NORM_NFKD, true, false},
 };
 
 enum {
@@ -66,18 +66,50 @@ static inline uint64_t leads(const uint8_t *p, uint8_t lead) {
     return ((word & 0x7F * ONES) + (0x100u - lead) * ONES) & word & 0x80 * ONES;
 }
 
-static inline bool is_ascii_64(const uint8_t *p) {
-    uint64_t words[8], any = 0;
-    memcpy(words, p, sizeof words);
-    for (int i = 0; i < 8; i++) any |= words[i];
-    return !(any & 0x80 * ONES);
+/* True if in [p, p + 64) no character begins at or behind `lead`: the highest byte begins the highest character. */
+static inline bool is_below_64(const uint8_t *p, uint8_t lead) {
+    uint8_t top = 0;
+    for (int i = 0; i < 64; i++) top = p[i] > top ? p[i] : top; /* by vectors */
+    return top < lead;
 }
 
-static const uint8_t *find_form(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
+/* False if no character that begins in [p, p + 64) gives NFC a reason: each is ASCII, below U+0300, or one of the
+ * commonest of some scripts. Plain loops over bytes, of which the compiler makes vectors; two bytes more are read. */
+static inline __attribute__((always_inline)) bool may_change(const uint8_t *p) {
+    uint8_t all = 1;
+    for (int i = 0; i < 64; i++) {
+        const uint8_t a = p[i], b = p[i + 1], c = p[i + 2];
+        const uint8_t low = a < 0xCC, cyrillic = (uint8_t)(a - 0xD0) < 2, ideograph = (uint8_t)(a - 0xE4) < 6;
+        const uint8_t dash = (a == 0xE2) & (b == 0x80) & (c >= 0x82); /* U+2002 to U+203F */
+        const uint8_t comma = (b == 0x80) & (c < 0xAA);               /* U+3000 to U+3029 */
+        const uint8_t kana = (b == 0x81) | (b == 0x83) | ((b == 0x82) & ((uint8_t)(c - 0x99) >= 2));
+        const uint8_t wide = (a == 0xEF) & ((b & 0xFE) == 0xBC); /* U+FF00 to U+FF7F */
+        all &= low | cyrillic | ideograph | dash | wide | ((a == 0xE3) & (comma | kana));
+    }
+    return !all;
+}
+
+static bool may_change_plain(const uint8_t *p) { return may_change(p); }
+
+/* The same in wider vectors, where the processor has them. */
+#if defined(__x86_64__)
+static __attribute__((target("avx2"))) bool may_change_avx2(const uint8_t *p) { return may_change(p); }
+
+static bool has_avx2(void) { return __builtin_cpu_supports("avx2"); }
+#else
+static bool may_change_avx2(const uint8_t *p) { return may_change(p); }
+
+static bool has_avx2(void) { return false; }
+#endif
+
+static const uint8_t *find_form(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     const form *const f = &forms[step->head.kind];
+    const bool is_nfc = step->head.kind == FE_NORM_NFC;
+    bool (*const may_change_64)(const uint8_t *) = has_avx2() ? may_change_avx2 : may_change_plain;
     uint32_t class = 0; /* of the last character that was looked at; one between that has none changes nothing */
-    while (end - p >= 64) {
-        if (is_ascii_64(p)) {
+    while (end - p >= 66) {
+        if (is_below_64(p, f->lead) || (is_nfc && !may_change_64(p))) {
+            class = 0;
             p += 64;
             continue;
         }
@@ -230,8 +262,8 @@ static fe_status write_stretch(fe_normal *n, const form *f, const uint8_t **at, 
     return status == FE_OK ? flush(n, f, out) : status;
 }
 
-static fe_status apply_form(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
-                            fe_buffer *out) {
+static fe_status apply_form(fe_normal *n, const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
+                            const uint8_t *at, fe_buffer *out) {
     const form *const f = &forms[step->head.kind];
     fe_status status = FE_OK;
     while (at < end && status == FE_OK) {
@@ -244,4 +276,4 @@ static fe_status apply_form(fe_normal *n, const fe_normal_step *step, const uint
     return status == FE_OK ? fe_buffer_add(out, p, end - p) : status;
 }
 
-const fe_step_row fe_step_form = {find_form, apply_form, true};
+const fe_norm_row fe_norm_form = {find_form, apply_form, true};

@@ -13,15 +13,15 @@ typedef struct map {
     uint8_t lead; /* no character that is meant begins with a lower byte */
 } map;
 
-static const map maps[FE_STEP_KINDS] = {
-    [FE_STEP_STRIP_ACCENTS] = {.gone = FE_TRAIT_MARK, .lead = 0xCC},
-    [FE_STEP_NMT] = {.gone = FE_TRAIT_NMT_GONE, .space = FE_TRAIT_NMT_SPACE},
-    [FE_STEP_BERT_CLEAN] = {.gone = FE_TRAIT_BERT_GONE, .space = FE_TRAIT_BERT_SPACE},
-    [FE_STEP_BERT_CJK] = {.around = FE_TRAIT_BERT_CJK, .lead = 0xE3},
-    [FE_STEP_BERT_MARKS] = {.gone = FE_TRAIT_BERT_MARK, .lead = 0xCC},
+static const map maps[FE_NORM_KINDS] = {
+    [FE_NORM_STRIP_ACCENTS] = {.gone = FE_TRAIT_MARK, .lead = 0xCC},
+    [FE_NORM_NMT] = {.gone = FE_TRAIT_NMT_GONE, .space = FE_TRAIT_NMT_SPACE},
+    [FE_NORM_BERT_CLEAN] = {.gone = FE_TRAIT_BERT_GONE, .space = FE_TRAIT_BERT_SPACE},
+    [FE_NORM_BERT_CJK] = {.around = FE_TRAIT_BERT_CJK, .lead = 0xE3},
+    [FE_NORM_BERT_MARKS] = {.gone = FE_TRAIT_BERT_MARK, .lead = 0xCC},
 };
 
-static const uint8_t *find_map(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *find_map(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     const map *const m = &maps[step->head.kind];
     const uint16_t meant = m->gone | m->space | m->around;
     while (p < end) {
@@ -37,8 +37,8 @@ static const uint8_t *find_map(const fe_normal_step *step, const uint8_t *p, con
     return end;
 }
 
-static fe_status apply_map(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
-                           fe_buffer *out) {
+static fe_status apply_map(fe_normal *n, const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
+                           const uint8_t *at, fe_buffer *out) {
     const map *const m = &maps[step->head.kind];
     const uint8_t space = ' ';
     fe_status status = FE_OK;
@@ -59,7 +59,7 @@ static fe_status apply_map(fe_normal *n, const fe_normal_step *step, const uint8
     return status == FE_OK ? fe_buffer_add(out, p, end - p) : status;
 }
 
-const fe_step_row fe_step_map = {find_map, apply_map, true};
+const fe_norm_row fe_norm_map = {find_map, apply_map, true};
 
 /* ------------------------------------------------------------------ lower case */
 
@@ -72,7 +72,7 @@ static inline uint64_t capitals(uint64_t word) {
 
 static inline bool is_ascii(uint64_t word) { return !(word & 0x80 * ONES); }
 
-static const uint8_t *find_lower(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *find_lower(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     (void)step;
     while (p < end) {
         uint64_t word;
@@ -91,8 +91,8 @@ static const uint8_t *find_lower(const fe_normal_step *step, const uint8_t *p, c
     return end;
 }
 
-static fe_status apply_lower(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
-                             fe_buffer *out) {
+static fe_status apply_lower(fe_normal *n, const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
+                             const uint8_t *at, fe_buffer *out) {
     fe_status status = fe_buffer_room(out, end - p + 8);
     (void)n;
     (void)step;
@@ -125,4 +125,4 @@ static fe_status apply_lower(fe_normal *n, const fe_normal_step *step, const uin
     return FE_OK;
 }
 
-const fe_step_row fe_step_lower = {find_lower, apply_lower, true};
+const fe_norm_row fe_norm_lower = {find_lower, apply_lower, true};

@@ -12,7 +12,7 @@ static inline bool is_white(uint32_t code) { return fe_trait_of(code)->flags & F
 /* ------------------------------------------------------------------ Strip, Prepend */
 
 /* Where the text begins, or ends, without white space there. */
-static const uint8_t *left_of(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *left_of(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     uint32_t code;
     if (!(step->head.flags & FE_STRIP_LEFT)) return p;
     for (int32_t length; p < end; p += length) {
@@ -22,7 +22,7 @@ static const uint8_t *left_of(const fe_normal_step *step, const uint8_t *p, cons
     return p;
 }
 
-static const uint8_t *right_of(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *right_of(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     uint32_t code;
     if (!(step->head.flags & FE_STRIP_RIGHT)) return end;
     for (int32_t length; end > p; end -= length) {
@@ -32,27 +32,27 @@ static const uint8_t *right_of(const fe_normal_step *step, const uint8_t *p, con
     return end;
 }
 
-static const uint8_t *find_strip(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *find_strip(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     return left_of(step, p, end) > p ? p : right_of(step, p, end);
 }
 
-static fe_status apply_strip(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
-                             fe_buffer *out) {
+static fe_status apply_strip(fe_normal *n, const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
+                             const uint8_t *at, fe_buffer *out) {
     (void)n;
     (void)at;
     p = left_of(step, p, end);
     return fe_buffer_add(out, p, right_of(step, p, end) - p);
 }
 
-const fe_step_row fe_step_strip = {find_strip, apply_strip, false};
+const fe_norm_row fe_norm_strip = {find_strip, apply_strip, false};
 
-static const uint8_t *find_prepend(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *find_prepend(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     (void)step;
     (void)end;
     return p;
 }
 
-static fe_status apply_prepend(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end,
+static fe_status apply_prepend(fe_normal *n, const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
                                const uint8_t *at, fe_buffer *out) {
     (void)n;
     (void)at;
@@ -60,12 +60,12 @@ static fe_status apply_prepend(fe_normal *n, const fe_normal_step *step, const u
     return status == FE_OK ? fe_buffer_add(out, p, end - p) : status;
 }
 
-const fe_step_row fe_step_prepend = {find_prepend, apply_prepend, true};
+const fe_norm_row fe_norm_prepend = {find_prepend, apply_prepend, true};
 
 /* ------------------------------------------------------------------ Replace */
 
 /* A string begins nowhere inside a character, so no match does. */
-static const uint8_t *find_replace(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *find_replace(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     const size_t size = step->head.from_size;
     while (end - p >= (int64_t)size && (p = memchr(p, *step->from, (size_t)(end - p) - size + 1))) {
         if (memcmp(p, step->from, size) == 0) return p;
@@ -74,7 +74,7 @@ static const uint8_t *find_replace(const fe_normal_step *step, const uint8_t *p,
     return end;
 }
 
-static fe_status apply_replace(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end,
+static fe_status apply_replace(fe_normal *n, const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
                                const uint8_t *at, fe_buffer *out) {
     fe_status status = FE_OK;
     (void)n;
@@ -87,12 +87,12 @@ static fe_status apply_replace(fe_normal *n, const fe_normal_step *step, const u
     return status == FE_OK ? fe_buffer_add(out, p, end - p) : status;
 }
 
-const fe_step_row fe_step_replace = {find_replace, apply_replace, true};
+const fe_norm_row fe_norm_replace = {find_replace, apply_replace, true};
 
 /* ------------------------------------------------------------------ Replace of runs */
 
 /* The end of the character at p if it is one that runs are made of; else p. */
-static inline const uint8_t *in_run(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
+static inline const uint8_t *in_run(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     const size_t size = step->head.from_size;
     uint32_t code;
     if (size) return end - p >= (int64_t)size && memcmp(p, step->from, size) == 0 ? p + size : p;
@@ -101,7 +101,7 @@ static inline const uint8_t *in_run(const fe_normal_step *step, const uint8_t *p
 }
 
 /* The end of the run at p if it is to be replaced by something else than it is; else NULL. *past receives its end. */
-static const uint8_t *run_at(const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t **past) {
+static const uint8_t *run_at(const fe_norm_step *step, const uint8_t *p, const uint8_t *end, const uint8_t **past) {
     const uint8_t *q = p;
     int64_t count = 0;
     for (const uint8_t *next; q < end && (next = in_run(step, q, end)) > q; q = next) count++;
@@ -111,7 +111,7 @@ static const uint8_t *run_at(const fe_normal_step *step, const uint8_t *p, const
 }
 
 /* A run is read once here, and once more where it is replaced. */
-static const uint8_t *find_runs(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *find_runs(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     for (const uint8_t *past; p < end; p = past) {
         if (run_at(step, p, end, &past)) return p;
         uint32_t code;
@@ -120,8 +120,8 @@ static const uint8_t *find_runs(const fe_normal_step *step, const uint8_t *p, co
     return end;
 }
 
-static fe_status apply_runs(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
-                            fe_buffer *out) {
+static fe_status apply_runs(fe_normal *n, const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
+                            const uint8_t *at, fe_buffer *out) {
     fe_status status = FE_OK;
     (void)n;
     while (at < end && status == FE_OK) {
@@ -134,7 +134,7 @@ static fe_status apply_runs(fe_normal *n, const fe_normal_step *step, const uint
     return status == FE_OK ? fe_buffer_add(out, p, end - p) : status;
 }
 
-const fe_step_row fe_step_runs = {find_runs, apply_runs, false};
+const fe_norm_row fe_norm_runs = {find_runs, apply_runs, false};
 
 /* ------------------------------------------------------------------ bytes as characters */
 
@@ -146,14 +146,14 @@ static inline uint32_t byte_char(uint8_t byte) {
     return byte == 0xAD ? 0x143 : byte;
 }
 
-static const uint8_t *find_bytes(const fe_normal_step *step, const uint8_t *p, const uint8_t *end) {
+static const uint8_t *find_bytes(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     (void)step;
     while (p < end && *p > 0x20 && *p < 0x7F) p++;
     return p;
 }
 
-static fe_status apply_bytes(fe_normal *n, const fe_normal_step *step, const uint8_t *p, const uint8_t *end, const uint8_t *at,
-                             fe_buffer *out) {
+static fe_status apply_bytes(fe_normal *n, const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
+                             const uint8_t *at, fe_buffer *out) {
     (void)n;
     (void)step;
     (void)at;
@@ -163,4 +163,4 @@ static fe_status apply_bytes(fe_normal *n, const fe_normal_step *step, const uin
     return FE_OK;
 }
 
-const fe_step_row fe_step_bytes = {find_bytes, apply_bytes, true};
+const fe_norm_row fe_norm_bytes = {find_bytes, apply_bytes, true};

@@ -27,7 +27,8 @@ typedef struct fe_encoder {
     bool unk_pending; /* an unknown symbol was read and waits: more of them may join it */
     fe_match refused; /* behind FE_SPECIAL */
     fe_scratch scratch;
-    fe_normal normal; /* holds the stretch of text that is read, if that was normalized */
+    uint64_t normal_size; /* of the steps by which a text is normalized */
+    fe_normal normal;     /* holds the stretch of text that is read, if that was normalized */
 } fe_encoder;
 
 /* Writes ids, or counts them. */

@@ -39,8 +39,8 @@ enum { FE_TRAIT_BLOCK = 64, FE_COMPOSITIONS = 940, FE_WORD_RANGES = 796 };
 extern const uint16_t fe_trait_index[], fe_trait_blocks[][FE_TRAIT_BLOCK];
 extern const fe_trait fe_traits[];
 extern const uint32_t fe_trait_strings[]; /* of fe_part */
-extern const uint8_t fe_block_reasons[1024]; /* of U+0000 to U+FFFF: bit FE_STEP_NFC and those of the other forms are set
-                                               where a code point of the block gives that form reason to do something */
+extern const uint8_t fe_block_reasons[]; /* of blocks up to U+FFFF: bit FE_NORM_NFC, and those of the other forms, where
+                                            a code point of the block gives that form reason to do something */
 extern const fe_composition fe_compositions[FE_COMPOSITIONS]; /* by ascending first and second; no Hangul */
 extern const uint32_t fe_word_ranges[FE_WORD_RANGES][2];
 

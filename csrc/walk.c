@@ -101,8 +101,8 @@ static fe_status encode_normal(fe_encoder *e, const fe_texts *all, fe_out *out) 
     const fe_job *const job = all->job;
     fe_some_texts some = {0, job->texts, job->utf8};
     const fe_tokenizer *const t = e->t;
-    if (!t->normal_size ||
-        (!job->each && fe_normal_keeps_all(t->normal, t->normal_size, job->utf8, job->utf8 + job->size)))
+    if (!e->normal_size ||
+        (!job->each && fe_normal_keeps_all(t->normal, e->normal_size, job->utf8, job->utf8 + job->size)))
         return encode_pieces(e, all, some, out);
     fe_status status = FE_OK;
     while (status == FE_OK && some.first < job->texts) {
@@ -127,6 +127,7 @@ static fe_status encode_normal(fe_encoder *e, const fe_texts *all, fe_out *out) 
 
 static fe_encoder new_encoder(const fe_tokenizer *t, fe_cache *cache, int32_t pattern, const uint8_t *end) {
     fe_encoder e = {.t = t, .cache = cache, .readable = end, .stop = INT64_MAX};
+    e.normal_size = pattern == FE_PATTERN_OWN ? t->normal_size : 0;
     e.pattern = pattern == FE_PATTERN_OWN ? t->pattern : pattern;
     if (t->space_cuts && e.pattern != FE_PATTERN_PROGRAM) e.pattern = FE_PATTERN_SPACES;
     return e;
@@ -137,7 +138,7 @@ static void end_encoder(fe_encoder *e) {
     free(e->early.tokens);
     free(e->late.tokens);
     fe_scratch_clear(&e->scratch);
-    fe_normal_clear(&e->normal);
+    if (e->normal_size) fe_normal_clear(&e->normal);
 }
 
 /* False if the choice is one of another tokenizer. */
@@ -156,7 +157,7 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const fe_job *job, f
     out->token = out->place = -1;
     if (!take_choice(&e, job->choice) || job->pattern < FE_PATTERN_OWN || job->pattern >= FE_PATTERN_PROGRAM)
         return FE_BAD_MODEL;
-    if (t->pattern == FE_PATTERN_BERT && !t->normal_size && job->limit == INT64_MAX) {
+    if (t->pattern == FE_PATTERN_BERT && !e.normal_size && job->limit == INT64_MAX) {
         const fe_status status = fe_stream_runs(&e, job, out);
         end_encoder(&e);
         return status;

@@ -518,8 +518,8 @@ class Tokenizer(Opened):
         Returns
         -------
         prefix : str
-            The start of the text, to which the ids decode. Encoded by itself it may have other ids, since in the text
-            more follows it.
+            The start of the text, to which the ids decode: as it is once normalized, where the file normalizes texts.
+            Encoded by itself it may have other ids, since in the text more follows it.
         ids : ndarray of int32
             The first n ids of ``encode(text)``, without those at the end that stand for part of a character only.
 
@@ -571,8 +571,9 @@ class Tokenizer(Opened):
         Returns
         -------
         list of (str, ndarray of int32)
-            The chunks in order. Their ids are stretches of ``encode(text)``, without overlap all of it; a chunk encoded
-            by itself may have other ids, since in the text more stands around it.
+            The chunks in order, to which their ids decode: normalized, where the file normalizes texts. Their ids are
+            stretches of ``encode(text)``, without overlap all of it; a chunk encoded by itself may have other ids,
+            since in the text more stands around it.
 
         Raises
         ------

@@ -169,7 +169,7 @@ static void many_added(int64_t n) {
 }
 
 /* n times one of a few strings, in turn, normalized by one step. */
-static void normalized(enum fe_step_kind kind, const char *const *parts, int64_t count, int64_t n) {
+static void normalized(enum fe_norm_kind kind, const char *const *parts, int64_t count, int64_t n) {
     uint8_t *const text = room_for(8 * n, 1), *const out = room_for(64 * n, 1), steps[12] = {(uint8_t)kind};
     int64_t size = 0, length;
     for (int64_t i = 0; i < n; i++) {
@@ -186,7 +186,7 @@ static void normalized(enum fe_step_kind kind, const char *const *parts, int64_t
 static void many_marks(const char *name, int64_t n) {
     static const char *const marks[] = {"\xCD\x85", "\xCC\x81", "\xCC\xA3", "\xCC\xB8"};
     static const char *const vowels[] = {"\xE1\x85\xA1", "\xE0\xA6\xBE"}, *const letters[] = {"e", "\xCC\x81"};
-    const enum fe_step_kind kind = strstr(name, "NFD") ? FE_STEP_NFD : FE_STEP_NFC;
+    const enum fe_norm_kind kind = strstr(name, "NFD") ? FE_NORM_NFD : FE_NORM_NFC;
     if (strstr(name, "marks")) normalized(kind, marks, 4, n);
     else if (strstr(name, "vowels")) normalized(kind, vowels, 2, n);
     else normalized(kind, letters, 2, n);

@@ -20,6 +20,7 @@ typedef struct law {
     const uint8_t *text;
     bool unk_waits;
     bool refused;
+    bool normalizes;
     uint8_t found_bytes[4 * 128]; /* by which each added token is found */
     int64_t found_offsets[ADDED + 1];
 } law;
@@ -345,7 +346,8 @@ static void between(law *l, const uint8_t *p, const uint8_t *end, uint8_t late);
 static void stretch(law *l, const uint8_t *p, const uint8_t *end, bool any) {
     uint8_t *const text = malloc(NORMAL);
     CHECK(text);
-    const int64_t size = normalize(l, p, end - p, text, NORMAL);
+    const int64_t size = l->normalizes ? normalize(l, p, end - p, text, NORMAL) : end - p;
+    if (!l->normalizes) memcpy(text, p, (size_t)size);
     const uint8_t *const whole = l->text;
     if (p == whole) l->text = text;
     if (any) between(l, text, text + size, 1);
@@ -401,6 +403,7 @@ bool slow_encode(const vocabulary *v, int32_t pattern, const uint8_t *actions, c
     l.text = text;
     l.count = 0;
     l.unk_waits = l.refused = false;
+    l.normalizes = pattern == FE_PATTERN_OWN;
     for (int64_t i = 0; i < v->model.added; i++) any |= actions[i] != FE_TOKEN_PLAIN;
     find_by(&l);
     if (any) between(&l, text, text + size, 0);

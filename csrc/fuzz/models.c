@@ -320,20 +320,20 @@ static void add_step(vocabulary *v, uint8_t kind, uint8_t flags, uint8_t least, 
 static void add_steps(vocabulary *v) {
     for (uint32_t count = one_in(2) ? 0 : 1 + rnd(3), grows = 0; count; count--)
         switch (rnd(11)) {
-        case 0: add_step(v, FE_STEP_NFC, 0, 0, "", ""); break;
-        case 1: add_step(v, FE_STEP_LOWERCASE, 0, 0, "", ""); break;
-        case 2: add_step(v, FE_STEP_STRIP_ACCENTS, 0, 0, "", ""); break;
-        case 3: add_step(v, FE_STEP_STRIP, (uint8_t)rnd(4), 0, "", ""); break;
-        case 4: add_step(v, FE_STEP_PREPEND, 0, 0, "", one_in(2) ? "<" : "\xE2\x96\x81"); break;
-        case 5: add_step(v, FE_STEP_REPLACE, 0, 0, "ab", one_in(2) ? "c" : ""); break;
-        case 6: add_step(v, FE_STEP_RUNS, FE_RUNS_WHITE, 1, "", " "); break;
-        case 7: add_step(v, FE_STEP_RUNS, 0, 2, one_in(2) ? "a" : "\xE4\xB8\xAD", "b"); break;
-        case 8: add_step(v, one_in(2) ? FE_STEP_NMT : FE_STEP_BERT_CLEAN, 0, 0, "", ""); break;
-        case 9: add_step(v, FE_STEP_NFD, 0, 0, "", ""); break;
+        case 0: add_step(v, FE_NORM_NFC, 0, 0, "", ""); break;
+        case 1: add_step(v, FE_NORM_LOWERCASE, 0, 0, "", ""); break;
+        case 2: add_step(v, FE_NORM_STRIP_ACCENTS, 0, 0, "", ""); break;
+        case 3: add_step(v, FE_NORM_STRIP, (uint8_t)rnd(4), 0, "", ""); break;
+        case 4: add_step(v, FE_NORM_PREPEND, 0, 0, "", one_in(2) ? "<" : "\xE2\x96\x81"); break;
+        case 5: add_step(v, FE_NORM_REPLACE, 0, 0, "ab", one_in(2) ? "c" : ""); break;
+        case 6: add_step(v, FE_NORM_RUNS, FE_RUNS_WHITE, 1, "", " "); break;
+        case 7: add_step(v, FE_NORM_RUNS, 0, 2, one_in(2) ? "a" : "\xE4\xB8\xAD", "b"); break;
+        case 8: add_step(v, one_in(2) ? FE_NORM_NMT : FE_NORM_BERT_CLEAN, 0, 0, "", ""); break;
+        case 9: add_step(v, FE_NORM_NFD, 0, 0, "", ""); break;
         default:
             if (grows++) break;
-            if (one_in(2)) add_step(v, FE_STEP_REPLACE, 0, 0, " ", "\xE2\x96\x81");
-            else add_step(v, FE_STEP_BERT_CJK, 0, 0, "", "");
+            if (one_in(2)) add_step(v, FE_NORM_REPLACE, 0, 0, " ", "\xE2\x96\x81");
+            else add_step(v, FE_NORM_BERT_CJK, 0, 0, "", "");
         }
 }
 

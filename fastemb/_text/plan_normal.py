@@ -25,19 +25,19 @@ from .vocabulary import AddedToken
 
 _HEAD = struct.Struct("=BBHII")  # fe_model.normal: kind, flags, least, and the sizes of two strings
 _PLAIN = {
-    NFC: lib.FE_STEP_NFC,
-    NFD: lib.FE_STEP_NFD,
-    NFKC: lib.FE_STEP_NFKC,
-    NFKD: lib.FE_STEP_NFKD,
-    Lowercase: lib.FE_STEP_LOWERCASE,
-    StripAccents: lib.FE_STEP_STRIP_ACCENTS,
-    Nmt: lib.FE_STEP_NMT,
-    ByteLevelNormalizer: lib.FE_STEP_BYTE_LEVEL,
+    NFC: lib.FE_NORM_NFC,
+    NFD: lib.FE_NORM_NFD,
+    NFKC: lib.FE_NORM_NFKC,
+    NFKD: lib.FE_NORM_NFKD,
+    Lowercase: lib.FE_NORM_LOWERCASE,
+    StripAccents: lib.FE_NORM_STRIP_ACCENTS,
+    Nmt: lib.FE_NORM_NMT,
+    ByteLevelNormalizer: lib.FE_NORM_BYTE_LEVEL,
 }
 # Steps that change nothing between a letter of ASCII and a blank, and leave both of them.
 _WITHIN_WORDS = {
-    *(lib.FE_STEP_NFC, lib.FE_STEP_NFD, lib.FE_STEP_NFKC, lib.FE_STEP_NFKD),
-    *(lib.FE_STEP_LOWERCASE, lib.FE_STEP_STRIP_ACCENTS),
+    *(lib.FE_NORM_NFC, lib.FE_NORM_NFD, lib.FE_NORM_NFKC, lib.FE_NORM_NFKD),
+    *(lib.FE_NORM_LOWERCASE, lib.FE_NORM_STRIP_ACCENTS),
 }
 
 
@@ -110,19 +110,19 @@ def _step(step: Any) -> list[bytes] | None:
         return _bert(step)
     if isinstance(step, Strip):
         flags = step.strip_left * lib.FE_STRIP_LEFT | step.strip_right * lib.FE_STRIP_RIGHT
-        return [_packed(lib.FE_STEP_STRIP, flags)]
+        return [_packed(lib.FE_NORM_STRIP, flags)]
     if isinstance(step, Prepend):
-        return [_packed(lib.FE_STEP_PREPEND, new=step.prepend)] if step.prepend else []
+        return [_packed(lib.FE_NORM_PREPEND, new=step.prepend)] if step.prepend else []
     return _replace(step) if isinstance(step, Replace) else None
 
 
 def _bert(step: BertNormalizer) -> list[bytes]:
     strips = step.lowercase if step.strip_accents is None else step.strip_accents
     kinds = [
-        *([lib.FE_STEP_BERT_CLEAN] if step.clean_text else []),
-        *([lib.FE_STEP_BERT_CJK] if step.handle_chinese_chars else []),
-        *([lib.FE_STEP_NFD, lib.FE_STEP_BERT_MARKS] if strips else []),
-        *([lib.FE_STEP_LOWERCASE] if step.lowercase else []),
+        *([lib.FE_NORM_BERT_CLEAN] if step.clean_text else []),
+        *([lib.FE_NORM_BERT_CJK] if step.handle_chinese_chars else []),
+        *([lib.FE_NORM_NFD, lib.FE_NORM_BERT_MARKS] if strips else []),
+        *([lib.FE_NORM_LOWERCASE] if step.lowercase else []),
     ]
     return [_packed(kind) for kind in kinds]
 
@@ -130,12 +130,12 @@ def _bert(step: BertNormalizer) -> list[bytes]:
 def _replace(step: Replace) -> list[bytes] | None:
     """Return a Replace of a text, or of runs of white space or of one character, of one or of two and more."""
     if step.literal:
-        return [_packed(lib.FE_STEP_REPLACE, old=step.pattern, new=step.content)] if step.pattern else None
+        return [_packed(lib.FE_NORM_REPLACE, old=step.pattern, new=step.content)] if step.pattern else None
     if step.pattern == r"\s+":
-        return [_packed(lib.FE_STEP_RUNS, lib.FE_RUNS_WHITE, 1, new=step.content)]
+        return [_packed(lib.FE_NORM_RUNS, lib.FE_RUNS_WHITE, 1, new=step.content)]
     char, rest = step.pattern[:1], step.pattern[1:]
     is_plain = char == " " or (not char.isascii() and char.isprintable())  # no character that a pattern reads otherwise
     least = {"+": 1, "{2,}": 2}.get(rest)
     if not is_plain or least is None:
         return None
-    return [_packed(lib.FE_STEP_RUNS, 0, least, char, step.content)]
+    return [_packed(lib.FE_NORM_RUNS, 0, least, char, step.content)]
