@@ -291,7 +291,19 @@ FAMILIES = {
     ),
 }
 #: Those that go from text to ids in C.
-IN_C = {"GPT-2", "RoBERTa", "Whisper", "Llama 3", "Qwen", "Qwen, dropped and inverted", "NeoX", "Llama 2"}
+IN_C = {
+    "GPT-2",
+    "RoBERTa",
+    "Whisper",
+    "Llama 3",
+    "Qwen",
+    "Qwen, dropped and inverted",
+    "NeoX",
+    "StarCoder 2",
+    "Falcon",
+    "BLOOM",
+    "Llama 2",
+}
 
 
 def learned(texts, suffix):
