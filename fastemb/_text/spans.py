@@ -48,11 +48,12 @@ def find_spans(placing: Placing, texts: Sequence[str], ids: Ids, offsets: Offset
         if placing.told == "unchanged":
             by_road |= ~_are_unchanged(tables, texts, ids, offsets)
         if tables.unsure is not None:
-            by_road[np.searchsorted(offsets, np.flatnonzero(ids == tables.unsure), side="right") - 1] = True
+            by_road[np.searchsorted(offsets, np.flatnonzero(tables.unsure[ids]), side="right") - 1] = True
     for s in np.flatnonzero(by_road).tolist():
         row, text = slice(int(offsets[s]), int(offsets[s + 1])), repaired(texts[s])
         is_paired = len(text) != lengths[s] and len(text) == sums[s]  # the sum is right, but for pairs of surrogates
-        if not is_paired or placing.told != "all" or tables.unsure in ids[row]:
+        is_unsure = tables.unsure is not None and bool(tables.unsure[ids[row]].any())
+        if not is_paired or placing.told != "all" or is_unsure:
             spans[row] = _by_road(placing.road, text, ids[row], actions, s)
         if len(text) != lengths[s]:
             spans[row] = _places_of_surrogates(texts[s])[spans[row]]
