@@ -218,6 +218,8 @@ PIECES = [
     ([split("String", ".")], "a.b", "a:0:1 .:1:2 b:2:3"),
     ([split("Regex", r"\d{1,3}+")], "1234567", "1234567:0:7"),
     ([split("Regex", "(?i:'s)")], "a'\u017fb", "a:0:1 '\u017f:1:3 b:3:4"),
+    ([split("Regex", r"([!?])\1*")], "a!!?", "a:0:1 !!:1:3 ?:3:4"),
+    ([split("Regex", r"(?:(a|bb)\1)+")], "aabbbbabb", "aabbbb:0:6 abb:6:9"),
     ([metaspace()], " a", f"{M}a:0:2"),
     ([metaspace()], f"{M}a", f"{M}a:0:2"),
     ([metaspace()], "  a  b ", f"{M}:0:1 {M}a:1:3 {M}:3:4 {M}b:4:6 {M}:6:7"),
@@ -288,6 +290,14 @@ def test_a_step_takes_the_end_of_its_piece_for_the_end_of_the_text():
             pieces = [part for piece in pieces for part in pre_tokenizer(step)(piece)]
         assert [piece.text for piece in pieces] == wanted
         assert [piece for piece, _ in engine(data).pre_tokenizer.pre_tokenize_str(text)] == wanted
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"(a)*\1", r"(a*)\1", r"\1(a)", r"(a\1)", r"(?=(a))\1", r"(?i:(a)\1)", r"(?<x>a)\1"]
+)
+def test_back_references_that_are_refused(pattern):
+    with pytest.raises(ValueError, match=r"not supported yet: the pattern cannot be used: .*back reference"):
+        plan(parse_tokenizer_json(document(pre_tokenizer=split("Regex", pattern))))
 
 
 # ---------------------------------------------------------------- models

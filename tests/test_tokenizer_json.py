@@ -18,6 +18,7 @@ Where the format's own engine is not followed, on purpose, is said here and nowh
 import contextlib
 import copy
 import json
+import pickle
 import random
 from itertools import pairwise
 
@@ -282,7 +283,7 @@ FAMILIES = {
     ),
     "Nougat": (
         {"type": "NFKC"},
-        cut(split("[BOS]", kind="String"), ONE_DIGIT, split(r"\n", "Isolated"), byte_level()),
+        cut(split("[BOS]", kind="String"), ONE_DIGIT, split(r"(\p{P})\1*"), split(r"\n"), byte_level()),
         OF_BYTES,
         {},
         None,
@@ -354,6 +355,34 @@ def test_families(name, tmp_path):
     for row in tokenizer.encode_batch(texts, special="all"):
         for skip in (False, True):
             assert tokenizer.decode(row, skip_special=skip) == hf.decode(row.tolist(), skip_special_tokens=skip)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_all_calls_go_the_same_road(name, tmp_path):
+    document = family(name)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    tokenizer = fastemb.Tokenizer.load(tmp_path)
+    text = "ab aab<s> 12's\n b"
+    ids = tokenizer.encode(text, special="all")
+    assert 0 in ids
+    assert tokenizer.encode(text.encode(), special="all").tolist() == ids.tolist()
+    assert tokenizer.encode(text, special={"<s>"}, max_tokens=3).tolist() == ids[:3].tolist()
+    assert tokenizer.encode(text + "\ud800").tolist() == tokenizer.encode(text + "\ufffd").tolist()
+    assert tokenizer.count(text, special="all") == tokenizer.count_batch([text], special="all")[0] == ids.size
+    assert 0 not in tokenizer.encode(text, special={"</s>"})
+    with pytest.raises(ValueError, match=r"special token '<s>' stands in the text \(text 1, character 6: "):
+        tokenizer.encode_batch(["a", "ab ab <s>", "b"], special="raise")
+    prefix, first = tokenizer.truncate(text, 4, special="all")
+    assert (prefix, first.tolist()) == (tokenizer.decode(first), ids[: first.size].tolist())
+    chunks = tokenizer.chunks(text, 4, special="all")
+    assert [id for _, row in chunks for id in row.tolist()] == ids.tolist()
+    assert all(part == tokenizer.decode(row) for part, row in chunks[:1])
+    again = pickle.loads(pickle.dumps(tokenizer))
+    assert (repr(again), again.encode(text).tolist()) == (repr(tokenizer), tokenizer.encode(text).tolist())
+    assert again.vocab == tokenizer.vocab
+    rows = tokenizer.encode_batch([text, "", text[:7]] * 3, special="all")
+    assert rows[6].tolist() == ids.tolist()
+    assert rows[1].size == 0
 
 
 # ---------------------------------------------------------------- damage

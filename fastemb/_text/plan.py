@@ -69,8 +69,10 @@ def _general(file: TokenizerFile) -> Vocabulary:
     rest = replace(file, normalizers=(), added=[])
     spelled = _is_spelled(file)
     one_piece = replace(rest, pre_tokenizers=(ByteLevel(False, False, False),) if spelled else ())
-    ways = (("rest", rest), ("spelled pieces" if spelled else "pieces", one_piece))
-    by_c, model = next(((name, found) for name, one in ways if (found := in_c(one)) is not None), ("", None))
+    # "first" looks at where in the whole text a piece stands, which C is not told here.
+    places = any(isinstance(step, Metaspace) and step.prepend_scheme == "first" for step in file.pre_tokenizers)
+    ways = (("rest", None if places else rest), ("spelled pieces" if spelled else "pieces", one_piece))
+    by_c, model = next(((name, found) for name, one in ways if one and (found := in_c(one)) is not None), ("", None))
     if model is None:
         model = BpeModel(
             vocab=file.model.vocab,

@@ -14,7 +14,7 @@ from .patterns import Pattern, known_pattern
 from .regex_split import compiled, spans
 from .road_normal import to_byte_chars
 from .road_text import Span, Stretch
-from .step_classes import one_of, script_of, words
+from .step_classes import gpt2_pieces, one_of, script_of, words
 
 Cut = Callable[[Stretch], list[Stretch]]
 Find = Callable[[str], Iterator[Span]]
@@ -60,10 +60,20 @@ def cut(piece: Stretch, matches: Iterator[Span], behavior: parts.Behavior, inver
 
     `invert` takes the matches for what is between them and the other way round. An empty match cuts, and is no piece.
     """
-    return [piece.part(start, end) for start, end in _pieces(len(piece.text), matches, behavior, invert) if start < end]
+    spans = list(matches)
+    size = len(piece.text)
+    if not spans and not (invert and behavior == "Removed"):  # most pieces, behind another cut
+        return [piece.again()]
+    found = _marked(size, spans, invert)
+    if behavior == "Isolated":
+        return [piece.part(start, end) for start, end, _ in found if start < end]
+    if behavior == "Removed":
+        return [piece.part(start, end) for start, end, match in found if not match and start < end]
+    return [piece.part(start, end) for start, end in _merged(found, behavior) if start < end]
 
 
-def _pieces(size: int, matches: Iterator[Span], behavior: parts.Behavior, invert: bool) -> list[Span]:
+def _marked(size: int, matches: list[Span], invert: bool) -> list[tuple[int, int, bool]]:
+    """Return matches and what is between them, in order, and whether each is a match."""
     found: list[tuple[int, int, bool]] = []
     last = 0
     for start, end in matches:
@@ -73,10 +83,11 @@ def _pieces(size: int, matches: Iterator[Span], behavior: parts.Behavior, invert
         last = end
     if last < size:
         found.append((last, size, invert))
-    if behavior == "Removed":
-        return [(start, end) for start, end, match in found if not match]
-    if behavior == "Isolated":
-        return [(start, end) for start, end, _ in found]
+    return found
+
+
+def _merged(found: list[tuple[int, int, bool]], behavior: parts.Behavior) -> list[Span]:
+    """Return spans of which each match has joined the one before it, or behind it, or those beside it of its kind."""
     if behavior == "MergedWithNext":
         found.reverse()
     out: list[list[int]] = []
@@ -116,7 +127,7 @@ def known_pieces(pattern: Pattern, text: str) -> Iterator[Span]:
     utf8, count = text.encode(), ffi.new("int64_t *")
     ends = np.empty(len(utf8), np.int64)
     target = ffi.from_buffer("int64_t[]", ends, require_writable=True)
-    status = lib.fe_split(int(pattern), lib.FE_PATH_BEST, utf8, len(utf8), target, ends.size, count)
+    status = lib.fe_split(int(pattern), lib.FE_PATH_SCALAR, utf8, len(utf8), target, ends.size, count)
     if status != lib.FE_OK:
         raise MemoryError("out of memory while tokenizing")
     first = at = 0
@@ -132,7 +143,8 @@ def _byte_level(step: parts.ByteLevel) -> Cut:
             piece = piece.prepended(" ")
         if not step.use_regex:
             return [to_byte_chars(piece)]
-        return [to_byte_chars(part) for part in cut(piece, known_pieces(Pattern.GPT2, piece.text), "Isolated")]
+        found = (match.span() for match in gpt2_pieces().finditer(piece.text))
+        return [to_byte_chars(part) for part in cut(piece, found, "Isolated")]
 
     return pieces
 

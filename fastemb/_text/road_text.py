@@ -26,6 +26,10 @@ class Stretch(NamedTuple):
         starts = self.starts[start:end]
         return Stretch(self.text[start:end], starts, self.ends[start:end], starts[0])
 
+    def again(self) -> Stretch:
+        """Return the whole stretch as a part of itself, which begins where its first character comes from."""
+        return self if self.starts[0] == self.base else self._replace(base=self.starts[0])
+
     def owned(self, text: str, owners: list[int]) -> Stretch:
         """Return a new text whose characters stand for the characters of this one of these numbers.
 

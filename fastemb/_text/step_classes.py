@@ -127,6 +127,16 @@ def words() -> re.Pattern[str]:
 
 
 @cache
+def gpt2_pieces() -> re.Pattern[str]:
+    """Return what finds the pieces of GPT-2: of short texts quicker than C, which is called for each."""
+    letters, numbers, space = _of("L"), _of("N"), SPACE
+    others = re_class(complement(union(letters, numbers, space)))
+    blank, dark = re_class(space), re_class(complement(space))
+    words = f" ?{re_class(letters)}+| ?{re_class(numbers)}+| ?{others}+"
+    return re.compile(f"'(?:[sdmt]|ll|ve|re)|{words}|{blank}+(?!{dark})|{blank}+")
+
+
+@cache
 def small_letters() -> dict[int, str]:
     """Return what each character becomes in lower case, where that is another text: for `str.translate`."""
     found = {0x130: "i\u0307"}
