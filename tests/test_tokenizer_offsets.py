@@ -266,3 +266,13 @@ def test_whole_texts_are_covered(gpt2, llama, texts):
             assert (row[-1:, 1] == len(text)).all()
             assert (row[1:, 0] <= row[:-1, 1]).all()
             assert (row[1:] >= row[:-1]).all()
+
+
+def test_added_tokens_that_take_white_space(tmp_path):
+    """Where one takes a space that is also of the next one, the sum is right and the places are not."""
+    theirs = gpt2_engine(False, None)
+    theirs.add_special_tokens([AddedToken("<r>", rstrip=True, normalized=False), AddedToken("<l>", lstrip=True)])
+    theirs.add_tokens([AddedToken(" a", normalized=False), AddedToken("w", single_word=True, normalized=False)])
+    texts = ["<r> a", "<r>  a", "a <l>", "x  <l> <r>  <r> a", "w aw w", "\u6f22 <l>\u6f22", "<r>\n\u3000x", ""]
+    assert theirs.encode("<r> a").offsets == [(0, 4), (3, 5)]
+    assert_offsets(load(theirs, tmp_path), theirs, texts, special="all")

@@ -50,6 +50,7 @@ int main(int argc, char **argv) {
         check_programs();
         check_ranks();
         check_merges();
+        check_spans();
         rounds++;
     } while (now() - start < seconds);
     printf("fuzz: seed %llu, %llu rounds, %llu broken vocabularies refused, no error\n", (unsigned long long)number,

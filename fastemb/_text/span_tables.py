@@ -40,15 +40,19 @@ class SpanTables:
             ids = np.array([tables.id_by_name.get(name, -1) for name in BYTE_TOKENS])
             is_inside = (np.arange(256) & 0xC0) == 0x80
             self.widths[ids[ids >= 0]] = np.where(is_inside, 1, 2)[ids >= 0]
-        #: Tokens that may stand elsewhere than in their place among the others: added ones that take white space beside
-        #: them, and the unknown one where it may be part of a character, or where its character is not.
+        # Tokens whose place is not told by the sum: the unknown one, where it may stand for part of a character, or
+        # somewhere else than its character does; and added ones that take white space, which another may take, too.
         unsure = [token.id for token in core.metadata.added if token.lstrip or token.rstrip]
         byte_names = BYTE_CHARS if is_byte_level else BYTE_TOKENS if falls_back else []
         if contents.unk >= 0 and not (byte_names and tables.id_by_name.keys() >= {*byte_names}):
             unk = int(contents.token_ids[contents.unk])
             self.widths[unk] = 2  # one character, as a rule: where it stands for several, the sum shows it
             unsure += [unk] if byte_names else []
-        self.unsure = np.array(unsure, np.int32)
+        #: By id: whether a text with this token takes the general road; None: no token is such.
+        self.unsure: npt.NDArray[np.bool_] | None = None
+        if unsure:
+            self.unsure = np.zeros(self.widths.size, bool)
+            self.unsure[unsure] = True
 
     def added(self, actions: bytes) -> npt.NDArray[np.bool_] | None:
         """Return by id whether a token is an added one that is matched in texts; None: there is none."""

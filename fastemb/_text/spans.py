@@ -38,7 +38,7 @@ def find_spans(placing: Placing, texts: Sequence[str], ids: Ids, offsets: Offset
     spans, sums = empty((ids.size, 2), np.int32), np.full(len(texts), -1)
     tables = placing.tables
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    by_road, unsure = np.ones(len(texts), bool), np.zeros(len(texts), bool)
+    by_road = np.ones(len(texts), bool)
     if placing.told != "none":
         added = tables.added(actions) if tables.prepends or tables.adds_space else None
         _write_spans(tables, added, ids, offsets, spans, sums)
@@ -47,13 +47,13 @@ def find_spans(placing: Placing, texts: Sequence[str], ids: Ids, offsets: Offset
         by_road = sums != lengths
         if placing.told == "unchanged":
             by_road |= ~_are_unchanged(tables, texts, ids, offsets)
-        if tables.unsure.size:
-            unsure[np.searchsorted(offsets, np.flatnonzero(np.isin(ids, tables.unsure)), side="right") - 1] = True
-        by_road |= unsure
+        if tables.unsure is not None:
+            by_road[np.searchsorted(offsets, np.flatnonzero(tables.unsure[ids]), side="right") - 1] = True
     for s in np.flatnonzero(by_road).tolist():
         row, text = slice(int(offsets[s]), int(offsets[s + 1])), repaired(texts[s])
         is_paired = len(text) != lengths[s] and len(text) == sums[s]  # the sum is right, but for pairs of surrogates
-        if not is_paired or placing.told != "all" or unsure[s]:
+        is_unsure = tables.unsure is not None and bool(tables.unsure[ids[row]].any())
+        if not is_paired or placing.told != "all" or is_unsure:
             spans[row] = _by_road(placing.road, text, ids[row], actions, s)
         if len(text) != lengths[s]:
             spans[row] = _places_of_surrogates(texts[s])[spans[row]]
