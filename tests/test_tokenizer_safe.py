@@ -124,6 +124,22 @@ def test_more_added_ids_than_added_tokens(saved, tmp_path):
         refused(sealed(bytes(content)), tmp_path / "file", "damaged")
 
 
+def test_pairs_of_tokens_that_there_are_not(saved, tmp_path):
+    """The highest number stands for the ends of a piece: with a pair of it a piece would merge with its own end."""
+    pairs, nobody = 6, (1 << 21) - 1
+    places = [struct.unpack_from("=IIQQ", saved, 104 + 24 * i) for i in range(struct.unpack_from("=I", saved, 44)[0])]
+    (at,) = [place for tag, _, place, _ in places if tag == pairs]
+    wrong = (0, nobody, 255), (nobody, 0, 255), (nobody, nobody, 0), (0, 256, 0), (9, 9, 256)
+    for left, right, rank in ((0, 1, 255), *wrong):
+        content = bytearray(saved)
+        struct.pack_into("=Q", content, at, left << 43 | right << 22 | rank)
+        if max(left, right, rank) < 256:
+            (tmp_path / "file").write_bytes(sealed(bytes(content)))
+            assert fastemb.Tokenizer.load(tmp_path / "file").encode("a").tolist() == [97]
+        else:
+            refused(sealed(bytes(content)), tmp_path / "file", "damaged")
+
+
 def test_lists_of_ids_that_must_agree(saved, tmp_path):
     """The ids of tokens, and the same sorted beside the tokens that have them: once ids came out that no token had."""
     bytes_alone = struct.pack("=256i", *range(256))
