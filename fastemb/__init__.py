@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Adagrad": "optim",
+    "Adam": "optim",
+    "AdamW": "optim",
     "BagGrad": "pooling",
     "EmbedGrad": "embedding",
     "LayerNorm": "embedding",
@@ -23,6 +26,7 @@ _HOMES = {
     "RMSNorm": "embedding",
     "Ragged": "ragged",
     "RowGrad": "gradient",
+    "SGD": "optim",
     "StaticModel": "static",
     "Tokenizer": "tokenizer",
     "alibi": "position",
@@ -51,6 +55,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "BagGrad",
     "EmbedGrad",
     "LayerNorm",
@@ -94,6 +102,7 @@ if TYPE_CHECKING:
     from fastemb.embedding import EmbedGrad, LayerNorm, RMSNorm, embed, embed_backward
     from fastemb.gradient import RowGrad, row_grad, scatter_add
     from fastemb.lookup import gather
+    from fastemb.optim import SGD, Adagrad, Adam, AdamW
     from fastemb.pooling import BagGrad, PoolGrad, embedding_bag, embedding_bag_backward, normalize, pool, pool_backward
     from fastemb.position import alibi, rope, rope_frequencies, sinusoidal
     from fastemb.quantized import QuantizedTable, quantize

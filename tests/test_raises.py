@@ -29,6 +29,22 @@ def world(tmp_path_factory):
 
 #: Of each public function: what it raises, and calls that make it, given a world.
 PROMISES = {
+    "SGD": {
+        TypeError: [lambda w: fastemb.SGD("fast")],
+        ValueError: [lambda w: fastemb.SGD(-1.0), lambda w: fastemb.SGD(nesterov=True)],
+    },
+    "Adagrad": {
+        TypeError: [lambda w: fastemb.Adagrad(row_wise="no")],
+        ValueError: [lambda w: fastemb.Adagrad(lr_decay=-1.0)],
+    },
+    "Adam": {
+        TypeError: [lambda w: fastemb.Adam(betas=0.9)],
+        ValueError: [lambda w: fastemb.Adam(betas=(0.9, 1.0)), lambda w: fastemb.Adam(eps=-1.0)],
+    },
+    "AdamW": {
+        TypeError: [lambda w: fastemb.AdamW(weight_decay="no")],
+        ValueError: [lambda w: fastemb.AdamW(weight_decay=-1.0)],
+    },
     "gather": {
         IndexError: [lambda w: fastemb.gather(TABLE, [5]), lambda w: fastemb.gather(TABLE[:0], [0], mode="clip")],
         TypeError: [lambda w: fastemb.gather(TABLE, [0.5]), lambda w: fastemb.gather(TABLE, RAGGED)],
