@@ -72,7 +72,7 @@ class _Optimizer:
             float64, float32, float16 or bfloat16, of any strides and byte order; a memory map, too. From the first
             step on this object serves tables of that shape and dtype alone.
         row_grad : RowGrad
-            Its gradient: ids that ascend, each once, as `fastemb.row_grad` and the backwards give them, and rows of
+            Its gradient: ids that ascend, each once, as `row_grad` and the backwards give them, and rows of
             any of the four dtypes. One without ids counts as a step and changes nothing.
         check_finite : bool
             Refuse a gradient that holds NaN or an infinity, which is written otherwise.
@@ -106,7 +106,7 @@ class _Optimizer:
     def step_from(
         self, table: Array, ids: Any, grad: Array, *, padding_idx: int | None = None, check_finite: bool = False
     ) -> Array:
-        """Do `fastemb.row_grad` and `step` in one sweep: the rows of the gradient are never written.
+        """Do `row_grad` and `step` in one sweep: the rows of the gradient are never written.
 
         Parameters
         ----------
@@ -311,7 +311,7 @@ class SGD(_Optimizer):
 
     Notes
     -----
-    Defaults are those of `torch.optim.SGD`. Without momentum the numbers are torch's, whose sparse gradients take
+    Defaults are those of ``torch.optim.SGD``. Without momentum the numbers are torch's, whose sparse gradients take
     neither momentum nor decay. Both are lazy here: a row without a gradient keeps its velocity and its weights, as if
     no step had been made. The state is ``momentum_buffer``, from zeros; torch's begins as the first gradient, which is
     the same as there is no ``dampening``. It is float32, of a float64 table float64.
@@ -381,7 +381,7 @@ class Adagrad(_Optimizer):
 
     Notes
     -----
-    Defaults are those of `torch.optim.Adagrad`, and element-wise so are the numbers; with a sparse gradient torch
+    Defaults are those of ``torch.optim.Adagrad``, and element-wise so are the numbers; with a sparse gradient torch
     refuses `weight_decay`, which is lazy here: rows without a gradient keep their weights. The state is ``sum``,
     (V, D), or (V,) with `row_wise`, float32 (of a float64 table float64).
 
@@ -452,11 +452,12 @@ class Adam(_Optimizer):
 
     Notes
     -----
-    The numbers are those of `torch.optim.SparseAdam`, which has no decay, and the state has its names: ``exp_avg`` and
-    ``exp_avg_sq``, float32 (of a float64 table float64). It is lazy: means of rows without a gradient stay as they are,
-    where `torch.optim.Adam` lets them decay and moves the rows; the bias is corrected by the number of all steps. `eps`
-    is added before that correction, as SparseAdam does: ``lr * sqrt(1 - b2**n) / (1 - b1**n) * mean / (sqrt(square) +
-    eps)``.
+    The numbers are those of ``torch.optim.SparseAdam``, which has no decay, and the state has its names: ``exp_avg``
+    and ``exp_avg_sq``, float32 (of a float64 table float64). It is lazy: means of rows without a gradient stay as they
+    are, where ``torch.optim.Adam`` lets them fade and moves the rows; the bias is corrected by the number of all steps.
+    `eps` is added before that correction, as SparseAdam does it::
+
+        row -= lr * sqrt(1 - b2**n) / (1 - b1**n) * mean / (sqrt(square) + eps)
 
     Examples
     --------
@@ -511,7 +512,7 @@ class AdamW(Adam):
 
     Notes
     -----
-    Defaults are those of `torch.optim.AdamW`, which takes no sparse gradients. Decay is lazy, as all else: rows
+    Defaults are those of ``torch.optim.AdamW``, which takes no sparse gradients. Decay is lazy, as all else: rows
     without a gradient do not shrink.
 
     Examples
