@@ -43,6 +43,11 @@ class _Optimizer:
         self._table: tuple[tuple[int, int], np.dtype[Any]] | None = None
         self._arrays: dict[str, Array] = {}
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "lr" and name in self._OPTIONS and name in self.__dict__:
+            raise AttributeError(f"{name} of an optimizer stays as it was made; only lr may be set between steps")
+        super().__setattr__(name, value)
+
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._OPTIONS)
         return f"{type(self).__name__}({options})"
@@ -166,7 +171,7 @@ class _Optimizer:
         if self._table is None:
             return
         shape, dtype = self._table
-        if table.shape != shape or table.dtype.newbyteorder("=") != dtype:
+        if table.shape != shape or _checks.result_dtype(table) != dtype:
             mine = f"one of shape {shape} and dtype {dtype}"
             raise ValueError(
                 f"this {type(self).__name__} has the state of another table, {mine}, got {table.shape} and "
@@ -175,7 +180,7 @@ class _Optimizer:
 
     def _made(self, table: Any, state: dict[str, Array]) -> None:
         """Note a step that was made."""
-        self._table, self._arrays = (table.shape, table.dtype.newbyteorder("=")), state
+        self._table, self._arrays = (table.shape, _checks.result_dtype(table)), state
         self._steps += 1
 
     # State ---------------------------------------------------------------------------------------------------------

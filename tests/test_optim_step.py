@@ -135,6 +135,9 @@ def test_the_rate_may_be_set_between_steps():
     optimizer.lr = 0.5
     optimizer.step(table, grad)
     assert table.tolist() == [[-1.5] * 3, [0.0] * 3]
+    with pytest.raises(AttributeError, match="momentum of an optimizer stays as it was made; only lr may be set"):
+        optimizer.momentum = 0.5
+    assert optimizer.momentum == 0
 
 
 def test_nan_is_written():
