@@ -29,6 +29,7 @@ PAIRS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks are implicitly disabled")  # torch's own sparse tensors
 @pytest.mark.parametrize("sweep", [False, True], ids=["step", "step_from"])
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_hundred_steps_are_torchs(name, sweep):
