@@ -28,6 +28,11 @@ fastemb.gather(table, ids, out=np.empty_like(x))
 fastemb.embed(table, ids, positions=table[:128], norm=fastemb.LayerNorm(np.ones(64, "f4")))
 fastemb.embedding_bag(table, ids); fastemb.pool(x, ids % 3); fastemb.pool(x, mode="max"); fastemb.normalize(x)
 fastemb.row_grad(ids, x); fastemb.scatter_add(table.copy(), ids, x); fastemb.rope(x)
+for kind in (fastemb.SGD, fastemb.Adagrad, fastemb.Adam, fastemb.AdamW):
+    made = kind(weight_decay=0.1)
+    made.step(made.step_from(table.copy(), ids, x), fastemb.row_grad(ids, x))
+fastemb.SGD(momentum=0.9, nesterov=True).step_from(table.copy(), ids.astype("i4"), x, padding_idx=3)
+fastemb.Adagrad(row_wise=True, lr_decay=0.1).step_from(table.copy(), ids, x)
 for few in (1, 40): fastemb.topk(table[:few], table, 5)
 for bits in (8, 4): fastemb.embedding_bag(fastemb.quantize(table, bits), ids)
 for few in (ids[:2], ids[:2].astype("i4")):  # small calls
