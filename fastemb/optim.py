@@ -96,8 +96,8 @@ class _Optimizer:
             of JAX), or of two frameworks; if `row_grad` is none; if its ids are not integers.
         ValueError
             If `table` is not of shape (V, D), or not of the shape and dtype of the state; if it is read-only or
-            overlaps itself or the gradient; if the shapes of the gradient do not fit; if ids do not ascend; if the
-            gradient is not finite and `check_finite` asks for that.
+            overlaps itself; if table, gradient and state overlap; if the shapes of the gradient do not fit; if ids do
+            not ascend; if the gradient is not finite and `check_finite` asks for that.
 
         Notes
         -----
@@ -555,7 +555,7 @@ def _step(target: Array, ids: Any, rows: Any, check_finite: Any, optimizer: _Opt
     if len(given.shape) != 1 or source.shape != (*given.shape, table.shape[1]):
         both = f"row_grad must have ids of shape (U,) and rows of shape (U, {table.shape[1]})"
         raise ValueError(f"{both} for a table of {table.shape}, got {given.shape} and {source.shape}")
-    _require_apart(table, given, source, "row_grad.ids", "row_grad.rows")
+    _require_apart(optimizer, table, {"row_grad.ids": given, "row_grad.rows": source})
     update, state = optimizer._asked(table, check)
     _devices.optim(table).step(table, given, source, update)
     optimizer._made(table, state)
@@ -575,7 +575,7 @@ def _step_from(
     _require_changeable(table, optimizer)
     words = f" for ids of shape {given.shape} and a table of {table.shape}"
     _checks.require_shape(source, (*given.shape, table.shape[1]), "grad", words)
-    _require_apart(table, given, source, "ids", "grad")
+    _require_apart(optimizer, table, {"ids": given, "grad": source})
     update, state = optimizer._asked(table, check)
     _devices.optim(table).step_from(table, given, source, skip, update)
     optimizer._made(table, state)
@@ -594,10 +594,15 @@ def _require_changeable(table: Any, optimizer: _Optimizer) -> None:
     require_target(table, "table")
 
 
-def _require_apart(table: Any, ids: Any, rows: Any, *names: str) -> None:
-    for name, array in zip(names, (ids, rows), strict=True):
+def _require_apart(optimizer: _Optimizer, table: Any, read: dict[str, Any]) -> None:
+    """Refuse arrays of which one is written to while another is read, or both are: the state is written to as well."""
+    for name, array in read.items():
         if _checks.may_share(table, array):
             raise ValueError(f"table overlaps {name} in memory")
+    for part, state in optimizer._arrays.items():
+        for name, array in {"table": table, **read}.items():
+            if _checks.may_share(state, array):
+                raise ValueError(f"{name} overlaps {part}, the optimizer's state, in memory")
 
 
 def _parts_of(row_grad: Any) -> tuple[Any, Any]:

@@ -107,6 +107,24 @@ def test_sweeps_that_are_refused(ids, grad, options, error, words, layout):
         assert optimizer.steps == 0
 
 
+def test_the_state_is_no_table_and_no_gradient():
+    optimizer, table = Adam(), TABLE.copy()
+    optimizer.step(table, GRAD)
+    mean = optimizer.state_dict()["state"]["exp_avg"]
+    before, kept = mean.copy(), table.copy()
+    for given, words in (
+        ((mean, GRAD), "table overlaps exp_avg, the optimizer's state, in memory"),
+        ((table, (IDS, mean[2:4])), r"row_grad\.rows overlaps exp_avg, the optimizer's state, in memory"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            optimizer.step(*given)
+    with pytest.raises(ValueError, match="grad overlaps exp_avg, the optimizer's state"):
+        optimizer.step_from(table, [1, 2], mean[2:4])
+    assert same_bits(mean, before)
+    assert same_bits(table, kept)
+    assert optimizer.steps == 1
+
+
 def test_what_is_left_out_may_be_anything():
     table, grad = TABLE.copy(), np.vstack([BAD, ROWS])
     SGD(0.5).step_from(table, [-100, -100, 2, 2], grad, padding_idx=-100, check_finite=True)
