@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Adagrad": "optim",
+    "Adam": "optim",
+    "AdamW": "optim",
     "BagGrad": "pooling",
     "EmbedGrad": "embedding",
     "Encoded": "encoded",
@@ -25,6 +28,7 @@ _HOMES = {
     "RMSNorm": "embedding",
     "Ragged": "ragged",
     "RowGrad": "gradient",
+    "SGD": "optim",
     "StaticModel": "static",
     "Tokenizer": "tokenizer",
     "Truncation": "encoded",
@@ -54,6 +58,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "SGD",
+    "Adagrad",
+    "Adam",
+    "AdamW",
     "BagGrad",
     "EmbedGrad",
     "Encoded",
@@ -101,6 +109,7 @@ if TYPE_CHECKING:
     from fastemb.encoded import Encoded, Padding, Truncation
     from fastemb.gradient import RowGrad, row_grad, scatter_add
     from fastemb.lookup import gather
+    from fastemb.optim import SGD, Adagrad, Adam, AdamW
     from fastemb.pooling import BagGrad, PoolGrad, embedding_bag, embedding_bag_backward, normalize, pool, pool_backward
     from fastemb.position import alibi, rope, rope_frequencies, sinusoidal
     from fastemb.quantized import QuantizedTable, quantize

@@ -35,8 +35,8 @@ ConfigMode = Literal["stdout", "dicts"]
 CudaCheck = Literal["defer", "sync", "none"]
 #: Functions that have kernels.
 KernelName = Literal[
-    "embed", "embed_backward", "embedding_bag", "embedding_bag_backward", "gather", "normalize", "pool",
-    "pool_backward", "quantize", "rope", "row_grad", "scatter_add", "topk",
+    "Adagrad", "Adam", "AdamW", "SGD", "embed", "embed_backward", "embedding_bag", "embedding_bag_backward", "gather",
+    "normalize", "pool", "pool_backward", "quantize", "rope", "row_grad", "scatter_add", "topk",
 ]  # fmt: skip
 
 ID_MODES: tuple[IdMode, ...] = get_args(IdMode)

@@ -39,5 +39,6 @@ def _chooser(family: str) -> Callable[[Any], Any]:
 
 
 lookup, embedding, gradient = _chooser("lookup"), _chooser("embedding"), _chooser("gradient")
+optim = _chooser("optim")
 pooling, position = _chooser("pooling"), _chooser("position")
 quantized, search, static = _chooser("quantized"), _chooser("search"), _chooser("static")

@@ -1,5 +1,6 @@
 """Compiling ahead of the first call, and what this installation runs on: ``warmup``, ``show_config``."""
 
+import copy
 import importlib.metadata
 import importlib.util
 import logging
@@ -20,6 +21,7 @@ from . import (
     embedding,
     gradient,
     lookup,
+    optim,
     pooling,
     position,
     quantized,
@@ -125,6 +127,16 @@ def _scatter_add(table: _Array, ids: _Array) -> None:
     gradient.scatter_add(np.zeros((many.size, 4), table.dtype), many, rows)
 
 
+def _train(*optimizers: optim.SGD | optim.Adagrad | optim.Adam) -> Callable[[_Array, _Array], None]:
+    def train(table: _Array, ids: _Array) -> None:
+        grad = np.ones((*ids.shape, table.shape[1]), np.float64 if table.itemsize == 8 else np.float32)
+        for optimizer in optimizers:
+            other = copy.copy(optimizer)  # for each table another
+            other.step(other.step_from(table.copy(), ids, grad), gradient.row_grad(ids, grad))
+
+    return train
+
+
 def _topk(table: _Array, ids: _Array) -> None:
     vectors = np.arange(256 * 64).reshape(256, 64).astype(table.dtype)
     for few in (1, 20):  # few queries and many go different ways
@@ -139,6 +151,10 @@ def _rope(table: _Array, ids: _Array) -> None:
 
 
 _CALLS: dict[KernelName, Callable[[_Array, _Array], object]] = {
+    "Adagrad": _train(optim.Adagrad(), optim.Adagrad(row_wise=True)),
+    "Adam": _train(optim.Adam()),
+    "AdamW": _train(optim.AdamW()),
+    "SGD": _train(optim.SGD(), optim.SGD(momentum=0.9)),
     "embed": _embed,
     "embed_backward": _embed_backward,
     "embedding_bag": _bags,

@@ -185,7 +185,7 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
     factor = _checks.as_real(alpha, "alpha")
     _checks.require_one_device(target=table, ids=given, rows=source)
     _checks.require_word(mode, _checks.ID_MODES, "mode")
-    _require_target(table)
+    require_target(table, "target")
     shape = given.shape + table.shape[1:]
     if source.shape != shape:
         both = f"for ids of shape {given.shape} and a target of {table.shape}"
@@ -197,15 +197,15 @@ def scatter_add(target: Array, ids: Any, rows: Array, *, alpha: float = 1.0, mod
     return target
 
 
-def _require_target(table: Any) -> None:
-    """Refuse a target that cannot be added to."""
-    _checks.require_axis(table, "target")
+def require_target(table: Any, name: str) -> None:
+    """Refuse a table whose rows cannot be changed in place."""
+    _checks.require_axis(table, name)
     if not _checks.is_writeable(table):
-        raise ValueError("target is read-only")
+        raise ValueError(f"{name} is read-only")
     if _checks.is_contiguous(table):
         return
     layout = f"shape {table.shape} and strides {table.strides}"
     if table.ndim > 2:
-        raise ValueError(f"target of more than two axes must be C-contiguous, got {layout}")
+        raise ValueError(f"{name} of more than two axes must be C-contiguous, got {layout}")
     if _checks.overlaps_itself(table):
-        raise ValueError(f"target overlaps itself in memory: {layout}")
+        raise ValueError(f"{name} overlaps itself in memory: {layout}")

@@ -321,3 +321,82 @@ def scatter_add(target: Array, ids: Any, rows: Array, alpha: float = 1.0, mode: 
         before = out[one].astype(kind)
         out[one] = (before + kind(alpha) * total.astype(kind).reshape(before.shape)).astype(target.dtype)
     return out
+
+
+def optimize(
+    rule: str, table: Array, state: dict[str, Array], ids: Array, rows: Array, step: int, *, lr: float,
+    weight_decay: float = 0.0, momentum: float = 0.0, nesterov: bool = False, lr_decay: float = 0.0, eps: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999), row_wise: bool = False, seed: int | None = None, **_: Any,
+) -> tuple[Array, dict[str, Array]]:  # fmt: skip
+    """Return a new table and a new state after step ``step``, counted from 1: the rows of ``ids`` alone are others.
+
+    ``rule`` is the name of a class of `fastemb.optim`. Everything is float32 (of a float64 table float64), and each
+    operation is rounded by itself; with a ``seed`` 16-bit tables are rounded by chance.
+    """
+    kind: Any = np.float64 if table.dtype.itemsize == 8 else np.float32
+    table, state = table.copy(), {name: array.copy() for name, array in state.items()}
+    w, g, rate = table[ids].astype(kind), rows.astype(kind), lr
+    if weight_decay and rule != "AdamW":
+        g = g + kind(weight_decay) * w
+    x = g
+    if rule == "SGD" and momentum:
+        x = state["momentum_buffer"][ids] = kind(momentum) * state["momentum_buffer"][ids] + g
+        x = kind(momentum) * x + g if nesterov else x
+    if rule == "Adagrad":
+        rate = lr / (1 + (step - 1) * lr_decay)
+        state["sum"][ids] += mean_of_squares(g) if row_wise else g * g
+        by = np.sqrt(state["sum"][ids]) + kind(eps)
+        x = g / (by[:, np.newaxis] if row_wise else by)
+    if rule in ("Adam", "AdamW"):
+        mean, square = (state[name][ids] for name in ("exp_avg", "exp_avg_sq"))
+        mean = state["exp_avg"][ids] = mean + (g - mean) * kind(1 - betas[0])
+        square = state["exp_avg_sq"][ids] = square + (g * g - square) * kind(1 - betas[1])
+        x = mean / (np.sqrt(square) + kind(eps))
+        rate = lr * (1 - betas[1] ** step) ** 0.5 / (1 - betas[0] ** step)
+    if rule == "AdamW" and weight_decay:
+        w = w * kind(1 - lr * weight_decay)
+    w = w + kind(-rate) * x
+    table[ids] = w.astype(table.dtype) if seed is None else round_by_chance(w, table.dtype, ids, seed, step)
+    return table, state
+
+
+def mean_of_squares(g: Array) -> Array:
+    """Return the mean square of each row: columns that are 16 apart are added in order, then halves to halves."""
+    whole = np.pad(g * g, ((0, 0), (0, 16 - g.shape[1] % 16)))
+    sums = reduce(np.add, [whole[:, j : j + 16] for j in range(0, whole.shape[1], 16)])
+    for half in (8, 4, 2, 1):
+        sums = sums[:, :half] + sums[:, half:]
+    mean: Array = sums[:, 0] / g.dtype.type(max(1, g.shape[1]))
+    return mean
+
+
+def splitmix(x: Any) -> Any:
+    """Return 64 bits that depend on all bits of each number."""
+    x = (x ^ x >> 30) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ x >> 27) * np.uint64(0x94D049BB133111EB)
+    return x ^ x >> 31
+
+
+def chance(seed: int, step: int, ids: Array, D: int) -> Any:
+    """Return 32 bits for each column of each row, a hash of seed, step, row and column."""
+    golden, key = np.uint64(0x9E3779B97F4A7C15), np.zeros(1, np.uint64)
+    for number in (seed, step):
+        key = splitmix((key ^ np.uint64(number)) + golden)
+    row = splitmix(key + np.asarray(ids).astype(np.uint64) * golden)[:, np.newaxis]
+    x: Any = np.arange(D, dtype=np.uint32) * np.uint32(0x9E3779B9) + row.astype(np.uint32)
+    x = (x ^ x >> 16) * np.uint32(0x85EBCA6B) ^ (row >> 32).astype(np.uint32)
+    x = (x ^ x >> 13) * np.uint32(0xC2B2AE35)
+    return x ^ x >> 16
+
+
+def round_by_chance(w: Array, dtype: Any, ids: Array, seed: int, step: int) -> Array:
+    """Return float32 numbers as 16-bit ones, up or down, the nearer the likelier; of other dtypes as they are."""
+    gone = {"bfloat16": 16, "float16": 13}.get(np.dtype(dtype).name, 0)  # bits that go
+    if not gone:
+        return w
+    r = chance(seed, step, ids, w.shape[1]) % np.uint32(1 << gone)
+    moved = ((w.view(np.uint32) + r) >> gone << gone).view(np.float32)
+    if gone == 13:  # below 2**-14 a float16 is a multiple of 2**-24
+        count = np.floor(np.abs(w) * np.float32(2**24) + r.astype(np.float32) * np.float32(2**-13))
+        moved = np.where(np.abs(w) < 2**-14, np.copysign(count * np.float32(2**-24), w), moved)
+    return np.where(np.isnan(w), w, moved).astype(dtype)

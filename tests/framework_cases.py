@@ -32,6 +32,8 @@ CALLS = {
     "embed_backward, RMS": lambda f, g: fastemb.embed_backward(f(X), f(TABLE), g(IDS), norm=RMSNorm(f(WIDTH))),
     "row_grad": lambda f, g: fastemb.row_grad(g(IDS), f(X), padding_idx=int(FLAT[0])),
     "scatter_add": lambda f, g: fastemb.scatter_add(f(TABLE.copy()), g(IDS), f(X), alpha=-0.5),
+    "step": lambda f, g: fastemb.Adagrad().step(f(TABLE.copy()), fastemb.RowGrad(g(np.arange(3)), f(GRAD))),
+    "step_from": lambda f, g: fastemb.Adam().step_from(f(TABLE.copy()), g(IDS), f(X), padding_idx=int(FLAT[0])),
     "embedding_bag": lambda f, g: fastemb.embedding_bag(f(TABLE), g(FLAT), g(OFFSETS)),
     "embedding_bag, max": lambda f, g: fastemb.embedding_bag(f(TABLE), g(IDS), mask=g(MASK), mode="max"),
     "embedding_bag, weights": lambda f, g: fastemb.embedding_bag(
@@ -53,7 +55,7 @@ CALLS = {
     "topk": lambda f, g: fastemb.topk(f(QUERIES), f(TABLE), 7, metric="l2"),
 }  # fmt: skip
 #: JAX's arrays are not written to, nor are Arrow's and Polars'.
-PURE = [name for name in CALLS if name != "scatter_add"]
+PURE = [name for name in CALLS if name not in ("scatter_add", "step", "step_from")]
 
 
 class Foreign:
@@ -78,7 +80,7 @@ def forwarding():
     for file in Path(fastemb.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "framework.call":
-                found.add(ast.unparse(node.args[0]))
+                found.add(ast.unparse(node.args[0]).removeprefix("_"))  # a method calls a function of the same name
     return found
 
 

@@ -101,6 +101,10 @@ def other_calls(table, ids, offsets, weights):
         ),
         "scatter_add": lambda: fastemb.scatter_add(table.copy(), ids, x),
     }
+    for optimizer in (fastemb.SGD(), fastemb.SGD(momentum=0.9), fastemb.Adagrad(row_wise=True), fastemb.Adagrad()):
+        calls[repr(optimizer)] = lambda one=optimizer: trained(one, table.copy(), ids, x)
+    by_chance = fastemb.AdamW(stochastic_rounding=True, seed=7)
+    calls["AdamW"] = lambda: trained(by_chance, table.copy(), ids, x)
     for mode in ("sum", "mean", "max"):
         calls |= {
             f"small bags, {mode}": lambda mode=mode: fastemb.embedding_bag(table, ids, mask=ids % 2, mode=mode),
@@ -123,6 +127,13 @@ def other_calls(table, ids, offsets, weights):
                 fastemb.topk(finite[:few], finite, 5, metric=metric)
             )
     return calls
+
+
+def trained(optimizer, table, ids, x):
+    """Return a table and a state after two steps."""
+    optimizer.step_from(table, ids, x)
+    optimizer.step(table, fastemb.row_grad(ids[:2], x[:2]))
+    return (table, *optimizer.state_dict()["state"].values())
 
 
 # What is read -----------------------------------------------------------------------------------------------------

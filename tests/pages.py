@@ -78,10 +78,12 @@ def anchors(page):
 
 
 def members(value):
-    """Return the public members of a class; the fields of a NamedTuple are none."""
+    """Return the public members of a class, those of its parents here too; the fields of a NamedTuple are none."""
     if not inspect.isclass(value) or issubclass(value, tuple):
         return {}
-    return {key: member for key, member in vars(value).items() if not key.startswith("_") and key not in NOTES}
+    kinds = [kind for kind in reversed(value.__mro__) if kind.__module__.startswith("fastemb")]
+    found = {key: member for kind in kinds for key, member in vars(kind).items()}
+    return {key: member for key, member in found.items() if not key.startswith("_") and key not in NOTES}
 
 
 def docstrings():

@@ -39,7 +39,7 @@ PUBLIC = {
     "tokenizer": {"_text", "_tokens", "_opened", "encoded"},
 }
 SHARED = {"ragged", "quantized"}  # all public modules may import these
-ASKED = {"_bags", "_embeds"}  # what was asked for
+ASKED = {"_bags", "_embeds", "_updates"}  # what was asked for
 TOOLS = {"_memory", "_threads"}
 ALLOWED = {
     "": set(PUBLIC) | {"_cuda_check", "_threads", "_warmup"},  # lazily, by name
@@ -61,6 +61,7 @@ ALLOWED = {
     "_cuda_check": {"_checks"},  # and the room, by name, once it is imported
     "_bags": {"ragged", "_checks", "_frameworks"},
     "_embeds": {"ragged", "_checks", "_frameworks"},
+    "_updates": {"_checks", "_words"},
     "_checks": {"_frameworks", "_words"},
     "_frameworks": set(),
     "_memory": set(),

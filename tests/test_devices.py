@@ -21,6 +21,11 @@ TWINS = {
         "scatter_add": ["target", "ids", "rows", "alpha", "mode"],
     },
     "lookup": {"gather": ["table", "ids", "mode", "out"]},
+    "optim": {
+        "new_state": ["table", "shape", "value"],
+        "step": ["table", "ids", "given", "update"],
+        "step_from": ["table", "ids", "grad", "skip", "update"],
+    },
     "pooling": {"reduce": ["bags", "out"], "reduce_backward": ["bags", "grad"], "normalize": ["x", "out"]},
     "position": {"rope": ["x", "position_ids", "base", "inv_freq", "scale", "interleaved", "inverse", "out"]},
     "quantized": {
@@ -149,6 +154,43 @@ def test_lookups_and_gradients_of_a_second_device(stub):
         fastemb.row_grad(ids, table)
 
 
+def test_optimizers_of_a_second_device(stub):
+    table, ids = on_device(50, 24, dtype="f2"), on_device(3, 5, dtype="i8", pointer=1 << 16)
+    grad, optimizer = on_device(3, 5, 24, pointer=1 << 20), fastemb.Adam(weight_decay=0.5)
+    assert optimizer.step_from(table, ids, grad, padding_idx=7) is table
+    assert [name for name, _ in stub] == ["new_state", "new_state", "step_from"]
+    assert stub[0][1] == (table, (50, 24), 0.0)
+    update = stub[2][1][4]
+    assert stub[2][1][:4] == (table, ids, grad, 7)
+    assert (update.first, update.second, update.decay, update.key) == ("new_state", "new_state", 0.5, None)
+    rows = fastemb.RowGrad(on_device(5, dtype="i4", pointer=1 << 16), on_device(5, 24, pointer=1 << 20))
+    assert optimizer.step(table, rows, check_finite=True) is table
+    assert stub[3][1][:3] == (table, *rows)
+    assert stub[3][1][3].check_finite
+    assert optimizer.steps == 2
+    with pytest.raises(ValueError, match=r"table overlaps row_grad\.rows in memory"):
+        optimizer.step(table, (rows.ids, on_device(5, 24, pointer=128)))
+    with pytest.raises(TypeError, match=r"^rows is on the CPU and table on stub:0"):
+        optimizer.step(table, (rows.ids, np.ones((5, 24), "f4")))
+
+
+def test_optimizers_are_not_built_for_cuda_yet():
+    """The room of CUDA has the twins, which say so and name the device."""
+    pytest.importorskip("fastemb._cuda", reason="the package numba-cuda is not installed", exc_type=ImportError)
+    table = on_device(50, 24)._replace(device="cuda")
+    rows = (
+        on_device(5, dtype="i8", pointer=1 << 16)._replace(device="cuda"),
+        on_device(5, 24, pointer=1 << 20)._replace(device="cuda"),
+    )
+    optimizer = fastemb.SGD(0.1)
+    for call in (lambda: optimizer.step(table, rows), lambda: optimizer.step_from(table, *rows)):
+        with pytest.raises(
+            NotImplementedError, match=r"table is on cuda:0, and fastemb\.optim changes tables on the CPU"
+        ):
+            call()
+    assert optimizer.steps == 0
+
+
 def test_embeds_of_a_second_device(stub):
     table, ids = on_device(50, 24, dtype="f2"), on_device(3, 5, dtype="i8", pointer=1 << 16)
     positions, weight, out = on_device(9, 24), on_device(24), on_device(3, 5, 24, pointer=1 << 20)
@@ -264,6 +306,8 @@ GENERAL = {
     "embed_backward": lambda: fastemb.embed_backward(X, T, IDS, positions=T, norm=NORM),
     "row_grad": lambda: fastemb.row_grad(IDS.astype("u1"), X),
     "scatter_add": lambda: fastemb.scatter_add(T.copy(), IDS, X, mode="clip"),
+    "Adam.step": lambda: fastemb.Adam().step(T.copy(), fastemb.row_grad(IDS, X)),
+    "Adam.step_from": lambda: fastemb.Adam().step_from(T.copy(), IDS, X),
     "rope": lambda: fastemb.rope(X, out=X.copy()),
     "topk": lambda: fastemb.topk(T[:2], T.astype("f2"), 3),
     "quantize": lambda: fastemb.quantize(T.astype("f8")),

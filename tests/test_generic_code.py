@@ -21,7 +21,17 @@ ARITHMETIC = {
     "quick": {"sum_rows", "sum_small", "max_small", "embed_small", "put_runs", "rope_rows"},
     "all": {
         *("sum_rows", "max_rows", "sum_small", "sum_small_kept", "max_small", "max_small_kept", "embed_rows"),
-        *("put_runs", "rope_rows", "normalize_rows", "quantize_rows", "widen_rows", "norm_grads", "find_norms"),
+        *(
+            "change_rows",
+            "change_rows_by_runs",
+            "put_runs",
+            "rope_rows",
+            "normalize_rows",
+            "quantize_rows",
+            "widen_rows",
+            "norm_grads",
+            "find_norms",
+        ),
     },
 }
 #: Squares of float32 in float64 are exact, fused or not; scores that a bound is for are found again, exactly.

@@ -30,6 +30,22 @@ def world(tmp_path_factory):
 
 #: Of each public function: what it raises, and calls that make it, given a world.
 PROMISES = {
+    "SGD": {
+        TypeError: [lambda w: fastemb.SGD("fast")],
+        ValueError: [lambda w: fastemb.SGD(-1.0), lambda w: fastemb.SGD(nesterov=True)],
+    },
+    "Adagrad": {
+        TypeError: [lambda w: fastemb.Adagrad(row_wise="no")],
+        ValueError: [lambda w: fastemb.Adagrad(lr_decay=-1.0)],
+    },
+    "Adam": {
+        TypeError: [lambda w: fastemb.Adam(betas=0.9)],
+        ValueError: [lambda w: fastemb.Adam(betas=(0.9, 1.0)), lambda w: fastemb.Adam(eps=-1.0)],
+    },
+    "AdamW": {
+        TypeError: [lambda w: fastemb.AdamW(weight_decay="no")],
+        ValueError: [lambda w: fastemb.AdamW(weight_decay=-1.0)],
+    },
     "gather": {
         IndexError: [lambda w: fastemb.gather(TABLE, [5]), lambda w: fastemb.gather(TABLE[:0], [0], mode="clip")],
         TypeError: [lambda w: fastemb.gather(TABLE, [0.5]), lambda w: fastemb.gather(TABLE, RAGGED)],
@@ -330,6 +346,33 @@ ELSEWHERE = {
     "Tokenizer.load": {"ImportError"}, "StaticModel.load": {"ModuleNotFoundError"},
     "cuda_check": {"IndexError", "ValueError"},
 }  # fmt: skip
+#: The same of what all optimizers have.
+for _kind in (fastemb.SGD, fastemb.Adagrad, fastemb.Adam, fastemb.AdamW):
+    PROMISES |= {
+        f"{_kind.__name__}.step": {
+            IndexError: [lambda w, k=_kind: k().step(TABLE, ([0, 5], GRAD))],
+            TypeError: [lambda w, k=_kind: k().step(TABLE, GRAD), lambda w, k=_kind: k().step(CODES, ([0], GRAD[:1]))],
+            ValueError: [
+                lambda w, k=_kind: k().step(TABLE, ([1, 0], GRAD)),
+                lambda w, k=_kind: k().step(TABLE, ([1], GRAD)),
+                lambda w, k=_kind: k().step(TABLE, ([1], np.full((1, 4), np.nan)), check_finite=True),
+            ],
+        },
+        f"{_kind.__name__}.step_from": {
+            IndexError: [lambda w, k=_kind: k().step_from(TABLE, [0, 5], GRAD)],
+            TypeError: [lambda w, k=_kind: k().step_from(TABLE, [0, 1], GRAD, padding_idx="0")],
+            ValueError: [lambda w, k=_kind: k().step_from(TABLE, [0], GRAD)],
+        },
+        f"{_kind.__name__}.load_state_dict": {
+            TypeError: [lambda w, k=_kind: k().load_state_dict([])],
+            ValueError: [lambda w, k=_kind: k().load_state_dict({})],
+        },
+        f"{_kind.__name__}.load": {
+            FileNotFoundError: [lambda w, k=_kind: k.load(w[0] / "nothing")],
+            ValueError: [lambda w, k=_kind: k.load(w[0] / "ranks")],
+        },
+    }
+    ELSEWHERE |= {f"{_kind.__name__}.{method}": {"ModuleNotFoundError"} for method in ("save", "load")}
 
 
 def documented():
@@ -339,8 +382,8 @@ def documented():
         if callable(value):
             yield name, value.__doc__
         if inspect.isclass(value):
-            ours = [vars(kind) for kind in value.__mro__ if kind.__module__.startswith("fastemb.")]
-            for method, made in [item for members in ours for item in members.items()]:
+            kinds = [kind for kind in reversed(value.__mro__) if kind.__module__.startswith("fastemb")]
+            for method, made in (item for kind in kinds for item in vars(kind).items()):
                 made = getattr(made, "__func__", made)
                 if inspect.isfunction(made) and not method.startswith("_"):
                     yield f"{name}.{method}", made.__doc__

@@ -28,6 +28,11 @@ fastemb.gather(table, ids, out=np.empty_like(x))
 fastemb.embed(table, ids, positions=table[:128], norm=fastemb.LayerNorm(np.ones(64, "f4")))
 fastemb.embedding_bag(table, ids); fastemb.pool(x, ids % 3); fastemb.pool(x, mode="max"); fastemb.normalize(x)
 fastemb.row_grad(ids, x); fastemb.scatter_add(table.copy(), ids, x); fastemb.rope(x)
+for kind in (fastemb.SGD, fastemb.Adagrad, fastemb.Adam, fastemb.AdamW):
+    made = kind(weight_decay=0.1)
+    made.step(made.step_from(table.copy(), ids, x), fastemb.row_grad(ids, x))
+fastemb.SGD(momentum=0.9, nesterov=True).step_from(table.copy(), ids.astype("i4"), x, padding_idx=3)
+fastemb.Adagrad(row_wise=True, lr_decay=0.1).step_from(table.copy(), ids, x)
 for few in (1, 40): fastemb.topk(table[:few], table, 5)
 for bits in (8, 4): fastemb.embedding_bag(fastemb.quantize(table, bits), ids)
 for few in (ids[:2], ids[:2].astype("i4")):  # small calls
@@ -56,7 +61,7 @@ def test_names_and_dtypes(caplog):
     assert min(seconds.values()) > 0
     assert [record.args[0] for record in caplog.records] == ["gather", "normalize"]
     assert fastemb.warmup("normalize", dtypes=np.float64).keys() == {"normalize"}
-    with pytest.raises(ValueError, match=r"no kernels belong to 'nothing'; functions with kernels are embed, "):
+    with pytest.raises(ValueError, match=r"no kernels belong to 'nothing'; functions with kernels are Adagrad, "):
         fastemb.warmup("nothing")
     with pytest.raises(TypeError, match="dtypes must have dtype float64, float32, float16 or bfloat16, got int32"):
         fastemb.warmup("gather", dtypes="int32")
@@ -67,7 +72,7 @@ def test_names_and_dtypes(caplog):
             fastemb.warmup("gather", dtypes=wrong)
     with pytest.raises(TypeError, match=r"dtypes must have dtype float64, .* got object"):
         fastemb.warmup("gather", dtypes=None)  # NumPy's float64
-    with pytest.raises(ValueError, match=r"^no kernels belong to \['gather'\]; functions with kernels are embed, "):
+    with pytest.raises(ValueError, match=r"^no kernels belong to \['gather'\]; functions with kernels are Adagrad, "):
         fastemb.warmup(["gather"])
     assert set(_warmup._CALLS) < set(fastemb.__all__)
 

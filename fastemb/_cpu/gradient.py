@@ -12,7 +12,7 @@ from .arrays import Array, acc_dtype, address, as_index, as_row_major, is_row_ma
 from .kernels import gradient as kernels
 from .kernels import grouping
 from .kernels.jit import TUNING
-from .kernels.layout import BY_ONE, Ids, Segments
+from .kernels.layout import BY_ONE, SIZE_TAGS, Ids, Segments
 from .kernels.reduce import sum_rows
 from .lookup import rows_meant
 
@@ -115,9 +115,10 @@ class Runs:
         self._perm, self._unique = Ids(_INT64, perm, self.M, N), Ids(tag, unique, U, high + 1)
 
     @classmethod
-    def of(cls, index: Array) -> "Runs":
+    def of(cls, index: Array, skip: int = -1, ascending: bool = True) -> "Runs":
         """Group contiguous ids that are known to be rows of a table."""
-        return cls(index, -1, *grouping.find_range(index.dtype.type(0), address(index), index.size))
+        span = grouping.find_range(index.dtype.type(0), address(index), index.size)
+        return cls(index, skip, *span, ascending)
 
     def point_to(self, where: Array) -> None:
         """Let each entry stand for another row than that of its own number."""
@@ -182,6 +183,25 @@ class Runs:
             return
         for u, total in self._run(cuts, write, given):
             self._add_sums(self.ids[u], total, alpha, target)
+
+    def share(
+        self, given: Array, written: int, put: Callable[[tuple[Any, ...], int, int], None]
+    ) -> list[tuple[int, Array]]:
+        """Call ``put(told, start, stop)`` for ranges of whole runs, on threads; return the runs left, and their sums.
+
+        ``told`` is what kernels need to know: the permutation, where pieces begin, where runs do, and the id of each.
+        ``written`` are the bytes that move for each run besides its rows.
+        """
+        told = (self._perm, *self._at, self._unique._replace(id_tag=SIZE_TAGS[np.dtype(type(self._tag))]))
+
+        def write(start: int, stop: int, alive: object = (self, given)) -> None:
+            put(told, start, stop)
+
+        cuts = self._cuts(given.shape[1] * given.dtype.itemsize, written)
+        if cuts is None:
+            write(0, self.U)
+            return []
+        return self._run(cuts, write, given)
 
     @staticmethod
     def _add_sums(ids: Any, sums: Array, alpha: float, target: Array) -> None:
@@ -285,6 +305,5 @@ def scatter_add(target: Array, ids: Array, rows: Array, alpha: float, mode: str)
     index = rows_meant(ids, target.shape[0], mode)
     D = math.prod(target.shape[1:])
     flat = as_row_major(rows.reshape(ids.size, D))
-    span = grouping.find_range(index.dtype.type(0), address(index), index.size)
-    runs = Runs(index, -1, *span, ascending=D * rows.dtype.itemsize > TUNING.unsorted)
+    runs = Runs.of(index, ascending=D * rows.dtype.itemsize > TUNING.unsorted)
     runs.add(flat, alpha, target if target.ndim == 2 else target.reshape(-1, D))

@@ -61,3 +61,23 @@ class Segments(NamedTuple):
     batch_gap: int
     weights: int | None
     divide_by: int
+
+
+class Rule(NamedTuple):
+    """What an optimizer does to a row of a table and of its state: `fastemb._updates.Update` as kernels take it.
+
+    ``first`` and ``second`` are `Rows` or None, ``per_row`` is the address of a number for each row or None. ``key`` is
+    an int64 or None. The other numbers are float64, and inside of kernels of the accumulators' type.
+    """
+
+    first: Any
+    second: Any
+    per_row: int | None
+    rate: Any
+    keep: Any
+    mix: Any
+    eps: Any
+    decay: Any
+    shrink: Any
+    nesterov: bool
+    key: int | None
