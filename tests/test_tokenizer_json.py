@@ -291,7 +291,7 @@ FAMILIES = {
     ),
 }
 #: Those that go from text to ids in C.
-IN_C = {"GPT-2", "RoBERTa", "Whisper", "Llama 3", "Qwen, dropped and inverted", "Llama 2"}
+IN_C = {"BERT", "BERT, cased", "GPT-2", "RoBERTa", "Whisper", "Llama 3", "Qwen, dropped and inverted", "Llama 2"}
 
 
 def learned(texts, suffix):
