@@ -292,6 +292,8 @@ FAMILIES = {
 }
 #: Those that go from text to ids in C.
 IN_C = {
+    "BERT",
+    "BERT, cased",
     "GPT-2",
     "RoBERTa",
     "Whisper",
