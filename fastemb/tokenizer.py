@@ -58,9 +58,9 @@ class Tokenizer:
     that is a token is that token; in any other piece two neighbours whose bytes together are a token merge, the pair
     whose token has the lowest rank first, of equal pairs the leftmost, until no pair is left [1]_. For other files the
     engine is Hugging Face's ``tokenizers``: merges apply by their position in the file. Character classes are those of
-    Unicode 16.0.0. A lone surrogate in a ``str`` is read as U+FFFD, a pair of surrogates as the character it stands
-    for. Ids are never padded and, unless asked for, never cut off, whatever ``truncation`` and ``padding`` the file
-    has: use `Ragged.pad`.
+    Unicode 16.0.0 (in a ``tokenizer.json`` of the version that the engine has in each component). A lone surrogate in
+    a ``str`` is read as U+FFFD, a pair of surrogates as the character it stands for. Ids are never padded and, unless
+    asked for, never cut off, whatever ``truncation`` and ``padding`` the file has: use `Ragged.pad`.
 
     **Cost.** A text of n characters takes O(n log n) time, whatever stands in it and whatever the added tokens are;
     how many of these there are makes no difference to a call. The ids of pieces of text are remembered, in caches
@@ -126,8 +126,8 @@ class Tokenizer:
 
             - a rank file, as ``tiktoken`` and Llama 3 have: lines of a token in base64 and its rank, which is its id;
             - Mistral's ``tekken.json``;
-            - a ``tokenizer.json`` of Hugging Face's format with a BPE model, byte level with a pattern that is known
-              here, or characters with SentencePiece's mark (with or without byte fallback);
+            - a ``tokenizer.json`` of Hugging Face's format with a BPE, WordPiece or WordLevel model and any other
+              components (but ``Precompiled``); where C does not know all of them, Python does the rest, much slower;
             - CLIP's merge list, ``bpe_simple_vocab_16e6.txt``, compressed by gzip or not;
             - a file written by `save`;
 
@@ -223,7 +223,7 @@ class Tokenizer:
             Any text; the empty text has no ids. Bytes are read as UTF-8. Bytes with an invalid byte are read as in
             ``tiktoken``: all before it is text, but for the last piece of that text (with the white space before the
             piece, if the piece begins with white space); this piece and all bytes that follow it become one piece. A
-            vocabulary of characters reads invalid bytes as U+FFFD.
+            vocabulary of characters reads invalid bytes as U+FFFD, and so does whatever Python encodes.
         special : {"none", "all", "raise"} or a set of str, default "none"
             How special tokens in the text are read: "none" as ordinary text, "all" as tokens, "raise" as an error; a
             set reads the special tokens it names as tokens, and all others as `rest` says. Added tokens that the file

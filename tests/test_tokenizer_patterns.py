@@ -230,7 +230,6 @@ REFUSED = [
     (r"\p{Emoji}", "the property 'Emoji' at character 0"),
     (r"a\p{Script_Extensions=Han}", "the property"),
     (r"[[:alpha:]]", "a POSIX bracket at character 1"),
-    (r"(a)\1", r"the escape \\1 at character 3"),
     (r"\k<x>", r"the escape \\k"),
     (r"\X", r"the escape \\X"),
     (r"\R", r"the escape \\R"),
@@ -281,6 +280,8 @@ def test_refused_by_name(pattern, message, dialect):
 @pytest.mark.parametrize(
     ("pattern", "dialect", "message"),
     [
+        (r"(a)\1", FANCY, r"the escape \\1 at character 3"),
+        (r"(a)*\1", RUBY, "this back reference at character 4"),
         (r"(?i:ss)", RUBY, "'ss' without regard to case"),
         (r"(?i:of(?:f))", RUBY, "'ff' without regard to case"),
         (r"(?i:[a-z&&k])", RUBY, "a set operation without regard to case"),

@@ -62,6 +62,7 @@ class BpeModel:
     mark_to_space: bool = False  # decoding: the mark is a space
     strip_start: bool = False  # decoding: one space at the start is dropped
     steps: dict[str, Any] | None = None  # of the tokenizer.json that the model is of
+    keep_names: bool = False  # even where they follow from the bytes of tokens
 
     @cached_property
     def numbers(self) -> dict[str, int]:
@@ -110,7 +111,7 @@ class BpeModel:
                 self.after,
                 self.joined_by,
                 self.strip_start,
-                None if implied else spellings,
+                None if implied and not self.keep_names else spellings,
                 steps=self.steps,
             ),
             pattern=self.pattern,
@@ -221,18 +222,18 @@ def _from_byte_chars(names: list[str]) -> tuple[bytes, npt.NDArray[np.int64]]:
 
     A name with a character by which no byte is written stands for its own UTF-8.
     """
-    text = "".join(names)
-    codes = np.frombuffer(text.encode("utf-16-le"), np.uint16)
-    data = _BYTE_OF_CODE[codes] if codes.size else np.empty(0, np.int16)
-    if codes.size == len(text) and (data >= 0).all():
-        return data.astype(np.uint8).tobytes(), _offsets(names)
-    tokens = [
-        bytes(map(CHAR_BYTES.__getitem__, name)) if all(char in CHAR_BYTES for char in name) else name.encode()
-        for name in names
-    ]
-    ends = np.zeros(len(tokens) + 1, np.int64)
-    np.cumsum([len(token) for token in tokens], out=ends[1:])
-    return b"".join(tokens), ends
+    text, offsets = "".join(names), _offsets(names)
+    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    data = np.where(codes < _BYTE_OF_CODE.size, _BYTE_OF_CODE[codes & _BYTE_OF_CODE.size - 1], -1)
+    spelled = data.astype(np.uint8).tobytes()
+    parts, sizes, at = list[bytes](), np.diff(offsets), 0
+    for number in np.unique(np.searchsorted(offsets, np.flatnonzero(data < 0), side="right") - 1).tolist():
+        own = names[number].encode()
+        parts += [spelled[at : offsets[number]], own]
+        at, sizes[number] = int(offsets[number + 1]), len(own)
+    starts = np.zeros(offsets.size, np.int64)
+    np.cumsum(sizes, out=starts[1:])
+    return b"".join([*parts, spelled[at:]]), starts
 
 
 def number_tokens(vocab: dict[str, int]) -> dict[str, int]:

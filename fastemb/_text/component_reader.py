@@ -40,7 +40,7 @@ SHOWN = 80  # characters of a value that an error shows
 MOST_STEPS = 1 << 10  # of a sequence; real files have some ten
 
 
-class Unsupported(Exception):
+class Unsupported(ValueError):
     """Parts of a file that are not supported: each argument names one."""
 
 

@@ -71,7 +71,8 @@ def encode_texts(options: Options, texts: tuple[str, ...], tails: dict[int, byte
         if options.splitter is None:
             ids, offsets = _encode_blocks(uncut, texts)
         elif isinstance(options.splitter, Road):
-            _lengths(options, texts)  # for their types
+            lengths = _lengths(options, texts)
+            check_sizes(lengths, int(lengths.sum()), "characters", 0, len(texts) > 1)
             return options.splitter.rows(texts, options.actions, options.limit)
         else:
             ids, offsets = _encode_pieces(uncut, options.splitter, texts)

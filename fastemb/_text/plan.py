@@ -16,7 +16,9 @@ from .components import (
     Bpe,
     ByteFallback,
     ByteLevel,
+    ByteLevelNormalizer,
     Fuse,
+    Metaspace,
     Replace,
     RobertaProcessing,
     Split,
@@ -30,7 +32,7 @@ from .patterns import COVERING, known_pattern
 from .plan_chars import characters_in_c, has_affixes, symbols
 from .regex_split import Splitter, compile_pattern
 from .road import Road
-from .saved_steps import is_general, to_notes
+from .saved_steps import to_notes
 from .tokenizer_json import Refused
 from .vocabulary import BYTE_CHARS, NO_MERGES, Vocabulary
 
@@ -59,17 +61,34 @@ def plan(file: TokenizerFile) -> Vocabulary:
 
 def _general(file: TokenizerFile) -> Vocabulary:
     """Return a vocabulary that C keeps, names and decodes, but by which Python encodes (`road.py`)."""
-    model = BpeModel(
-        vocab=file.model.vocab,
-        merges=NO_MERGES,
-        byte_level=False,
-        unk_token=file.model.unk_token,
-        added=file.added,
-        steps=to_notes(file, general_road=True),
-        **(template_ids(file.post_processors) or {}),
-        **(decoding(file.decoders) or {}),
-    )
-    return model.vocabulary()
+    # Normalizers and added tokens are Python's; C may do all that is left, or only what becomes of a piece.
+    rest = replace(file, normalizers=(), added=[])
+    spelled = _is_spelled(file)
+    one_piece = replace(rest, pre_tokenizers=(ByteLevel(False, False, False),) if spelled else ())
+    # "first" looks at where in the whole text a piece stands, which C is not told here.
+    places = any(isinstance(step, Metaspace) and step.prepend_scheme == "first" for step in file.pre_tokenizers)
+    ways = (("rest", None if places else rest), ("spelled pieces" if spelled else "pieces", one_piece))
+    by_c, model = next(((name, found) for name, one in ways if one and (found := in_c(one)) is not None), ("", None))
+    if model is None:
+        model = BpeModel(
+            vocab=file.model.vocab,
+            merges=NO_MERGES,
+            byte_level=False,
+            unk_token=file.model.unk_token,
+            **(template_ids(file.post_processors) or {}),
+            **(decoding(file.decoders) or {}),
+        )
+    steps = to_notes(file, general_road=True, by_c=by_c)
+    return replace(model, added=file.added, steps=steps, keep_names=True).vocabulary()
+
+
+def _is_spelled(file: TokenizerFile) -> bool:
+    """Return whether all characters of a piece spell bytes: behind ByteLevel nothing writes another character."""
+    steps = file.normalizers + file.pre_tokenizers
+    places = [place for place, step in enumerate(steps) if isinstance(step, ByteLevel | ByteLevelNormalizer)]
+    behind = steps[places[0] + 1 :] if places else ()
+    first_cut = len(file.normalizers)
+    return bool(places) and places[0] + 1 >= first_cut and not any(isinstance(step, Metaspace) for step in behind)
 
 
 def decoders(file: TokenizerFile) -> Decoders | None:
@@ -202,8 +221,8 @@ def decoding(steps: tuple[Any, ...] | None) -> Fields | None:
 
 def cutter_of(core: Core, file: TokenizerFile | None) -> Splitter | Road | None:
     """Return what encodes texts with C's help or without; None where C does all of it. `file` is `file_of(core)`."""
-    if file is not None and is_general(core):
-        return Road(file)
+    if file is not None and core.metadata.steps is not None and core.metadata.general_road:
+        return Road(file, core, core.metadata.steps["by_c"])
     if core.metadata.pattern is None:
         return None
     return compile_pattern(core.metadata.pattern, core.metadata.dialect)

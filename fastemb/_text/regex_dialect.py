@@ -23,6 +23,7 @@ _FLAGS = re.compile(r"\(\?([a-zA-Z]*)(?:-([a-zA-Z]*))?([:)])")
 _LOOK_BEHINDS = ("(?<=", "(?<!")
 _LOOKS = (*_LOOK_BEHINDS, "(?=", "(?!")
 _OPENINGS = (*_LOOKS, "(?:", "(?>")
+_REFERENCE = re.compile(r"\\[1-9]")
 _NAME = re.compile(r"\(\?P?<[A-Za-z_][A-Za-z0-9_]*>")
 # Oniguruma finds one character for these two letters in a row, without regard to case.
 _LIGATURES = {"ss", "st", "ff", "fi", "fl"}
@@ -40,6 +41,7 @@ class _Group:
     isolated: bool = False  # opened by `(?i)`, which in Ruby's syntax reaches to the end of the group around it
     empty: bool = True  # whether what was read of this alternative can match nothing
     some_empty: bool = False  # whether an alternative before it can
+    number: int = 0  # of what it captures, where a reference needs it
 
 
 @dataclass
@@ -52,7 +54,7 @@ class _Atom:
 
 
 def translate(pattern: str, dialect: Dialect) -> str:
-    """Return the pattern in the syntax of `regex.V1`, without a group that captures.
+    """Return the pattern in the syntax of `regex.V1`; groups capture only where a reference needs one.
 
     Raises
     ------
@@ -70,6 +72,9 @@ class _Translator(ClassReader):
         self.groups = [_Group(0, 0, self.flags)]
         self.last: _Atom | None = None
         self.letter = ""  # the literal just read, where case does not count
+        self.captures = self.ruby and _REFERENCE.search(self.pattern) is not None
+        self.opened: list[int] = []  # by its number, where each captured group begins in the output
+        self.closed: dict[int, bool] = {}  # the groups that may be referred to, and whether each can match nothing
         while self.at < len(self.pattern):
             self.step(self.pattern[self.at])
         while self.groups[-1].isolated:
@@ -122,6 +127,9 @@ class _Translator(ClassReader):
             "b": f"(?:(?<={letters})(?!{letters})|(?<!{letters})(?={letters}))",
             "B": f"(?:(?<={letters})(?={letters})|(?<!{letters})(?!{letters}))",
         }
+        if self.captures and char in "123456789" and char:
+            self.refer(place, int(char))
+            return
         if char in anchors and char:
             self.at += 2
             if self.ahead("{") and char in "bB":
@@ -135,6 +143,18 @@ class _Translator(ClassReader):
         if self.flags.any_case and self.ruby and char in "pP" and has_cased(codes):
             self.refuse("letters outside ASCII without regard to case", place)
         self.put(class_text(self.folded(codes, place)))
+
+    def refer(self, place: int, number: int) -> None:
+        """Write a reference to what a group matched."""
+        self.at += 2
+        empty = self.closed.get(number)
+        if empty is None or empty or self.flags.any_case or self.groups[-1].back or self.digit_ahead():
+            # One to a group that is open, repeated or without text; or one that is not certain to mean the same.
+            self.refuse("this back reference", place)
+        self.put(f"(?:\\{number})")
+
+    def digit_ahead(self) -> bool:
+        return self.pattern[self.at : self.at + 1].isdecimal()
 
     def literal(self, code: int, place: int) -> None:
         before = self.letter
@@ -163,13 +183,18 @@ class _Translator(ClassReader):
                 self.refuse("a comment that does not end or holds a backslash")
             self.at = end + 1
             return
-        inner, opening, isolated = self.flags, "(?:", False
+        inner, opening, isolated, number = self.flags, "(?:", False, 0
         if not self.ahead("(?"):
             self.at += 1
+            if self.captures:
+                self.opened.append(len(self.out))
+                opening, number = "(", len(self.opened)
         elif (found := next(filter(self.ahead, _OPENINGS), None)) is not None:
             opening = found
             self.at += len(found)
         elif (name := _NAME.match(self.pattern, place)) and not (self.ruby and "P" in name[0]):
+            if self.captures:
+                self.refuse("a group with a name beside a back reference", place)
             self.at = name.end()
         elif flags := _FLAGS.match(self.pattern, place):
             inner = self.changed(flags)
@@ -190,7 +215,8 @@ class _Translator(ClassReader):
             self.refuse("an atomic group in a look-behind", place)
         self.settle(None)
         look = opening in _LOOKS
-        self.groups.append(_Group(place, len(self.out), self.flags, look=look, back=back, isolated=isolated))
+        start = len(self.out)
+        self.groups.append(_Group(place, start, self.flags, look=look, back=back, isolated=isolated, number=number))
         self.out.append(opening)
         self.flags = inner
 
@@ -215,6 +241,8 @@ class _Translator(ClassReader):
         self.out.append(")")
         self.flags = group.flags
         empty = group.look or group.empty or group.some_empty
+        if group.number and not any(one.look for one in self.groups):
+            self.closed[group.number] = empty
         self.last = _Atom(group.start, empty, "group that takes no text" if group.look or group.isolated else "")
 
     def quantify(self) -> None:
@@ -227,6 +255,9 @@ class _Translator(ClassReader):
         if atom.once:
             self.refuse(f"a quantifier on a {atom.once}")
         least, most = self.bounds(found)
+        for number, start in enumerate(self.opened, 1):
+            if start >= atom.start:  # what it matched last is gone where the repetition took that back
+                self.closed.pop(number, None)
         if atom.empty and most != 1:
             self.refuse("a repeated group that can match nothing")
         self.at = found.end()

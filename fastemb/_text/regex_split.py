@@ -29,7 +29,7 @@ class Splitter:
         return pieces
 
     def _pieces(self, pattern: Any, text: str) -> list[str]:
-        found: list[str] = pattern.findall(text)
+        found: list[str] = pattern.findall(text) if not pattern.groups else [one[0] for one in pattern.finditer(text)]
         # An empty match gives no piece, but the engines do not agree on where the search goes on after it.
         if "" in found:
             return self._cut(text, spans(pattern, text))

@@ -8,18 +8,21 @@ pre-tokenizers → model, as the format's own engine has it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from .component_reader import Unsupported
 from .components import TokenizerFile
-from .core import NO_LIMIT, Ids, Offsets, SpecialTokenFound
+from .core import NO_LIMIT, Core, Ids, Offsets, SpecialTokenFound, lib
 from .road_added import TEXT, Part, finders
-from .road_cuts import pre_tokenizer
-from .road_models import Token, tokenize
+from .road_core import as_bytes, encode_pieces
+from .road_cuts import Cut, pre_tokenizer
+from .road_models import Token, Tokenize, tokenize
 from .road_normal import normalizer
 from .road_text import Stretch, whole
+from .rows import cut_rows
 from .texts import repaired
 
 REMEMBERED = 1 << 16  # pieces, each with its tokens; then all are forgotten
@@ -38,8 +41,8 @@ class Placed(NamedTuple):
 class Road:
     """A tokenizer of any steps. It never changes but for what it remembers, so any number of threads may use it."""
 
-    def __init__(self, file: TokenizerFile) -> None:
-        """Make the functions of all steps.
+    def __init__(self, file: TokenizerFile, core: Core | None = None, by_c: str = "") -> None:
+        """Make the functions of all steps; `by_c` says what `core` does, one of saved_steps.BY_C.
 
         Raises
         ------
@@ -58,8 +61,12 @@ class Road:
             if token.late and not self._normalized(whole(token.content)).text:
                 raise Unsupported(f"added token {token.content!r}, of which the normalizers leave nothing")
         self._raw, self._late = finders(file.added, lambda content: self._normalized(whole(content)).text)
-        self._tokenize = tokenize(file.model)
+        self._file, self._core, self._by_c = file, core, by_c
         self._remembered: dict[str, list[Token]] = {}
+
+    @cached_property
+    def _tokenize(self) -> Tokenize:
+        return tokenize(self._file.model)
 
     def encode(self, text: str, actions: bytes) -> list[Placed]:
         """Return the tokens of a text without surrogates; `actions` has one fe_token_action for each added token.
@@ -70,7 +77,7 @@ class Road:
             A token is found that was to be refused.
         """
         found: list[Placed] = []
-        for number, piece in self._pieces(text, actions):
+        for number, piece in self._pieces(text, actions, self._cuts):
             if number == TEXT:
                 found += _placed(piece, self._tokens(piece.text))
             else:
@@ -80,7 +87,7 @@ class Road:
     def ids(self, text: str, actions: bytes) -> list[int]:
         """Return the ids of what `encode` returns."""
         found: list[int] = []
-        for number, piece in self._pieces(text, actions):
+        for number, piece in self._pieces(text, actions, self._cuts):
             if number == TEXT:
                 found += [token.id for token in self._tokens(piece.text)]
             else:
@@ -95,16 +102,33 @@ class Road:
         SpecialTokenFound
             As `encode`, with the number of the text.
         """
-        flat, ends = list[int](), [0]
+        flat, ends, pieces = list[int](), [0], list[bytes]()
         for number, text in enumerate(texts):
             try:
-                flat += self.ids(repaired(text), actions)[:limit]
+                if self._by_c:
+                    flat += self._for_c(repaired(text), actions, pieces)
+                else:
+                    flat += self.ids(repaired(text), actions)
             except SpecialTokenFound as found:
                 raise SpecialTokenFound(found.token, number, found.place) from None
             ends.append(len(flat))
-        return np.array(flat, np.int32), np.array(ends, np.int64)
+        found_ids, offsets = np.array(flat, np.int32), np.array(ends, np.int64)
+        if self._core is not None and self._by_c:
+            pattern = lib.FE_PATTERN_OWN if self._by_c == "rest" else lib.FE_PATTERN_NONE
+            found_ids, offsets = _filled(found_ids, offsets, *encode_pieces(self._core, pieces, pattern))
+        return cut_rows(found_ids, offsets, limit)
 
-    def _pieces(self, text: str, actions: bytes) -> Iterator[Part]:
+    def _for_c(self, text: str, actions: bytes, pieces: list[bytes]) -> Iterator[int]:
+        """Yield the ids of added tokens, and `TEXT` for each piece, which is put to `pieces` as C reads it."""
+        spell = as_bytes if self._by_c == "spelled pieces" else str.encode
+        for number, piece in self._pieces(text, actions, [] if self._by_c == "rest" else self._cuts):
+            if number == TEXT:
+                pieces.append(spell(piece.text))
+                yield TEXT
+            else:
+                yield self._added[number].id
+
+    def _pieces(self, text: str, actions: bytes, cuts: list[Cut]) -> Iterator[Part]:
         """Yield added tokens and pieces of text, in their order."""
         for number, segment in self._raw.parts(whole(text), actions):
             if number != TEXT:
@@ -115,7 +139,7 @@ class Road:
                     yield late, stretch
                     continue
                 pieces = [stretch]
-                for cut in self._cuts:
+                for cut in cuts:
                     pieces = [part for piece in pieces for part in cut(piece)]
                 for piece in pieces:
                     yield TEXT, piece
@@ -136,14 +160,32 @@ class Road:
         return tokens
 
 
+def _filled(ids: Ids, offsets: Offsets, inner: Ids, inner_offsets: Offsets) -> tuple[Ids, Offsets]:
+    """Return rows in which each `TEXT` has become the ids of a piece, one after another."""
+    sizes = np.ones(ids.size, np.int64)
+    sizes[ids == TEXT] = np.diff(inner_offsets)
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    added = ids != TEXT
+    if not added.any():
+        return inner, ends[offsets]
+    out, is_inner = np.empty(int(ends[-1]), np.int32), np.ones(int(ends[-1]), bool)
+    places = ends[:-1][added]
+    out[places] = ids[added]
+    is_inner[places] = False
+    out[is_inner] = inner
+    return out, ends[offsets]
+
+
 def _placed(piece: Stretch, tokens: list[Token]) -> Iterator[Placed]:
     """Yield the tokens of a piece with the raw characters that each one has a byte of.
 
-    Sizes add up from the start of the piece even where a character vanished, as in the format's own engine.
+    Sizes add up from the start of the piece even where a character vanished, as in the format's own engine. Nor does
+    that know where tokens stand that go beyond the end (the bytes of a suffix): it leaves the bytes of the piece.
     """
     owners = [k for k, char in enumerate(piece.text) for _ in char.encode()]
-    at, last = 0, len(owners) - 1
+    at = 0
     for id, size in tokens:
-        first, end = owners[min(at, last)], owners[min(at + size - 1, last)]
-        yield Placed(id, piece.starts[first], piece.ends[end], False)
-        at += size
+        start, end, at = at, at + size, at + size
+        if end <= len(owners):
+            start, end = piece.starts[owners[start]], piece.ends[owners[end - 1]]
+        yield Placed(id, start, end, False)

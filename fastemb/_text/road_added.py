@@ -53,13 +53,15 @@ class Finder:
                 raise SpecialTokenFound(number, 0, stretch.starts[start])
             space = one_of("space")
             if token.lstrip:
-                while start > last and space.match(text[start - 1]):
+                while start and space.match(text[start - 1]):
                     start -= 1
+                start = max(start, last)  # what the token before has taken is its own
             while token.rstrip and end < len(text) and space.match(text[end]):
                 end += 1
             if last < start:
                 yield TEXT, stretch.part(last, start)
-            yield number, stretch.part(start, end)
+            if start < end:
+                yield number, stretch.part(start, end)
             last = end
         if last < len(text):
             yield TEXT, stretch.part(last, len(text)) if last else stretch.part(0, len(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -163,4 +164,4 @@ def _scripts(piece: Stretch) -> list[Stretch]:
         if script and script != last:
             starts.append(at)
             last = script
-    return [piece.part(start, end) for start, end in zip(starts, [*starts[1:], len(piece.text)], strict=True)]
+    return [piece.part(start, end) for start, end in pairwise([*starts, len(piece.text)])]

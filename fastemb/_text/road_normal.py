@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable
-from functools import cache
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Literal
 
 from . import components as parts
 from .regex_split import compiled, spans
@@ -16,6 +16,7 @@ from .vocabulary import spelled
 Normalize = Callable[[Stretch], Stretch]
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
+REMEMBERED = 1 << 14  # characters, and pairs of them: a text may hold a million different ones
 _FORMS: dict[type, Form] = {parts.NFC: "NFC", parts.NFD: "NFD", parts.NFKC: "NFKC", parts.NFKD: "NFKD"}
 
 
@@ -138,7 +139,7 @@ def _young(text: str) -> bool:
     return one_of("young").search(text) is not None
 
 
-@cache
+@lru_cache(REMEMBERED)
 def _is_young(char: str) -> bool:
     return _young(char)
 
@@ -181,17 +182,10 @@ def _composed(chars: list[tuple[str, int]]) -> list[tuple[str, int]]:
     return out
 
 
-@cache
+@lru_cache(REMEMBERED)
 def _pair(left: str, right: str) -> str:
     """Return the character that two compose to; empty where there is none."""
     if _is_young(left) or _is_young(right):
         return ""
     found = unicodedata.normalize("NFC", left + right)
     return found if len(found) == 1 else ""
-
-
-def normalized(steps: Any, text: Stretch) -> Stretch:
-    """Return a stretch after all steps."""
-    for step in steps:
-        text = step(text)
-    return text

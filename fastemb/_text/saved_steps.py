@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from base64 import b64decode, b64encode
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ _PROCESSORS: dict[str, type[Any]] = {
 }
 _SLOTS = {
     "general_road",
+    "by_c",
     "normalizers",
     "pre_tokenizers",
     "post_processors",
@@ -43,19 +45,28 @@ _SLOTS = {
     "model",
     "truncation",
     "padding",
+    "strips",
 }
+#: What C does of a file that it cannot do as a whole: nothing; all behind the normalizers; the model, of pieces as they
+#: are; the model, of pieces whose characters spell bytes.
+BY_C = ("", "rest", "pieces", "spelled pieces")
+_STRIPS = ("lstrip", "rstrip", "single_word")
 
 
-def to_notes(file: TokenizerFile, general_road: bool) -> Json:
-    """Return all of a file but its vocabulary; of the merges too, where Python is to merge by them."""
+def to_notes(file: TokenizerFile, general_road: bool, by_c: str = "") -> Json:
+    """Return all of a file but its vocabulary; of the merges too, where Python is to merge by them.
+
+    `by_c` is what C does on the general road.
+    """
     model = {
         one.name: getattr(file.model, one.name) for one in fields(file.model) if one.name not in ("vocab", "merges")
     }
     model["type"] = next(name for name, kind in _MODELS.items() if isinstance(file.model, kind))
     if general_road and isinstance(file.model, Bpe):
-        model["merges"] = [part.tolist() for part in file.model.merges]
+        model["merges"] = b64encode(np.concatenate(file.model.merges).astype("<i4").tobytes()).decode()
     return {
         "general_road": general_road,
+        "by_c": by_c,
         "normalizers": [step_to_json(step, NORMALIZERS) for step in file.normalizers],
         "pre_tokenizers": [step_to_json(step, PRE_TOKENIZERS) for step in file.pre_tokenizers],
         "post_processors": [
@@ -66,6 +77,7 @@ def to_notes(file: TokenizerFile, general_road: bool) -> Json:
         "model": model,
         "truncation": None if file.truncation is None else asdict(file.truncation),
         "padding": None if file.padding is None else asdict(file.padding),
+        "strips": [[getattr(token, name) for name in _STRIPS] for token in file.added if general_road],
     }
 
 
@@ -87,11 +99,6 @@ def file_of(core: Core) -> TokenizerFile | None:
             raise damaged("its tokens have no names")
         vocab = dict(zip(core.names[: core.contents.vocab], core.ids().tolist(), strict=False))
     return from_notes(notes, vocab, core.metadata.added)
-
-
-def is_general(core: Core) -> bool:
-    """Return whether Python encodes."""
-    return core.metadata.steps is not None and core.metadata.steps["general_road"] is True
 
 
 def from_notes(notes: Any, vocab: dict[str, int], added: list[AddedToken]) -> TokenizerFile:
@@ -117,6 +124,16 @@ def from_notes(notes: Any, vocab: dict[str, int], added: list[AddedToken]) -> To
         for slot, kind in (("truncation", Truncation), ("padding", Padding))
     ]
     model = faults.caught(_model, _dict(notes["model"]), vocab, notes["general_road"])
+    strips = [_list(one) for one in _list(notes["strips"])]
+    if notes["by_c"] not in BY_C:
+        raise damaged(f"by_c is {shown(notes['by_c'])}")
+    if not isinstance(notes["general_road"], bool) or (notes["general_road"] and len(strips) != len(added)):
+        raise damaged("its steps do not go with its added tokens")
+    if not all(len(one) == len(_STRIPS) and {*map(type, one)} == {bool} for one in strips):
+        raise damaged("its added tokens have flags that are none")
+    if strips:
+        flags = [dict(zip(_STRIPS, one, strict=True)) for one in strips]
+        added = [replace(token, **more) for token, more in zip(added, flags, strict=True)]
     if faults.damaged or faults.missing or model is None:
         raise damaged(str(faults))
     return TokenizerFile(
@@ -132,7 +149,7 @@ def from_notes(notes: Any, vocab: dict[str, int], added: list[AddedToken]) -> To
 
 def _model(node: Json, vocab: dict[str, int], general_road: bool) -> Model:
     kind, given = node.get("type"), dict(node) | {"vocab": vocab}
-    if kind not in _MODELS:
+    if not isinstance(kind, str) or kind not in _MODELS:
         raise damaged(f"the model type {shown(kind)}")
     if kind == "BPE":
         given["merges"] = _merges(given.get("merges"), len(vocab)) if general_road else NO_MERGES
@@ -142,14 +159,18 @@ def _model(node: Json, vocab: dict[str, int], general_road: bool) -> Model:
     return model
 
 
-def _merges(lists: Any, tokens: int) -> Merges:
-    """Return merges as they were kept: three lists of numbers of tokens, of the same length."""
-    rows = [_list(part) for part in _list(lists)]
-    if len(rows) != 3 or len({*map(len, rows)}) != 1:
+def _merges(kept: Any, tokens: int) -> Merges:
+    """Return merges as they were kept: the numbers of left tokens, of right ones and of what they make, in base64."""
+    try:
+        data = b64decode(kept, validate=True)
+    except (TypeError, ValueError):
+        raise damaged(f"merges are {shown(kept)}, no base64") from None
+    if len(data) % 12:
         raise damaged("merges are not three lists of one length")
-    if not all(type(number) is int and 0 <= number < tokens for row in rows for number in row):
+    rows = np.frombuffer(data, "<i4").reshape(3, -1).astype(np.int32)
+    if rows.size and not (rows.min() >= 0 and rows.max() < tokens):
         raise damaged("merges of tokens that there are not")
-    return Merges(*(np.array(row, np.int32) for row in rows))
+    return Merges(*rows)
 
 
 def _template_to_json(step: TemplateProcessing) -> Json:
@@ -164,7 +185,7 @@ def _processor(step: Any) -> Any:
     kind = node.get("type")
     if kind == "TemplateProcessing":
         return TemplateProcessing(*(tuple(map(_piece, _list(node.get(side)))) for side in ("single", "pair")))
-    if kind not in _PROCESSORS:
+    if not isinstance(kind, str) or kind not in _PROCESSORS:
         raise damaged(f"the post-processor {shown(kind)}")
     ends = {name: tuple(node[name]) for name in ("sep", "cls") if isinstance(node.get(name), list)}
     return read_step(_PROCESSORS[kind], node | ends, kind)

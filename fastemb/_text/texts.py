@@ -83,7 +83,9 @@ def as_str(rows: Sequence[Any], core: Core) -> tuple[tuple[str, ...], dict[int, 
             try:
                 read.append(text.decode())
             except UnicodeDecodeError as error:
-                if core.contents.flags & (lib.FE_BYTE_LEVEL | lib.FE_ADD_SPACE | lib.FE_AFFIXES) != lib.FE_BYTE_LEVEL:
+                flags = lib.FE_BYTE_LEVEL | lib.FE_ADD_SPACE | lib.FE_AFFIXES
+                by_bytes = core.contents.flags & flags == lib.FE_BYTE_LEVEL
+                if not by_bytes or core.metadata.general_road:
                     read.append(text.decode(errors="replace"))
                     continue
                 read.append(text[: error.start].decode())

@@ -81,6 +81,11 @@ class Metadata:
     dialect: Literal["fancy", "oniguruma"] = "fancy"
     steps: dict[str, Any] | None = None  # of a tokenizer.json, as saved_steps.py writes them
 
+    @property
+    def general_road(self) -> bool:
+        """Whether Python encodes, by the steps."""
+        return self.steps is not None and self.steps.get("general_road") is True
+
     def to_bytes(self) -> bytes:
         """Return the notes as JSON; behind a NUL the names, which may be many and are read when asked for."""
         names = b"" if self.names is None else _names_to_bytes(self.names)
