@@ -291,7 +291,10 @@ FAMILIES = {
     ),
 }
 #: Those that go from text to ids in C.
-IN_C = {"GPT-2", "RoBERTa", "Whisper", "Llama 3", "Qwen, dropped and inverted", "Llama 2"}
+IN_C = {
+    *("GPT-2", "RoBERTa", "Whisper", "Llama 3", "Qwen, dropped and inverted"),
+    *("Llama 2", "Llama 2, saved again", "Gemma"),
+}
 
 
 def learned(texts, suffix):
