@@ -56,3 +56,8 @@ def test_a_long_text_of_prefixes(counted):
 def test_many_added_tokens(counted):
     """A call looks at those that stand in its text, however many there are."""
     assert counted("added", 100_000) < 1.2 * counted("added", 100)
+
+
+@pytest.mark.parametrize("case", ["split marks", "whole marks", "marks", "one word"])
+def test_long_runs_of_characters_are_linear(counted, case):
+    assert counted(case, 40_000) < 2.2 * counted(case, 20_000)
