@@ -74,3 +74,8 @@ def test_tokens_that_take_space(where, counted):
 def test_long_words(counted, case):
     """The longest words there may be, each cut or sorted as slowly as one can be: twice the text, twice the work."""
     assert counted(case, 60_000) < 2.2 * counted(case, 30_000)
+
+
+@pytest.mark.parametrize("case", ["split marks", "whole marks", "marks", "one word"])
+def test_long_runs_of_characters_are_linear(counted, case):
+    assert counted(case, 40_000) < 2.2 * counted(case, 20_000)

@@ -244,6 +244,28 @@ static void long_words(int64_t n, bool marks) {
     CALLGRIND_STOP_INSTRUMENTATION;
 }
 
+/* A text of one character: n spaces, each of them a mark; or with `affixes` one word of n letters. */
+static void characters(int64_t n, uint32_t flags) {
+    const bool affixes = flags & FE_AFFIXES;
+    uint8_t *const text = room_for(n, 1);
+    int32_t *const ids = room_for(n + 1, sizeof *ids), byte_tokens[256];
+    const int64_t name_ends[] = {0, 1, 2}, whole_ends[] = {0, 3};
+    const int32_t numbers[] = {0, 1}, left[] = {0}, right[] = {1};
+    const uint32_t marks[] = {FE_MARK, 'a'}, letters[] = {'a', 'a' + FE_PLACE_LAST * FE_PLACE};
+    memset(text, affixes ? 'a' : ' ', (size_t)n);
+    memset(byte_tokens, 0xFF, sizeof byte_tokens);
+    fe_model m = {.flags = flags, .unk = -1, .tokens = 2, .vocab = 2, .token_bytes = (const uint8_t *)"ab",
+                  .token_offsets = name_ends, .token_ids = numbers, .byte_tokens = byte_tokens, .merges = 1,
+                  .merge_left = left, .merge_right = right, .merge_result = numbers, .chars = 2,
+                  .char_codes = affixes ? letters : marks, .char_tokens = numbers,
+                  .wholes = flags & FE_WHOLE_FIRST ? 1 : 0, .whole_bytes = (const uint8_t *)"\xE2\x96\x81",
+                  .whole_offsets = whole_ends, .whole_tokens = numbers};
+    const fe_tokenizer *const t = tokenizer_of(&m, false);
+    CALLGRIND_START_INSTRUMENTATION;
+    CHECK(fe_encode_one(t, NULL, text, n, NULL, ids, n + 1) > 0);
+    CALLGRIND_STOP_INSTRUMENTATION;
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 3);
     const char *const name = argv[1];
@@ -262,6 +284,10 @@ int main(int argc, char **argv) {
     else if (strstr(name, "NF")) many_marks(name, n);
     else if (strstr(name, "space behind")) taken_space(n, FE_ADDED_RSTRIP);
     else if (strstr(name, "space before")) taken_space(n, FE_ADDED_LSTRIP);
+    else if (strstr(name, "split marks")) characters(n, FE_SPACE_MARK | FE_PREPEND | FE_PREPEND_ONCE | FE_SPLIT_MARKS);
+    else if (strstr(name, "whole marks")) characters(n, FE_SPACE_MARK | FE_SPLIT_MARKS | FE_WHOLE_FIRST);
+    else if (strstr(name, "marks")) characters(n, FE_SPACE_MARK | FE_WHOLE_FIRST);
+    else if (strstr(name, "one word")) characters(n, FE_AFFIXES);
     else CHECK(!"a case");
     return 0;
 }

@@ -57,7 +57,10 @@ def _vocab(file: Path) -> dict[str, int]:
     except DamagedVocabularyError as error:
         raise ValueError(f"{file}: damaged vocabulary: {error}") from None
     if sum(token.endswith("</w>") for token in vocab) > len(vocab) // 8:
-        raise ValueError(f"{file}: not supported yet: tokens with an end-of-word mark, </w>, as CLIP's")
+        raise ValueError(
+            f"{file}: its tokens have an end-of-word mark, </w>, as CLIP's, so a pattern is not enough: give none, and "
+            f"beside it a tokenizer_config.json that names the class of its tokenizer"
+        )
     missing = [byte for byte, char in enumerate(BYTE_CHARS) if char not in vocab]
     if missing:
         raise ValueError(f"{file}: no token for the byte 0x{missing[0]:02X} ({len(missing)} bytes missing)")

@@ -17,10 +17,23 @@ PREPEND_MARK = Prepend(MARK)
 SPACE_TO_MARK = Replace(" ", True, MARK)
 
 
+def split_normalizers(normalizers: tuple[Normalizer, ...]) -> tuple[tuple[Normalizer, ...], tuple[Normalizer, ...]]:
+    """Return what stands before the marks are made, and the last steps, which make them; C does these by flags."""
+    own = {PREPEND_MARK, SPACE_TO_MARK}
+    first = len(normalizers)
+    while first and normalizers[first - 1] in own - set(normalizers[first:]):
+        first -= 1
+    return normalizers[:first], normalizers[first:]
+
+
 def characters_in_c(
     normalizers: tuple[Normalizer, ...], pre_tokenizers: tuple[PreTokenizer, ...], model: Bpe
 ) -> Fields | None:
-    """Return the fields of a model of characters, cut at marks alone or not at all."""
+    """Return the fields of a model of characters, cut at marks alone or not at all.
+
+    `normalizers` are the steps that make marks; behind others the fields hold too, if no `prepend_first` is among them:
+    where such a text begins is not where the text begins that was given.
+    """
     if has_affixes(model) and (model.ignore_merges or model.byte_fallback):
         return None  # whole pieces have no affixes; a symbol that falls back to bytes brings those of its affixes along
     marks = _marks(normalizers, pre_tokenizers)

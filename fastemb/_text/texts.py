@@ -86,7 +86,8 @@ def as_str(rows: Sequence[Any], core: Core) -> tuple[tuple[str, ...], dict[int, 
                 read.append(text.decode())
             except UnicodeDecodeError as error:
                 flags = lib.FE_BYTE_LEVEL | lib.FE_ADD_SPACE | lib.FE_AFFIXES
-                if core.contents.flags & flags != lib.FE_BYTE_LEVEL or core.metadata.general_road:
+                by_bytes = core.contents.flags & flags == lib.FE_BYTE_LEVEL
+                if not by_bytes or core.metadata.general_road:
                     read.append(text.decode(errors="replace"))
                     continue
                 read.append(text[: error.start].decode())
