@@ -8,9 +8,9 @@
  *
  * - an item that may take any number of characters keeps the last long run that it walked: it is walked once;
  * - when a program is made, it is worked out for each item whether giving back can ever help. It cannot where what
- *   comes next is never of the item's own classes, or may be nothing (GIVE_NOTHING). Where all depends on the one
- *   character at the place given back to, the last such place of a run is kept with it (GIVE_SEARCHED). Everything else
- *   is tried one by one (GIVE_TRIED), which is allowed to items that take few characters only;
+ *   comes next is never of the item's own classes, or may be nothing (FE_GIVE_NOTHING). Where all depends on the one
+ *   character at the place given back to, the last such place of a run is kept with it (FE_GIVE_SEARCHED). Everything
+ *   else is tried one by one (FE_GIVE_TRIED), which is allowed to items that take few characters only;
  * - the limits of all items together are bounded.
  *
  * A program that asks for more is refused. docs/design/tokenizer_cuts.md has the proof.

@@ -187,7 +187,7 @@ _TEXTS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(pattern=_PATTERNS, texts=st.lists(_TEXTS, min_size=1, max_size=8), dialect=st.sampled_from([RUBY, FANCY]))
 def test_drawn_patterns(pattern, texts, dialect):
     chain = chain_for((pattern,), dialect, Keep.ALL if dialect == RUBY else Keep.MATCHES)
