@@ -60,9 +60,8 @@ static fe_status piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool
 }
 
 /* Pieces that are tokens are these. Keeps the others in `left`, and returns how many. */
-static int64_t take_tokens(const fe_tokenizer *t, fe_gap *const *gaps, int64_t n, fe_gap **left) {
+static int64_t take_tokens(const fe_tokenizer *t, fe_gap *const *gaps, int64_t n, fe_gap **left, uint64_t *hashes) {
     int64_t kept = 0;
-    uint64_t hashes[FE_GAPS];
     for (int64_t i = 0; i < n; i++) {
         hashes[i] = fe_hash(gaps[i]->bytes, gaps[i]->size, t->lookup.seed);
         __builtin_prefetch(&t->lookup.slots[hashes[i] & t->lookup.mask]);
@@ -105,17 +104,17 @@ static fe_status merge_many(fe_encoder *e, fe_gap *const *gaps, int64_t n) {
         return status;
     }
     for (int64_t i = 0; i < n; i++) lanes[i] = (fe_lane){gaps[i]->bytes, gaps[i]->size, gaps[i]->ids, 0};
-    fe_merge_lanes(&e->t->merges, e->t->path, lanes, n);
+    fe_merge_lanes(&e->t->merges, e->t->path, lanes, n, &e->gaps->lanes);
     for (int64_t i = 0; i < n; i++) gaps[i]->count = lanes[i].count;
     return FE_OK;
 }
 
 static fe_status pieces(fe_encoder *e, fe_gap *const *gaps, int64_t n) {
     const fe_tokenizer *const t = e->t;
-    fe_gap *left[FE_GAPS], *sorted[FE_GAPS];
+    fe_gap **const left = e->gaps->merged, **const sorted = e->gaps->sorted;
     fe_status status = FE_OK;
     if (t->flags & FE_WHOLE_FIRST) {
-        n = take_tokens(t, gaps, n, left);
+        n = take_tokens(t, gaps, n, left, e->gaps->hashes);
         gaps = left;
     }
     const int64_t short_ones = sort_by_size(gaps, n, sorted);

@@ -1,10 +1,17 @@
 /* gaps.c: pieces that are not known are found together, and put where they belong. */
 #include "gaps.h"
 
+#include "mem.h"
 #include "model.h"
 #include "symbols.h"
 
 enum { SEEN = 2 * FE_GAPS };
+
+fe_gaps *fe_gaps_new(void) {
+    fe_gaps *const gaps = aligned_alloc(_Alignof(fe_gaps), sizeof *gaps);
+    if (gaps) gaps->count = gaps->bytes = 0; /* the rest is written before it is read */
+    return gaps;
+}
 
 static bool is_same(const fe_gap *a, const fe_gap *b) {
     return a->key.low == b->key.low && a->key.high == b->key.high && a->size == b->size &&
@@ -17,10 +24,10 @@ static void take(fe_gap *gap, const int32_t *ids, int64_t count) {
 }
 
 /* Asks the first table once more, its other buckets as well: it may have grown since. Those that it does not know go to
- * `left`, one of each piece. Returns how many. */
-static int64_t ask_first(fe_encoder *e, fe_gaps *g, fe_gap **left) {
-    uint16_t seen[SEEN] = {0}; /* by their hashes: a gap, from 1 */
+ * g->left, one of each piece. Returns how many. */
+static int64_t ask_first(fe_encoder *e, fe_gaps *g) {
     int32_t *room = e->symbols;
+    memset(g->seen, 0, sizeof g->seen); /* by their hashes: a gap, from 1 */
     int64_t n = 0;
     for (int64_t i = 0; i < g->count; i++) {
         fe_gap *const gap = &g->all[i];
@@ -38,13 +45,13 @@ static int64_t ask_first(fe_encoder *e, fe_gaps *g, fe_gap **left) {
             gap->hash = fe_hash(gap->bytes, gap->size, e->cache->seed);
             __builtin_prefetch(&e->cache->slots[gap->hash & e->cache->slot_mask]);
         }
-        uint16_t *const last = &seen[gap->hash % SEEN];
+        uint16_t *const last = &g->seen[gap->hash % SEEN];
         if (*last && is_same(&g->all[*last - 1], gap)) {
             gap->same = *last - 1;
             continue;
         }
         *last = (uint16_t)(i + 1);
-        left[n++] = gap;
+        g->left[n++] = gap;
     }
     return n;
 }
@@ -79,15 +86,14 @@ static void remember(fe_cache *cache, const fe_gap *gap) {
 }
 
 fe_status fe_gaps_fill(fe_encoder *e, fe_gaps *g) {
-    fe_gap *left[FE_GAPS];
     e->count = 0;
     fe_status status = fe_symbols_reserve(e, g->bytes);
     if (status != FE_OK) return status;
-    int64_t n = ask_first(e, g, left);
-    n = ask_second(e, left, n);
-    status = e->t->kind->pieces(e, left, n);
+    int64_t n = ask_first(e, g);
+    n = ask_second(e, g->left, n);
+    status = e->t->kind->pieces(e, g->left, n);
     if (status != FE_OK) return status;
-    for (int64_t i = 0; i < n; i++) remember(e->cache, left[i]);
+    for (int64_t i = 0; i < n; i++) remember(e->cache, g->left[i]);
     for (int64_t i = 0; i < g->count; i++) {
         fe_gap *const gap = &g->all[i];
         if (gap->same < 0) continue;

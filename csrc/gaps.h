@@ -7,6 +7,7 @@
 #ifndef FE_GAPS_H
 #define FE_GAPS_H
 
+#include "lanes.h"
 #include "piece.h"
 
 enum { FE_GAPS = 512 };
@@ -26,10 +27,19 @@ typedef struct fe_gap {
     int64_t count;  /* receives how many */
 } fe_gap;
 
+/* Gaps, and what filling them takes: too much for a stack. It belongs to one call of fe_encode. */
 typedef struct fe_gaps {
     int64_t count, bytes; /* how many gaps, and the bytes of their pieces */
     fe_gap all[FE_GAPS];
+    fe_gap *left[FE_GAPS];                     /* those that are still to be found */
+    fe_gap *merged[FE_GAPS], *sorted[FE_GAPS]; /* those that are no tokens, and the same by their sizes */
+    uint64_t hashes[FE_GAPS];
+    uint16_t seen[2 * FE_GAPS];
+    fe_lane_room lanes;
 } fe_gaps;
+
+/* Room for gaps, of which there are none yet; NULL where there is no memory. To be freed. */
+fe_gaps *fe_gaps_new(void);
 
 /* Finds the ids of all gaps, and remembers those that were not known. Takes e->symbols. */
 fe_status fe_gaps_fill(fe_encoder *e, fe_gaps *gaps);

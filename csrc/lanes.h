@@ -22,13 +22,23 @@ typedef struct fe_lane {
     int64_t count;   /* receives how many */
 } fe_lane;
 
+/* What is left of the pieces. A pair is its rank << 8 | the place of its left token, so the smallest number is the
+ * lowest rank and the leftmost of those; FE_NO_RANK where none merges. Pairs are stored place by place, those of all
+ * lanes side by side: the smallest of each lane is found for all at once, downwards, by vectors. Two places more than
+ * a piece has stand for what is behind and before it. */
+typedef struct fe_lane_room {
+    _Alignas(64) uint32_t pairs[FE_LANE_BYTES + 2][FE_LANES];
+    int32_t tokens[FE_LANES][FE_LANE_BYTES + 2];
+    uint8_t next[FE_LANES][FE_LANE_BYTES + 2], prev[FE_LANES][FE_LANE_BYTES + 2];
+} fe_lane_room;
+
 /* Merges n pieces, at most FE_LANES, by the instructions of an fe_path that this processor has. All take as long as the
- * longest of them, so they should be of about one length. */
-void fe_merge_lanes(const fe_merges *merges, int32_t path, fe_lane *lanes, int64_t n);
+ * longest of them, so they should be of about one length. The room may hold anything: it is too large for a stack. */
+void fe_merge_lanes(const fe_merges *merges, int32_t path, fe_lane *lanes, int64_t n, fe_lane_room *room);
 
 /* The same for kinds of processors. */
-void fe_lanes_plain(const fe_merges *merges, fe_lane *lanes, int64_t n);
-void fe_lanes_avx2(const fe_merges *merges, fe_lane *lanes, int64_t n);
-void fe_lanes_avx512(const fe_merges *merges, fe_lane *lanes, int64_t n);
+void fe_lanes_plain(const fe_merges *merges, fe_lane *lanes, int64_t n, fe_lane_room *room);
+void fe_lanes_avx2(const fe_merges *merges, fe_lane *lanes, int64_t n, fe_lane_room *room);
+void fe_lanes_avx512(const fe_merges *merges, fe_lane *lanes, int64_t n, fe_lane_room *room);
 
 #endif

@@ -11,16 +11,7 @@
  * piece, where nothing merges, so that the ends need no branches. */
 #define NOBODY FE_MAX_TOKENS
 
-enum { PLACE_BITS = 8, BEHIND = FE_LANE_BYTES, BEFORE = FE_LANE_BYTES + 1, PLACES = FE_LANE_BYTES + 2 };
-
-/* What is left of the pieces. A pair is its rank << PLACE_BITS | the place of its left token, so the smallest number is
- * the lowest rank and the leftmost of those; FE_NO_RANK where none merges. Pairs are stored place by place, those of
- * all lanes side by side: the smallest of each lane is found for all at once, downwards, by vectors. */
-typedef struct pieces {
-    _Alignas(64) uint32_t pairs[PLACES][FE_LANES];
-    int32_t tokens[FE_LANES][PLACES];
-    uint8_t next[FE_LANES][PLACES], prev[FE_LANES][PLACES];
-} pieces;
+enum { PLACE_BITS = 8, BEHIND = FE_LANE_BYTES, BEFORE = FE_LANE_BYTES + 1 }; /* of a pair, and places at the ends */
 
 /* The two pairs that a merge makes: the new token with the one behind it and with the one before. */
 typedef struct question {
@@ -36,7 +27,7 @@ INLINE uint32_t pair_of(uint32_t rank, uint32_t place) {
     return (rank << PLACE_BITS | place) | (0U - (rank >> 31)); /* FE_NO_RANK stays what it is */
 }
 
-INLINE void start_lane(const fe_merges *m, pieces *all, const fe_lane *lane, uint32_t i) {
+INLINE void start_lane(const fe_merges *m, fe_lane_room *all, const fe_lane *lane, uint32_t i) {
     const uint8_t *const bytes = lane->bytes;
     const int64_t size = lane->size;
     int32_t *const tokens = all->tokens[i];
@@ -63,7 +54,7 @@ INLINE const uint64_t *line_of(const fe_merges *m, uint64_t key) {
 }
 
 /* Merges one pair of lane i, and asks for the lines of the two that this makes. */
-INLINE question merge_one(const fe_merges *m, pieces *all, uint32_t i, uint32_t pair) {
+INLINE question merge_one(const fe_merges *m, fe_lane_room *all, uint32_t i, uint32_t pair) {
     int32_t *const tokens = all->tokens[i];
     uint8_t *const next = all->next[i], *const prev = all->prev[i];
     const uint32_t at = pair & ((1U << PLACE_BITS) - 1), rank = pair >> PLACE_BITS;
@@ -89,38 +80,37 @@ INLINE uint32_t rank_in(const fe_merges *m, uint64_t key, const uint64_t *line) 
     return ((uint32_t)slot & FE_MAX_MERGES) | (0U - (uint32_t)(slot == FE_EMPTY_SLOT));
 }
 
-TARGET void LANES(const fe_merges *m, fe_lane *lanes, int64_t n) {
-    pieces all;
+TARGET void LANES(const fe_merges *m, fe_lane *lanes, int64_t n, fe_lane_room *all) {
     question asked[FE_LANES];
     uint32_t active[FE_LANES], best[FE_LANES];
     int64_t count = n, rows = 1;
     FE_ASSERT(n <= FE_LANES);
     for (int64_t i = 0; i < n; i++) rows = lanes[i].size - 1 > rows ? lanes[i].size - 1 : rows;
-    memset(all.pairs, 0xFF, (size_t)rows * sizeof all.pairs[0]); /* FE_NO_RANK */
+    memset(all->pairs, 0xFF, (size_t)rows * sizeof all->pairs[0]); /* FE_NO_RANK */
     for (uint32_t i = 0; i < n; i++) {
-        start_lane(m, &all, &lanes[i], i);
+        start_lane(m, all, &lanes[i], i);
         active[i] = i;
     }
     while (count) {
-        memcpy(best, all.pairs[0], sizeof best);
+        memcpy(best, all->pairs[0], sizeof best);
         for (int64_t j = 1; j < rows; j++)
-            for (int i = 0; i < FE_LANES; i++) best[i] = all.pairs[j][i] < best[i] ? all.pairs[j][i] : best[i];
+            for (int i = 0; i < FE_LANES; i++) best[i] = all->pairs[j][i] < best[i] ? all->pairs[j][i] : best[i];
         int64_t left = 0;
         for (int64_t k = 0; k < count; k++) {
             const uint32_t i = active[k];
             if (best[i] == FE_NO_RANK) continue; /* this piece is done */
             active[left] = i;
-            asked[left++] = merge_one(m, &all, i, best[i]);
+            asked[left++] = merge_one(m, all, i, best[i]);
         }
         for (int64_t k = 0; k < left; k++) {
             const question *const q = &asked[k];
             for (int j = 0; j < 2; j++)
-                all.pairs[q->places[j]][q->lane] = pair_of(rank_in(m, q->keys[j], q->lines[j]), q->places[j]);
+                all->pairs[q->places[j]][q->lane] = pair_of(rank_in(m, q->keys[j], q->lines[j]), q->places[j]);
         }
         count = left;
     }
     for (int64_t i = 0; i < n; i++) {
         lanes[i].count = 0;
-        for (uint32_t j = 0; j != BEHIND; j = all.next[i][j]) lanes[i].tokens[lanes[i].count++] = all.tokens[i][j];
+        for (uint32_t j = 0; j != BEHIND; j = all->next[i][j]) lanes[i].tokens[lanes[i].count++] = all->tokens[i][j];
     }
 }

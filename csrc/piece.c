@@ -6,7 +6,10 @@
 #include "mem.h"
 #include "model.h"
 
-enum { BATCH = 256 }; /* pieces whose cache lines are fetched at the same time */
+enum {
+    BATCH = 256, /* pieces whose cache lines are fetched at the same time */
+    FEW = 32     /* pieces of a call that are not worth room for gaps */
+};
 
 /* ------------------------------------------------------------------ one piece */
 
@@ -237,26 +240,30 @@ static fe_status answer_some(fe_encoder *e, const batch *b, fe_pieces all, int64
     return e->ids ? answer_ids(e, b, all, first, last) : answer_counts(e, b, all, first, last);
 }
 
-/* True if pieces can be gathered, and whatever they and the gaps become finds room. */
-static bool can_gather(const fe_encoder *e, const fe_gaps *gaps, fe_pieces some) {
-    if (!e->cache || !e->t->gathers) return false;
-    int64_t bytes = some.count ? some.ends[some.count - 1] - some.starts[0] : 0;
-    bytes += gaps->bytes + FE_CACHED_IDS;
-    return !e->ids || bytes <= e->capacity - e->written;
+/* True if whatever pieces and the gaps before them become finds room. */
+static bool has_room(const fe_encoder *e, const fe_gaps *gaps, fe_pieces some) {
+    const int64_t bytes = some.count ? some.ends[some.count - 1] - some.starts[0] : 0;
+    return !e->ids || bytes + gaps->bytes + FE_CACHED_IDS <= e->capacity - e->written;
+}
+
+/* Room for gaps where pieces are gathered. NULL: they are not, since the kind does not, or few are asked for. */
+static fe_gaps *gaps_for(fe_encoder *e, int64_t pieces) {
+    if (!e->cache || !e->t->gathers || pieces < FEW) return NULL;
+    if (!e->gaps) e->gaps = fe_gaps_new(); /* without memory for it they go one by one */
+    return e->gaps;
 }
 
 fe_status fe_encode_pieces(fe_encoder *e, fe_pieces pieces, fe_rows *rows) {
     batch b;
-    fe_gaps gaps;
+    fe_gaps *const gaps = gaps_for(e, pieces.count);
     int64_t row = 0;
-    gaps.count = gaps.bytes = 0; /* the rest is written where a gap is made */
     for (int64_t from = 0; from < pieces.count || row < rows->count; from += BATCH) {
         const int64_t n = pieces.count - from < BATCH ? pieces.count - from : BATCH;
         const fe_pieces some = {pieces.text, pieces.starts + from, pieces.ends + from, n};
         fe_status status = FE_OK;
-        if (gaps.count > FE_GAPS - BATCH || !can_gather(e, &gaps, some)) status = settle(e, &gaps, rows, row);
+        if (gaps && (gaps->count > FE_GAPS - BATCH || !has_room(e, gaps, some))) status = settle(e, gaps, rows, row);
         if (status != FE_OK) return status;
-        const bool gathered = can_gather(e, &gaps, some);
+        const bool gathered = gaps && has_room(e, gaps, some);
         if (e->cache) {
             if (fe_cache_is_full(e->cache)) fe_cache_grow(e->cache);
             if (ignores_case(e))
@@ -266,7 +273,7 @@ fe_status fe_encode_pieces(fe_encoder *e, fe_pieces pieces, fe_rows *rows) {
         }
         for (int64_t at = 0; at < n || row < rows->count;) { /* row by row */
             const int64_t end = row < rows->count ? rows->ends[row] - from : n, last = end < n ? end : n;
-            status = gathered ? answer_gathered(e, &b, some, at, last, &gaps, rows, row)
+            status = gathered ? answer_gathered(e, &b, some, at, last, gaps, rows, row)
                               : answer_some(e, &b, some, at, last);
             FE_ASSERT(!e->ids || e->written <= e->capacity);
             if (status != FE_OK) return status;
@@ -276,5 +283,5 @@ fe_status fe_encode_pieces(fe_encoder *e, fe_pieces pieces, fe_rows *rows) {
             if (!gathered) rows->complete = row;
         }
     }
-    return settle(e, &gaps, rows, row);
+    return gaps ? settle(e, gaps, rows, row) : FE_OK;
 }

@@ -26,6 +26,7 @@ typedef struct fe_encoder {
     int64_t count, room;
     bool unk_pending; /* an unknown symbol was read and waits: more of them may join it */
     fe_match refused; /* behind FE_SPECIAL */
+    struct fe_gaps *gaps; /* made when they are first needed */
     fe_scratch scratch;
     uint64_t normal_size; /* of the steps by which a text is normalized */
     fe_normal normal;     /* holds the stretch of text that is read, if that was normalized */

@@ -135,6 +135,7 @@ static fe_encoder new_encoder(const fe_tokenizer *t, fe_cache *cache, int32_t pa
 
 static void end_encoder(fe_encoder *e) {
     free(e->symbols);
+    free(e->gaps);
     free(e->early.tokens);
     free(e->late.tokens);
     fe_scratch_clear(&e->scratch);

@@ -24,13 +24,14 @@ static int64_t fill(uint8_t *piece) {
 void check_lanes(const fe_tokenizer *t) {
     static uint8_t pieces[FE_LANES][FE_LANE_BYTES];
     static int32_t tokens[FE_LANES][FE_LANE_BYTES], alone[FE_LANE_BYTES];
+    static fe_lane_room room;
     fe_scratch scratch = {0};
     fe_lane lanes[FE_LANES];
     if (!t->gathers) return;
     const uint32_t n = 1 + rnd(FE_LANES);
     for (uint32_t i = 0; i < n; i++) lanes[i] = (fe_lane){pieces[i], fill(pieces[i]), tokens[i], -1};
     for (int32_t path = FE_PATH_PLAIN; path <= FE_PATH_BEST; path++) {
-        fe_merge_lanes(&t->merges, fe_scan_path(path), lanes, n);
+        fe_merge_lanes(&t->merges, fe_scan_path(path), lanes, n, &room);
         for (uint32_t i = 0; i < n; i++) {
             int64_t count = lanes[i].size;
             CHECK(fe_merge_bytes(&t->merges, pieces[i], alone, &count, &scratch) == FE_OK);

@@ -27,9 +27,9 @@ static void fetch(const void *object) {
 EXPORTED int64_t fe_join(PyObject *texts, int64_t first, int64_t last, uint8_t *room, int64_t capacity, int64_t *sizes,
                          int64_t *chars);
 
-/* Copies texts `first` up to `last` of a tuple to `room`. sizes and chars receive the bytes and the code points of each.
- * Returns how many texts were taken: it stops before one that does not fit, is no plain str (a subclass may answer for
- * itself as it likes), or holds lone surrogates, which have no UTF-8. No exception is left set. */
+/* Copies texts `first` up to `last` of a tuple to `room`. sizes and chars receive the bytes and code points of each.
+ * Returns how many texts were taken: it stops before one that does not fit, is no plain str (a subclass may answer
+ * for itself as it likes), or holds lone surrogates, which have no UTF-8. No exception is left set. */
 int64_t fe_join(PyObject *texts, int64_t first, int64_t last, uint8_t *room, int64_t capacity, int64_t *sizes,
                 int64_t *chars) {
     int64_t used = 0;
