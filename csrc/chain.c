@@ -177,7 +177,7 @@ static inline bool next_piece(fe_level *level, const fe_cutter *cutter, const fe
 }
 
 static inline void put(fe_cutting *cutting, const uint8_t *from, const uint8_t *to) {
-    FE_ASSERT(from < to);
+    FE_ASSERT(from < to && cutting->count < FE_CHAIN_PIECES);
     cutting->starts[cutting->count] = (uint32_t)(from - cutting->text);
     cutting->ends[cutting->count++] = (uint32_t)(to - cutting->text);
 }

@@ -173,6 +173,13 @@ def test_giving_back(pattern, want):
     assert pieces_of(chain_for((pattern,)), "".join(want)) == want
 
 
+def test_more_pieces_than_are_found_at_a_time():
+    """C finds some 500, then hands them on: wherever that is, between a gap and a match too."""
+    chain, splits = chain_for(("a",)), as_splits(("a",))
+    for start in ("", "a", "b", "ab", "aa", "ba"):
+        same(chain, splits, [start + unit * 1100 for unit in ("ab", "ba", "aab", "a", "abbb")])
+
+
 # Patterns over three letters, whose classes overlap, so that everything may have to be given back.
 _CLASSES = ["a", "b", "[ab]", "[bc]", "[^a]", ".", "[^\n]", r"\n", "[a\n]"]
 _QUANTIFIERS = ["", "", "?", "*", "+", "{2}", "{1,3}", "{0,2}", "?+", "*+", "++"]

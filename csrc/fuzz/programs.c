@@ -202,7 +202,7 @@ static int64_t text_of_runs(uint8_t *text, int64_t most) {
             memcpy(text + n, code, (size_t)sizes[which]);
             n += sizes[which];
         }
-        if (one_in(9)) break;
+        if (one_in(one_in(2) ? 9 : 900)) break;
         if (n + 4 > most) break;
     }
     return n;
@@ -244,7 +244,7 @@ static void damage_chain(chain_room *c) {
 
 void check_programs(void) {
     static chain_room room;
-    uint8_t text[600];
+    uint8_t text[TEXT]; /* more characters than pieces are found at a time */
     random_chain(&room);
     for (int i = 0; i < 6; i++) {
         const bool runs = one_in(2);
