@@ -205,7 +205,7 @@ def test_long_texts_that_lie_together_are_shared_out(small_grain, model, monkeyp
 def test_an_error_stops_the_other_threads(small_grain, model, real_lines, monkeypatch, culprit):
     caller, both, seen = threading.get_ident(), threading.Barrier(2, timeout=20), threading.local()
     after = []
-    plain = encode._encode_block
+    plain = encode._encode_range
 
     def block(*arguments):
         if not hasattr(seen, "first"):
@@ -217,11 +217,11 @@ def test_an_error_stops_the_other_threads(small_grain, model, real_lines, monkey
         after.append(threading.get_ident())
         return plain(*arguments)
 
-    monkeypatch.setattr(encode, "_encode_block", block)
+    monkeypatch.setattr(encode, "_encode_range", block)
     with fastemb.num_threads(2), pytest.raises(MemoryError, match="no room"):
         model.encode(real_lines[:20_000])
     assert len(after) == 1  # the block that the other thread was at
-    monkeypatch.setattr(encode, "_encode_block", plain)
+    monkeypatch.setattr(encode, "_encode_range", plain)
     with fastemb.num_threads(2):
         assert model.encode(real_lines[:3000]).shape == (3000, 256)
 
