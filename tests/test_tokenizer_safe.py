@@ -50,6 +50,11 @@ def test_a_cache_that_could_not_be_made_is_asked_for_again(gpt2, monkeypatch):
 # ---------------------------------------------------------------- a file that was made to do damage
 
 
+IMAGE = Path(__file__).parent.parent / "csrc/image.h"
+TAGS = re.findall(r"^    (FE_S_\w+),", IMAGE.read_text(encoding="utf-8"), re.MULTILINE)
+SECTIONS = len(TAGS)  # FE_SECTIONS
+
+
 def fold(a: int, b: int) -> int:
     return (a * b & MASK) ^ (a * b >> 64)
 
@@ -71,7 +76,7 @@ def checksum(data: bytes) -> int:
 
 def sealed(content: bytes) -> bytes:
     """Give the content of a file a checksum that is right (fe_image_check)."""
-    size, places = 104 + 24 * 24, slice(24, 32)
+    size, places = 104 + 24 * SECTIONS, slice(24, 32)
     header = bytearray(content[:size])
     header[places] = struct.pack("=Q", checksum(content[size:]))
     header[places] = struct.pack("=Q", checksum(bytes(header)))
@@ -149,18 +154,23 @@ NOTES = [
 
 
 def with_notes(saved: bytes, notes: bytes) -> bytes:
-    """Put other notes, which are the last section, into the content of a file."""
-    at = 104 + 24 * (struct.unpack_from("=I", saved, 44)[0] - 1)
-    tag, zero, place, _ = struct.unpack_from("=IIQQ", saved, at)
+    """Put other notes, behind which all sections are empty, into the content of a file."""
+    places = range(104, 104 + 24 * struct.unpack_from("=I", saved, 44)[0], 24)
+    found = {TAGS[struct.unpack_from("=I", saved, at)[0]]: at for at in places}
+    tag, zero, place, _ = struct.unpack_from("=IIQQ", saved, found["FE_S_NOTES"])
     content = bytearray(saved[:place] + notes + bytes(-len(notes) % 64))
-    struct.pack_into("=IIQQ", content, at, tag, zero, place, len(notes))
+    struct.pack_into("=IIQQ", content, found["FE_S_NOTES"], tag, zero, place, len(notes))
+    for at in places[places.index(found["FE_S_NOTES"]) + 1 :]:
+        tag, zero, _, length = struct.unpack_from("=IIQQ", saved, at)
+        assert length == 0, TAGS[tag]
+        struct.pack_into("=IIQQ", content, at, tag, zero, len(content), 0)
     struct.pack_into("=Q", content, 16, len(content))
     return sealed(bytes(content))
 
 
 @pytest.mark.parametrize("change", NOTES, ids=str)
 def test_notes_of_the_wrong_types(change, saved, tmp_path):
-    right = {"joined_by": "", "strip_start": False, "pattern": None, "dialect": "fancy"}
+    right = {"joined_by": "", "strip_start": False, "pattern": None, "dialect": "fancy", "steps": None}
     assert with_notes(saved, json.dumps(right).encode() + b"\0") == saved
     refused(with_notes(saved, json.dumps(right | change).encode() + b"\0"), tmp_path / "file", "damaged: its notes")
 
