@@ -137,6 +137,7 @@ static fe_status encode_late(fe_encoder *e, const uint8_t *p, const uint8_t *end
 
 /* Text between two early tokens. */
 static fe_status encode_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
+    if (!e->normal_size) return encode_late(e, p, end);
     const uint8_t *const readable = e->readable, *const raw = p;
     fe_status status = fe_normal_apply(&e->normal, e->t->normal, e->normal_size, &p, &end);
     if (status != FE_OK || p == raw) return status == FE_OK ? encode_late(e, p, end) : status;

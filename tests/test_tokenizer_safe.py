@@ -51,7 +51,8 @@ def test_a_cache_that_could_not_be_made_is_asked_for_again(gpt2, monkeypatch):
 
 
 IMAGE = Path(__file__).parent.parent / "csrc/image.h"
-SECTIONS = len(re.findall(r"^    FE_S_\w+,", IMAGE.read_text(encoding="utf-8"), re.MULTILINE))  # FE_SECTIONS
+TAGS = re.findall(r"^    (FE_S_\w+),", IMAGE.read_text(encoding="utf-8"), re.MULTILINE)
+SECTIONS = len(TAGS)  # FE_SECTIONS
 
 
 def fold(a: int, b: int) -> int:
@@ -169,11 +170,16 @@ NOTES = [
 
 
 def with_notes(saved: bytes, notes: bytes) -> bytes:
-    """Put other notes, which are the last section, into the content of a file."""
-    at = 104 + 24 * (struct.unpack_from("=I", saved, 44)[0] - 1)
-    tag, zero, place, _ = struct.unpack_from("=IIQQ", saved, at)
+    """Put other notes, behind which all sections are empty, into the content of a file."""
+    places = range(104, 104 + 24 * struct.unpack_from("=I", saved, 44)[0], 24)
+    found = {TAGS[struct.unpack_from("=I", saved, at)[0]]: at for at in places}
+    tag, zero, place, _ = struct.unpack_from("=IIQQ", saved, found["FE_S_NOTES"])
     content = bytearray(saved[:place] + notes + bytes(-len(notes) % 64))
-    struct.pack_into("=IIQQ", content, at, tag, zero, place, len(notes))
+    struct.pack_into("=IIQQ", content, found["FE_S_NOTES"], tag, zero, place, len(notes))
+    for at in places[places.index(found["FE_S_NOTES"]) + 1 :]:
+        tag, zero, _, length = struct.unpack_from("=IIQQ", saved, at)
+        assert length == 0, TAGS[tag]
+        struct.pack_into("=IIQQ", content, at, tag, zero, len(content), 0)
     struct.pack_into("=Q", content, 16, len(content))
     return sealed(bytes(content))
 
