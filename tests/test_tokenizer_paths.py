@@ -11,7 +11,7 @@ import pytest
 from fastemb._text import core
 
 lib, ffi = core.lib, core.ffi
-OTHERS = ("FE_PATTERN_OWN", "FE_PATTERN_PROGRAM")  # what a tokenizer brings with it
+OTHERS = ("FE_PATTERN_OWN", "FE_PATTERN_PROGRAM", "FE_PATTERN_BERT")  # what a tokenizer brings with it, and words
 PATTERNS = [getattr(lib, name) for name in dir(lib) if name.startswith("FE_PATTERN_") and name not in OTHERS]
 PATHS = {  # those that a processor lacks are replaced
     "plain": lib.FE_PATH_PLAIN,

@@ -77,7 +77,8 @@ CASES = [
     *((engine, lib.FE_PATTERN_GPT2_DIGITS, DIGITS) for engine in ("regex", "tokenizers", "digits")),
 ]
 NAMES = {getattr(lib, name): name.removeprefix("FE_PATTERN_").lower() for name in dir(lib) if "FE_PATTERN_" in name}
-del NAMES[lib.FE_PATTERN_OWN], NAMES[lib.FE_PATTERN_PROGRAM]  # whatever a tokenizer brings with it
+for other in (lib.FE_PATTERN_OWN, lib.FE_PATTERN_PROGRAM, lib.FE_PATTERN_BERT):  # what it brings with it, and words
+    del NAMES[other]
 KNOWN = sorted(set(NAMES) - {lib.FE_PATTERN_NONE})
 
 # At least one character of each kind that some pattern tells from the others.
