@@ -293,7 +293,8 @@ FAMILIES = {
 #: Those that go from text to ids in C.
 IN_C = {
     *("BERT", "BERT, cased", "GPT-2", "RoBERTa", "Whisper", "Llama 3", "Qwen", "Qwen, dropped and inverted", "NeoX"),
-    *("StarCoder 2", "Falcon", "BLOOM", "Llama 2", "Llama 2, saved again", "Gemma"),
+    *("StarCoder 2", "Falcon", "BLOOM", "Llama 2", "Llama 2, saved again", "Gemma", "Command-R", "SigLIP 2", "CLIP"),
+    "HerBERT",
 }
 
 

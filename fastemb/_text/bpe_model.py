@@ -157,7 +157,8 @@ class BpeModel:
         Of the others nothing changes where a piece that is a token is not merged.
         """
         plain = replace(self, whole_first=False, prepend_mark=False, prepend_once=False, prepend_first=False, added=[])
-        core = Core(replace(plain, split_marks=False, space_to_mark=False, before=[], after=[]).vocabulary())
+        plain = replace(plain, split_marks=False, space_to_mark=False, before=[], after=[], normal=b"")
+        core = Core(plain.vocabulary())
         names = [name for name in self.vocab if len(name) > 1]
         texts = Packed("".join(names).encode(), np.fromiter(map(len, names), np.int64, len(names)))
         ends, ids = np.empty(len(names), np.int64), np.empty(len(texts.utf8) + len(names), np.int32)

@@ -7,7 +7,23 @@ from functools import cached_property
 from typing import Any, Literal
 
 from .bpe_model import BYTE_TOKENS, MARK
-from .components import NFC, NFD, NFKC, NFKD, Bpe, ByteLevel, Metaspace, Prepend, Replace, TokenizerFile
+from .components import (
+    NFC,
+    NFD,
+    NFKC,
+    NFKD,
+    BertPreTokenizer,
+    Bpe,
+    ByteLevel,
+    CharDelimiterSplit,
+    Metaspace,
+    Prepend,
+    Replace,
+    TokenizerFile,
+    UnicodeScripts,
+    Whitespace,
+    WhitespaceSplit,
+)
 from .core import Core
 from .road import Road
 from .saved_steps import merges_of
@@ -17,6 +33,7 @@ from .vocabulary import BYTE_CHARS
 
 _MARKS = {Prepend(MARK), Replace(" ", True, MARK)}
 _COMPOSING = (NFC, NFD, NFKC, NFKD)  # which leave ASCII as it is
+_DROPPING = (BertPreTokenizer, CharDelimiterSplit, UnicodeScripts, Whitespace, WhitespaceSplit)
 
 #: Of which texts the ids tell where they stand: of all, of those that the normalizers leave as they are, or of none.
 Told = Literal["all", "unchanged", "none"]
@@ -38,11 +55,16 @@ def told_by_ids(file: TokenizerFile | None) -> Told:
     return "unchanged" if is_plain and all(isinstance(step, _COMPOSING) for step in steps) else "none"
 
 
+def _drops(step: Any) -> bool:
+    """Return whether a pre-tokenizer may leave out part of the text."""
+    return isinstance(step, _DROPPING) or getattr(step, "behavior", "") == "Removed"
+
+
 def may_need_road(file: TokenizerFile) -> bool:
     """Return whether offsets of some text take the general road, which needs all of the file."""
     model = file.model
-    takes_space = any(token.lstrip or token.rstrip for token in file.added)
-    if told_by_ids(file) != "all" or not isinstance(model, Bpe) or takes_space:
+    by_places = any(token.lstrip or token.rstrip for token in file.added) or any(map(_drops, file.pre_tokenizers))
+    if told_by_ids(file) != "all" or not isinstance(model, Bpe) or by_places:
         return True
     is_byte_level = any(isinstance(step, ByteLevel) for step in file.pre_tokenizers)
     names = BYTE_CHARS if is_byte_level else BYTE_TOKENS if model.byte_fallback else []

@@ -35,7 +35,7 @@ from .decoders import Decoders
 from .file_calls import calls_of
 from .placing import may_need_road
 from .plan_chars import PREPEND_MARK, SPACE_TO_MARK, characters_in_c, has_affixes, symbols
-from .plan_cuts import cuts_in_c
+from .plan_cuts import Cuts, cuts_in_c
 from .plan_normal import finds_added, normal_in_c
 from .plan_words import words_in_c
 from .regex_split import Splitter, compile_pattern
@@ -165,10 +165,18 @@ def _byte_level(file: TokenizerFile) -> Fields | None:
 
 def _pattern(steps: tuple[Any, ...]) -> Fields | None:
     """Return what C cuts by; None where it cannot."""
-    cuts = cuts_in_c(steps)
+    cuts = _cuts(steps)
     if cuts is None or not cuts.byte_level:
         return None
     return {"pattern": cuts.pattern, "chain": cuts.chain, "add_prefix_space": cuts.add_prefix_space}
+
+
+def _cuts(steps: tuple[Any, ...]) -> Cuts | None:
+    """Return what C cuts by; None where it cannot, or a pattern is at fault, which the general road says."""
+    try:
+        return cuts_in_c(steps)
+    except ValueError:
+        return None
 
 
 def _characters(file: TokenizerFile) -> Fields | None:
@@ -190,9 +198,10 @@ def _characters(file: TokenizerFile) -> Fields | None:
 
 def _cut_characters(file: TokenizerFile) -> Fields | None:
     """Return the fields of a model of characters that other pre-tokenizers cut, which see marks as characters."""
-    cuts, normal = cuts_in_c(file.pre_tokenizers), normal_in_c(file.normalizers)
+    cuts, normal = _cuts(file.pre_tokenizers), normal_in_c(file.normalizers)
     fields = None
-    if isinstance(file.model, Bpe) and not file.model.ignore_merges:  # C looks for whole segments, not for pieces
+    # C looks for whole segments, not for pieces, and lets a run of unknown symbols go on from piece to piece.
+    if isinstance(file.model, Bpe) and not (file.model.ignore_merges or file.model.fuse_unk):
         fields = characters_in_c((), (), file.model)
     if cuts is None or normal is None or fields is None:
         return None
