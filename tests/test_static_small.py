@@ -288,7 +288,7 @@ def test_a_pattern_that_c_does_not_know(tmp_path, gpt2_folder):
         ("a", {"normalize": 1}, TypeError, "normalize must be a bool or None, got 1"),
         (["a"], {"max_length": 0}, ValueError, "max_length must be at least 1"),
         (["a"], {"max_length": "Model"}, TypeError, "max_length must be an integer or None"),
-        (["a"], {"out": np.empty((2, 256), "f4")}, ValueError, "out must have shape"),
+        (["a"], {"out": np.zeros((2, 256), "f4")}, ValueError, "out must have shape"),
         ("a", {"out": [1]}, TypeError, "out must be"),
     ],
     ids=str,
