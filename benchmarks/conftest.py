@@ -45,6 +45,11 @@ CORPORA: dict[str, Callable[[], corpora.Corpus]] = {
 VOCABULARIES = {"wordllama": rivals.word_llama_vocabulary, "gpt2": rivals.gpt2_vocabulary}
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process where something is timed, else as tests/conftest.py has it."""
+    return 0 if config.getoption("benchmark_enable") else min(2, os.cpu_count() or 1)
+
+
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """Add to the JSON whatever a reader needs to judge the numbers, or to get them again."""
     brand = machine_info.get("cpu", {}).get("brand_raw") or platform.processor() or platform.machine()

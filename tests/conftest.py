@@ -21,6 +21,11 @@ MARK = "\u2581"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Two processes: what compiling kernels takes of memory and caches is then bounded, however many cores there are."""
+    return min(2, os.cpu_count() or 1)
+
+
 def package_folder(name: str) -> Path:
     """Return where a package lies, without importing it."""
     spec = importlib.util.find_spec(name)
