@@ -22,7 +22,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two processes: what compiling kernels takes of memory and caches is then bounded, however many cores there are."""
+    """Two processes: what compiling kernels takes of memory is then bounded, however many cores there are."""
     return min(2, os.cpu_count() or 1)
 
 
