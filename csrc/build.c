@@ -126,9 +126,12 @@ static fe_status sort_ids(fe_builder *b) {
 
 /* ------------------------------------------------------------------ added tokens */
 
-/* Late added tokens are looked for in text that was normalized, so they are normalized as well. */
-static fe_status normalize_added(fe_builder *b) {
+/* Late added tokens are looked for in text that was normalized, so they are normalized as well. Steps may make each of
+ * many tokens thousands of times as long, of which a trie would take memory that the vocabulary does not: no step in
+ * use comes near the bound. */
+static fe_status normalize_added(fe_builder *b, int64_t *too_long) {
     const fe_model *const m = b->model;
+    const int64_t most = FE_LATE_BYTES + FE_LATE_GROWTH * m->added_offsets[m->added];
     fe_normal normal = {0};
     fe_status status = FE_OK;
     b->late_offsets = fe_new_zeros((uint64_t)m->added + 1, sizeof *b->late_offsets);
@@ -138,14 +141,16 @@ static fe_status normalize_added(fe_builder *b) {
         if (m->added_flags[i] & FE_ADDED_LATE)
             status = fe_normal_apply(&normal, m->normal_bytes, (uint64_t)m->normal, &p, &end);
         if (status == FE_OK && p == end) status = FE_BAD_MODEL;
+        if (status == FE_OK && end - p > most - b->late_bytes.size) status = FE_TOO_LONG;
         if (status == FE_OK) status = fe_buffer_add(&b->late_bytes, p, end - p);
+        if (status == FE_TOO_LONG) *too_long = i;
         b->late_offsets[i + 1] = (uint32_t)b->late_bytes.size;
     }
     fe_normal_clear(&normal);
     return status;
 }
 
-static fe_status fill_added(fe_builder *b) {
+static fe_status fill_added(fe_builder *b, int64_t *too_long) {
     const fe_model *const m = b->model;
     b->added_offsets = fe_new((uint64_t)m->added + 1, sizeof *b->added_offsets);
     if (!b->added_offsets) return FE_NO_MEMORY;
@@ -155,7 +160,7 @@ static fe_status fill_added(fe_builder *b) {
     fe_status status = fe_trie_build(&keys, &b->early);
     keys.want = FE_ADDED_LATE;
     if (status == FE_OK && m->normal && m->added) {
-        status = normalize_added(b);
+        status = normalize_added(b, too_long);
         keys.bytes = b->late_bytes.bytes;
         keys.offsets = b->late_offsets;
         b->counts[FE_S_LATE_OFFSETS] = (uint64_t)m->added + 1;
@@ -278,7 +283,7 @@ static fe_status assemble(fe_builder *b, uint8_t **out) {
     return FE_OK;
 }
 
-static fe_status build(fe_builder *b, uint8_t **image, int64_t *twice) {
+static fe_status build(fe_builder *b, uint8_t **image, int64_t *fault) {
     const fe_model *const m = b->model;
     fe_status status = check_tokens(m);
     if (status == FE_OK) status = check_added(m);
@@ -287,21 +292,21 @@ static fe_status build(fe_builder *b, uint8_t **image, int64_t *twice) {
     b->byte_ranks = fe_new(65536, sizeof *b->byte_ranks);
     if (!b->byte_ranks) return FE_NO_MEMORY;
     memset(b->byte_ranks, 0xFF, 65536 * sizeof *b->byte_ranks); /* FE_NO_RANK */
-    status = fill_lookup(b, twice);
+    status = fill_lookup(b, fault);
     if (status == FE_OK) status = sort_ids(b);
     if (status == FE_OK) status = fe_build_pairs(b);
-    if (status == FE_OK) status = fill_added(b);
+    if (status == FE_OK) status = fill_added(b, fault);
     if (status == FE_OK && m->flags & FE_WORD_FLAGS) status = fe_build_words(b);
     if (status == FE_OK && fe_has_codes(m->flags)) status = fe_build_chars(b);
     return status == FE_OK ? assemble(b, image) : status;
 }
 
-fe_status fe_tokenizer_new(const fe_model *model, int32_t path, fe_tokenizer **out, int64_t *twice) {
+fe_status fe_tokenizer_new(const fe_model *model, int32_t path, fe_tokenizer **out, int64_t *fault) {
     fe_builder b = {.model = model};
     uint8_t *image = NULL;
     *out = NULL;
-    *twice = -1;
-    fe_status status = build(&b, &image, twice);
+    *fault = -1;
+    fe_status status = build(&b, &image, fault);
     clear(&b);
     if (status == FE_OK) status = fe_image_open(image, (int64_t)b.header.size, path, true, out);
     if (status != FE_OK) {

@@ -4,6 +4,9 @@
 
 #include "image.h"
 
+/* What added tokens may become by normalizing: so many bytes, and so many times those of all of them. */
+enum { FE_LATE_BYTES = 1 << 20, FE_LATE_GROWTH = 32 };
+
 /* What is made on the way, and in the end the sections: each element by element as fe_sections describes it. */
 typedef struct fe_builder {
     const fe_model *model;

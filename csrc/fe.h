@@ -239,9 +239,10 @@ typedef struct fe_model {
     const int32_t *whole_tokens;
 } fe_model;
 
-/* Builds a tokenizer. On any status but FE_OK, *out is NULL; with FE_TWICE *twice is the second of two equal
- * tokens. `path` is an fe_path; one that this processor lacks is replaced by the next best. */
-fe_status fe_tokenizer_new(const fe_model *model, int32_t path, fe_tokenizer **out, int64_t *twice);
+/* Builds a tokenizer. On any status but FE_OK, *out is NULL; with FE_TWICE *fault is the second of two equal tokens,
+ * with FE_TOO_LONG the added token with which those that are late become too long by normalizing. `path` is an fe_path;
+ * one that this processor lacks is replaced by the next best. */
+fe_status fe_tokenizer_new(const fe_model *model, int32_t path, fe_tokenizer **out, int64_t *fault);
 
 /* Opens an image, as fe_contents gives it, where it lies: it must stay readable and unchanged as long as the tokenizer
  * lives, and be aligned to 8 bytes. Every number in it that leads anywhere is checked, and those that must agree are

@@ -128,10 +128,11 @@ static fe_status has_added(fe_encoder *e, const uint8_t *p, const uint8_t *end, 
     *has = false;
     for (int i = 0; i < 2 && e->choice && !*has; i++) {
         const int32_t *const filtered = i ? e->choice->late_out : e->choice->early_out;
+        const uint32_t *const offsets = i ? e->t->late_offsets : e->t->added_offsets;
         const bool overlap = e->t->flags & FE_OVERLAP;
         const fe_wanted wanted = {overlap ? e->choice->actions : NULL, filtered ? filtered : both[i]->machine.out};
         fe_match match;
-        const fe_status status = fe_added_find(both[i], e->t->added_offsets, windows[i], p, end, wanted, &match);
+        const fe_status status = fe_added_find(both[i], offsets, windows[i], p, end, wanted, &match);
         if (status != FE_OK) return status;
         *has = match.token >= 0;
     }

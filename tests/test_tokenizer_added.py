@@ -234,3 +234,15 @@ def test_a_token_that_normalizes_to_nothing(tmp_path):
     file.write_text(hf.to_str(), encoding="utf-8")
     with pytest.raises(ValueError, match="not supported yet"):
         fastemb.Tokenizer.load(file)
+
+
+def test_normalizing_does_not_blow_added_tokens_up(tmp_path):
+    # Of 360 kB of a file 4.8 GB became: a trie of every token behind what is put before it.
+    tokens = [(f"token {number}", {"normalized": True}) for number in range(12)]
+    hf = model_with(tokens, normalizers.Prepend("b" * 100_000))
+    with pytest.raises(ValueError, match="normalized text, up to 'token 10', become too long by the file's normalizer"):
+        loaded(hf, tmp_path)
+    # What steps in use do stays far below the bound, also where it is most.
+    text = "\ufdfa" * 2000
+    tokens = [(f"{text}{number}", {"normalized": True}) for number in range(20)]
+    assert loaded(model_with(tokens, normalizers.NFKD()), tmp_path).encode(f"{text}7").tolist() == [256 + 7]

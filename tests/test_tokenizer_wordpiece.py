@@ -258,7 +258,6 @@ def test_bytes_that_are_no_utf8(both):
         {"max_input_chars_per_word": 1025},
         {"vocab": [*VOCAB, "x" * 4097]},
         {"flags": {"normalized": True}},
-        {"flags": {"rstrip": True}},
         {"pre_tokenizer": {"type": "WhitespaceSplit"}},
         {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, UNCASED]}},
     ],
@@ -270,6 +269,19 @@ def test_what_c_does_not_take(change):
     text["pre_tokenizer"] = change.get("pre_tokenizer", text["pre_tokenizer"])
     assert words_in_c(parse_tokenizer_json(text), [], []) is None
     assert words_in_c(parse_tokenizer_json(document()), [], []) is not None
+
+
+@pytest.mark.parametrize("flag", ["lstrip", "rstrip", "single_word"])
+def test_added_tokens_with_flags(flag, tmp_path):
+    text = document()
+    for token in text["added_tokens"][1:3]:
+        token[flag] = True
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(text))
+    ours, rival = fastemb.Tokenizer.load(file), tokenizers.Tokenizer.from_file(str(file))
+    assert ours._core.contents.flags & lib.FE_WORD_PIECES  # and not Python's road
+    parts = ["[CLS]", "[UNK]", "[MASK]", " ", "  \n", "the", "IS", "_", ".", "\u00a0"]
+    same(ours, rival, ["".join(row) for row in itertools.product(parts, repeat=3)])
 
 
 # ---------------------------------------------------------------- vocab.txt

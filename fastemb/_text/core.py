@@ -16,7 +16,7 @@ import numpy.typing as npt
 from .._memory import empty
 from .compiled import ffi as ffi
 from .compiled import lib as lib
-from .spec import ADDED_FLAGS, spec_of, twins
+from .spec import ADDED_FLAGS, grown, spec_of, twins
 from .vocabulary import AddedToken, Metadata, Vocabulary, names_in
 from .workspace import LAST, WORKSPACE_IDS, Workspace, cache_budget, parts_of
 
@@ -135,10 +135,12 @@ class Core:
         out = ffi.new("fe_tokenizer **")
         if vocabulary is not None:
             spec, alive = spec_of(vocabulary)
-            twice = ffi.new("int64_t *")
-            status = lib.fe_tokenizer_new(spec, simd_path(), out, twice)
+            fault = ffi.new("int64_t *")
+            status = lib.fe_tokenizer_new(spec, simd_path(), out, fault)
             if status == lib.FE_TWICE:
-                raise ValueError(twins(vocabulary, twice[0]))
+                raise ValueError(twins(vocabulary, fault[0]))
+            if status == lib.FE_TOO_LONG:
+                raise ValueError(grown(vocabulary, fault[0]))
             del alive  # C has copied the arrays
         else:
             self._image = ffi.from_buffer("uint8_t[]", image)  # keeps the buffer alive

@@ -20,6 +20,15 @@ def twins(v: Vocabulary, second: int) -> str:
     return f"the token {tokens[second]!r} stands twice, with {v.token_ids[first]} and {v.token_ids[second]}"
 
 
+def grown(v: Vocabulary, number: int) -> str:
+    """Return the fault of a vocabulary whose late added tokens, up to this number, become too long by normalizing."""
+    content = v.metadata.added[number].content
+    return (
+        f"the added tokens that are looked for in normalized text, up to {content[:64]!r}, become too long by the "
+        "file's normalizer: more than 32 times as long as all added tokens, and a MiB"
+    )
+
+
 # The flags of an added token, by the field that says each.
 ADDED_FLAGS = {
     "late": lib.FE_ADDED_LATE,
