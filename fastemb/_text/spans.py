@@ -17,9 +17,11 @@ import numpy.typing as npt
 
 from .. import _threads
 from .._memory import empty
+from .assemble import Rows, starts_of_texts
+from .calls import Trim
 from .core import Ids, Offsets, ffi, lib
 from .placing import Placing
-from .span_tables import SpanTables
+from .span_tables import SpanTables, spaces_around
 from .texts import repaired
 
 Spans = npt.NDArray[np.int32]
@@ -165,6 +167,26 @@ def trim_spans(tables: SpanTables, keeps_first: bool, ids: Ids, firsts: npt.NDAr
     flags = ffi.from_buffer("uint8_t[]", firsts.view(np.uint8))
     target = ffi.from_buffer("int32_t[]", spans, require_writable=True)
     _require(lib.fe_trim_spans(job, keeps_first, alive[1], ids.size, flags, target))
+
+
+def trim_strippers(tables: SpanTables, texts: Sequence[Sequence[str]], trims: Sequence[Trim], rows: Rows) -> None:
+    """Take white space out of the places of added tokens that took it from the text: only the text says how much.
+
+    The format's own engine trims by what it cut out of the text, which for such a token has that white space.
+    """
+    if tables.strippers is None or rows.spans is None or rows.numbers is None:
+        return
+    own = np.flatnonzero(tables.strippers[rows.ids] & (rows.sequences >= 0))
+    places = zip(own.tolist(), rows.sequences[own].tolist(), rows.numbers[own].tolist(), strict=True)
+    firsts = [starts_of_texts(rows, trim.behind_template) for trim in trims]
+    for i, side, number in places:
+        start, stop = rows.spans[i].tolist()
+        before, behind = spaces_around(texts[side][number][start:stop])
+        for trim, first in zip(trims, firsts, strict=True):
+            is_put = before == 1 and trim.add_prefix_space and (first[i] or start == 0)
+            start = min(start + (0 if is_put else before), stop)
+            stop = max(stop - behind, start) if stop >= behind else stop
+        rows.spans[i] = start, stop
 
 
 def _write_spans(
