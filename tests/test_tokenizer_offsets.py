@@ -345,3 +345,25 @@ def test_marks_that_late_tokens_see(late, tmp_path):
     ours.save(tmp_path / "saved")
     for one in (ours, fastemb.Tokenizer.load(tmp_path / "saved")):
         assert_offsets(one, theirs, ["", " ", "a", "a<s>b", "<s>b", "a <s> \u6f22", "\u6f22\u6f22"], special="all")
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_mark_before_the_text_alone(split, tmp_path):
+    """Whether a mark was put is told by the text, and Llama's kind as transformers 5 saves it needs no road for it."""
+    names = [MARK, "<s>", "a", "b", "ab", MARK + "a", "\u6f22", *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocab = {name: id for id, name in enumerate(names)}
+    theirs = tokenizers.Tokenizer(models.BPE(vocab, [(MARK, "a"), ("a", "b")], byte_fallback=True, fuse_unk=True))
+    theirs.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=split)
+    theirs.add_special_tokens([AddedToken("<s>", normalized=False)])
+    theirs.add_tokens([AddedToken(MARK + "a", normalized=False), AddedToken("ab", normalized=False)])
+    ours = load(theirs, tmp_path)
+    ours.save(tmp_path / "saved")
+    texts = [*TEXTS, *drawn(200), "ab", "aba", "b" + MARK + "a", "\u6f22", "\u6f23<s>", " ab", MARK, "<s>a", "\x00"]
+    for one in (ours, fastemb.Tokenizer.load(tmp_path / "saved")):
+        assert_offsets(one, theirs, texts, special="all")
+    theirs.encode_special_tokens = True
+    assert_offsets(ours, theirs, texts)
+    asked = []
+    ours._placing.road.encode = lambda text, actions: asked.append(text)
+    assert ours.encode_batch(["b ab", " b<s>\u6f22", "\u6f23"], special="all", offsets=True)[1].shape == (12, 2)
+    assert not asked

@@ -35,8 +35,9 @@ _MARKS = {Prepend(MARK), Replace(" ", True, MARK)}
 _COMPOSING = (NFC, NFD, NFKC, NFKD)  # which leave ASCII as it is
 _DROPPING = (BertPreTokenizer, CharDelimiterSplit, UnicodeScripts, Whitespace, WhitespaceSplit)
 
-#: Of which texts the ids tell where they stand: of all, of those that the normalizers leave as they are, or of none.
-Told = Literal["all", "unchanged", "none"]
+#: Of which texts the ids tell where they stand: of all, of all once it is known whether a mark stands before the text,
+#: of those that the normalizers leave as they are, or of none.
+Told = Literal["all", "marked", "unchanged", "none"]
 
 
 def told_by_ids(file: TokenizerFile | None, prepends: bool) -> Told:
@@ -52,13 +53,25 @@ def told_by_ids(file: TokenizerFile | None, prepends: bool) -> Told:
     if not isinstance(model, Bpe) or model.continuing_subword_prefix or model.end_of_word_suffix:
         return "none"
     if any(isinstance(step, Metaspace) for step in file.pre_tokenizers):
-        return "none"
+        return "marked" if _is_marked_once(file) else "none"
     if Prepend(MARK) in file.normalizers and not prepends:
         return "none"
     if not steps:
         return "all"
     is_plain = len(steps) == len(file.normalizers) and is_byte_level
     return "unchanged" if is_plain and all(isinstance(step, _COMPOSING) for step in steps) else "none"
+
+
+def _is_marked_once(file: TokenizerFile) -> bool:
+    """Return whether at most one mark is put, before the text, and whatever else a token stands for is its text.
+
+    That is Llama's kind as transformers 5 saves it, if it has all bytes, so that no character is unknown or vanishes.
+    """
+    if len(file.pre_tokenizers) != 1 or file.normalizers or not isinstance(file.model, Bpe):
+        return False
+    step = file.pre_tokenizers[0]
+    is_first = isinstance(step, Metaspace) and step.replacement == MARK and step.prepend_scheme == "first"
+    return is_first and file.model.byte_fallback
 
 
 def _drops(step: Any) -> bool:
@@ -82,8 +95,15 @@ class Placing:
 
     def __init__(self, core: Core, tables: Tables, file: TokenizerFile | None, splitter: Any) -> None:
         self._core, self._tables, self._file, self._splitter = core, tables, file, splitter
-        prepends = bool(core.contents.flags & lib.FE_PREPEND)
-        self.told: Told = "none" if isinstance(splitter, Road) else told_by_ids(file, prepends)
+
+    @cached_property
+    def told(self) -> Told:
+        """Of which texts the ids tell where they stand."""
+        if isinstance(self._splitter, Road):
+            return "none"
+        told = told_by_ids(self._file, bool(self._core.contents.flags & lib.FE_PREPEND))
+        has_bytes = told != "marked" or self._tables.id_by_name.keys() >= {*BYTE_TOKENS}  # notes have no names
+        return told if has_bytes else "none"
 
     @cached_property
     def tables(self) -> SpanTables:

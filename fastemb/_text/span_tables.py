@@ -24,7 +24,7 @@ class SpanTables:
         flags = contents.flags
         is_byte_level = bool(flags & lib.FE_BYTE_LEVEL)
         #: A mark or space stands before the text between added tokens: before each, or where it has no space.
-        self.prepends = not is_byte_level and bool(flags & lib.FE_PREPEND)
+        self.prepends = not is_byte_level and bool(flags & lib.FE_PREPEND) and not flags & lib.FE_PREPEND_FIRST
         self.adds_space = is_byte_level and bool(flags & lib.FE_ADD_SPACE)
         token_bytes, ends = _token_bytes(core) if is_byte_level else _decoded(core)
         data = np.append(np.frombuffer(token_bytes, np.uint8), 0)

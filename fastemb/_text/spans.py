@@ -18,6 +18,7 @@ import numpy.typing as npt
 from .. import _threads
 from .._memory import empty
 from .assemble import Rows, starts_of_texts
+from .bpe_model import MARK
 from .calls import Trim
 from .core import Ids, Offsets, ffi, lib
 from .placing import Placing
@@ -46,6 +47,8 @@ def find_spans(placing: Placing, texts: Sequence[str], ids: Ids, offsets: Offset
         _write_spans(tables, added, ids, offsets, spans, sums)
         if tables.adds_space:
             sums -= _shifted(texts, ids, offsets, spans, sums - lengths, added)
+        if placing.told == "marked":
+            sums -= _without_first_marks(tables.added(actions), texts, ids, offsets, spans)
         by_road = sums != lengths
         if placing.told == "unchanged":
             by_road |= ~_are_unchanged(tables, texts, ids, offsets)
@@ -157,6 +160,22 @@ def _shifted(
     np.maximum(spans[:, 0], least, out=spans[:, 0], where=inside)
     np.maximum(spans[:, 1], least + 1, out=spans[:, 1], where=inside)
     return counts
+
+
+def _without_first_marks(
+    added: npt.NDArray[np.bool_] | None, texts: Sequence[str], ids: Ids, offsets: Offsets, spans: Spans
+) -> Offsets:
+    """Move the places of ids to where they are without the mark before a text, and return which texts have one.
+
+    It is put before a text that begins with no space, no mark and no added token, and belongs to the first character.
+    """
+    sizes = np.diff(offsets)
+    has = np.fromiter((bool(text) and text[0] not in (" ", MARK) for text in texts), bool, len(texts)) & (sizes > 0)
+    if added is not None:
+        has[has] = ~added[ids[offsets[:-1][has]]]
+    moved = np.repeat(has, sizes)
+    spans[moved] = np.maximum(spans[moved] - 1, np.array([0, 1], np.int32))
+    return has.astype(np.int64)
 
 
 def trim_spans(tables: SpanTables, keeps_first: bool, ids: Ids, firsts: npt.NDArray[np.bool_], spans: Spans) -> None:
