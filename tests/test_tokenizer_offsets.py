@@ -276,3 +276,94 @@ def test_added_tokens_that_take_white_space(tmp_path):
     texts = ["<r> a", "<r>  a", "a <l>", "x  <l> <r>  <r> a", "w aw w", "\u6f22 <l>\u6f22", "<r>\n\u3000x", ""]
     assert theirs.encode("<r> a").offsets == [(0, 4), (3, 5)]
     assert_offsets(load(theirs, tmp_path), theirs, texts, special="all")
+
+
+def spaces_engine(post_processor):
+    """A byte-level vocabulary with tokens of several spaces, and added tokens that take white space."""
+    names = [*pre_tokenizers.ByteLevel.alphabet(), "\u0120\u0120", "\u0120\u0120\u0120", "\u0120a"]
+    merges = [("\u0120", "\u0120"), ("\u0120\u0120", "\u0120"), ("\u0120", "a")]
+    engine = tokenizers.Tokenizer(models.BPE({name: id for id, name in enumerate(sorted(names))}, merges))
+    engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    engine.post_processor = post_processor
+    flags = {"<l>": (True, False), "<r>": (False, True), "<lr>": (True, True)}
+    engine.add_special_tokens([AddedToken(one, lstrip=le, rstrip=ri) for one, (le, ri) in flags.items()])
+    return engine
+
+
+@pytest.mark.parametrize(
+    "post_processor",
+    [
+        processors.ByteLevel(),
+        processors.ByteLevel(add_prefix_space=False),
+        processors.Sequence([processors.ByteLevel(), processors.ByteLevel(add_prefix_space=False)]),
+    ],
+    ids=["keeps one", "keeps none", "twice"],
+)
+def test_trimming_is_by_the_text_of_a_token(post_processor, tmp_path):
+    """Of several spaces at the start none is kept, and white space that an added token took is trimmed too."""
+    theirs = spaces_engine(post_processor)
+    ours = load(theirs, tmp_path)
+    texts = [
+        " ",
+        "  ",
+        "   ",
+        "    a",
+        "   a",
+        "  a",
+        " a",
+        " <l>",
+        "  <l> <l>",
+        "<r> a",
+        "<r>\n\u3000x",
+        "a <lr>  <l>",
+    ]
+    assert_offsets(ours, theirs, [*texts, "\u6f22 <lr> \u6f22", "a  <l><r> <lr> "], special="all")
+    pairs = texts[::-1]
+    encodings = theirs.encode_batch(list(zip(texts, pairs, strict=True)))
+    rows, places = ours.encode_batch(texts, pairs=pairs, special="all", offsets=True)
+    assert places.tolist() == [list(span) for one in encodings for span in one.offsets]
+    theirs.enable_truncation(max_length=2, stride=1)
+    windows = [one for first in theirs.encode_batch(texts) for one in [first, *first.overflowing]]
+    rows = ours.encode_batch(texts, special="all", max_tokens=2, stride=1, offsets=True)
+    assert rows.offsets.tolist() == [list(span) for one in windows for span in one.offsets]
+    theirs.no_truncation()
+    words = [text.split(" ") for text in texts]
+    encodings = theirs.encode_batch(words, is_pretokenized=True)
+    places = ours.encode_batch(words, special="all", pretokenized=True, offsets=True)[1]
+    assert places.tolist() == [list(span) for one in encodings for span in one.offsets]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_marks_that_late_tokens_see(late, tmp_path):
+    """Then a normalizer puts the mark there, and tokens are longer than their text by marks that nothing counts."""
+    names = [MARK, "<s>", "a", "b", MARK + "a", *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocab = {name: id for id, name in enumerate(names)}
+    theirs = tokenizers.Tokenizer(models.BPE(vocab, [(MARK, "a")], byte_fallback=True))
+    theirs.normalizer = normalizers.Sequence([normalizers.Prepend(MARK), normalizers.Replace(" ", MARK)])
+    theirs.add_special_tokens([AddedToken("<s>", normalized=late)])
+    ours = load(theirs, tmp_path)
+    ours.save(tmp_path / "saved")
+    for one in (ours, fastemb.Tokenizer.load(tmp_path / "saved")):
+        assert_offsets(one, theirs, ["", " ", "a", "a<s>b", "<s>b", "a <s> \u6f22", "\u6f22\u6f22"], special="all")
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_a_mark_before_the_text_alone(split, tmp_path):
+    """Whether a mark was put is told by the text, and Llama's kind as transformers 5 saves it needs no road for it."""
+    names = [MARK, "<s>", "a", "b", "ab", MARK + "a", "\u6f22", *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocab = {name: id for id, name in enumerate(names)}
+    theirs = tokenizers.Tokenizer(models.BPE(vocab, [(MARK, "a"), ("a", "b")], byte_fallback=True, fuse_unk=True))
+    theirs.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=split)
+    theirs.add_special_tokens([AddedToken("<s>", normalized=False)])
+    theirs.add_tokens([AddedToken(MARK + "a", normalized=False), AddedToken("ab", normalized=False)])
+    ours = load(theirs, tmp_path)
+    ours.save(tmp_path / "saved")
+    texts = [*TEXTS, *drawn(200), "ab", "aba", "b" + MARK + "a", "\u6f22", "\u6f23<s>", " ab", MARK, "<s>a", "\x00"]
+    for one in (ours, fastemb.Tokenizer.load(tmp_path / "saved")):
+        assert_offsets(one, theirs, texts, special="all")
+    theirs.encode_special_tokens = True
+    assert_offsets(ours, theirs, texts)
+    asked = []
+    ours._placing.road.encode = lambda text, actions: asked.append(text)
+    assert ours.encode_batch(["b ab", " b<s>\u6f22", "\u6f23"], special="all", offsets=True)[1].shape == (12, 2)
+    assert not asked

@@ -63,8 +63,8 @@ class Cuts:
         self._pattern: re.Pattern[bytes] | None = None
         if any(token.lstrip or token.rstrip or token.single_word for token in added):
             return  # what such a token takes or refuses depends on what stands around it
-        if told == "none":
-            return  # Python encodes, or normalizers or the model may look across
+        if told in ("none", "marked"):
+            return  # Python encodes, or normalizers or the model may look across, or a mark is put at the start alone
         if by_pattern:
             # A space that is put before a text is put before each part, unless that begins with one.
             whole = flags & lib.FE_ADD_SPACE or any("\n" in token.content[:-1] for token in added)

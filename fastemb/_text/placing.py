@@ -24,7 +24,7 @@ from .components import (
     Whitespace,
     WhitespaceSplit,
 )
-from .core import Core
+from .core import Core, lib
 from .road import Road
 from .saved_steps import merges_of
 from .span_tables import SpanTables
@@ -35,24 +35,43 @@ _MARKS = {Prepend(MARK), Replace(" ", True, MARK)}
 _COMPOSING = (NFC, NFD, NFKC, NFKD)  # which leave ASCII as it is
 _DROPPING = (BertPreTokenizer, CharDelimiterSplit, UnicodeScripts, Whitespace, WhitespaceSplit)
 
-#: Of which texts the ids tell where they stand: of all, of those that the normalizers leave as they are, or of none.
-Told = Literal["all", "unchanged", "none"]
+#: Of which texts the ids tell where they stand: of all, of all once it is known whether a mark stands before the text,
+#: of those that the normalizers leave as they are, or of none.
+Told = Literal["all", "marked", "unchanged", "none"]
 
 
-def told_by_ids(file: TokenizerFile | None) -> Told:
-    """Return for which texts tokens are as long as the text that they stand for."""
+def told_by_ids(file: TokenizerFile | None, prepends: bool) -> Told:
+    """Return for which texts tokens are as long as the text that they stand for.
+
+    `prepends` says whether C puts a mark before segments as it reads them, and so knows of it. Where a normalizer does
+    that (late added tokens see the mark), tokens are longer than their text by marks that nothing counts.
+    """
     if file is None:
         return "all"
-    model, steps = file.model, [step for step in file.normalizers if step not in _MARKS]
+    is_byte_level = any(isinstance(step, ByteLevel) for step in file.pre_tokenizers)
+    model, steps = file.model, [step for step in file.normalizers if is_byte_level or step not in _MARKS]
     if not isinstance(model, Bpe) or model.continuing_subword_prefix or model.end_of_word_suffix:
         return "none"
     if any(isinstance(step, Metaspace) for step in file.pre_tokenizers):
+        return "marked" if _is_marked_once(file) else "none"
+    if Prepend(MARK) in file.normalizers and not prepends:
         return "none"
     if not steps:
         return "all"
-    is_byte_level = any(isinstance(step, ByteLevel) for step in file.pre_tokenizers)
     is_plain = len(steps) == len(file.normalizers) and is_byte_level
     return "unchanged" if is_plain and all(isinstance(step, _COMPOSING) for step in steps) else "none"
+
+
+def _is_marked_once(file: TokenizerFile) -> bool:
+    """Return whether at most one mark is put, before the text, and whatever else a token stands for is its text.
+
+    That is Llama's kind as transformers 5 saves it, if it has all bytes, so that no character is unknown or vanishes.
+    """
+    if len(file.pre_tokenizers) != 1 or file.normalizers or not isinstance(file.model, Bpe):
+        return False
+    step = file.pre_tokenizers[0]
+    is_first = isinstance(step, Metaspace) and step.replacement == MARK and step.prepend_scheme == "first"
+    return is_first and file.model.byte_fallback
 
 
 def _drops(step: Any) -> bool:
@@ -60,11 +79,11 @@ def _drops(step: Any) -> bool:
     return isinstance(step, _DROPPING) or getattr(step, "behavior", "") == "Removed"
 
 
-def may_need_road(file: TokenizerFile) -> bool:
-    """Return whether offsets of some text take the general road, which needs all of the file."""
+def may_need_road(file: TokenizerFile, prepends: bool) -> bool:
+    """Return whether offsets of some text take the general road, which needs all of the file; as `told_by_ids`."""
     model = file.model
     by_places = any(token.lstrip or token.rstrip for token in file.added) or any(map(_drops, file.pre_tokenizers))
-    if told_by_ids(file) != "all" or not isinstance(model, Bpe) or by_places:
+    if told_by_ids(file, prepends) != "all" or not isinstance(model, Bpe) or by_places:
         return True
     is_byte_level = any(isinstance(step, ByteLevel) for step in file.pre_tokenizers)
     names = BYTE_CHARS if is_byte_level else BYTE_TOKENS if model.byte_fallback else []
@@ -76,7 +95,15 @@ class Placing:
 
     def __init__(self, core: Core, tables: Tables, file: TokenizerFile | None, splitter: Any) -> None:
         self._core, self._tables, self._file, self._splitter = core, tables, file, splitter
-        self.told: Told = "none" if isinstance(splitter, Road) else told_by_ids(file)
+
+    @cached_property
+    def told(self) -> Told:
+        """Of which texts the ids tell where they stand."""
+        if isinstance(self._splitter, Road):
+            return "none"
+        told = told_by_ids(self._file, bool(self._core.contents.flags & lib.FE_PREPEND))
+        has_bytes = told != "marked" or self._tables.id_by_name.keys() >= {*BYTE_TOKENS}  # notes have no names
+        return told if has_bytes else "none"
 
     @cached_property
     def tables(self) -> SpanTables:

@@ -68,7 +68,8 @@ def plan(file: TokenizerFile) -> Vocabulary:
             return replace(words, metadata=replace(words.metadata, steps=to_notes(file, general_road=False)))
         model = in_c(file)
         if model is not None:
-            return replace(model, steps=to_notes(file, False, keep_merges=may_need_road(file))).vocabulary()
+            kept = may_need_road(file, model.prepend_mark)
+            return replace(model, steps=to_notes(file, False, keep_merges=kept)).vocabulary()
         Road(file)  # faults of patterns show here, not at the first text
     except Unsupported as error:
         raise Refused(f"not supported yet: {error}") from None

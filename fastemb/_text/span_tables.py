@@ -24,7 +24,7 @@ class SpanTables:
         flags = contents.flags
         is_byte_level = bool(flags & lib.FE_BYTE_LEVEL)
         #: A mark or space stands before the text between added tokens: before each, or where it has no space.
-        self.prepends = not is_byte_level and bool(flags & lib.FE_PREPEND)
+        self.prepends = not is_byte_level and bool(flags & lib.FE_PREPEND) and not flags & lib.FE_PREPEND_FIRST
         self.adds_space = is_byte_level and bool(flags & lib.FE_ADD_SPACE)
         token_bytes, ends = _token_bytes(core) if is_byte_level else _decoded(core)
         data = np.append(np.frombuffer(token_bytes, np.uint8), 0)
@@ -69,9 +69,26 @@ class SpanTables:
         found = np.zeros((self.widths.size, 2), np.int32)
         for id, name in self._tables.name_by_id.items():
             if name and (_is_space(name[0]) or _is_space(name[-1])):
-                inner = [i for i, char in enumerate(name) if not _is_space(char)]
-                found[id] = (inner[0], len(name) - 1 - inner[-1]) if inner else (len(name), len(name))
+                found[id] = spaces_around(name)
+        if self.strippers is not None:
+            found[self.strippers] = 0
         return found
+
+    @cached_property
+    def strippers(self) -> npt.NDArray[np.bool_] | None:
+        """By id: whether it is an added token that takes white space of the text around it; None: there is none."""
+        ids = [token.id for token in self.core.metadata.added if token.lstrip or token.rstrip]
+        if not ids:
+            return None
+        found = np.zeros(self.widths.size, bool)
+        found[ids] = True
+        return found
+
+
+def spaces_around(text: str) -> tuple[int, int]:
+    """Return how many characters of white space a text begins with, and how many it ends with."""
+    inner = [i for i, char in enumerate(text) if not _is_space(char)]
+    return (inner[0], len(text) - 1 - inner[-1]) if inner else (len(text), len(text))
 
 
 def _decoded(core: Core) -> tuple[bytes, Offsets]:

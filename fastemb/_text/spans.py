@@ -17,9 +17,12 @@ import numpy.typing as npt
 
 from .. import _threads
 from .._memory import empty
+from .assemble import Rows, starts_of_texts
+from .bpe_model import MARK
+from .calls import Trim
 from .core import Ids, Offsets, ffi, lib
 from .placing import Placing
-from .span_tables import SpanTables
+from .span_tables import SpanTables, spaces_around
 from .texts import repaired
 
 Spans = npt.NDArray[np.int32]
@@ -44,6 +47,8 @@ def find_spans(placing: Placing, texts: Sequence[str], ids: Ids, offsets: Offset
         _write_spans(tables, added, ids, offsets, spans, sums)
         if tables.adds_space:
             sums -= _shifted(texts, ids, offsets, spans, sums - lengths, added)
+        if placing.told == "marked":
+            sums -= _without_first_marks(tables.added(actions), texts, ids, offsets, spans)
         by_road = sums != lengths
         if placing.told == "unchanged":
             by_road |= ~_are_unchanged(tables, texts, ids, offsets)
@@ -157,6 +162,22 @@ def _shifted(
     return counts
 
 
+def _without_first_marks(
+    added: npt.NDArray[np.bool_] | None, texts: Sequence[str], ids: Ids, offsets: Offsets, spans: Spans
+) -> Offsets:
+    """Move the places of ids to where they are without the mark before a text, and return which texts have one.
+
+    It is put before a text that begins with no space, no mark and no added token, and belongs to the first character.
+    """
+    sizes = np.diff(offsets)
+    has = np.fromiter((bool(text) and text[0] not in (" ", MARK) for text in texts), bool, len(texts)) & (sizes > 0)
+    if added is not None:
+        has[has] = ~added[ids[offsets[:-1][has]]]
+    moved = np.repeat(has, sizes)
+    spans[moved] = np.maximum(spans[moved] - 1, np.array([0, 1], np.int32))
+    return has.astype(np.int64)
+
+
 def trim_spans(tables: SpanTables, keeps_first: bool, ids: Ids, firsts: npt.NDArray[np.bool_], spans: Spans) -> None:
     """Take white space at the ends of tokens out of their places."""
     job = ffi.new("fe_span_job *")
@@ -165,6 +186,26 @@ def trim_spans(tables: SpanTables, keeps_first: bool, ids: Ids, firsts: npt.NDAr
     flags = ffi.from_buffer("uint8_t[]", firsts.view(np.uint8))
     target = ffi.from_buffer("int32_t[]", spans, require_writable=True)
     _require(lib.fe_trim_spans(job, keeps_first, alive[1], ids.size, flags, target))
+
+
+def trim_strippers(tables: SpanTables, texts: Sequence[Sequence[str]], trims: Sequence[Trim], rows: Rows) -> None:
+    """Take white space out of the places of added tokens that took it from the text: only the text says how much.
+
+    The format's own engine trims by what it cut out of the text, which for such a token has that white space.
+    """
+    if tables.strippers is None or rows.spans is None or rows.numbers is None:
+        return
+    own = np.flatnonzero(tables.strippers[rows.ids] & (rows.sequences >= 0))
+    places = zip(own.tolist(), rows.sequences[own].tolist(), rows.numbers[own].tolist(), strict=True)
+    firsts = [starts_of_texts(rows, trim.behind_template) for trim in trims]
+    for i, side, number in places:
+        start, stop = rows.spans[i].tolist()
+        before, behind = spaces_around(texts[side][number][start:stop])
+        for trim, first in zip(trims, firsts, strict=True):
+            is_put = before == 1 and trim.add_prefix_space and (first[i] or start == 0)
+            start = min(start + (0 if is_put else before), stop)
+            stop = max(stop - behind, start) if stop >= behind else stop
+        rows.spans[i] = start, stop
 
 
 def _write_spans(
