@@ -340,7 +340,7 @@ fe_status fe_spans(const fe_span_job *job, const int32_t *ids, int64_t count, co
                    int32_t *spans, int64_t *sums);
 
 /* Takes the white space at the ends of tokens out of their places. With keeps_first a token for which `firsts` has no
- * 0, and one that starts at 0, keeps the first space of its start. */
+ * 0, and one that starts at 0, keeps the space of its start if that is one alone. */
 fe_status fe_trim_spans(const fe_span_job *job, int32_t keeps_first, const int32_t *ids, int64_t count,
                         const uint8_t *firsts, int32_t *spans);
 

@@ -53,7 +53,8 @@ fe_status fe_trim_spans(const fe_span_job *job, int32_t keeps_first, const int32
         if ((before | behind) == 0)
             continue;
         int32_t start = spans[2 * i], stop = spans[2 * i + 1];
-        before -= before > 0 && keeps_first && (firsts[i] || start == 0);
+        if (before == 1 && keeps_first && (firsts[i] || start == 0)) // may have been put there; one of several was not
+            before = 0;
         if (before > 0)
             start = start > stop - before ? stop : start + before;
         if (behind > 0 && stop >= behind)

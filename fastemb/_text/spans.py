@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _threads
 from .._memory import empty
+from .assemble import Rows
 from .core import Ids, Offsets, ffi, lib
 from .placing import Placing
-from .span_tables import SpanTables
+from .span_tables import SpanTables, spaces_at_ends
 from .texts import repaired
 
 Spans = npt.NDArray[np.int32]
@@ -157,14 +158,48 @@ def _shifted(
     return counts
 
 
-def trim_spans(tables: SpanTables, keeps_first: bool, ids: Ids, firsts: npt.NDArray[np.bool_], spans: Spans) -> None:
-    """Take white space at the ends of tokens out of their places."""
+class Taken(NamedTuple):
+    """White space of texts that stands in the places of added tokens, which is not in their names."""
+
+    at: Numbers  # the ids of such tokens, of all
+    spaces: npt.NDArray[np.int32]  # shape (len(at), 2): characters at the start and at the end of each place
+
+
+def taken_spaces(tables: SpanTables, texts: Sequence[Sequence[str]], rows: Rows) -> Taken | None:
+    """Return what tokens took of the white space beside them, in texts and pairs; None where there are no such tokens.
+
+    The rows have spans, and the numbers of texts.
+    """
+    if not tables.takers or rows.spans is None or rows.numbers is None:
+        return None
+    at = np.flatnonzero(np.isin(rows.ids, tables.takers) & (rows.sequences >= 0))
+    places = zip(rows.sequences[at].tolist(), rows.numbers[at].tolist(), rows.spans[at].tolist(), strict=True)
+    spaces = [spaces_at_ends(texts[side][number][start:stop]) for side, number, (start, stop) in places]
+    return Taken(at, np.array(spaces, np.int32).reshape(-1, 2))
+
+
+def trim_spans(
+    tables: SpanTables,
+    keeps_first: bool,
+    ids: Ids,
+    firsts: npt.NDArray[np.bool_],
+    spans: Spans,
+    taken: Taken | None = None,
+) -> None:
+    """Take white space at the ends of tokens out of their places; `taken` is beside what their names have."""
+    before = None if taken is None else spans[taken.at]
     job = ffi.new("fe_span_job *")
     alive = ffi.from_buffer("int32_t[]", tables.spaces), ffi.from_buffer("int32_t[]", ids)
     job.ids, job.spaces = len(tables.spaces), alive[0]
     flags = ffi.from_buffer("uint8_t[]", firsts.view(np.uint8))
     target = ffi.from_buffer("int32_t[]", spans, require_writable=True)
     _require(lib.fe_trim_spans(job, keeps_first, alive[1], ids.size, flags, target))
+    if taken is not None and before is not None:  # by the rule of fe_trim_spans
+        (starts, stops), (left, right) = before.T, taken.spaces.T
+        kept = keeps_first & (left == 1) & (firsts[taken.at] | (starts == 0))
+        starts = np.minimum(starts + np.where(kept, 0, left), stops)
+        stops = np.where(stops >= right, np.maximum(stops - right, starts), stops)
+        spans[taken.at] = np.stack([starts, stops], axis=1)
 
 
 def _write_spans(
