@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Literal, TypedDict, get_args
+from typing import Any, Literal, Required, TypedDict, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,24 @@ class EncodeOptions(TypedDict, total=False):
     pair: Text | None
 
 
+class IdsOptions(EncodeOptions, total=False):
+    """Options with which it returns ids alone."""
+
+    offsets: Literal[False]
+
+
+class PlacedIdsOptions(EncodeOptions, total=False):
+    """Options with which it returns ids and offsets."""
+
+    offsets: Required[Literal[True, "bytes"]]
+
+
+class AnyIdsOptions(EncodeOptions, total=False):
+    """All of its options."""
+
+    offsets: OffsetMode
+
+
 class BatchOptions(TypedDict, total=False):
     """Options of `Tokenizer.encode_batch` that do not change what it returns."""
 
@@ -63,12 +81,59 @@ class BatchOptions(TypedDict, total=False):
     pretokenized: bool
 
 
-class EncodedOptions(BatchOptions, total=False):
-    """Options of `Tokenizer.encode_batch` with which it returns an `Encoded`, and those above."""
+class _NoDetails(BatchOptions, total=False):
+    """Options with which it returns no `Encoded`."""
 
+    stride: None
+    pad: None
+    details: Literal[False]
+
+
+class RowsOptions(_NoDetails, total=False):
+    """Options with which it returns rows of ids alone."""
+
+    offsets: Literal[False]
+
+
+class PlacedRowsOptions(_NoDetails, total=False):
+    """Options with which it returns rows of ids, and offsets."""
+
+    offsets: Required[Literal[True, "bytes"]]
+
+
+class DetailsOptions(BatchOptions, total=False):
+    """Options with which it returns an `Encoded`; the next two are such, too."""
+
+    details: Required[Literal[True]]
+    offsets: OffsetMode
     stride: int | None
     pad: Pad | None
+
+
+class PadOptions(BatchOptions, total=False):
+    """See `DetailsOptions`."""
+
+    pad: Required[Pad]
     offsets: OffsetMode
+    stride: int | None
+    details: bool
+
+
+class StrideOptions(BatchOptions, total=False):
+    """See `DetailsOptions`."""
+
+    stride: Required[int]
+    offsets: OffsetMode
+    pad: Pad | None
+    details: bool
+
+
+class AnyOptions(BatchOptions, total=False):
+    """All options; what it returns is not known before it runs."""
+
+    offsets: OffsetMode
+    stride: int | None
+    pad: Pad | None
     details: bool
 
 

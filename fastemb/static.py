@@ -65,8 +65,8 @@ class StaticModel:
     Transformers reads it: texts are cut to as many ids as the tokenizer's ``truncation`` says, behind the prompt
     that is the default one in ``config_sentence_transformers.json``; the means go through modules ``Dense``
     (without activation, with tanh or ReLU), and are normalised if ``Normalize`` comes last; any other module is
-    refused by name. (`load` with ``dim`` keeps the first columns before they are normalised; ``truncate_dim`` of
-    Sentence Transformers does so behind that.) A tensor ``embeddings`` is a model2vec model: a text is cut to
+    refused by name; of all that its ``truncate_dim`` keeps the first columns. (`load` with ``dim``, instead of that,
+    keeps them before they are normalised.) A tensor ``embeddings`` is a model2vec model: a text is cut to
     ``max_length`` ids (and before that to as many characters as these could have), ids of the unknown token are
     dropped, and ``config.json`` says whether vectors are normalised. In both, ``weights`` and ``mapping`` tensors
     are applied to the table when it is loaded, no template is added, and added tokens are recognised.
@@ -102,6 +102,7 @@ class StaticModel:
         self.prompts: dict[str, str] = {}
         self._prompt = ""
         self._layers: list[Dense] = []
+        self._kept: int | None = None  # columns of vectors that are normalised before they are cut
         # model2vec cuts a text to this many characters for each id it may have, before tokenizing it; 0: no cut
         self._chars_per_id = max(1, int(np.median([len(token) for token in tokenizer.vocab])))
 
@@ -156,6 +157,10 @@ class StaticModel:
         for width, layer in zip(widths, modules.layers, strict=False):
             if layer.weight.shape[1] != width:
                 raise ValueError(f"{folder}: a Dense module takes {layer.weight.shape[1]} columns, and gets {width}")
+        if dim is None and modules.truncate_dim is not None and modules.truncate_dim < widths[-1]:
+            if not modules.normalize:
+                return model._first(modules.truncate_dim)
+            model._kept = modules.truncate_dim
         return model._first(dim)
 
     @classmethod
@@ -233,7 +238,7 @@ class StaticModel:
         >>> model.encode("one text", normalize=True).shape
         (256,)
         """
-        if prompt is not None or prompt_name is not None or self._prompt or self._layers:
+        if prompt is not None or prompt_name is not None or self._prompt or self._layers or self._kept:
             texts = self._with_prompt(texts, prompt, prompt_name)
         elif out is None and isinstance(max_length, str) and max_length in MODEL_LENGTHS:
             vectors = self._encode_small(texts, self._normalize if normalize is None else normalize)
@@ -338,7 +343,14 @@ class StaticModel:
         """Return the mean row of each list of ids, in float32 whatever the table's type."""
         if normalize is not None:
             _check_normalize(normalize)
-        scaled = self._normalize if normalize is None else normalize
+        if self._kept is None:
+            return self._vectors(rows, self._normalize if normalize is None else normalize, out)
+        vectors = self._vectors(rows, self._normalize if normalize is None else False, None)
+        kept = np.ascontiguousarray(vectors[:, : self._kept])
+        return normalize_rows(kept, out=out) if normalize else _written(kept, out)
+
+    def _vectors(self, rows: Ragged, scaled: bool, out: npt.NDArray[Any] | None) -> npt.NDArray[np.float32]:
+        """Return the vectors of all columns."""
         means = out
         if out is None or self._layers:
             means = _devices.static(self.table).new_vectors(len(rows), self.table.shape[1])

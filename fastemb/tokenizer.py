@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, Unpack, overload
+from typing import Any, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _frameworks
+from . import _frameworks, _tokens
 from ._checks import ModelLength, as_flag, as_integer
 from ._opened import Opened
 from ._text.batch import encode_plain, encode_rows
@@ -32,8 +32,6 @@ from ._text.texts import as_path, as_tuple, only_str
 from ._tokens import (
     Actions,
     BatchOptions,
-    EncodedOptions,
-    EncodeOptions,
     ModelTokens,
     OffsetMode,
     Pad,
@@ -54,6 +52,8 @@ from .ragged import Ragged
 
 __all__ = ["Tokenizer"]
 
+PlacedIds = tuple[Ids, Spans]  # and where they stand
+PlacedRows = tuple[Ragged, Spans]
 VIEWED = 64  # ids; the first of so many are given out as a view, which is quicker than a copy and keeps little memory
 
 
@@ -212,11 +212,11 @@ class Tokenizer(Opened):
     # ---------------------------------------------------------------- encoding
 
     @overload
-    def encode(self, text: Text, *, offsets: Literal[False] = False, **options: Unpack[EncodeOptions]) -> Ids: ...
+    def encode(self, text: Text, **options: Unpack[_tokens.IdsOptions]) -> Ids: ...
     @overload
-    def encode(
-        self, text: Text, *, offsets: Literal[True, "bytes"], **options: Unpack[EncodeOptions]
-    ) -> tuple[Ids, Spans]: ...
+    def encode(self, text: Text, **options: Unpack[_tokens.PlacedIdsOptions]) -> PlacedIds: ...
+    @overload
+    def encode(self, text: Text, **options: Unpack[_tokens.AnyIdsOptions]) -> Ids | PlacedIds: ...
     def encode(
         self,
         text: Text,
@@ -227,7 +227,7 @@ class Tokenizer(Opened):
         max_tokens: int | ModelLength | None = None,
         pair: Text | None = None,
         offsets: OffsetMode = False,
-    ) -> Ids | tuple[Ids, Spans]:
+    ) -> Ids | PlacedIds:
         """Return the token ids of one text.
 
         Parameters
@@ -298,15 +298,17 @@ class Tokenizer(Opened):
         return rows.ids, spans
 
     @overload
-    def encode_batch(
-        self, texts: Texts, *, offsets: Literal[False] = False, **options: Unpack[BatchOptions]
-    ) -> Ragged: ...
+    def encode_batch(self, texts: Texts, **options: Unpack[_tokens.RowsOptions]) -> Ragged: ...
     @overload
-    def encode_batch(  # type: ignore[overload-overlap]  # with pad, stride or details it is the next one
-        self, texts: Texts, *, offsets: Literal[True, "bytes"], **options: Unpack[BatchOptions]
-    ) -> tuple[Ragged, Spans]: ...
+    def encode_batch(self, texts: Texts, **options: Unpack[_tokens.PlacedRowsOptions]) -> PlacedRows: ...
     @overload
-    def encode_batch(self, texts: Texts, **options: Unpack[EncodedOptions]) -> Encoded: ...
+    def encode_batch(self, texts: Texts, **options: Unpack[_tokens.DetailsOptions]) -> Encoded: ...
+    @overload
+    def encode_batch(self, texts: Texts, **options: Unpack[_tokens.PadOptions]) -> Encoded: ...
+    @overload
+    def encode_batch(self, texts: Texts, **options: Unpack[_tokens.StrideOptions]) -> Encoded: ...
+    @overload
+    def encode_batch(self, texts: Texts, **options: Unpack[_tokens.AnyOptions]) -> Ragged | PlacedRows | Encoded: ...
     def encode_batch(
         self,
         texts: Texts,
@@ -323,7 +325,7 @@ class Tokenizer(Opened):
         offsets: OffsetMode = False,
         pretokenized: bool = False,
         details: bool = False,
-    ) -> Ragged | tuple[Ragged, Spans] | Encoded:
+    ) -> Ragged | PlacedRows | Encoded:
         r"""Return the token ids of many texts, one row a text, nothing padded unless that is asked for.
 
         Parameters
@@ -435,7 +437,8 @@ class Tokenizer(Opened):
         IsADirectoryError
             `path` or `out` is a folder.
         ValueError
-            The file is no UTF-8, or longer than a text may be and nowhere to be cut; else as in `encode`.
+            The file is no UTF-8, or no regular file, or `out` is the same file; or it is longer than a text may be and
+            nowhere to be cut; else as in `encode`.
 
         Examples
         --------
@@ -448,7 +451,7 @@ class Tokenizer(Opened):
         """
         options = Options(self._core, self._actions.of(special, rest), self._splitter)
         cuts = Cuts(self._core, self._tables, self._can_start, self._placing.told)
-        return encode_text_file(as_path(path), None if out is None else as_path(out), cuts, options)
+        return encode_text_file(as_path(path), None if out is None else as_path(out, "out"), cuts, options)
 
     def count(self, text: str | bytes, *, special: Special = "none", rest: RestMode = "plain") -> int:
         """Return ``len(encode(text, special=special, rest=rest))``; of a long text without making the ids.

@@ -116,6 +116,7 @@ OPTIONS = {
     ("show_config", "mode"): (_checks.ConfigMode, lambda word, _: fastemb.show_config(word)),
     ("warmup", "names"): (_checks.KernelName, lambda word, _: fastemb.warmup(word)),
 }  # fmt: skip
+OPTIMIZERS = ("SGD", "Adagrad", "Adam", "AdamW")
 #: Options that take any text, and array_likes, of which NumPy says that texts are some.
 OPEN = {
     ("Tokenizer.decode", "ids"), ("Tokenizer.decode_bytes", "ids"), ("Tokenizer.decode_batch", "rows"),
@@ -127,6 +128,9 @@ OPEN = {
     ("Tokenizer.encode_batch", "pairs"),
     ("Tokenizer.encode_file", "path"), ("Tokenizer.encode_file", "out"),
     ("StaticModel.load", "path"), ("StaticModel.encode", "texts"), ("rope_frequencies", "scaling"),
+    ("StaticModel.encode", "prompt"), ("StaticModel.encode", "prompt_name"),
+    *((f"{kind}.{method}", "path") for kind in OPTIMIZERS for method in ("save", "load")),
+    *((f"{kind}.load_state_dict", "state_dict") for kind in OPTIMIZERS),
 }  # fmt: skip
 
 
@@ -226,6 +230,13 @@ rows, places = tokenizer.encode_batch(["a"], pairs=["b"], offsets="bytes", max_t
 rows.ids, places.sum(), tokenizer.encode_batch([["a"]], pretokenized=True).lengths
 tokenizer.encode_batch(["a"], max_tokens=2, stride=0, pad="longest", offsets=True).arrays()
 tokenizer.encode_batch(["a"], details=True).type_ids, tokenizer.encode_batch(["a"], pad=3).attention_mask
+tokenizer.encode_batch(["a"], details=False, pad=None, stride=None).lengths
+known: bool = bool(table.sum())
+if isinstance(found := tokenizer.encode_batch(["a"], offsets=known), tuple) and not isinstance(found, fastemb.Encoded):
+    found[1].sum()
+elif isinstance(found, fastemb.Ragged):
+    found.lengths
+tokenizer.encode("a", offsets=known)
 tokenizer.encode_file("a", special={"<s>"}).sum()
 fastemb.StaticModel.load().encode("a", max_length="model")
 fastemb.StaticModel.load().encode("a", max_length=5)
@@ -243,6 +254,7 @@ MISUSE = [
     'tokenizer.encode_batch(["a"], max_tokens=3, side="up")',
     'tokenizer.encode_batch(["a"], pad="all")',
     'tokenizer.encode("a", offsets="words")',
+    'tokenizer.encode_batch(["a"], offsets=known).ids',
     'fastemb.StaticModel.load().encode("a", max_length="most")',
     'fastemb.warmup("gathers")',
 ]

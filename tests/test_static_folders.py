@@ -191,6 +191,11 @@ def test_prompts(tmp_path, table):
             '{"prompts": {"a": ""}, "default_prompt_name": "b"}',
             r"default_prompt_name is 'b'; its prompts are \['a'\]",
         ),
+        (
+            "config_sentence_transformers.json",
+            '{"truncate_dim": "3"}',
+            "json: truncate_dim must be an integer of at least 1, got '3'",
+        ),
         ("0_S/tokenizer.json", words(truncation={"max_length": 0}), "which has no max_length of at least 1"),
         (
             "0_S/tokenizer.json",
@@ -218,6 +223,22 @@ def test_layers_that_do_not_fit(tmp_path, table):
     (tmp_path / "0_S/tokenizer.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"holds no tokenizer\.json"):
         fastemb.StaticModel.load(tmp_path)
+
+
+@pytest.mark.parametrize("kinds", ["S", "SN", "SD", "SDN"])
+@pytest.mark.parametrize("columns", [1, 3, 100])
+def test_truncate_dim_cuts_behind_all_modules(tmp_path, table, kinds, columns):
+    write_modules(tmp_path, table, kinds)
+    whole = fastemb.StaticModel.load(tmp_path).encode(TEXTS)
+    (tmp_path / "config_sentence_transformers.json").write_text(json.dumps({"truncate_dim": columns}))
+    model = fastemb.StaticModel.load(tmp_path)
+    assert_close_rows(model.encode(TEXTS), whole[:, :columns])
+    assert_close_rows(model.encode(TEXTS[1])[np.newaxis], whole[1:2, :columns])
+    assert_close_rows(model.encode(TEXTS, normalize=True), fastemb.normalize(np.ascontiguousarray(whole[:, :columns])))
+    out = np.full_like(whole[:, :columns], np.nan)
+    assert model.encode(TEXTS, out=out) is out
+    assert_close_rows(out, whole[:, :columns])
+    assert fastemb.StaticModel.load(tmp_path, dim=2).encode(TEXTS).shape == (len(TEXTS), 2)
 
 
 @pytest.mark.parametrize("kinds", ["S", "SDN"])

@@ -10,8 +10,7 @@ import vocabularies
 from hypothesis import strategies as st
 
 import fastemb
-from fastemb._text import plan, plan_chars
-from fastemb._text.components import Lowercase
+from fastemb._text import plan
 from fastemb._text.tokenizer_json import parse_tokenizer_json
 
 MARK = "\u2581"
@@ -164,15 +163,6 @@ def test_what_c_does_not_do(change):
     """It is left to the other road, and not guessed at."""
     assert plan.in_c(parse_tokenizer_json(document(LETTERS, MARK_MERGES))) is not None
     assert plan.in_c(parse_tokenizer_json(document(LETTERS, MARK_MERGES) | change)) is None
-
-
-def test_normalizers_before_marks():
-    """What makes marks comes last, each of it once."""
-    lower, prepend, to_mark = Lowercase(), plan_chars.PREPEND_MARK, plan_chars.SPACE_TO_MARK
-    for before, marks in [((), ()), ((lower,), (to_mark,)), ((), (prepend, to_mark)), ((prepend, lower), (to_mark,))]:
-        assert plan_chars.split_normalizers(before + marks) == (before, marks)
-    assert plan_chars.split_normalizers((prepend, to_mark, prepend)) == ((prepend,), (to_mark, prepend))
-    assert plan_chars.split_normalizers((to_mark, lower)) == ((to_mark, lower), ())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import subprocess
 import sys
@@ -188,13 +189,33 @@ def test_nothing_is_left_of_what_failed(gpt2, tmp_path):
     (tmp_path / "ids").write_bytes(b"before")
     (tmp_path / "text").write_bytes(b"word " * 50_000 + b"\xe9 x")
     for out in (None, tmp_path / "ids"):
-        with pytest.raises(ValueError, match=r"^the file is no UTF-8 from byte 250000 on: invalid continuation byte$"):
+        with pytest.raises(ValueError, match=r"/text: it is no UTF-8 from byte 250000 on: invalid cont\w+ byte$"):
             gpt2.encode_file(tmp_path / "text", out)
     (tmp_path / "text").write_bytes(b"a <|endoftext|>")
     with pytest.raises(ValueError, match="special token"):
         gpt2.encode_file(tmp_path / "text", tmp_path / "ids", special="raise")
     assert (tmp_path / "ids").read_bytes() == b"before"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ids", "text"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such files")
+def test_what_is_no_regular_file_is_refused(gpt2, tmp_path):
+    """A pipe would be waited for, and /dev/zero has no size, which is no reason to give no ids."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(ValueError, match=f"^{path}: it is no regular file"):
+            gpt2.encode_file(path)
+
+
+def test_ids_do_not_take_the_place_of_their_text(gpt2, tmp_path):
+    (tmp_path / "text").write_bytes(b"some words")
+    os.link(tmp_path / "text", tmp_path / "other name")
+    for out in ("text", "other name"):
+        with pytest.raises(ValueError, match=r"^out is the text file itself, .*text: its ids would"):
+            gpt2.encode_file(tmp_path / "text", tmp_path / out)
+    assert (tmp_path / "text").read_bytes() == b"some words"
+    with pytest.raises(TypeError, match=r"^out must be a str"):
+        gpt2.encode_file(tmp_path / "text", 3)
 
 
 def test_a_bar_on_a_terminal_only(gpt2, tmp_path, monkeypatch, small_cuts):

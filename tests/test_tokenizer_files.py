@@ -61,7 +61,7 @@ def test_the_good_file_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("model", "type"), "Unigram", "not supported yet: model type 'Unigram'"),
+        (("model", "type"), "Unigram", "not supported yet: model type 'Unigram'.* Encode with the package tokenizers;"),
         (("model", "type"), "WordPiece", "damaged tokenizer file: WordPiece: continuing_subword_prefix is missing"),
         (("model", "dropout"), 0.1, "not supported yet: model setting dropout"),
         (("normalizer",), {"type": "Precompiled"}, "not supported yet: normalizer 'Precompiled'"),
@@ -141,6 +141,7 @@ def test_refused(tmp_path, place, value, message):
         ("[1, 2]", "expected a JSON object, got list"),
         ("[" * 100_000, "not valid JSON"),
         ("{}", "it has no 'model'"),
+        ('{"name": "app", "version": "1"}', "it is no tokenizer.json, which has a 'model': some other JSON"),
     ],
 )
 def test_not_the_json_it_should_be(tmp_path, content, message):

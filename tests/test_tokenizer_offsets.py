@@ -107,6 +107,33 @@ def test_byte_level(kind, tmp_path):
         assert_offsets(ours, theirs, texts, special="all", template=True)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in BYTE_LEVEL if "untrimmed" not in kind])
+def test_spaces_that_added_tokens_took_are_trimmed(kind, tmp_path):
+    theirs = gpt2_engine(*BYTE_LEVEL[kind])
+    theirs.add_special_tokens([AddedToken("<mask>", lstrip=True, normalized=False)])
+    theirs.add_special_tokens([AddedToken("<r>", rstrip=True), AddedToken("<both>", lstrip=True, rstrip=True)])
+    ours = load(theirs, tmp_path)
+    texts = ["a <mask> b", " <mask>", "  <mask>a", "a\n\t\u3000<mask>", "a <mask>  <mask><mask>", "<r>  b", " <r> ", ""]
+    texts += ["é <both>  é<both>", "  <both>   ", "\ud83d\ude00 <both> x"[2:]]
+    assert_offsets(ours, theirs, texts, special="all")
+    pairs = texts[::-1]
+    encoded = ours.encode_batch(texts, pairs=pairs, special="all", offsets=True)
+    expected = [
+        span
+        for one in theirs.encode_batch(list(zip(texts, pairs, strict=True)), add_special_tokens=False)
+        for span in one.offsets
+    ]
+    assert encoded[1].tolist() == [list(span) for span in expected]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in BYTE_LEVEL if "untrimmed" not in kind])
+def test_first_token_of_several_spaces(kind, tmp_path):
+    """One space may have been put there; of several none was."""
+    theirs = gpt2_engine(*BYTE_LEVEL[kind])
+    ours = load(theirs, tmp_path)
+    assert_offsets(ours, theirs, [" " * n + end for n in range(12) for end in ("", "a", "\n")], special="all")
+
+
 def test_characters_with_marks(llama, llama_file):
     theirs = tokenizers.Tokenizer.from_file(str(llama_file))
     theirs.no_truncation()

@@ -74,7 +74,7 @@ void check_spans(void) {
     CHECK(fe_trim_spans(&c.job, keeps, ids, count, firsts, spans) == FE_OK);
     for (int64_t i = 0; i < count; i++) {
         int32_t start = before[2 * i], stop = before[2 * i + 1], left = c.spaces[2 * ids[i]];
-        if (left && keeps && (firsts[i] || start == 0)) left--;
+        if (left == 1 && keeps && (firsts[i] || start == 0)) left = 0;
         while (left-- && start < stop) start++;
         CHECK(spans[2 * i] == start);
         int32_t right = c.spaces[2 * ids[i] + 1];

@@ -50,6 +50,7 @@ class Modules(NamedTuple):
     max_length: int | None  # ids of a text; its characters are not counted
     prompts: dict[str, str]  # what is put before texts, by name
     default_prompt: str | None
+    truncate_dim: int | None  # columns that are kept of vectors, behind all modules
 
 
 def read_modules(folder: Path) -> Modules:
@@ -71,11 +72,11 @@ def read_modules(folder: Path) -> Modules:
     others = [kinds[i] for i in middle if kinds[i] != DENSE]
     if others:
         raise ValueError(f"{file}: not supported: the module {others[0]} before the last place")
-    prompts, default = _prompts(folder / "config_sentence_transformers.json")
+    prompts, default, columns = _settings(folder / "config_sentence_transformers.json")
     home = folder / places[0]
     max_length = _truncation(home / "tokenizer.json")
     layers = [_dense(folder / places[i]) for i in middle]
-    return Modules(home, layers, normalize, max_length, prompts, default)
+    return Modules(home, layers, normalize, max_length, prompts, default, columns)
 
 
 def _listed(file: Path) -> tuple[list[str], list[str]]:
@@ -119,15 +120,18 @@ def _is_asked(config: dict[str, Any], name: str) -> bool:
     return config.get(name) not in (None, False, "sentence_embedding")
 
 
-def _prompts(file: Path) -> tuple[dict[str, str], str | None]:
-    """Return the prompts by their names, and the name of the one that is taken where none is asked for."""
+def _settings(file: Path) -> tuple[dict[str, str], str | None, int | None]:
+    """Return the prompts, the name of the one that is taken where none is asked for, and how many columns are kept."""
     config = load_json(file) if file.is_file() else {}
     prompts, default = config.get("prompts") or {}, config.get("default_prompt_name")
     if not isinstance(prompts, dict) or not all(isinstance(text, str | None) for text in prompts.values()):
         raise ValueError(f"{file}: prompts must be texts by their names, got {shown(prompts)}")
     if default is not None and default not in prompts:
         raise ValueError(f"{file}: default_prompt_name is {shown(default)}; its prompts are {shown(list(prompts))}")
-    return {name: text or "" for name, text in prompts.items()}, default
+    columns = config.get("truncate_dim")
+    if columns is not None and (type(columns) is not int or columns < 1):
+        raise ValueError(f"{file}: truncate_dim must be an integer of at least 1, got {shown(columns)}")
+    return {name: text or "" for name, text in prompts.items()}, default, columns
 
 
 def _truncation(file: Path) -> int | None:

@@ -13,7 +13,7 @@ from .core import NO_LIMIT, Ids, Offsets
 from .encode import Options, encode_given, encode_texts
 from .placing import Placing
 from .rows import surround
-from .spans import find_spans, to_bytes, trim_spans, trim_strippers
+from .spans import find_spans, taken_spaces, to_bytes, trim_spans
 from .starts import encode_starts
 from .texts import as_str, as_tuple
 from .windows import shares, windows_of
@@ -101,12 +101,11 @@ def encode_rows(
         sides = zip(lengths, kept, ("text", "pair"), strict=False)
         windows = [windows_of(length, share, stride, side, what) for length, share, what in sides]
         rows = assemble(first, second[0] if second else None, windows, template, asked.padding)
-    if rows.spans is not None:
+    if rows.spans is not None and calls.trims:
+        taken = taken_spaces(placing.tables, [flat for _, flat in found], rows)
         for trim in calls.trims:
             firsts = starts_of_texts(rows, trim.behind_template)
-            trim_spans(placing.tables, trim.add_prefix_space, rows.ids, firsts, rows.spans)
-        if calls.trims:
-            trim_strippers(placing.tables, [flat for _, flat in found], calls.trims, rows)
+            trim_spans(placing.tables, trim.add_prefix_space, rows.ids, firsts, rows.spans, taken)
     if asked.offsets == "bytes" and rows.spans is not None and rows.numbers is not None:
         for number, (_, flat) in enumerate(found):  # last, since white space is counted in characters
             own = np.flatnonzero(rows.sequences == number)
@@ -132,7 +131,7 @@ def _encode(
     if asked.offsets is not None:
         found = found._replace(spans=find_spans(placing, texts, ids, offsets, options.actions))
     sizes = np.diff(offsets)
-    if asked.offsets == "bytes" or (asked.offsets is not None and placing.tables.strippers is not None):
+    if asked.offsets == "bytes" or (asked.offsets is not None and placing.tables.takers):
         found = found._replace(numbers=np.repeat(np.arange(len(texts), dtype=np.int32), sizes))
     if bounds is not None:
         of_row = (np.arange(len(texts)) - np.repeat(bounds[:-1], np.diff(bounds))).astype(np.int32)

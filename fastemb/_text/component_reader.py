@@ -37,6 +37,7 @@ Json = dict[str, Any]
 Step = TypeVar("Step")
 
 SHOWN = 80  # characters of a value that an error shows
+INSTEAD = "Encode with the package tokenizers; all other functions take its ids, by Ragged.from_lists say"
 MOST_STEPS = 1 << 10  # of a sequence; real files have some ten
 
 
@@ -63,7 +64,8 @@ class Faults:
 
     def __str__(self) -> str:
         kinds = (("damaged tokenizer file", self.damaged), ("not supported yet", self.missing))
-        return "; ".join(f"{kind}: {'; '.join(found)}" for kind, found in kinds if found)
+        all_of_them = "; ".join(f"{kind}: {'; '.join(found)}" for kind, found in kinds if found)
+        return all_of_them if self.damaged or not self.missing else f"{all_of_them}. {INSTEAD}"
 
 
 def damaged(text: str) -> DamagedVocabularyError:

@@ -95,8 +95,13 @@ def encode_text_file(path: Path, out: Path | None, cuts: Cuts, options: Options)
     Raises
     ------
     ValueError
-        The file is no UTF-8, or a stretch of it that cannot be cut is longer than a text may be.
+        The file is no UTF-8 or no regular file, or `out` is that file, or a stretch of it that cannot be cut is longer
+        than a text may be.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for, a device has no end
+        raise ValueError(f"{path}: it is no regular file (a pipe or a device): write what it gives to a file first")
+    if out is not None and out.exists() and path.exists() and out.samefile(path):
+        raise ValueError(f"out is the text file itself, {path}: its ids would take the place of the text")
     if out is None:
         found = IdsInMemory()
         _encode_file(path, cuts, options, found.put)
@@ -117,7 +122,7 @@ def _encode_file(path: Path, cuts: Cuts, options: Options, put: Callable[[Ids], 
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data, _progress(path.name, size) as show:
             at = 0
             while at < size:
-                texts, done = _stretch(data, at, size, cuts)
+                texts, done = _stretch(data, at, size, cuts, path)
                 put(encode_texts(options, texts, {})[0])
                 page = at - at % mmap.PAGESIZE
                 if hasattr(mmap, "MADV_DONTNEED"):  # pages that were read are the process's until it needs others
@@ -126,8 +131,8 @@ def _encode_file(path: Path, cuts: Cuts, options: Options, put: Callable[[Ids], 
                 show(at)
 
 
-def _stretch(data: Any, at: int, size: int, cuts: Cuts) -> tuple[tuple[str, ...], int]:
-    """Return the next texts of a file, of about STRETCH bytes, and where the one behind them begins."""
+def _stretch(data: Any, at: int, size: int, cuts: Cuts, path: Path) -> tuple[tuple[str, ...], int]:
+    """Return the next texts of the file at `path`, of about STRETCH bytes, and where the one behind them begins."""
     texts: list[str] = []
     stop = at + STRETCH
     while at < size and (at < stop or not texts):
@@ -136,7 +141,7 @@ def _stretch(data: Any, at: int, size: int, cuts: Cuts) -> tuple[tuple[str, ...]
         try:
             texts.append(data[at:end].decode())
         except UnicodeDecodeError as error:
-            raise ValueError(f"the file is no UTF-8 from byte {at + error.start} on: {error.reason}") from None
+            raise ValueError(f"{path}: it is no UTF-8 from byte {at + error.start} on: {error.reason}") from None
         at = end if end == size else end + cuts.dropped
     return tuple(texts), at
 

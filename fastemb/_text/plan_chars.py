@@ -17,15 +17,6 @@ PREPEND_MARK = Prepend(MARK)
 SPACE_TO_MARK = Replace(" ", True, MARK)
 
 
-def split_normalizers(normalizers: tuple[Normalizer, ...]) -> tuple[tuple[Normalizer, ...], tuple[Normalizer, ...]]:
-    """Return what stands before the marks are made, and the last steps, which make them; C does these by flags."""
-    own = {PREPEND_MARK, SPACE_TO_MARK}
-    first = len(normalizers)
-    while first and normalizers[first - 1] in own - set(normalizers[first:]):
-        first -= 1
-    return normalizers[:first], normalizers[first:]
-
-
 def characters_in_c(
     normalizers: tuple[Normalizer, ...], pre_tokenizers: tuple[PreTokenizer, ...], model: Bpe
 ) -> Fields | None:

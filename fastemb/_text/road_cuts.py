@@ -18,7 +18,6 @@ from .step_classes import gpt2_pieces, one_of, script_of, words
 
 Cut = Callable[[Stretch], list[Stretch]]
 Find = Callable[[str], Iterator[Span]]
-_CLASSES = {parts.Digits: "numeric", parts.Punctuation: "punctuation"}
 
 
 def pre_tokenizer(step: parts.PreTokenizer) -> Cut:

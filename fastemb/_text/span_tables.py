@@ -42,7 +42,9 @@ class SpanTables:
             self.widths[ids[ids >= 0]] = np.where(is_inside, 1, 2)[ids >= 0]
         # Tokens whose place is not told by the sum: the unknown one, where it may stand for part of a character, or
         # somewhere else than its character does; and added ones that take white space, which another may take, too.
-        unsure = [token.id for token in core.metadata.added if token.lstrip or token.rstrip]
+        #: Ids of added tokens whose place has white space of the text in it.
+        self.takers = [token.id for token in core.metadata.added if token.lstrip or token.rstrip]
+        unsure = [*self.takers]
         byte_names = BYTE_CHARS if is_byte_level else BYTE_TOKENS if falls_back else []
         if contents.unk >= 0 and not (byte_names and tables.id_by_name.keys() >= {*byte_names}):
             unk = int(contents.token_ids[contents.unk])
@@ -69,26 +71,9 @@ class SpanTables:
         found = np.zeros((self.widths.size, 2), np.int32)
         for id, name in self._tables.name_by_id.items():
             if name and (_is_space(name[0]) or _is_space(name[-1])):
-                found[id] = spaces_around(name)
-        if self.strippers is not None:
-            found[self.strippers] = 0
+                found[id] = spaces_at_ends(name)
+
         return found
-
-    @cached_property
-    def strippers(self) -> npt.NDArray[np.bool_] | None:
-        """By id: whether it is an added token that takes white space of the text around it; None: there is none."""
-        ids = [token.id for token in self.core.metadata.added if token.lstrip or token.rstrip]
-        if not ids:
-            return None
-        found = np.zeros(self.widths.size, bool)
-        found[ids] = True
-        return found
-
-
-def spaces_around(text: str) -> tuple[int, int]:
-    """Return how many characters of white space a text begins with, and how many it ends with."""
-    inner = [i for i, char in enumerate(text) if not _is_space(char)]
-    return (inner[0], len(text) - 1 - inner[-1]) if inner else (len(text), len(text))
 
 
 def _decoded(core: Core) -> tuple[bytes, Offsets]:
@@ -108,6 +93,12 @@ def _token_bytes(core: Core) -> tuple[bytes, Offsets]:
     ]
     tokens += [name.encode() for name in core.names[core.contents.vocab :]]
     return b"".join(tokens), np.cumsum([0, *map(len, tokens)])
+
+
+def spaces_at_ends(text: str) -> tuple[int, int]:
+    """Return how many characters of white space a text begins with, and how many it ends with."""
+    inner = [i for i, char in enumerate(text) if not _is_space(char)]
+    return (inner[0], len(text) - 1 - inner[-1]) if inner else (len(text), len(text))
 
 
 def _is_space(char: str) -> bool:

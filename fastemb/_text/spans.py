@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import _threads
 from .._memory import empty
-from .assemble import Rows, starts_of_texts
+from .assemble import Rows
 from .bpe_model import MARK
-from .calls import Trim
 from .core import Ids, Offsets, ffi, lib
 from .placing import Placing
-from .span_tables import SpanTables, spaces_around
+from .span_tables import SpanTables, spaces_at_ends
 from .texts import repaired
 
 Spans = npt.NDArray[np.int32]
@@ -178,34 +177,48 @@ def _without_first_marks(
     return has.astype(np.int64)
 
 
-def trim_spans(tables: SpanTables, keeps_first: bool, ids: Ids, firsts: npt.NDArray[np.bool_], spans: Spans) -> None:
-    """Take white space at the ends of tokens out of their places."""
+class Taken(NamedTuple):
+    """White space of texts that stands in the places of added tokens, which is not in their names."""
+
+    at: Numbers  # the ids of such tokens, of all
+    spaces: npt.NDArray[np.int32]  # shape (len(at), 2): characters at the start and at the end of each place
+
+
+def taken_spaces(tables: SpanTables, texts: Sequence[Sequence[str]], rows: Rows) -> Taken | None:
+    """Return what tokens took of the white space beside them, in texts and pairs; None where there are no such tokens.
+
+    The rows have spans, and the numbers of texts.
+    """
+    if not tables.takers or rows.spans is None or rows.numbers is None:
+        return None
+    at = np.flatnonzero(np.isin(rows.ids, tables.takers) & (rows.sequences >= 0))
+    places = zip(rows.sequences[at].tolist(), rows.numbers[at].tolist(), rows.spans[at].tolist(), strict=True)
+    spaces = [spaces_at_ends(texts[side][number][start:stop]) for side, number, (start, stop) in places]
+    return Taken(at, np.array(spaces, np.int32).reshape(-1, 2))
+
+
+def trim_spans(
+    tables: SpanTables,
+    keeps_first: bool,
+    ids: Ids,
+    firsts: npt.NDArray[np.bool_],
+    spans: Spans,
+    taken: Taken | None = None,
+) -> None:
+    """Take white space at the ends of tokens out of their places; `taken` is beside what their names have."""
+    before = None if taken is None else spans[taken.at]
     job = ffi.new("fe_span_job *")
     alive = ffi.from_buffer("int32_t[]", tables.spaces), ffi.from_buffer("int32_t[]", ids)
     job.ids, job.spaces = len(tables.spaces), alive[0]
     flags = ffi.from_buffer("uint8_t[]", firsts.view(np.uint8))
     target = ffi.from_buffer("int32_t[]", spans, require_writable=True)
     _require(lib.fe_trim_spans(job, keeps_first, alive[1], ids.size, flags, target))
-
-
-def trim_strippers(tables: SpanTables, texts: Sequence[Sequence[str]], trims: Sequence[Trim], rows: Rows) -> None:
-    """Take white space out of the places of added tokens that took it from the text: only the text says how much.
-
-    The format's own engine trims by what it cut out of the text, which for such a token has that white space.
-    """
-    if tables.strippers is None or rows.spans is None or rows.numbers is None:
-        return
-    own = np.flatnonzero(tables.strippers[rows.ids] & (rows.sequences >= 0))
-    places = zip(own.tolist(), rows.sequences[own].tolist(), rows.numbers[own].tolist(), strict=True)
-    firsts = [starts_of_texts(rows, trim.behind_template) for trim in trims]
-    for i, side, number in places:
-        start, stop = rows.spans[i].tolist()
-        before, behind = spaces_around(texts[side][number][start:stop])
-        for trim, first in zip(trims, firsts, strict=True):
-            is_put = before == 1 and trim.add_prefix_space and (first[i] or start == 0)
-            start = min(start + (0 if is_put else before), stop)
-            stop = max(stop - behind, start) if stop >= behind else stop
-        rows.spans[i] = start, stop
+    if taken is not None and before is not None:  # by the rule of fe_trim_spans
+        (starts, stops), (left, right) = before.T, taken.spaces.T
+        kept = keeps_first & (left == 1) & (firsts[taken.at] | (starts == 0))
+        starts = np.minimum(starts + np.where(kept, 0, left), stops)
+        stops = np.where(stops >= right, np.maximum(stops - right, starts), stops)
+        spans[taken.at] = np.stack([starts, stops], axis=1)
 
 
 def _write_spans(

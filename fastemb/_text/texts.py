@@ -27,12 +27,12 @@ def check_sizes(sizes: npt.NDArray[np.int64], total: int, unit: str, first: int,
         )
 
 
-def as_path(path: Any) -> Path:
+def as_path(path: Any, name: str = "path") -> Path:
     """Return where a file or folder lies."""
     if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be a str or an os.PathLike, got {type(path).__name__}")
+        raise TypeError(f"{name} must be a str or an os.PathLike, got {type(path).__name__}")
     if not os.fspath(path):
-        raise ValueError("path is empty: it would be the current folder, which is written '.'")
+        raise ValueError(f"{name} is empty: it would be the current folder, which is written '.'")
     return Path(path)
 
 

@@ -79,6 +79,8 @@ def parse_tokenizer_json(data: Json) -> TokenizerFile:
     Refused
         As `read_tokenizer_json`, without the file's name.
     """
+    if "model" not in data and data.keys() - _FIELDS:
+        raise Refused("it is no tokenizer.json, which has a 'model': some other JSON file, or a damaged one")
     faults = Faults()
     if data.get("version", "1.0") != "1.0":
         faults.missing.append(f"version {shown(data['version'])}; only '1.0' is")
