@@ -44,6 +44,10 @@ def document(tokens, merges=(), *, normalizers=(), pre_tokenizers=(), added=(), 
     }
 
 
+def split_at_spaces(behavior, invert):
+    return {"type": "Split", "pattern": {"String": " "}, "behavior": behavior, "invert": invert}
+
+
 class Pair:
     """One file as both read it."""
 
@@ -150,19 +154,29 @@ def test_gemma(pair):
         {"pre_tokenizer": metaspace(replacement="_")},
         {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [metaspace(), metaspace()]}},
         {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace()]}},
-        {"pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "Isolated", "invert": False}},
-        {"normalizer": {"type": "Sequence", "normalizers": [PREPEND, PREPEND]}},
-        {"normalizer": {"type": "Prepend", "prepend": "_"}},
-        {
-            "normalizer": SPACE_TO_MARK,
-            "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": True},
-        },
     ],
 )
 def test_what_c_does_not_do(change):
     """It is left to the other road, and not guessed at."""
     assert plan.in_c(parse_tokenizer_json(document(LETTERS, MARK_MERGES))) is not None
     assert plan.in_c(parse_tokenizer_json(document(LETTERS, MARK_MERGES) | change)) is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pre_tokenizers": [split_at_spaces("Isolated", False)]},
+        {"pre_tokenizers": [split_at_spaces("Removed", True)], "normalizers": [SPACE_TO_MARK]},
+        {"normalizers": [PREPEND, PREPEND]},
+        {"normalizers": [{"type": "Prepend", "prepend": "_"}]},
+    ],
+)
+def test_steps_of_other_rooms(options, pair):
+    """Cut by programs, or normalized by steps: not by what this model knows of marks."""
+    both = pair(LETTERS, MARK_MERGES, added=["<s>"], **options)
+    assert both.ours._splitter is None
+    for text in ("a b", " ab  b ", "a<s> b", MARK + "a b", "", " "):
+        both.tokens(text)
 
 
 @pytest.mark.parametrize(
