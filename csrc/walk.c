@@ -167,7 +167,8 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const fe_job *job, f
     const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
     const bool wholes = t->chars.wholes && !(t->flags & FE_SPLIT_MARKS); /* which is asked of each segment */
     const fe_some_texts whole = {0, job->texts, job->utf8};
-    const bool each = !scanned || fronted || wholes || e.choice || job->limit < INT64_MAX;
+    const bool runs = e.pattern == FE_PATTERN_BERT; /* of texts that are normalized first: not found by scanning */
+    const bool each = !scanned || fronted || wholes || runs || e.choice || job->limit < INT64_MAX;
     const fe_status status = each ? encode_each(&e, &all, whole, out) : encode_normal(&e, &all, out);
     end_encoder(&e);
     return status;

@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -257,18 +258,37 @@ def test_bytes_that_are_no_utf8(both):
     [
         {"max_input_chars_per_word": 1025},
         {"vocab": [*VOCAB, "x" * 4097]},
-        {"flags": {"normalized": True}},
-        {"pre_tokenizer": {"type": "WhitespaceSplit"}},
-        {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, UNCASED]}},
+        {"pre_tokenizer": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always"}},
     ],
 )
 def test_what_c_does_not_take(change):
-    """Words of more characters than C keeps, tokens that are looked for in normalised text, other steps."""
-    text = document(**{name: change[name] for name in change if name not in ("flags", "pre_tokenizer")})
-    text["added_tokens"][0] |= change.get("flags", {})
+    """Words of more characters than C keeps, and steps that it does not know of words."""
+    text = document(**{name: change[name] for name in change if name != "pre_tokenizer"})
     text["pre_tokenizer"] = change.get("pre_tokenizer", text["pre_tokenizer"])
     assert words_in_c(parse_tokenizer_json(text), [], []) is None
     assert words_in_c(parse_tokenizer_json(document()), [], []) is not None
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("pre_tokenizer", ["BertPreTokenizer", "WhitespaceSplit", "Whitespace", None])
+@pytest.mark.parametrize("normalizer", [UNCASED, [{"type": "NFC"}, {"type": "Lowercase"}], [{"type": "NFKD"}, UNCASED]])
+def test_other_steps(normalizer, pre_tokenizer, late, tmp_path):
+    """Texts that are normalized before they are cut, by any of C's steps; tokens found in what they become."""
+    steps = {"type": "Sequence", "normalizers": normalizer} if isinstance(normalizer, list) else normalizer
+    text = document(normalizer=steps) | {"pre_tokenizer": pre_tokenizer and {"type": pre_tokenizer}}
+    if late:
+        new = {"id": len(text["model"]["vocab"]), "content": "Un\u00e9 X", "normalized": True, "special": False}
+        text["added_tokens"].append(text["added_tokens"][0] | new)
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(text))
+    ours, rival = fastemb.Tokenizer.load(file), tokenizers.Tokenizer.from_file(str(file))
+    assert ours._core.contents.flags & lib.FE_WORD_PIECES
+    assert ours._splitter is None
+    parts = ["[MASK]", " ", "\t", "the", "IS", "unaffable", ".", "e\u0301", "Un\u00c9 x", "\u6f22", "\x00", "\ufb01"]
+    texts = ["".join(row) for row in itertools.product(parts, repeat=3)]
+    same(ours, rival, texts)
+    long = ["".join(random.Random(seed).choices(parts, k=400)) for seed in range(20)]
+    same(ours, rival, [*long, "", *texts[:300]])
 
 
 @pytest.mark.parametrize("flag", ["lstrip", "rstrip", "single_word"])
