@@ -45,6 +45,7 @@ CORPORA: dict[str, Callable[[], corpora.Corpus]] = {
 VOCABULARIES = {"wordllama": rivals.word_llama_vocabulary, "gpt2": rivals.gpt2_vocabulary}
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, where that is installed
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One process where something is timed, else as tests/conftest.py has it."""
     return 0 if config.getoption("benchmark_enable") else min(2, os.cpu_count() or 1)

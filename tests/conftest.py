@@ -21,6 +21,7 @@ MARK = "\u2581"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # tests fork
 
 
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, where that is installed
 def pytest_xdist_auto_num_workers() -> int:
     """Two processes: what compiling kernels takes of memory is then bounded, however many cores there are."""
     return min(2, os.cpu_count() or 1)

@@ -23,7 +23,22 @@ from fakes import (
     torch_on_gpus,
     view,
 )
-from framework_cases import CALLS, FLAT, GRAD, IDS, LENGTHS, MASK, OFFSETS, POSITIONS, QUERIES, TABLE, WEIGHTS, D, X
+from framework_cases import (
+    CALLS,
+    FLAT,
+    GRAD,
+    IDS,
+    LENGTHS,
+    MASK,
+    OFFSETS,
+    ON_DEVICES,
+    POSITIONS,
+    QUERIES,
+    TABLE,
+    WEIGHTS,
+    D,
+    X,
+)
 from framework_cases import types_of as types_of_tuples
 
 import fastemb
@@ -81,8 +96,7 @@ def test_new_memory_is_the_owners(make):
 # The whole way ----------------------------------------------------------------------------------------------------
 
 
-# The optimizers have no kernels for devices yet; what they say there is in test_devices.py.
-@pytest.mark.parametrize("name", [name for name in CALLS if name not in ("step", "step_from")])
+@pytest.mark.parametrize("name", ON_DEVICES)
 @pytest.mark.parametrize("dtype", ["f4", BF16])
 def test_every_function_there_and_back(make, room, name, dtype):
     if name == "scatter_add" and make(TABLE).__class__ is JaxArray:
