@@ -39,7 +39,7 @@ ASKED = {
 @pytest.fixture(scope="module")
 def parts(request: pytest.FixtureRequest) -> Parts:
     """Return a corpus in two parts, or a few lines where nothing is timed."""
-    if request.config.getoption("benchmark_disable"):
+    if not request.config.getoption("benchmark_enable"):
         return few()
     try:
         return KINDS[request.param]()

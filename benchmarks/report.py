@@ -41,12 +41,12 @@ class Headline(NamedTuple):
 
 HEADLINES = [
     Headline(
-        "50,000 lines of English → vectors, `StaticModel.encode`",
-        "StaticModel.encode", "50,000 English lines", "WordLlama",
+        "12 MB of English never seen before, behind 36 MB → ids of cl100k, `Tokenizer.encode_batch`",
+        "Tokenizer.encode_batch, text never seen", "cl100k, English reference text", "gigatoken",
     ),
     Headline(
-        "8 MB of Python source never seen before → ids of o200k, `Tokenizer.encode_batch`",
-        "Tokenizer.encode_batch, first pass", "o200k, 976 code documents of 8 kB", "tiktoken",
+        "50,000 lines of English → vectors, `StaticModel.encode`",
+        "StaticModel.encode", "50,000 English lines", "WordLlama",
     ),
     Headline(
         "32,768 rows of a 128,256 × 768 table, `gather(out=)`",
