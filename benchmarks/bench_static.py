@@ -66,6 +66,7 @@ def test_many_texts(
     measure: Measure, model: fastemb.StaticModel, word_llama: Any, corpus: Corpus, normalize: bool, name: str
 ) -> None:
     batch = best_batch(word_llama, corpus) if measure.timed else DEFAULT_BATCH
+    corpus = measure.sized(corpus)
     measure(
         OPERATION,
         corpus.name + (", normalized" if normalize else ""),
