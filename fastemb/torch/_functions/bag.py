@@ -163,7 +163,9 @@ class _Parts(NamedTuple):
             segment = slot // max(ids.shape[1], 1)
         else:
             S = offsets.shape[0] - 1
-            segment = torch.searchsorted(offsets.to(torch.int64)[1:].contiguous(), slot, right=True)
+            ends = offsets[1:].to(torch.int64)  # which torch.searchsorted does not take in batches without a word
+            past = torch.zeros(N + 1, dtype=torch.int64, device=ids.device).index_add(0, ends, torch.ones_like(ends))
+            segment = past.cumsum(0)[:N]
         flat = ids.reshape(N)
         kept = torch.ones_like(flat, dtype=torch.bool) if mask is None else mask.reshape(N) != 0
         if mask is not None:
