@@ -132,6 +132,9 @@ def wrapped(padding_idx: Any, V: int) -> int | None:
 _BITS = {torch.float32: np.float32, torch.float64: np.float64, torch.float16: np.float16, torch.bfloat16: np.int16}
 
 
+_FEW = 1 << 14  # numbers, from which on a kernel is faster than NumPy's assignment
+
+
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return a new tensor of zeros.
 
@@ -148,7 +151,10 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
 def dense(ids: Tensor, rows: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Return the gradient of a table as one tensor: zeros but for some rows; ``ids`` are unique."""
     made = zeros(shape, dtype, rows.device)
-    if not made.numel():
+    if not rows.numel():
+        return made
+    if rows.numel() < _FEW and rows.is_cpu and rows.dtype is dtype:
+        made.numpy()[ids.numpy()] = rows.numpy()
         return made
     return fastemb.scatter_add(made, ids, rows)
 
