@@ -165,6 +165,7 @@ def test_derivatives(kind, mode):
                 return ft.embedding_bag(table, ids, offsets, mask=mask, mode=mode, weights=weights, normalize=normalize)
 
             assert torch.autograd.gradcheck(bags, (table, given_weights), fast_mode=True)
+            assert torch.autograd.gradcheck(bags, (table, given_weights), check_batched_grad=True)
             assert torch.autograd.gradgradcheck(bags, (table, given_weights), fast_mode=True)
 
 
@@ -310,6 +311,9 @@ def test_bad_ids(bad):
     ("error", "words", "call"),
     [
         (TypeError, "table must have dtype float64, .* got int32", lambda t: ft.embedding_bag(t.detach().int(), [[0]])),
+        (TypeError, "input must be a torch tensor, got list", lambda t: ft.EmbeddingBag(5, 4)([[0]])),
+        (TypeError, "offsets must be a torch tensor, got list",
+         lambda t: ft.EmbeddingBag(5, 4)(torch.tensor([0]), [0])),
         (TypeError, "table must be a torch tensor, got list", lambda t: ft.embedding_bag([[0.0]], [[0]])),
         (TypeError, "ids must have an integer dtype", lambda t: ft.embedding_bag(t, torch.zeros(1, 2))),
         (TypeError, "offsets", lambda t: ft.embedding_bag(t, [0], torch.tensor([0.0, 1.0]))),
