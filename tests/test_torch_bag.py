@@ -62,6 +62,47 @@ def test_layer_is_torchs(data):
         assert ours.weight.grad.is_sparse is ours.sparse
 
 
+@pytest.mark.parametrize("mode", THEIRS)
+@pytest.mark.parametrize(
+    ("ids", "offsets"),
+    [
+        ([], []),  # no bags
+        ([], [0, 0]),  # of nothing
+        ([1, 2, 3], [0, 0, 3, 3]),  # the first and the last, too
+        ([5, 5, 5, 0], [0]),
+        ([[], []], None),
+        ([[3, 3, 1]], None),
+    ],
+)
+def test_empty_and_repeating_bags(mode, ids, offsets):
+    ids = torch.tensor(ids, dtype=torch.int32)
+    for layout in (lambda w: w, lambda w: w.t().contiguous().t(), lambda w: w.expand(2, *w.shape)[1]):
+        weight = layout(whole(6, 4))
+        ours = ft.EmbeddingBag.from_pretrained(weight, freeze=False, mode=mode, padding_idx=5)
+        theirs = nn.EmbeddingBag.from_pretrained(weight.clone(), freeze=False, mode=mode, padding_idx=5)
+        args = (ids,) if offsets is None else (ids, torch.tensor(offsets, dtype=torch.int32))
+        if ids.shape == (2, 0):  # which torch refuses
+            assert torch.equal(ours(*args), torch.zeros(2, 4))
+            continue
+        assert torch.equal(ours(*args), theirs(*args))
+        if len(args[-1]):
+            grad = whole(*theirs(*args).shape, seed=1)
+            assert torch.allclose(table_grad(ours, *args, grad=grad), table_grad(theirs, *args, grad=grad))
+
+
+def test_a_bag_of_a_row_is_the_row():
+    """Each id a bag: EmbeddingBag is then Embedding, and its gradient is that, but that padding is zeros."""
+    ids = torch.tensor([3, 1, 3, 0])
+    for mode in POOL_MODES[:-1]:
+        bags = ft.EmbeddingBag.from_pretrained(whole(6, 4), freeze=False, mode=mode, padding_idx=0)
+        rows = ft.Embedding.from_pretrained(whole(6, 4), freeze=False, padding_idx=0)
+        found, expected = bags(ids, torch.arange(4)), rows(ids)
+        assert torch.equal(found[:3], expected[:3])
+        assert not found[3].any()
+        grad = whole(4, 4, seed=1)
+        assert torch.equal(table_grad(bags, ids, torch.arange(4), grad=grad), table_grad(rows, ids, grad=grad))
+
+
 @pytest.mark.parametrize("mode", ["sum", "mean"])
 def test_counts_are_those_of_torchs_embedding(mode):
     """Its rows are reduced by torch: its own bags divide some rows by how often another id occurs (2.13, CPU)."""

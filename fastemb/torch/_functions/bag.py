@@ -100,7 +100,9 @@ class Bag(Function):
         else:
             table = ctx.table if table is None else table
             unique, rows, of_weights = grads_of(grad, table, slots, weights, asked)
-            of_table = (_doors.sparse if asked.sparse else _doors.dense)(unique, rows, table.shape, table.dtype)
+            of_table = None
+            if ctx.needs_input_grad[0]:
+                of_table = (_doors.sparse if asked.sparse else _doors.dense)(unique, rows, table.shape, table.dtype)
         return of_table, of_weights, None, None, None, None
 
 
