@@ -382,3 +382,27 @@ def test_bad_ids(bad):
 def test_refusals(error, words, call):
     with pytest.raises(error, match=words):
         call(whole(5, 4).requires_grad_())
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "ids", "options"),
+    [
+        (TypeError, "ids must have an integer dtype", torch.zeros(1, 2), {}),
+        (TypeError, "offsets must have an integer dtype, got torch.float32", [0, 1], {"offsets": [0.0, 2.0]}),
+        (TypeError, "mask must have an integer dtype, got torch.float32", [[0, 1]], {"mask": [[1.0, 0.0]]}),
+        (ValueError, "mode must be one of 'sum'", [[0]], {"mode": "median"}),
+        (ValueError, "weights go with mode 'sum' or 'mean'", [[0]], {"mode": "max", "weights": [[1.0]]}),
+        (ValueError, r"weights must have shape \(1, 2\)", [[0, 1]], {"weights": [[1.0]]}),
+        (ValueError, r"mask must have shape \(1, 2\)", [[0, 1]], {"mask": [[1]]}),
+        (ValueError, "1-D ids need offsets", [0], {}),
+        (IndexError, "id 5 at position", [[0, 5]], {}),
+        (NotImplementedError, "scale_grad_by_freq with a mask", [[0]], {"mask": [[1]], "scale_grad_by_freq": True}),
+    ],
+)
+def test_refusals_inside_of_transforms(error, words, ids, options):
+    options = {name: torch.tensor(value) if isinstance(value, list) else value for name, value in options.items()}
+    ids = torch.as_tensor(ids)
+    with pytest.raises(error, match=words):
+        func.grad(lambda table: ft.embedding_bag(table, ids, **options).sum())(whole(5, 4))
+    with pytest.raises(TypeError, match=r"table must have a float dtype, got torch\.int64"):
+        func.vmap(lambda table: ft.embedding_bag(table, [[0]]))(torch.zeros(2, 5, 4, dtype=torch.int64))
