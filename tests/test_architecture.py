@@ -72,6 +72,15 @@ ALLOWED = {
     "_processors": set(),
     "_text": TOOLS,
     "_models": {"_text", "_words"},
+    "torch": {
+        "",
+        *PUBLIC,
+        *SHARED,
+        "_bags",
+        "_checks",
+        "_devices",
+        "_frameworks",
+    },  # rooms below where a call's cost matters
     "reference": set(),
 }
 
@@ -108,6 +117,21 @@ def test_imports_run_one_way(module):
     here = room(module)
     assert here in ALLOWED, f"{module}: a room that the design does not name"
     assert {room(name) for name in imported(module)} <= ALLOWED[here] | {here}
+
+
+#: The floors of fastemb.torch; its public files stand on one of their own.
+TORCH = {"_doors": 0, "_functions": 1, "_operations": 2, "modules": 4}
+
+
+def torch_floor(module):
+    part = [*module.split("."), ""][2]
+    return TORCH.get(part, 3) if part else 5
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) == "torch"])
+def test_layers_stand_on_functions_and_these_on_doors(module):
+    there = [name for name in imported(module) if room(name) == "torch" and name != module]
+    assert all(torch_floor(name) <= torch_floor(module) for name in there if name != "fastemb.torch"), there
 
 
 KERNELS = ("fastemb._cpu.kernels", "fastemb._cuda.kernels")
@@ -239,6 +263,8 @@ def test_public_names():
 
 @pytest.mark.parametrize("module", [m for m in MODULES if room(m)[:1] != "_" or room(m) in fastemb._HOMES.values()])
 def test_docstring_examples(module):
+    if room(module) == "torch":
+        pytest.importorskip("torch", reason="the package torch is not installed")
     result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
     assert result.failed == 0
 

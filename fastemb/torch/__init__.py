@@ -1,0 +1,9 @@
+"""Layers and functions of torch that train: the same kernels, with gradients, transforms and ``torch.compile``."""
+
+from . import _operations as _operations
+from .bags import embedding_bag as embedding_bag
+from .clip import clip_grad_norm_ as clip_grad_norm_
+from .clip import clip_grad_value_ as clip_grad_value_
+from .lookup import gather as gather
+from .modules.embedding import Embedding as Embedding
+from .modules.embedding import EmbeddingBag as EmbeddingBag
