@@ -1,14 +1,13 @@
 """Optimizers that change only the rows of a table that have a gradient: ``SGD``, ``Adagrad``, ``Adam``, ``AdamW``."""
 
 import json
-import math
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from . import _checks, _devices, _frameworks
+from . import _checks, _devices, _frameworks, _updates
 from ._checks import Array
 from ._updates import (
     Update,
@@ -29,8 +28,10 @@ from .ragged import Ragged
 class _Optimizer:
     """What the four have in common: options, the state of one table, and the road of a step."""
 
-    #: The names of the options, those of the constructor; and of the arrays of the state, first and second.
+    #: The names of the options, those of the constructor; of those that are numbers of the rule; and of the arrays of
+    #: the state, first and second.
     _OPTIONS: ClassVar[tuple[str, ...]]
+    _RULE: ClassVar[tuple[str, ...]]
     _STATE: ClassVar[tuple[str, ...]]
 
     def __init__(self, lr: float, weight_decay: float, stochastic_rounding: bool, seed: int) -> None:
@@ -157,6 +158,10 @@ class _Optimizer:
     def _update(self, state: dict[str, Array], step: int) -> Update:
         """Return the numbers of a step, counted from 1."""
         raise NotImplementedError
+
+    def _numbers(self) -> dict[str, Any]:
+        """Return the options that the rule of a step takes."""
+        return {name: getattr(self, name) for name in self._RULE}
 
     def _begin(self) -> float:
         """Return what the numbers of a new state are."""
@@ -336,7 +341,8 @@ class SGD(_Optimizer):
     array([-6., -8.], dtype=float32)
     """
 
-    _OPTIONS = ("lr", "momentum", "weight_decay", "nesterov", "stochastic_rounding", "seed")
+    _RULE = ("lr", "momentum", "weight_decay", "nesterov")
+    _OPTIONS = (*_RULE, "stochastic_rounding", "seed")
 
     def __init__(
         self, lr: float = 1e-3, *, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False,
@@ -353,8 +359,7 @@ class SGD(_Optimizer):
         return ("momentum_buffer",) if self.momentum else ()
 
     def _update(self, state: dict[str, Array], step: int) -> Update:
-        first, decay = state.get("momentum_buffer"), self.weight_decay
-        return Update(first, None, -self.lr, keep=self.momentum, decay=decay, nesterov=self.nesterov)
+        return _updates.sgd(state.get("momentum_buffer"), **self._numbers())
 
 
 class Adagrad(_Optimizer):
@@ -401,9 +406,8 @@ class Adagrad(_Optimizer):
            [ 0. ,  0. ]], dtype=float32)
     """
 
-    _OPTIONS = (
-        "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps", "row_wise", "stochastic_rounding", "seed",
-    )  # fmt: skip
+    _RULE = ("lr", "lr_decay", "weight_decay", "eps")
+    _OPTIONS = (*_RULE, "initial_accumulator_value", "row_wise", "stochastic_rounding", "seed")
     _STATE = ("sum",)
 
     def __init__(
@@ -417,8 +421,7 @@ class Adagrad(_Optimizer):
         self.row_wise = _checks.as_flag(row_wise, "row_wise")
 
     def _update(self, state: dict[str, Array], step: int) -> Update:
-        rate = self.lr / (1 + (step - 1) * self.lr_decay)
-        return Update(None, state["sum"], -rate, eps=self.eps, decay=self.weight_decay)
+        return _updates.adagrad(state["sum"], step, **self._numbers())
 
     def _begin(self) -> float:
         return self.initial_accumulator_value
@@ -479,8 +482,11 @@ class Adam(_Optimizer):
     ['exp_avg', 'exp_avg_sq']
     """
 
-    _OPTIONS = ("lr", "betas", "eps", "weight_decay", "stochastic_rounding", "seed")
+    _RULE = ("lr", "betas", "eps", "weight_decay")
+    _OPTIONS = (*_RULE, "stochastic_rounding", "seed")
     _STATE = ("exp_avg", "exp_avg_sq")
+    #: Whether weights decay by themselves, not by way of their gradients.
+    _DECOUPLED = False
 
     def __init__(
         self, lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
@@ -490,10 +496,8 @@ class Adam(_Optimizer):
         self.betas, self.eps = as_betas(betas), as_not_negative(eps, "eps")
 
     def _update(self, state: dict[str, Array], step: int) -> Update:
-        b1, b2 = self.betas
-        rate = self.lr * math.sqrt(1 - b2**step) / (1 - b1**step)
         means = state["exp_avg"], state["exp_avg_sq"]
-        return Update(*means, -rate, keep=1 - b1, mix=1 - b2, eps=self.eps, decay=self.weight_decay)
+        return _updates.adam(*means, step, decoupled=self._DECOUPLED, **self._numbers())
 
 
 class AdamW(Adam):
@@ -530,15 +534,14 @@ class AdamW(Adam):
            [0.5, 0.5]], dtype=float32)
     """
 
+    _DECOUPLED = True
+
     def __init__(
         self, lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 1e-2, stochastic_rounding: bool = False, seed: int = 0,
     ) -> None:  # fmt: skip
         rest = {"stochastic_rounding": stochastic_rounding, "seed": seed}
         super().__init__(lr, betas=betas, eps=eps, weight_decay=weight_decay, **rest)  # type: ignore[arg-type]
-
-    def _update(self, state: dict[str, Array], step: int) -> Update:
-        return super()._update(state, step)._replace(decay=0.0, shrink=1 - self.lr * self.weight_decay)
 
 
 # Steps, of arrays or views of them ---------------------------------------------------------------------------------

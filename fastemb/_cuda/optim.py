@@ -11,7 +11,7 @@ def new_state(table: DeviceArray, shape: tuple[int, ...], value: float) -> Any:
     _raise(table)
 
 
-def step(table: DeviceArray, ids: DeviceArray, given: DeviceArray, update: Update) -> None:
+def step(table: DeviceArray, ids: DeviceArray | None, given: DeviceArray, update: Update) -> None:
     """Raise the NotImplementedError."""
     _raise(table)
 
