@@ -1,0 +1,173 @@
+"""Rows of a table by id, and the gradient of the table: each the other's gradient.
+
+``Gather`` and ``TableGrad`` are for eager calls, ``GatherInside`` and ``TableGradInside`` for those inside of
+transforms.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+
+import fastemb
+
+from .. import _doors
+from .._doors import Function, Tensor
+
+
+class Asked(NamedTuple):
+    """What the gradient of a table has to be."""
+
+    padding_idx: int | None  # the row that has none; never negative
+    by_count: bool  # each row is divided by how often its id occurs
+    sparse: bool
+
+
+PLAIN = Asked(None, False, False)
+
+
+def look_up(table: Tensor, ids: Tensor, asked: Asked) -> Tensor:
+    """Look up rows, through the door of the call."""
+    way = _doors.door(table, ids)
+    if way is _doors.EAGER:
+        return Gather.apply(table, ids, asked) if _doors.needs_graph(table) else fastemb.gather(table, ids)
+    if way is _doors.TRANSFORM:
+        return GatherInside.apply(table, ids, asked)
+    return torch.ops.fastemb.gather.default(table, ids, *asked)
+
+
+def table_grad(grad: Tensor, ids: Tensor, shape: tuple[int, ...], asked: Asked) -> Tensor:
+    """Return the gradient of a table, in the dtype of ``grad``; autograd hears nothing of it."""
+    wide = grad.reshape(*ids.shape, -1) if len(shape) != 2 else grad  # rows of more axes are one row
+    if not asked.sparse and asked.padding_idx is None and not asked.by_count:
+        made = _doors.zeros(shape, grad.dtype, grad.device)
+        if made.numel() and grad.numel():  # each sum goes to its place at once
+            fastemb.scatter_add(made.view(shape[0], -1), ids, wide)
+        return made
+    unique: Any  # tensors, as the arrays given are
+    rows: Any
+    unique, rows = fastemb.row_grad(ids, wide, padding_idx=asked.padding_idx, scale_grad_by_freq=asked.by_count)
+    make = _doors.sparse if asked.sparse else _doors.dense
+    return make(unique, rows.view(len(unique), *shape[1:]), shape, grad.dtype)
+
+
+def rows_of(table_grad_grad: Tensor, ids: Tensor, asked: Asked) -> Tensor:
+    """Return the gradient of what `table_grad` was given, by operations that have gradients themselves."""
+    if table_grad_grad.layout is not torch.strided:
+        table_grad_grad = table_grad_grad.to_dense()
+    rows, lead = look_up(table_grad_grad, ids, PLAIN), (..., *([None] * (table_grad_grad.dim() - 1)))
+    if asked.by_count:
+        _, inverse, counts = torch.unique(ids, return_inverse=True, return_counts=True)
+        rows = rows / counts[inverse][lead].to(rows.dtype)
+    if asked.padding_idx is not None:
+        rows = rows.masked_fill((ids == asked.padding_idx)[lead], 0)
+    return rows
+
+
+class Gather(Function):
+    """Rows of a table, eager."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor, asked: Asked) -> Tensor:
+        """Return rows; keep the ids."""
+        ctx.save_for_backward(ids)
+        ctx.shape, ctx.asked = table.shape, asked
+        return fastemb.gather(table, ids)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        """Return the gradient of the table."""
+        (ids,) = ctx.saved_tensors
+        # A Function under another costs 10 us, which only gradients of gradients need.
+        again = torch.is_grad_enabled()
+        return (TableGrad.apply if again else table_grad)(grad, ids, ctx.shape, ctx.asked), None, None
+
+
+class TableGrad(Function):
+    """The gradient of a table, eager."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, ids: Tensor, shape: tuple[int, ...], asked: Asked) -> Tensor:
+        """Return the gradient of the table; keep the ids."""
+        ctx.save_for_backward(ids)
+        ctx.asked = asked
+        return table_grad(grad, ids, shape, asked)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        """Return rows of the gradient's gradient."""
+        return rows_of(grad, ctx.saved_tensors[0], ctx.asked), None, None, None
+
+
+# Inside of transforms ----------------------------------------------------------------------------------------------
+
+
+class GatherInside(Function):
+    """Rows of a table, inside of transforms; the gradient of the table is dense there."""
+
+    @staticmethod
+    def forward(table: Tensor, ids: Tensor, asked: Asked) -> Tensor:
+        """Return rows."""
+        return fastemb.gather(table, ids)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Keep the ids."""
+        table, ids, asked = inputs
+        ctx.save_for_backward(ids)
+        ctx.shape, ctx.asked = table.shape, asked
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        """Return the gradient of the table."""
+        return TableGradInside.apply(grad, *ctx.saved_tensors, ctx.shape, ctx.asked), None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], table: Tensor, ids: Tensor, asked: Asked) -> tuple[Tensor, int]:
+        """Look up for all of a batch at once; where each has a table and ids of its own, one by one."""
+        of_table, of_ids, _ = in_dims
+        if of_table is None:
+            return GatherInside.apply(table, ids.movedim(of_ids, 0), asked), 0
+        if of_ids is None:  # the rows of one id lie side by side in all tables
+            return GatherInside.apply(table.movedim(of_table, 1), ids, asked), ids.dim()
+        pairs = zip(table.unbind(of_table), ids.unbind(of_ids), strict=True)
+        return torch.stack([GatherInside.apply(*pair, asked) for pair in pairs]), 0
+
+
+class TableGradInside(Function):
+    """The gradient of a table, inside of transforms: always dense."""
+
+    @staticmethod
+    def forward(grad: Tensor, ids: Tensor, shape: tuple[int, ...], asked: Asked) -> Tensor:
+        """Return the gradient of the table."""
+        return table_grad(grad, ids, shape, asked._replace(sparse=False))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Keep the ids."""
+        _, ids, _, asked = inputs
+        ctx.save_for_backward(ids)
+        ctx.asked = asked
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        """Return rows of the gradient's gradient."""
+        return rows_of(grad, ctx.saved_tensors[0], ctx.asked), None, None, None
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], grad: Tensor, ids: Tensor, shape: tuple[int, ...], asked: Asked
+    ) -> tuple[Tensor, int]:
+        """Add up the rows of all of a batch at once."""
+        of_grad, of_ids, *_ = in_dims
+        V, B = shape[0], info.batch_size
+        if of_ids is None:  # gradients side by side: ids are sorted once
+            grad = grad.movedim(of_grad, ids.dim())
+            return TableGradInside.apply(grad, ids, (V, B, *shape[1:]), asked), 1
+        ids = ids.movedim(of_ids, 0)
+        grad = grad.expand(B, *grad.shape) if of_grad is None else grad.movedim(of_grad, 0)
+        # One table after the other; no padding row there, as each table has one.
+        first = V * torch.arange(B, device=ids.device).view(-1, *[1] * (ids.dim() - 1))
+        if asked.padding_idx is not None:
+            grad = grad.masked_fill((ids == asked.padding_idx)[(..., *[None] * (grad.dim() - ids.dim()))], 0)
+        both = TableGradInside.apply(grad, ids + first, (B * V, *shape[1:]), asked._replace(padding_idx=None))
+        return both.view(B, *shape), 0
