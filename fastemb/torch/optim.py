@@ -101,8 +101,8 @@ class _RowOptimizer(torch.optim.Optimizer):
 
     # Steps ---------------------------------------------------------------------------------------------------------
 
-    @torch._disable_dynamo  # type: ignore[untyped-decorator]
-    @torch.no_grad()  # type: ignore[untyped-decorator]
+    @torch._disable_dynamo
+    @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change the parameters that have a gradient, in place.
 
