@@ -73,7 +73,7 @@ ALLOWED = {
     "_text": TOOLS,
     "_models": {"_text", "_words"},
     # rooms below where the cost of a call matters
-    "torch": {"", *PUBLIC, *SHARED, "_checks", "_devices", "_frameworks", "_updates"},
+    "torch": {"", *PUBLIC, *SHARED, *ASKED, "_checks", "_devices", "_frameworks"},
     "reference": set(),
 }
 

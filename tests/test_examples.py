@@ -24,8 +24,8 @@ def contrastive():
 
 def test_sentences_find_their_code(contrastive, capsys, llama_weights, tmp_path):
     """What stands for what is learned from some functions, and holds in others: numbers in two languages."""
-    words = "one two three four five six seven eight nine ten".split()
-    others = "ein zwei drei vier funf sechs sieben acht neun zehn".split()
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    others = ["ein", "zwei", "drei", "vier", "funf", "sechs", "sieben", "acht", "neun", "zehn"]
     for k, three in enumerate(itertools.combinations(range(10), 3)):
         sentence, code = (" ".join(names[i] for i in three) for names in (words, others))
         text = f'def f():\n    """{sentence.capitalize()}.\n\n    More."""\n    return "{code}"\n'

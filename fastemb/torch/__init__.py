@@ -2,5 +2,9 @@
 
 from . import _operations as _operations
 from . import optim as optim
+from .bags import embedding_bag as embedding_bag
+from .clip import clip_grad_norm_ as clip_grad_norm_
+from .clip import clip_grad_value_ as clip_grad_value_
 from .lookup import gather as gather
 from .modules.embedding import Embedding as Embedding
+from .modules.embedding import EmbeddingBag as EmbeddingBag

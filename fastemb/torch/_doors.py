@@ -14,6 +14,7 @@ import torch
 from torch.autograd import forward_ad
 
 import fastemb
+from fastemb import _checks
 
 Tensor: TypeAlias = torch.Tensor
 
@@ -36,8 +37,16 @@ def door(*tensors: Any) -> int:
         return TRACED
     for tensor in tensors:
         if tensor is not None and (type(tensor) not in _MEMORY or tensor.is_meta):
+            _require_one_device(tensors)
             return TRACED
     return EAGER
+
+
+def _require_one_device(tensors: tuple[Any, ...]) -> None:
+    """Refuse tensors of which only some are on meta: operations look for shapes there, and leave other values unset."""
+    devices = {str(tensor.device) for tensor in tensors if tensor is not None}
+    if "meta" in devices and len(devices) > 1:
+        raise TypeError(f"tensors of one call must be on one device, got {' and '.join(sorted(devices))}")
 
 
 def needs_graph(*tensors: Any) -> bool:
@@ -46,9 +55,12 @@ def needs_graph(*tensors: Any) -> bool:
     Without it a call saves the 5 us of a Function. Inside of forward-mode differentiation a Function is called even so:
     it is what refuses.
     """
-    if forward_ad._current_level >= 0:
-        return True
-    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    if torch.is_grad_enabled():
+        for tensor in tensors:
+            if tensor is not None and tensor.requires_grad:
+                return True
+    level: int = forward_ad._current_level
+    return level >= 0
 
 
 class Function(torch.autograd.Function):
@@ -63,6 +75,12 @@ class Function(torch.autograd.Function):
         )
 
 
+def eager_apply(function: type[Function]) -> Callable[..., Tensor]:
+    """Return the ``apply`` of a Function without what torch does before it for transforms: a fifth of a small call."""
+    apply: Callable[..., Tensor] = super(torch.autograd.Function, function).apply
+    return apply
+
+
 # What callers give -----------------------------------------------------------------------------------------------
 
 
@@ -70,15 +88,37 @@ def as_ids(ids: Any) -> Tensor:
     """Return ids as a tensor, which autograd can keep; of a list or an array of NumPy's one with its memory."""
     if isinstance(ids, torch.Tensor):
         return ids
-    array = fastemb._checks.as_ids(ids)
+    array = _checks.as_ids(ids)
     if not array.flags.writeable or not array.dtype.isnative:  # of which torch cannot have a view
         array = array.astype(array.dtype.newbyteorder("="))
     return torch.from_numpy(array)
 
 
+def as_tensor(values: Any, name: str) -> Tensor | None:
+    """Return offsets, a mask or weights as a tensor, or None."""
+    if values is None or isinstance(values, torch.Tensor):
+        return values
+    array = np.asarray(_checks.as_numbers(values, name))
+    if not array.flags.writeable or not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return torch.from_numpy(array)
+
+
+def jagged(nested: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the values and the offsets of a nested tensor, without holes between its rows."""
+    if nested.layout is not torch.jagged:
+        raise TypeError(
+            "nested tensors are taken of layout jagged, torch.nested.nested_tensor(..., layout=torch.jagged); got one "
+            f"of layout {str(nested.layout).removeprefix('torch.')}"
+        )
+    if not nested.is_contiguous():
+        nested = nested.contiguous()
+    return nested.values(), nested.offsets()
+
+
 def wrapped(padding_idx: Any, V: int) -> int | None:
     """Return which row a ``padding_idx`` means; a negative one counts from the end, as in torch."""
-    row = fastemb._checks.as_padding(padding_idx)
+    row = _checks.as_padding(padding_idx)
     if row is None:
         return None
     if not -V <= row < V:
@@ -115,6 +155,22 @@ def dense(ids: Tensor, rows: Tensor, shape: tuple[int, ...], dtype: torch.dtype)
 
 def sparse(ids: Tensor, rows: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Return the gradient of a table as a coalesced COO tensor; ``ids`` ascend and are unique."""
-    index = ids if ids.dtype is torch.int64 else ids.long()
-    values = rows if rows.dtype is dtype else rows.to(dtype)
-    return torch.sparse_coo_tensor(index[None], values, shape, is_coalesced=True, check_invariants=False)
+    return coalesced(ids.long()[None], rows.to(dtype), shape)
+
+
+def coalesced(index: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return a COO tensor of unique and ascending columns of indices, at which torch does not look."""
+    return torch.sparse_coo_tensor(index, values, shape, is_coalesced=True, check_invariants=False)
+
+
+def coalesce_(grad: Tensor) -> Tensor:
+    """Return a sparse gradient coalesced: itself, marked so, where its ids are unique and ascending already.
+
+    Autograd adds gradients up in new tensors without the mark, and torch would sort ids that are sorted.
+    """
+    if not grad.is_coalesced():
+        index = grad._indices()
+        if len(index) != 1 or not bool((index[0, 1:] > index[0, :-1]).all()):
+            return grad.coalesce()
+        grad._coalesced_(True)
+    return grad
