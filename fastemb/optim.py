@@ -148,12 +148,18 @@ class _Optimizer:
 
     def _asked(self, table: Any, check_finite: bool) -> tuple[Update, dict[str, Array]]:
         """Return what the next step asks for, and the state, which is new at the first step."""
-        state = self._arrays
+        state = self._views()
         if self._table is None:
             make, begin = _devices.optim(table).new_state, self._begin()
-            state = {name: make(table, self._shape_of(name, table.shape), begin) for name in self._STATE}
+            state = {name: _view(make(table, self._shape_of(name, table.shape), begin)) for name in self._STATE}
+        else:
+            _checks.require_one_device(table=table, **state)
         key = key_of(self.seed, self._steps + 1) if self.stochastic_rounding else None
         return self._update(state, self._steps + 1)._replace(key=key, check_finite=check_finite), state
+
+    def _views(self) -> dict[str, Array]:
+        """Return the state as rooms see it."""
+        return {name: _view(array) for name, array in self._arrays.items()}
 
     def _update(self, state: dict[str, Array], step: int) -> Update:
         """Return the numbers of a step, counted from 1."""
@@ -185,7 +191,8 @@ class _Optimizer:
 
     def _made(self, table: Any, state: dict[str, Array]) -> None:
         """Note a step that was made."""
-        self._table, self._arrays = (table.shape, _checks.result_dtype(table)), state
+        self._table = table.shape, _checks.result_dtype(table)
+        self._arrays = {name: _frameworks.owned(array) for name, array in state.items()}
         self._steps += 1
 
     # State ---------------------------------------------------------------------------------------------------------
@@ -585,6 +592,12 @@ def _step_from(
     return target
 
 
+def _view(array: Any) -> Any:
+    """Return an array of a state as rooms see it: beside a table on a device it is one of the table's framework."""
+    framework = None if type(array) is np.ndarray else _frameworks.of(array)
+    return array if framework is None else framework.view(array, "target")
+
+
 def _as_table(target: Any) -> Any:
     if _checks.is_quantized(target):
         raise TypeError("table is a quantised table, which no optimizer can change; give table.dequantize()")
@@ -602,7 +615,7 @@ def _require_apart(optimizer: _Optimizer, table: Any, read: dict[str, Any]) -> N
     for name, array in read.items():
         if _checks.may_share(table, array):
             raise ValueError(f"table overlaps {name} in memory")
-    for part, state in optimizer._arrays.items():
+    for part, state in optimizer._views().items():
         for name, array in {"table": table, **read}.items():
             if _checks.may_share(state, array):
                 raise ValueError(f"{name} overlaps {part}, the optimizer's state, in memory")

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from .. import _checks, _devices, _frameworks, _updates
@@ -203,8 +204,8 @@ class _RowOptimizer(torch.optim.Optimizer):
             tensor = old.get(name)
             if tensor is None:
                 shape, begin = self._shape_of(p, group), group.get("initial_accumulator_value", 0.0)
-                made = _devices.optim(table).new_state(table, shape, begin)
-                tensor = _frameworks.owned(made) if _devices.device(made) != "cpu" else torch.from_numpy(made)
+                made = _devices.optim(table).new_state(table, shape, begin)  # of NumPy, or the device's tensor
+                tensor = torch.from_numpy(made) if isinstance(made, np.ndarray) else made
             else:
                 self._require_state(name, tensor, p, group)
             tensors[name] = tensor
