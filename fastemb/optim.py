@@ -205,7 +205,7 @@ class _Optimizer:
         dict
             ``optimizer``, the name of the class; ``step``, how many were made; ``options``, a dict; ``shape`` and
             ``dtype`` of the table, None before the first step; ``state``, a dict of arrays, which are those that
-            later steps change: copy what is to stay.
+            later steps change: copy what is to stay. They are NumPy's, of a table on a device its framework's.
         """
         shape, dtype = self._table or (None, None)
         return {
@@ -248,10 +248,18 @@ class _Optimizer:
         ------
         ModuleNotFoundError
             If the package safetensors is not installed.
+        TypeError
+            If the state lies on a device, as the table does: ``fastemb.torch.optim`` saves those.
         """
-        numpy_files = safetensors_module(f"writing {path}", "safetensors.numpy")
         told = self.state_dict()
         state = told.pop("state")
+        for name, array in state.items():
+            if type(array) is not np.ndarray:
+                raise TypeError(
+                    f"{name} is on {_frameworks.place(array)}, and save writes what lies on the CPU; state_dict() has "
+                    f"the array itself"
+                )
+        numpy_files = safetensors_module(f"writing {path}", "safetensors.numpy")
         tensors = {name: np.ascontiguousarray(array) for name, array in state.items()}
         numpy_files.save_file(tensors, path, {"fastemb.optim": json.dumps(told)})
 

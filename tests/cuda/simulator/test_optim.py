@@ -12,7 +12,7 @@ from kit import on_device, run
 from optim_cases import RULES, Law, make
 
 from fastemb import _frameworks, reference
-from fastemb._cuda import arrays, optim, sorting, status
+from fastemb._cuda import optim, sorting, status
 from fastemb._cuda.kernels import join
 from fastemb.gradient import RowGrad
 
@@ -169,5 +169,11 @@ def test_new_states_begin_with_their_value():
     table = view(np.ones((4, 3), "f4"))
     for value in (0.0, 0.25):
         made = optim.new_state(table, (4,), value)
-        assert arrays.tag_of(made) == "float32"
-        same(made.owner._ary, np.full(4, value, "f4"))
+        same(made._ary, np.full(4, value, "f4"))
+
+
+def test_a_state_on_a_device_is_not_saved(tmp_path):
+    optimizer = make("Adam")
+    run(optimizer.step_from, np.ones((4, 3), "f4"), np.array([1]), np.ones((1, 3), "f4"))
+    with pytest.raises(TypeError, match=r"exp_avg is on cuda:0, and save writes what lies on the CPU"):
+        optimizer.save(tmp_path / "a.safetensors")
