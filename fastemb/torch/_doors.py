@@ -24,14 +24,17 @@ TRACED: Final = 2
 
 _MEMORY = frozenset({torch.Tensor, torch.nn.Parameter, torch.nn.Buffer})  # types of tensors that have it
 _modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
-_transforms: Callable[[], bool] = torch._C._are_functorch_transforms_active
+#: Whether a call is inside of a transform of torch.func.
+in_transform: Callable[[], bool] = torch._C._are_functorch_transforms_active
+#: Whether a gradient is many of an eager backward (``is_grads_batched``), by what torch had before torch.func.
+is_old_batch: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedtensor
 
 
 def door(*tensors: Any) -> int:
     """Return through which door a call with these tensors (or None) goes."""
     if torch.compiler.is_compiling():
         return TRACED
-    if _transforms():
+    if in_transform():
         return TRANSFORM
     if _modes():
         return TRACED
@@ -40,6 +43,12 @@ def door(*tensors: Any) -> int:
             _require_one_device(tensors)
             return TRACED
     return EAGER
+
+
+def require_tensor(value: Any, name: str) -> None:
+    """Refuse what is no tensor, where torch takes nothing else."""
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} must be a torch tensor, got {type(value).__name__}")
 
 
 def _require_one_device(tensors: tuple[Any, ...]) -> None:
@@ -132,6 +141,9 @@ def wrapped(padding_idx: Any, V: int) -> int | None:
 _BITS = {torch.float32: np.float32, torch.float64: np.float64, torch.float16: np.float16, torch.bfloat16: np.int16}
 
 
+_FEW = 1 << 14  # numbers, from which on a kernel is faster than NumPy's assignment
+
+
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return a new tensor of zeros.
 
@@ -148,7 +160,10 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
 def dense(ids: Tensor, rows: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Return the gradient of a table as one tensor: zeros but for some rows; ``ids`` are unique."""
     made = zeros(shape, dtype, rows.device)
-    if not made.numel():
+    if not rows.numel():
+        return made
+    if rows.numel() < _FEW and rows.is_cpu and rows.dtype is dtype:
+        made.numpy()[ids.numpy()] = rows.numpy()
         return made
     return fastemb.scatter_add(made, ids, rows)
 

@@ -97,7 +97,9 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, f
     tensor([[1.5000, 1.5000],
             [1.0000, 1.0000]])
     """
-    torch.nn.utils.clip_grad_value_(_stands(parameters), clip_value, foreach)
+    stands = [stand for stand in _stands(parameters) if stand.grad is not None]
+    if stands:  # of none torch's raises
+        torch.nn.utils.clip_grad_value_(stands, clip_value, foreach)
 
 
 def _stands(parameters: Tensor | Iterable[Tensor]) -> Any:

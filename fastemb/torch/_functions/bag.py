@@ -14,7 +14,7 @@ from fastemb import _bags
 
 from .. import _doors
 from .._doors import Function, Tensor
-from .lookup import Asked, TableGrad, look_up
+from .lookup import Asked, grad_of_table, look_up
 
 
 class Bagged(NamedTuple):
@@ -95,7 +95,7 @@ class Bag(Function):
         """Return the gradients of the table and of the weights."""
         ids, offsets, mask, weights, table = ctx.saved_tensors
         slots, asked = Slots(ids, offsets, mask), ctx.asked
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or _doors.in_transform() or _doors.is_old_batch(grad):
             of_table, of_weights = _grads_by_parts(grad, table, ctx.table, slots, weights, asked)
         else:
             table = ctx.table if table is None else table
@@ -123,19 +123,44 @@ def _grads_by_parts(
     grad: Tensor, table: Tensor | None, shape_of: Tensor | None, slots: Slots, weights: Tensor | None, asked: Bagged
 ) -> tuple[Tensor, Tensor | None]:
     """Return gradients that have gradients themselves."""
+    if _doors.in_transform():
+        return _grads_inside(grad, table, shape_of, slots, weights, asked)
+    with torch.enable_grad():
+        parts = _Parts.of(slots, weights, asked)
+        rows = _rows_of_slots(table, shape_of, parts, asked)
+        leaves = [rows if rows.requires_grad else rows.requires_grad_()]
+        if weights is not None and weights.requires_grad:
+            leaves.append(weights)
+        again = not _doors.is_old_batch(grad)
+        of_rows, *rest = torch.autograd.grad(reduce_rows(rows, parts, asked), leaves, grad, create_graph=again)
+    shape = (table if table is not None else shape_of).shape  # type: ignore[union-attr]
+    return grad_of_table(of_rows, parts.ids, shape, asked.table), rest[0] if rest else None
+
+
+def _grads_inside(
+    grad: Tensor, table: Tensor | None, shape_of: Tensor | None, slots: Slots, weights: Tensor | None, asked: Bagged
+) -> tuple[Tensor, Tensor | None]:
+    """Return the gradients of an eager call, asked for inside of a transform."""
     parts = _Parts.of(slots, weights, asked)
+    rows = _rows_of_slots(table, shape_of, parts, asked)
+
+    def bags(rows: Tensor, weights: Tensor | None) -> Tensor:
+        return reduce_rows(rows, parts._replace(weights=weights), asked)
+
+    shape = (table if table is not None else shape_of).shape  # type: ignore[union-attr]
+    if weights is None:
+        (of_rows,) = torch.func.vjp(lambda rows: bags(rows, None), rows)[1](grad)
+        return grad_of_table(of_rows, parts.ids, shape, asked.table), None
+    of_rows, of_weights = torch.func.vjp(bags, rows, parts.weights)[1](grad)
+    return grad_of_table(of_rows, parts.ids, shape, asked.table), of_weights.view(weights.shape)
+
+
+def _rows_of_slots(table: Tensor | None, shape_of: Tensor | None, parts: "_Parts", asked: Bagged) -> Tensor:
+    """Return the rows of all ids; where gradients do not depend on them, zeros."""
     if table is not None:
-        rows = look_up(table, parts.ids, asked.table)
-        if not rows.requires_grad:
-            rows.requires_grad_()
-    else:  # which rows they are changes nothing
-        assert shape_of is not None
-        rows = shape_of.new_zeros((len(parts.ids), shape_of.shape[1])).requires_grad_()
-        table = shape_of
-    wanted = [rows] if weights is None or not weights.requires_grad else [rows, weights]
-    grads = torch.autograd.grad(reduce_rows(rows, parts, asked), wanted, grad, create_graph=True, allow_unused=True)
-    of_rows = torch.zeros_like(rows) if grads[0] is None else grads[0]
-    return TableGrad.apply(of_rows, parts.ids, table.shape, asked.table), grads[1] if len(grads) > 1 else None
+        return look_up(table, parts.ids, asked.table)
+    assert shape_of is not None
+    return shape_of.new_zeros((len(parts.ids), shape_of.shape[1]))
 
 
 class _Parts(NamedTuple):
@@ -163,7 +188,9 @@ class _Parts(NamedTuple):
             segment = slot // max(ids.shape[1], 1)
         else:
             S = offsets.shape[0] - 1
-            segment = torch.searchsorted(offsets.to(torch.int64)[1:].contiguous(), slot, right=True)
+            ends = offsets[1:].to(torch.int64)  # which torch.searchsorted does not take in batches without a word
+            past = torch.zeros(N + 1, dtype=torch.int64, device=ids.device).index_add(0, ends, torch.ones_like(ends))
+            segment = past.cumsum(0)[:N]
         flat = ids.reshape(N)
         kept = torch.ones_like(flat, dtype=torch.bool) if mask is None else mask.reshape(N) != 0
         if mask is not None:

@@ -4,6 +4,7 @@
 transforms.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,11 +88,33 @@ def _small_table_grad(grad: Tensor, ids: Tensor, shape: tuple[int, ...], asked: 
     return torch.from_numpy(made)
 
 
+def grad_of_table(grad: Tensor, ids: Tensor, shape: tuple[int, ...], asked: Asked) -> Tensor:
+    """Return the gradient of a table, in an eager backward.
+
+    That may be asked for with a graph of its own, or for many gradients at once, of which torch makes batches of two
+    kinds: a transform's, and an older one, which only torch's own operations know.
+    """
+    if _doors.is_old_batch(grad):
+        padding = -1 if asked.padding_idx is None else asked.padding_idx
+        flat = grad.reshape(ids.numel(), math.prod(shape[1:]))
+        made = torch.ops.aten.embedding_dense_backward(flat, ids.reshape(-1), shape[0], padding, asked.by_count)
+        return made.reshape(shape)
+    if _doors.in_transform():
+        return TableGradInside.apply(grad, ids, shape, asked)
+    if torch.is_grad_enabled():  # a Function under another costs 10 us, which only gradients of gradients need
+        return TableGrad.apply(grad, ids, shape, asked)
+    return table_grad(grad, ids, shape, asked)
+
+
 def rows_of(table_grad_grad: Tensor, ids: Tensor, asked: Asked) -> Tensor:
     """Return the gradient of what `table_grad` was given, by operations that have gradients themselves."""
     if table_grad_grad.layout is not torch.strided:
         table_grad_grad = table_grad_grad.to_dense()
-    rows, lead = look_up(table_grad_grad, ids, PLAIN), (..., *([None] * (table_grad_grad.dim() - 1)))
+    if _doors.is_old_batch(table_grad_grad):
+        rows = table_grad_grad.index_select(0, ids.reshape(-1)).reshape(*ids.shape, *table_grad_grad.shape[1:])
+    else:
+        rows = look_up(table_grad_grad, ids, PLAIN)
+    lead = (..., *([None] * (table_grad_grad.dim() - 1)))
     if asked.by_count:
         _, inverse, counts = torch.unique(ids, return_inverse=True, return_counts=True)
         rows = rows / counts[inverse][lead].to(rows.dtype)
@@ -115,9 +138,7 @@ class Gather(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Return the gradient of the table."""
         (ids,) = ctx.saved_tensors
-        # A Function under another costs 10 us, which only gradients of gradients need.
-        again = torch.is_grad_enabled()
-        return (TableGrad.apply if again else table_grad)(grad, ids, ctx.shape, ctx.asked), None, None
+        return grad_of_table(grad, ids, ctx.shape, ctx.asked), None, None
 
 
 _gather = _doors.eager_apply(Gather)

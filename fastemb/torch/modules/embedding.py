@@ -82,6 +82,7 @@ class Embedding(torch.nn.Embedding):
         torch.Tensor, shape ``input.shape + (D,)``
             A new tensor of the weight's dtype; of nested ids one nested alike.
         """
+        _doors.require_tensor(input, "input")
         if input.is_nested:
             values, offsets = _doors.jagged(input)
             return torch.nested.nested_tensor_from_jagged(self.forward(values), offsets)
@@ -154,14 +155,18 @@ class EmbeddingBag(torch.nn.EmbeddingBag):
         torch.Tensor, shape (S, D)
             A new tensor of the weight's dtype; zeros for an empty bag, in every mode.
         """
+        _doors.require_tensor(input, "input")
         if input.is_nested:
             if offsets is not None:
                 raise ValueError("a nested tensor brings its own offsets; none must be given with it")
             input, offsets, per_sample_weights = flat(input, per_sample_weights)
-        elif offsets is not None and not self.include_last_offset and input.dim() == 1 == offsets.dim():
+        elif isinstance(offsets, torch.Tensor) and not self.include_last_offset and input.dim() == 1 == offsets.dim():
             offsets = torch.cat([offsets, offsets.new_full((1,), len(input))])
         if self.max_norm is not None:
             _renorm(self.weight, input, self.max_norm, self.norm_type)
+        for name, given in (("offsets", offsets), ("per_sample_weights", per_sample_weights)):
+            if given is not None:
+                _doors.require_tensor(given, name)
         asked = Bagged(self.mode, self.padding_idx, False, self.scale_grad_by_freq, self.sparse)
         return bag(self.weight, Slots(input, offsets, None), per_sample_weights, asked)
 
