@@ -14,6 +14,7 @@ import fastemb
 
 torch = pytest.importorskip("torch", reason="the package torch is not installed")
 
+import fastemb.torch  # noqa: E402
 from fastemb.torch import optim  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse invariant checks are implicitly disabled")
@@ -496,6 +497,15 @@ def test_not_finite_gradients_are_written_or_refused():
         assert torch.isfinite(weight[4]).all()
 
 
+def test_tables_without_columns():
+    for kind in ALL.values():
+        weight = torch.nn.Parameter(torch.zeros(3, 0))
+        weight.grad = torch.sparse_coo_tensor(torch.tensor([[1, 1]]), torch.zeros(2, 0), (3, 0))
+        optimizer = kind([weight])
+        optimizer.step()
+        assert optimizer.state[weight]["step"] == 1
+
+
 def test_empty_gradients_count_as_steps():
     for kind in ALL.values():
         weight = make_weight()
@@ -539,3 +549,43 @@ def test_transposed_parameters_and_gradients():
             weight.grad = draw(D, V, seed=9).t()
             optimizer.step()
         assert same_bits(bits(plain), bits(turned))
+
+
+# Beside the layers -----------------------------------------------------------------------------------------------
+
+
+def test_gradients_of_our_layers_come_in_order(monkeypatch):
+    """One backward leaves rows that ascend, each once, which are changed as they lie; torch's are swept."""
+    layer = fastemb.torch.Embedding(V, D, sparse=True)
+    weight, optimizer = torch.nn.Parameter(layer.weight.detach().clone()), optim.Adam(layer.parameters())
+    other, took = optim.Adam([weight]), []
+    room = fastemb._devices.HERE["optim"]
+    for name in ("step", "step_from"):
+        real = getattr(room, name)
+        monkeypatch.setattr(room, name, lambda *given, name=name, real=real: took.append(name) or real(*given))
+    ids = torch.from_numpy(np.random.default_rng(0).integers(0, V, (4, 50)))
+    layer(ids).square().sum().backward()
+    weight.grad = torch.sparse_coo_tensor(ids.view(1, -1), 2 * layer.weight.detach()[ids.view(-1)], (V, D))
+    optimizer.step()
+    other.step()
+    near(layer.weight, weight)
+    assert took == ["step", "step_from"]
+
+
+def test_clipped_training_is_torchs():
+    """Our layer, clipping and optimizer of sparse gradients against torch's of dense ones."""
+    torch.manual_seed(0)
+    ours, theirs = fastemb.torch.Embedding(50, 8, sparse=True), torch.nn.Embedding(50, 8)
+    theirs.load_state_dict(ours.state_dict())
+    mine, its = optim.SGD(ours.parameters(), 0.5), torch.optim.SGD(theirs.parameters(), 0.5)
+    for k in range(20):
+        ids = torch.from_numpy(np.random.default_rng(k).integers(0, 50, (3, 7)))
+        for layer, optimizer, clip in (
+            (ours, mine, fastemb.torch.clip_grad_norm_),
+            (theirs, its, torch.nn.utils.clip_grad_norm_),
+        ):
+            optimizer.zero_grad()
+            layer(ids).square().sum().backward()
+            clip(layer.parameters(), 0.3)
+            optimizer.step()
+    near(ours.weight, theirs.weight)

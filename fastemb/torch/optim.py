@@ -168,11 +168,12 @@ class _RowOptimizer(torch.optim.Optimizer):
         require_target(table, "a parameter")
         ids, ordered = None, True
         if sparse:
-            ids, rows = framework.view(grad._indices()[0], "ids"), grad._values().reshape(-1, shape[1])
+            ids, rows = framework.view(grad._indices()[0], "ids"), grad._values().reshape(grad._nnz(), shape[1])
             ordered = grad.is_coalesced() or _ascend(ids)
         else:
             rows = grad.reshape(shape)
         rows = framework.view(rows, "grad")
+        _checks.require_float(rows, "a gradient")
         _checks.require_one_device(parameter=table, gradient=rows)
         if _checks.may_share(table, rows):
             raise ValueError("a parameter overlaps its gradient in memory")
