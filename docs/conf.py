@@ -22,7 +22,6 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "nu
 default_role = "autolink"  # in docstrings: a link for a public name, italics for a parameter
 autodoc_typehints = "none"  # docstrings say them, with shapes
 autodoc_member_order = "bysource"
-autodoc_mock_imports = ["torch"]  # which the site does not need to show what docstrings say
 autosummary_generate = False
 numpydoc_validation_checks = {"GL06", "GL07", "PR01", "PR02", "PR05", "PR06", "PR09", "RT01", "SA04", "SS03", "SS05"}
 numpydoc_validation_exclude = {r"\.[A-Z]\w*$"}  # classes: a tuple has attributes, others are made by load
