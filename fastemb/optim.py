@@ -43,6 +43,8 @@ class _Optimizer:
         #: Shape and dtype of the table that this object serves, and its state; until the first step none.
         self._table: tuple[tuple[int, int], np.dtype[Any]] | None = None
         self._arrays: dict[str, Array] = {}
+        #: Whether that lies on the CPU.
+        self._here = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "lr" and name in self._OPTIONS and name in self.__dict__:
@@ -159,6 +161,8 @@ class _Optimizer:
 
     def _views(self) -> dict[str, Array]:
         """Return the state as rooms see it."""
+        if self._here:
+            return self._arrays
         return {name: _view(array) for name, array in self._arrays.items()}
 
     def _update(self, state: dict[str, Array], step: int) -> Update:
@@ -192,7 +196,8 @@ class _Optimizer:
     def _made(self, table: Any, state: dict[str, Array]) -> None:
         """Note a step that was made."""
         self._table = table.shape, _checks.result_dtype(table)
-        self._arrays = {name: _frameworks.owned(array) for name, array in state.items()}
+        self._here = isinstance(table, np.ndarray)
+        self._arrays = state if self._here else {name: _frameworks.owned(array) for name, array in state.items()}
         self._steps += 1
 
     # State ---------------------------------------------------------------------------------------------------------

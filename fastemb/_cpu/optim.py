@@ -57,7 +57,10 @@ def _change_rows(table: Array, index: Array, grad: Array, update: Update) -> Non
         kernels.change_rows(goal, source, where, rule, start, stop)
 
     ranges = _threads.parts(index.size * _cost(table, update) + grad.nbytes, index.size)
-    _threads.run(work, _threads.split(index.size, ranges))
+    if ranges == 1:  # without the pool's steps, which a small call would notice
+        work(0, index.size)
+    else:
+        _threads.run(work, _threads.split(index.size, ranges))
 
 
 def step_from(table: Array, ids: Array, grad: Array, skip: int | None, update: Update) -> None:
