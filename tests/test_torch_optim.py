@@ -1,8 +1,11 @@
 """`fastemb.torch.optim`: torch's numbers, states and habits, by our kernels."""
 
 import copy
+import inspect
 import io
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -589,3 +592,11 @@ def test_clipped_training_is_torchs():
             clip(layer.parameters(), 0.3)
             optimizer.step()
     near(ours.weight, theirs.weight)
+
+
+def test_the_page_of_the_api_has_all_names():
+    page = (Path(__file__).parent.parent / "docs/api/torch_optim.rst").read_text(encoding="utf-8")
+    names = re.findall(r"^\.\. autoclass:: fastemb\.torch\.optim\.(\w+)$", page, flags=re.MULTILINE)
+    assert names == re.findall(r"^   optim\.(\w+)$", page, flags=re.MULTILINE)
+    assert set(names) == {name for name, value in vars(optim).items() if name[0] != "_" and inspect.isclass(value)
+                          and value.__module__ == optim.__name__}  # fmt: skip
