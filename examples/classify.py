@@ -95,9 +95,9 @@ def main(arguments: list[str] | None = None) -> tuple[float, float]:
     parser.add_argument("--glob", default="*.py", help="which files are texts")
     parser.add_argument("--least", type=int, default=10, help="how many files a class has at least")
     parser.add_argument("--tokenizer", help="a file that fastemb.Tokenizer.load reads")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--lr", type=float, default=1e-2)
     parser.add_argument("--columns", type=int, default=64, help="numbers of a vector")
     asked = parser.parse_args(arguments)
 
