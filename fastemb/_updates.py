@@ -54,6 +54,35 @@ def key_of(seed: int, step: int) -> int:
     return x - (x >> 63 << 64)
 
 
+# The rules as updates ----------------------------------------------------------------------------------------------
+
+
+def sgd(velocity: Any, *, lr: float, momentum: float, weight_decay: float, nesterov: bool) -> Update:
+    """Return a step of gradient descent; without momentum ``velocity`` is None."""
+    return Update(velocity, None, -lr, keep=momentum, decay=weight_decay, nesterov=nesterov)
+
+
+def adagrad(sums: Any, step: int, *, lr: float, lr_decay: float, weight_decay: float, eps: float) -> Update:
+    """Return a step of Adagrad, counted from 1."""
+    return Update(None, sums, -lr / (1 + (step - 1) * lr_decay), eps=eps, decay=weight_decay)
+
+
+def adam(
+    mean: Any, square: Any, step: int, *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float,
+    decoupled: bool, corrected_eps: bool = False,
+) -> Update:  # fmt: skip
+    """Return a step of Adam or, ``decoupled``, of AdamW, counted from 1.
+
+    ``corrected_eps``: eps is added behind the correction of the bias, as torch's dense optimizers do, not before it.
+    """
+    b1, b2 = betas
+    root = math.sqrt(1 - b2**step)
+    decay, shrink = (0.0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1.0)
+    eps = eps * root if corrected_eps else eps
+    rate = lr * root / (1 - b1**step)
+    return Update(mean, square, -rate, keep=1 - b1, mix=1 - b2, eps=eps, decay=decay, shrink=shrink)
+
+
 # Options and saved states ------------------------------------------------------------------------------------------
 
 _DTYPES = ("float64", "float32", "float16", "bfloat16")

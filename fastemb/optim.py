@@ -1,14 +1,13 @@
 """Optimizers that change only the rows of a table that have a gradient: ``SGD``, ``Adagrad``, ``Adam``, ``AdamW``."""
 
 import json
-import math
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 
-from . import _checks, _devices, _frameworks
+from . import _checks, _devices, _frameworks, _updates
 from ._checks import Array
 from ._updates import (
     Update,
@@ -29,8 +28,10 @@ from .ragged import Ragged
 class _Optimizer:
     """What the four have in common: options, the state of one table, and the road of a step."""
 
-    #: The names of the options, those of the constructor; and of the arrays of the state, first and second.
+    #: The names of the options, those of the constructor; of those that are numbers of the rule; and of the arrays of
+    #: the state, first and second.
     _OPTIONS: ClassVar[tuple[str, ...]]
+    _RULE: ClassVar[tuple[str, ...]]
     _STATE: ClassVar[tuple[str, ...]]
 
     def __init__(self, lr: float, weight_decay: float, stochastic_rounding: bool, seed: int) -> None:
@@ -42,6 +43,8 @@ class _Optimizer:
         #: Shape and dtype of the table that this object serves, and its state; until the first step none.
         self._table: tuple[tuple[int, int], np.dtype[Any]] | None = None
         self._arrays: dict[str, Array] = {}
+        #: Whether that lies on the CPU.
+        self._here = True
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "lr" and name in self._OPTIONS and name in self.__dict__:
@@ -147,16 +150,28 @@ class _Optimizer:
 
     def _asked(self, table: Any, check_finite: bool) -> tuple[Update, dict[str, Array]]:
         """Return what the next step asks for, and the state, which is new at the first step."""
-        state = self._arrays
+        state = self._views()
         if self._table is None:
             make, begin = _devices.optim(table).new_state, self._begin()
-            state = {name: make(table, self._shape_of(name, table.shape), begin) for name in self._STATE}
+            state = {name: _view(make(table, self._shape_of(name, table.shape), begin)) for name in self._STATE}
+        else:
+            _checks.require_one_device(table=table, **state)
         key = key_of(self.seed, self._steps + 1) if self.stochastic_rounding else None
         return self._update(state, self._steps + 1)._replace(key=key, check_finite=check_finite), state
+
+    def _views(self) -> dict[str, Array]:
+        """Return the state as rooms see it."""
+        if self._here:
+            return self._arrays
+        return {name: _view(array) for name, array in self._arrays.items()}
 
     def _update(self, state: dict[str, Array], step: int) -> Update:
         """Return the numbers of a step, counted from 1."""
         raise NotImplementedError
+
+    def _numbers(self) -> dict[str, Any]:
+        """Return the options that the rule of a step takes."""
+        return {name: getattr(self, name) for name in self._RULE}
 
     def _begin(self) -> float:
         """Return what the numbers of a new state are."""
@@ -180,7 +195,9 @@ class _Optimizer:
 
     def _made(self, table: Any, state: dict[str, Array]) -> None:
         """Note a step that was made."""
-        self._table, self._arrays = (table.shape, _checks.result_dtype(table)), state
+        self._table = table.shape, _checks.result_dtype(table)
+        self._here = isinstance(table, np.ndarray)
+        self._arrays = state if self._here else {name: _frameworks.owned(array) for name, array in state.items()}
         self._steps += 1
 
     # State ---------------------------------------------------------------------------------------------------------
@@ -193,7 +210,7 @@ class _Optimizer:
         dict
             ``optimizer``, the name of the class; ``step``, how many were made; ``options``, a dict; ``shape`` and
             ``dtype`` of the table, None before the first step; ``state``, a dict of arrays, which are those that
-            later steps change: copy what is to stay.
+            later steps change: copy what is to stay. They are NumPy's, of a table on a device its framework's.
         """
         shape, dtype = self._table or (None, None)
         return {
@@ -236,10 +253,18 @@ class _Optimizer:
         ------
         ModuleNotFoundError
             If the package safetensors is not installed.
+        TypeError
+            If the state lies on a device, as the table does: ``fastemb.torch.optim`` saves those.
         """
-        numpy_files = safetensors_module(f"writing {path}", "safetensors.numpy")
         told = self.state_dict()
         state = told.pop("state")
+        for name, array in state.items():
+            if type(array) is not np.ndarray:
+                raise TypeError(
+                    f"{name} is on {_frameworks.place(array)}, and save writes what lies on the CPU; state_dict() has "
+                    f"the array itself"
+                )
+        numpy_files = safetensors_module(f"writing {path}", "safetensors.numpy")
         tensors = {name: np.ascontiguousarray(array) for name, array in state.items()}
         numpy_files.save_file(tensors, path, {"fastemb.optim": json.dumps(told)})
 
@@ -336,7 +361,8 @@ class SGD(_Optimizer):
     array([-6., -8.], dtype=float32)
     """
 
-    _OPTIONS = ("lr", "momentum", "weight_decay", "nesterov", "stochastic_rounding", "seed")
+    _RULE = ("lr", "momentum", "weight_decay", "nesterov")
+    _OPTIONS = (*_RULE, "stochastic_rounding", "seed")
 
     def __init__(
         self, lr: float = 1e-3, *, momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False,
@@ -353,8 +379,7 @@ class SGD(_Optimizer):
         return ("momentum_buffer",) if self.momentum else ()
 
     def _update(self, state: dict[str, Array], step: int) -> Update:
-        first, decay = state.get("momentum_buffer"), self.weight_decay
-        return Update(first, None, -self.lr, keep=self.momentum, decay=decay, nesterov=self.nesterov)
+        return _updates.sgd(state.get("momentum_buffer"), **self._numbers())
 
 
 class Adagrad(_Optimizer):
@@ -401,9 +426,8 @@ class Adagrad(_Optimizer):
            [ 0. ,  0. ]], dtype=float32)
     """
 
-    _OPTIONS = (
-        "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps", "row_wise", "stochastic_rounding", "seed",
-    )  # fmt: skip
+    _RULE = ("lr", "lr_decay", "weight_decay", "eps")
+    _OPTIONS = (*_RULE, "initial_accumulator_value", "row_wise", "stochastic_rounding", "seed")
     _STATE = ("sum",)
 
     def __init__(
@@ -417,8 +441,7 @@ class Adagrad(_Optimizer):
         self.row_wise = _checks.as_flag(row_wise, "row_wise")
 
     def _update(self, state: dict[str, Array], step: int) -> Update:
-        rate = self.lr / (1 + (step - 1) * self.lr_decay)
-        return Update(None, state["sum"], -rate, eps=self.eps, decay=self.weight_decay)
+        return _updates.adagrad(state["sum"], step, **self._numbers())
 
     def _begin(self) -> float:
         return self.initial_accumulator_value
@@ -479,8 +502,11 @@ class Adam(_Optimizer):
     ['exp_avg', 'exp_avg_sq']
     """
 
-    _OPTIONS = ("lr", "betas", "eps", "weight_decay", "stochastic_rounding", "seed")
+    _RULE = ("lr", "betas", "eps", "weight_decay")
+    _OPTIONS = (*_RULE, "stochastic_rounding", "seed")
     _STATE = ("exp_avg", "exp_avg_sq")
+    #: Whether weights decay by themselves, not by way of their gradients.
+    _DECOUPLED = False
 
     def __init__(
         self, lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
@@ -490,10 +516,8 @@ class Adam(_Optimizer):
         self.betas, self.eps = as_betas(betas), as_not_negative(eps, "eps")
 
     def _update(self, state: dict[str, Array], step: int) -> Update:
-        b1, b2 = self.betas
-        rate = self.lr * math.sqrt(1 - b2**step) / (1 - b1**step)
         means = state["exp_avg"], state["exp_avg_sq"]
-        return Update(*means, -rate, keep=1 - b1, mix=1 - b2, eps=self.eps, decay=self.weight_decay)
+        return _updates.adam(*means, step, decoupled=self._DECOUPLED, **self._numbers())
 
 
 class AdamW(Adam):
@@ -530,15 +554,14 @@ class AdamW(Adam):
            [0.5, 0.5]], dtype=float32)
     """
 
+    _DECOUPLED = True
+
     def __init__(
         self, lr: float = 1e-3, *, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
         weight_decay: float = 1e-2, stochastic_rounding: bool = False, seed: int = 0,
     ) -> None:  # fmt: skip
         rest = {"stochastic_rounding": stochastic_rounding, "seed": seed}
         super().__init__(lr, betas=betas, eps=eps, weight_decay=weight_decay, **rest)  # type: ignore[arg-type]
-
-    def _update(self, state: dict[str, Array], step: int) -> Update:
-        return super()._update(state, step)._replace(decay=0.0, shrink=1 - self.lr * self.weight_decay)
 
 
 # Steps, of arrays or views of them ---------------------------------------------------------------------------------
@@ -582,6 +605,12 @@ def _step_from(
     return target
 
 
+def _view(array: Any) -> Any:
+    """Return an array of a state as rooms see it: beside a table on a device it is one of the table's framework."""
+    framework = None if type(array) is np.ndarray else _frameworks.of(array)
+    return array if framework is None else framework.view(array, "target")
+
+
 def _as_table(target: Any) -> Any:
     if _checks.is_quantized(target):
         raise TypeError("table is a quantised table, which no optimizer can change; give table.dequantize()")
@@ -599,7 +628,7 @@ def _require_apart(optimizer: _Optimizer, table: Any, read: dict[str, Any]) -> N
     for name, array in read.items():
         if _checks.may_share(table, array):
             raise ValueError(f"table overlaps {name} in memory")
-    for part, state in optimizer._arrays.items():
+    for part, state in optimizer._views().items():
         for name, array in {"table": table, **read}.items():
             if _checks.may_share(state, array):
                 raise ValueError(f"{name} overlaps {part}, the optimizer's state, in memory")

@@ -56,8 +56,6 @@ CALLS = {
 }  # fmt: skip
 #: JAX's arrays are not written to, nor are Arrow's and Polars'.
 PURE = [name for name in CALLS if name not in ("scatter_add", "step", "step_from")]
-# The optimizers have no kernels for devices yet; what they say there is in test_devices.py.
-ON_DEVICES = [name for name in CALLS if name not in ("step", "step_from")]
 
 
 class Foreign:

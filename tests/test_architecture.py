@@ -72,15 +72,8 @@ ALLOWED = {
     "_processors": set(),
     "_text": TOOLS,
     "_models": {"_text", "_words"},
-    "torch": {
-        "",
-        *PUBLIC,
-        *SHARED,
-        "_bags",
-        "_checks",
-        "_devices",
-        "_frameworks",
-    },  # rooms below where a call's cost matters
+    # rooms below where the cost of a call matters
+    "torch": {"", *PUBLIC, *SHARED, *ASKED, "_checks", "_devices", "_frameworks"},
     "reference": set(),
 }
 

@@ -104,6 +104,7 @@ def stub(monkeypatch):
 
 
 ANSWERS = {
+    "new_state": on_device(50, 24, pointer=1 << 24),
     "reduce_backward": (("ids", "rows"), None),
     "row_grad": ("ids", "rows"),
     "embed_backward": (("ids", "rows"), "positions", None, None),
@@ -162,7 +163,7 @@ def test_optimizers_of_a_second_device(stub):
     assert stub[0][1] == (table, (50, 24), 0.0)
     update = stub[2][1][4]
     assert stub[2][1][:4] == (table, ids, grad, 7)
-    assert (update.first, update.second, update.decay, update.key) == ("new_state", "new_state", 0.5, None)
+    assert (update.first, update.second, update.decay, update.key) == (*[ANSWERS["new_state"]] * 2, 0.5, None)
     rows = fastemb.RowGrad(on_device(5, dtype="i4", pointer=1 << 16), on_device(5, 24, pointer=1 << 20))
     assert optimizer.step(table, rows, check_finite=True) is table
     assert stub[3][1][:3] == (table, *rows)
@@ -172,23 +173,6 @@ def test_optimizers_of_a_second_device(stub):
         optimizer.step(table, (rows.ids, on_device(5, 24, pointer=128)))
     with pytest.raises(TypeError, match=r"^rows is on the CPU and table on stub:0"):
         optimizer.step(table, (rows.ids, np.ones((5, 24), "f4")))
-
-
-def test_optimizers_are_not_built_for_cuda_yet():
-    """The room of CUDA has the twins, which say so and name the device."""
-    pytest.importorskip("fastemb._cuda", reason="the package numba-cuda is not installed", exc_type=ImportError)
-    table = on_device(50, 24)._replace(device="cuda")
-    rows = (
-        on_device(5, dtype="i8", pointer=1 << 16)._replace(device="cuda"),
-        on_device(5, 24, pointer=1 << 20)._replace(device="cuda"),
-    )
-    optimizer = fastemb.SGD(0.1)
-    for call in (lambda: optimizer.step(table, rows), lambda: optimizer.step_from(table, *rows)):
-        with pytest.raises(
-            NotImplementedError, match=r"table is on cuda:0, and fastemb\.optim changes tables on the CPU"
-        ):
-            call()
-    assert optimizer.steps == 0
 
 
 def test_embeds_of_a_second_device(stub):

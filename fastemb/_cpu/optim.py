@@ -21,16 +21,19 @@ def new_state(table: Array, shape: tuple[int, ...], value: float) -> Array:
     return np.full(shape, value, dtype) if value else np.zeros(shape, dtype)
 
 
-def step(table: Array, ids: Array, given: Array, update: Update) -> None:
-    """Change the rows of a table that ids name, and their state, in place.
+def step(table: Array, ids: Array | None, given: Array, update: Update) -> None:
+    """Change the rows of a table that ids name, of None all, and their state, in place.
 
     Raises IndexError or ValueError for ids that are out of range or do not ascend, and for gradients that are not
     finite if the update says so; nothing is written then.
     """
-    index = lookup.rows_meant(ids, table.shape[0], "raise")
-    falls = index[1:] <= index[:-1]
-    if falls.any():
-        raise_not_ascending(ids, int(np.argmax(falls)))
+    if ids is None:
+        index = ids = np.arange(table.shape[0], dtype=np.int32)
+    else:
+        index = lookup.rows_meant(ids, table.shape[0], "raise")
+        falls = index[1:] <= index[:-1]
+        if falls.any():
+            raise_not_ascending(ids, int(np.argmax(falls)))
     if update.check_finite:
         require_finite(ids, given)
     if not table.size or not index.size:
@@ -54,7 +57,10 @@ def _change_rows(table: Array, index: Array, grad: Array, update: Update) -> Non
         kernels.change_rows(goal, source, where, rule, start, stop)
 
     ranges = _threads.parts(index.size * _cost(table, update) + grad.nbytes, index.size)
-    _threads.run(work, _threads.split(index.size, ranges))
+    if ranges == 1:  # without the pool's steps, which a small call would notice
+        work(0, index.size)
+    else:
+        _threads.run(work, _threads.split(index.size, ranges))
 
 
 def step_from(table: Array, ids: Array, grad: Array, skip: int | None, update: Update) -> None:

@@ -1,6 +1,7 @@
 """Layers and functions of torch that train: the same kernels, with gradients, transforms and ``torch.compile``."""
 
 from . import _operations as _operations
+from . import optim as optim
 from .bags import embedding_bag as embedding_bag
 from .clip import clip_grad_norm_ as clip_grad_norm_
 from .clip import clip_grad_value_ as clip_grad_value_

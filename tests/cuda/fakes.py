@@ -384,7 +384,8 @@ class Room(dict):
 
 TWINS = {
     "embedding": ("embed", "embed_backward"), "gradient": ("row_grad", "scatter_add"), "lookup": ("gather",),
-    "pooling": ("reduce", "reduce_backward", "normalize"), "position": ("rope",),
+    "optim": ("new_state", "step", "step_from"), "pooling": ("reduce", "reduce_backward", "normalize"),
+    "position": ("rope",),
     "quantized": ("quantize", "dequantize", "as_part", "check_finite"), "search": ("topk",),
 }  # fmt: skip
 WRITING = {"gather", "embed", "reduce", "normalize", "rope"}

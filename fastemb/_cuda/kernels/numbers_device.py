@@ -62,6 +62,16 @@ def over(typingctx: Any, x: Any, n: Any) -> Any:
 
 
 @intrinsic
+def over_each(typingctx: Any, x: Any, y: Any) -> Any:
+    return x(x, x), _columns(lambda b, p, q: _rounded(b, "div", p, q))
+
+
+@intrinsic
+def roots(typingctx: Any, x: Any) -> Any:
+    return x(x), _columns(lambda b, p: _rounded(b, "sqrt", p))
+
+
+@intrinsic
 def fused(typingctx: Any, x: Any, y: Any, z: Any) -> Any:
     return x(x, x, x), _columns(lambda b, p, q, r: b.fma(p, q, r))
 

@@ -33,6 +33,14 @@ def over(x: Any, n: Any) -> Any:
     return x / x.dtype.type(n)
 
 
+def over_each(x: Any, y: Any) -> Any:
+    return x / y
+
+
+def roots(x: Any) -> Any:
+    return np.sqrt(x)
+
+
 def fused(x: Any, y: Any, z: Any) -> Any:
     return (x.astype(np.float64) * y + z).astype(x.dtype)
 

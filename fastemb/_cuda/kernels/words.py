@@ -38,6 +38,7 @@ The others work on columns (``x``, ``y``: of one type and count) and on numbers 
 =================================== ================================================================================
 ``add`` ``less`` ``times_each``     x + y, x - y, x * y by columns; every operation is rounded by itself
 ``minus`` ``times`` ``over``        x - n, x * n, x / n
+``roots(x)`` ``over_each(x, y)``    √x, x / y by columns, rounded to nearest
 ``fused(x, y, z)``                  x * y + z, rounded once
 ``greater(x, y)``                   y where it is greater than x or a NaN, else x
 ``take(so, x, y)``                  x if so, else y
@@ -72,8 +73,8 @@ SIMULATED = bool(config.ENABLE_CUDASIM)
 if SIMULATED:
     from .numbers_simulated import (
         add, divide, dot, doubled, fused, greater, inverse_root, less, make_lanes_sum, make_number, minus, most, over,
-        pick_equal, product, remainder, report, root, singled, squares, take, times, times_each, total, warp_most,
-        warp_sum, warp_votes,
+        over_each, pick_equal, product, remainder, report, root, roots, singled, squares, take, times, times_each,
+        total, warp_most, warp_sum, warp_votes,
     )  # fmt: skip
     from .scalars_simulated import make_numbers, make_shared, make_shared_columns, make_shared_numbers
     from .special_simulated import (
@@ -87,8 +88,8 @@ if SIMULATED:
 else:
     from .numbers_device import (
         add, divide, dot, doubled, fused, greater, inverse_root, less, make_lanes_sum, make_number, minus, most, over,
-        pick_equal, product, remainder, report, root, singled, squares, take, times, times_each, total, warp_most,
-        warp_sum, warp_votes,
+        over_each, pick_equal, product, remainder, report, root, roots, singled, squares, take, times, times_each,
+        total, warp_most, warp_sum, warp_votes,
     )  # fmt: skip
     from .scalars_device import make_numbers, make_shared, make_shared_columns, make_shared_numbers
     from .special_device import (
@@ -106,7 +107,7 @@ __all__ = [
     "fused", "greater", "highest", "inverse_root", "less", "load32", "make_columns", "make_constant",
     "make_constants", "make_keep", "make_lanes_sum", "make_load_all", "make_moves", "make_number", "make_numbers",
     "make_piece", "make_shared", "make_shared_columns", "make_shared_numbers", "make_store", "make_words", "meet",
-    "minus", "most", "odds", "of_bits", "over", "pairs", "pick_equal", "product", "remainder", "report", "root",
-    "singled", "squares", "store32_if", "take", "thread_x", "thread_y", "threads_x", "threads_y", "times",
-    "times_each", "total", "warp_most", "warp_sum", "warp_votes",
+    "minus", "most", "odds", "of_bits", "over", "over_each", "pairs", "pick_equal", "product", "remainder", "report",
+    "root", "roots", "singled", "squares", "store32_if", "take", "thread_x", "thread_y", "threads_x", "threads_y",
+    "times", "times_each", "total", "warp_most", "warp_sum", "warp_votes",
 ]  # fmt: skip
