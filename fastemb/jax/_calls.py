@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from .._cpu.kernels import jit
+from .._cpu.kernels import ffi, jit
 from . import _general
 
 Operands = dict[str, Any]
@@ -61,9 +61,8 @@ def require(target: str) -> None:
     with _lock:
         if target in _registered:
             return
-        from .._cpu.kernels import ffi
-
-        jit.give_name(ffi.GENERAL, _general.address)
+        if not _registered:
+            jit.give_name(ffi.GENERAL, _general.address())
         name = target.removeprefix("fastemb_cpu_").removesuffix("_v1")
         handler = jax.ffi.pycapsule(jit.entry_point(getattr(ffi, name)))
         jax.ffi.register_ffi_target(target, handler, platform="cpu")

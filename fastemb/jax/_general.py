@@ -5,8 +5,10 @@ backwards, values that are wrong. So the bits and the words are those of the fun
 copied, and nothing of JAX is called: its locks may be held while a handler runs.
 """
 
+import atexit
 import ctypes
 import json
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from .._cpu.arrays import Array, round_into
+from .._cpu.kernels import ffi, jit
 from ..embedding import LayerNorm, RMSNorm, embed, embed_backward
 from ..gradient import RowGrad, row_grad
 from ..lookup import gather
@@ -102,9 +105,29 @@ def _run(frame: int) -> int:
     return 0
 
 
-#: The general road as a C function. It takes the GIL, which kernels let go while they run.
-road = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(_run)
-address: int = ctypes.cast(road, ctypes.c_void_p).value or 0
+#: The road as a C function. It takes the GIL, which kernels let go while they run.
+_road = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(_run)
+_state = (ctypes.c_int64 * 2)()  # calls on the road, and whether it is closed: read and written by the gate, too
+_words_of_end = ctypes.create_string_buffer(b"the interpreter is ending")
+
+
+def address() -> int:
+    """Return the address of the general road behind its gate, compiled now. Once in a process."""
+    atexit.register(_close)  # JAX's own end waits for XLA with the GIL held, and was registered before
+    road = ctypes.cast(_road, ctypes.c_void_p).value or 0
+    _kept.append(ffi.make_gate(ctypes.addressof(_state), road, ctypes.addressof(_words_of_end)))
+    return jit.entry_point(_kept[0])
+
+
+_kept: list[Any] = []
+
+
+def _close() -> None:
+    """Let no call enter any more, and wait until those on the road have left it."""
+    _state[1] = 1
+    while _state[0]:
+        time.sleep(0.001)  # without the GIL, which they are waiting for
+
 
 # What calls do ---------------------------------------------------------------------------------------------------
 

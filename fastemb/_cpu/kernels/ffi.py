@@ -17,7 +17,7 @@ from numba.core import types
 
 from .embedding import embed_small
 from .intrinsics import load_acc, load_id, store_id
-from .jit import intrinsic, kernel, part
+from .jit import intrinsic, kernel, of_process, part
 from .layout import NO_SIZE, Ids, Rows, Segments
 from .lookup import RAISE, address, gather_rows
 from .pooling import ascend
@@ -31,6 +31,7 @@ general: Any = types.ExternalFunction(GENERAL, types.int64(types.int64))
 SMALL_BYTES = 1 << 19
 # XLA's numbers for the types of ids.
 _S32, _S64 = 4, 5
+_CANCELLED = 1  # of its errors
 _VERSION_ASKED = 1  # the type of the extension by which a frame asks for a handler's version
 _WORD, _HALF, _F32, _F64 = np.int64(0), np.int32(0), np.float32(0), np.float64(0)
 
@@ -106,6 +107,53 @@ def version_told(frame: int) -> bool:
     store_id(_HALF, metadata, 7, minor if major == 0 else 0)
     store_id(_HALF, metadata, 8, 0)  # no traits
     return True
+
+
+# The gate --------------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def add_atomic(typingctx: Any, address: Any, value: Any) -> Any:
+    """Add to the int64 at an address, and return what it was before; in one order for all threads."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw(
+            "add", builder.inttoptr(arguments[0], ir.IntType(64).as_pointer()), arguments[1], "seq_cst"
+        )
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def call_at(typingctx: Any, address: Any, argument: Any) -> Any:
+    """Call the C function at an address, which takes one word and returns one."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(64), [ir.IntType(64)])
+        return builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [arguments[1]])
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+def make_gate(state: int, road: int, words: int) -> Any:
+    """Make the function before the general road, which lets no call into Python when the interpreter ends.
+
+    A thread of XLA that asks for the GIL then would wait for ever, and XLA for it. ``state`` is the address of two
+    numbers: how many calls are on the road, and whether it is closed. ``words`` is that of what the error says.
+    """
+
+    @of_process
+    def gate(frame: int) -> int:
+        add_atomic(state, 1)
+        if add_atomic(state + 8, 0):
+            add_atomic(state, -1)
+            error = np.array([32, 0, words, _CANCELLED])
+            return call_at(word(word(frame, 2), 6), address(error)) + min(error.size, 0)
+        found = call_at(road, frame)
+        add_atomic(state, -1)
+        return found
+
+    return gate
 
 
 # Handlers --------------------------------------------------------------------------------------------------------

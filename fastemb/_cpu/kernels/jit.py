@@ -141,6 +141,11 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
     return _numba_intrinsic(function)  # type: ignore[no-any-return]
 
 
+def of_process(function: _Function) -> _Function:
+    """Compile a function that holds addresses of this process, so that it cannot be kept."""
+    return numba.njit(nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+
+
 def entry_point(compiled: Any) -> int:
     """Return the address at which C calls a kernel that takes an int64 and returns one; it is compiled now."""
     word = numba.types.int64
