@@ -21,6 +21,12 @@ Fold = Callable[[int, dict[str, bool], Operands], tuple[Operands, Callable[[Any]
 GENERAL, GATHER, REDUCE, EMBED = (f"fastemb_cpu_{name}_v1" for name in ("all_general", "gather", "reduce", "embed"))
 TARGETS = GENERAL, GATHER, REDUCE, EMBED
 
+# The order of operands, which handlers read by their numbers; JAX sorts what it is given by name.
+_ORDER = (
+    "table", "x", "ids", "offsets", "positions", "norm.weight", "norm.bias", "position_ids", "segments", "segment_ids",
+    "mask", "lengths", "weights", "inv_freq", "grad",
+)  # fmt: skip
+
 _lock = threading.Lock()
 _registered: set[str] = set()
 
@@ -81,6 +87,7 @@ class Call(NamedTuple):
 def call(asked: Call, operands: Operands, results: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
     """Return the results, by their names, of a call on arrays by theirs."""
     require(asked.target)
+    operands = {name: operands[name] for name in sorted(operands, key=_ORDER.index)}
     names = {"function": asked.function, "operands": [*operands], "results": [*results]}
     text = json.dumps({**names, "options": asked.options})
     function = jax.ffi.ffi_call(asked.target, [*results.values()], vmap_method="sequential")
@@ -91,11 +98,10 @@ def call(asked: Call, operands: Operands, results: dict[str, jax.ShapeDtypeStruc
 
 def batched(run: Callable[[Operands], Any], fold: Fold, operands: Operands) -> Any:
     """Return ``run(operands)``, under `vmap` in one call where operands can be folded, else in a loop."""
-    names = [*operands]
 
     @jax.custom_batching.custom_vmap
     def one(operands: Operands) -> Any:
-        return run({name: operands[name] for name in names})  # JAX sorts them
+        return run(operands)
 
     @one.def_vmap
     def rule(size: int, flags: list[dict[str, bool]], operands: Operands) -> tuple[Any, Any]:

@@ -148,8 +148,8 @@ def make_gate(state: int, road: int, words: int) -> Any:
         if add_atomic(state + 8, 0):
             add_atomic(state, -1)
             error = np.array([32, 0, words, _CANCELLED])
-            return call_at(word(word(frame, 2), 6), address(error)) + min(error.size, 0)
-        found = call_at(road, frame)
+            return int(call_at(word(word(frame, 2), 6), address(error))) + min(error.size, 0)
+        found = int(call_at(road, frame))
         add_atomic(state, -1)
         return found
 
