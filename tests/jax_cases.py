@@ -1,4 +1,4 @@
-"""What the tests of fastemb.jax share: arrays, calls of each function, and formulas of jax.numpy for their gradients."""
+"""What the tests of fastemb.jax share: arrays, calls of each function, and the gradients by our backwards."""
 
 import numpy as np
 from arrays import BF16

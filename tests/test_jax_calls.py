@@ -1,4 +1,4 @@
-"""The functions of fastemb.jax: NumPy's bits, in programs of JAX and outside of them, on the small path or the general."""
+"""The functions of fastemb.jax: NumPy's bits, in programs of JAX and outside of them, on both roads."""
 
 import jax_cases as cases
 import numpy as np
