@@ -31,8 +31,12 @@ def as_array(value: Any, name: str) -> jax.Array:
     return jnp.asarray(value.astype(value.dtype.newbyteorder("="), copy=False))
 
 
+def _devices(array: jax.Array) -> set[Any]:
+    return set(array.devices())
+
+
 def _require_cpu(array: jax.Array, name: str) -> None:
-    for device in array.devices():
+    for device in _devices(array):
         if device.platform != "cpu":
             way = f'give jax.device_put({name}, jax.devices("cpu")[0])'
             raise TypeError(f"{name} is a JAX array on {device}; fastemb.jax computes on the CPU: {way}")
