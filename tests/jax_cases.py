@@ -55,6 +55,7 @@ for mode in MODES:
             "embedding_bag", {"table": TABLE},
             {"ids": IDS, "mask": MASK, "padding_idx": int(IDS[0, 0]), "normalize": True, **more},
         ),
+        f"bags of some {mode}": ("embedding_bag", {"table": TABLE}, {"ids": IDS, "mask": MASK, **more}),
         f"pool {mode}": ("pool", {"x": X}, more),
         f"masked pool {mode}": ("pool", {"x": X}, {"mask": MASK.astype(np.int32), **more}),
         f"pool of lengths {mode}": ("pool", {"x": X}, {"lengths": LENGTHS, **more}),

@@ -58,7 +58,10 @@ def test_float64_and_64_bit_ids_where_they_are_enabled(case):
         assert same_bits(np.asarray(found), cases.call(fastemb, name, floats, others))
 
 
-SMALL = "gather", "embed", "embed positions norm", "bags max", "bags mean", "ragged bags mean_sqrt_len", "pool sum"
+SMALL = (
+    "gather", "embed", "embed positions norm", "bags max", "bags mean", "ragged bags mean_sqrt_len",
+    "bags of some mean", "pool sum", "masked pool max",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("x64", [False, True])
@@ -82,6 +85,8 @@ def test_large_calls_take_the_general_road_and_its_threads(case, roads, monkeypa
         others = {**others, "ids": np.tile(others["ids"], 300), "offsets": np.arange(0, 9001, 30)}
     elif "ids" in others:
         others = {**others, "ids": np.tile(others["ids"], (300, 1))}
+    if "mask" in others:
+        others = {**others, "mask": np.tile(others["mask"], (300, 1))}
     cuts, run = [], _threads.run
 
     def counted(function, ranges):

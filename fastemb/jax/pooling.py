@@ -205,9 +205,10 @@ def _forward(asked: _Asked, given: Operands) -> jax.Array:
     bags = _bags_of(given, asked.mode, asked.normalize, asked.padding_idx)
     many, options = "table" in given, asked.options("table" in given)
     one = Call("embedding_bag" if many else "pool", options)
-    plain = not asked.normalize and asked.padding_idx is None and not {"mask", "weights", "lengths"} & given.keys()
+    plain = not asked.normalize and asked.padding_idx is None and not {"weights", "lengths"} & given.keys()
     if plain and asked.mode in _SMALL and bags.dtype == np.float32:
-        one = one._replace(target=REDUCE, numbers=(int(many), int("offsets" in given), *_SMALL[asked.mode]))
+        has = int("offsets" in given), int("mask" in given)
+        one = one._replace(target=REDUCE, numbers=(int(many), *has, *_SMALL[asked.mode]))
     return call(one, given, {"out": jax.ShapeDtypeStruct(bags.shape, bags.dtype)})["out"]
 
 

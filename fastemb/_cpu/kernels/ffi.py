@@ -21,7 +21,7 @@ from .jit import intrinsic, kernel, of_process, part
 from .layout import NO_SIZE, Ids, Rows, Segments
 from .lookup import RAISE, address, gather_rows
 from .pooling import ascend
-from .reduce import max_rows, sum_rows
+from .reduce import list_kept, max_rows, sum_rows
 
 #: The general road, by the name at which it is linked: from the address of a frame to that of an error, or 0.
 GENERAL = "fastemb_ffi_general"
@@ -29,11 +29,11 @@ general: Any = types.ExternalFunction(GENERAL, types.int64(types.int64))
 
 #: What a call may read, and what it may write, on the small path: more is worth a second thread, or past the caches.
 SMALL_BYTES = 1 << 19
-# XLA's numbers for the types of ids.
-_S32, _S64 = 4, 5
+# XLA's numbers for the types of masks and ids.
+_BOOL, _S32, _S64 = 1, 4, 5
 _CANCELLED = 1  # of its errors
 _VERSION_ASKED = 1  # the type of the extension by which a frame asks for a handler's version
-_WORD, _HALF, _F32, _F64 = np.int64(0), np.int32(0), np.float32(0), np.float64(0)
+_WORD, _HALF, _BYTE, _F32, _F64 = np.int64(0), np.int32(0), np.int8(0), np.float32(0), np.float64(0)
 
 # Frames ----------------------------------------------------------------------------------------------------------
 
@@ -209,32 +209,60 @@ def fill_bounds(bounds: Any, offsets: int, T: int) -> None:
             bounds[s] = word(data(offsets), s)
 
 
+@part
+def bytes_of(mask: int, N: int, room: int) -> int:
+    """Return where a mask has one byte for each slot, not 0 where it is kept; those of integers are written."""
+    if kind(mask) == _BOOL:
+        return data(mask)
+    for i in range(N):
+        store_id(_BYTE, room, i, load_id(_HALF, data(mask), i) != 0)
+    return room
+
+
+@part
+def kept(mask: int, slots: int, names: Ids, bounds: int, S: int, divide_by: int, room: int) -> Any:
+    """Return the entries that a mask keeps, and their segments. The room is for 3 N + 2 S + 1 words."""
+    N = names.N
+    begins, here = room + 8 * (N + 1), room
+    ends = begins + 8 * S
+    n = list_kept(bytes_of(mask, N, ends + 8 * S), bounds, bounds + 8, S, here, begins, ends)
+    if slots:
+        for i in range(n):
+            store_id(_WORD, here, i, load_id(names.id_tag, names.address, word(here, i)))
+    return Ids(np.uint16(8), here, n, names.V), Segments(begins, ends, 0, None, divide_by)
+
+
 @kernel
 def reduce(frame: int) -> int:
-    """Read rows and then, as numbers say, ids and offsets; write segments.
+    """Read rows and then, as numbers say, ids, and offsets or a mask; write segments.
 
-    The numbers: whether there are ids, whether there are offsets, whether the largest of each column is meant and not
-    a sum, and what a sum is divided by.
+    The numbers: whether there are ids, offsets, a mask; whether the largest of each column is meant and not a sum; and
+    what a sum is divided by.
     """
     if version_told(frame):
         return 0
     given, table, out = numbers(frame), operand(frame, 0), result(frame, 0)
-    bags, ragged, largest, divide_by = word(given, 0), word(given, 1), word(given, 2), word(given, 3)
-    slots, S, D = operand(frame, 1) if bags else table, length(out, 0), length(out, 1)
+    bags, ragged, masked = word(given, 0), word(given, 1), word(given, 2)
+    slots, other = operand(frame, 1) if bags else table, operand(frame, 1 + bags) if ragged or masked else 0
+    S, D = length(out, 0), length(out, 1)
     N = size(slots) if bags else size(table) // max(D, 1)
-    if not 0 < N * D * 4 <= SMALL_BYTES or not 0 < S * D * 4 <= SMALL_BYTES:
+    unusual = masked and not (kind(other) == _BOOL or kind(other) == _S32)
+    if unusual or not 0 < N * D * 4 <= SMALL_BYTES or not 0 < S * D * 4 <= SMALL_BYTES:
         return int(general(frame))
-    bounds = np.empty(S + 1, np.int64)
-    fill_bounds(bounds, operand(frame, 1 + bags) if ragged else 0, 0 if ragged else length(slots, 1))
-    if not ascend(bounds, N):
+    bounds = np.empty(3 * S + 2 + (3 * N if masked else 0), np.int64)
+    fill_bounds(bounds[: S + 1], other if ragged else 0, 0 if ragged else length(slots, 1))
+    if not ascend(bounds[: S + 1], N):
         return int(general(frame))
+    begins = address(bounds)
     names = entries(slots, N, length(table, 0)) if bags else Ids(NO_SIZE, 0, N, N)
+    segments = Segments(begins, begins + 8, 0, None, word(given, 4))
+    if masked:
+        names, segments = kept(other, bags, names, begins, S, word(given, 4), begins + 8 * (S + 1))
     rows, goal = Rows(_F32, data(table), 4 * D, 32, D, 0, 0), Rows(_F32, data(out), 4 * D, 32, D, 0, 0)
-    segments, check = Segments(address(bounds), address(bounds) + 8, 0, None, divide_by), bags != 0
-    if largest:
-        bad = max_rows(rows, names, segments, goal, check, 0, S)
+    if word(given, 3):
+        bad = max_rows(rows, names, segments, goal, bags != 0, 0, S)
     else:
-        bad = sum_rows(rows, names, segments, goal, check, 0, S)
+        bad = sum_rows(rows, names, segments, goal, bags != 0, 0, S)
     if bad >= 0:
         return int(general(frame))
     return min(bounds.size, 0)  # 0; Numba frees an array behind its last use, and addresses are none
