@@ -244,6 +244,21 @@ def rope(
             out=out,
         )  # fmt: skip
         return turned
+    source, ids, base, speed, scale, *options = asked_of_rope(
+        x, position_ids, base, inv_freq, scale, interleaved, inverse, out
+    )
+    target = out
+    if out is not None:
+        inputs = {} if _checks.same_memory(source, out) else {"x": source}
+        target = _checks.check_out(out, source.shape, **inputs, position_ids=ids, inv_freq=speed)
+    result: _Array = _devices.position(source).rope(source, ids, base, speed, scale, *options, target)
+    return result if out is None else out
+
+
+def asked_of_rope(
+    x: Any, position_ids: Any, base: Any, inv_freq: Any, scale: Any, interleaved: Any, inverse: Any, out: Any = None
+) -> tuple[Any, Any, float, Any, float, bool, bool]:
+    """Return what `rope` was given, types and then shapes checked; no value of an array is looked at."""
     source = _checks.as_float_table(x, "x")
     ids = None if position_ids is None else _checks.as_reals(position_ids, "position_ids")
     speed = None if inv_freq is None else _checks.as_reals(inv_freq, "inv_freq")
@@ -256,12 +271,7 @@ def rope(
     _check_shapes(source.shape, None if ids is None else ids.shape)
     if speed is not None:
         _checks.require_shape(speed, (source.shape[-1] // 2,), "inv_freq", ", one for each pair of columns of x")
-    target = out
-    if out is not None:
-        inputs = {} if _checks.same_memory(source, out) else {"x": source}
-        target = _checks.check_out(out, source.shape, **inputs, position_ids=ids, inv_freq=speed)
-    result: _Array = _devices.position(source).rope(source, ids, base, speed, scale, *options, target)
-    return result if out is None else out
+    return source, ids, base, speed, scale, *options
 
 
 def _check_shapes(x: tuple[int, ...], position_ids: tuple[int, ...] | None) -> None:

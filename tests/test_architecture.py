@@ -55,6 +55,8 @@ ALLOWED = {
         *TOOLS,
     },  # the package for its version
     **{name: more | SHARED | ASKED | {"_checks", "_devices", "_frameworks", "_words"} for name, more in PUBLIC.items()},
+    # Programs of JAX call the functions by handlers, which are kernels.
+    "jax": {*PUBLIC, "_bags", "_embeds", "_checks", "_words", "_cpu"},
     "_devices": {"_frameworks"},  # and the rooms, by name, when they are first asked for
     "_cpu": ASKED | TOOLS | {"_checks", "_frameworks"},
     "_cuda": ASKED | {"_checks", "_cuda_check", "_frameworks"},  # memory is the frameworks', threads are the device's
@@ -258,6 +260,8 @@ def test_public_names():
 def test_docstring_examples(module):
     if room(module) == "torch":
         pytest.importorskip("torch", reason="the package torch is not installed")
+    if room(module) == "jax":
+        pytest.importorskip("jax", reason="the functions of fastemb.jax are for those who have JAX")
     result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
     assert result.failed == 0
 

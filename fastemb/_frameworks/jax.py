@@ -192,7 +192,9 @@ def find(kind: type) -> Framework | None:
     # First, as tracers are arrays too, by every protocol that JAX's arrays have.
     if issubclass(kind, jax.core.Tracer):
         return Refused(
-            "JAX", "{name} is a JAX tracer, which has no values: call outside of jit, grad, vmap and their like"
+            "JAX",
+            "{name} is a JAX tracer, which has no values: call outside of jit, grad, vmap and their like, or use "
+            "fastemb.jax, which has gather, embed, pool, embedding_bag, rope and row_grad for inside of them",
         )
     if not issubclass(kind, jax.Array):
         return None

@@ -139,3 +139,21 @@ def inlined(function: _Function) -> _Function:
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make a function that writes LLVM instructions callable from kernels."""
     return _numba_intrinsic(function)  # type: ignore[no-any-return]
+
+
+def of_process(function: _Function) -> _Function:
+    """Compile a function that holds addresses of this process, so that it cannot be kept."""
+    return numba.njit(nogil=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+
+
+def entry_point(compiled: Any) -> int:
+    """Return the address at which C calls a kernel that takes an int64 and returns one; it is compiled now."""
+    word = numba.types.int64
+    compiled.compile((word,))
+    found = compiled.overloads[(word,)]
+    return int(found.library.get_pointer_to_function(found.fndesc.llvm_cfunc_wrapper_name))
+
+
+def give_name(name: str, address: int) -> None:
+    """Let kernels that are linked from now on find a C function by its name."""
+    llvmlite.binding.add_symbol(name, address)
