@@ -118,3 +118,22 @@ def sparse(ids: Tensor, rows: Tensor, shape: tuple[int, ...], dtype: torch.dtype
     index = ids if ids.dtype is torch.int64 else ids.long()
     values = rows if rows.dtype is dtype else rows.to(dtype)
     return torch.sparse_coo_tensor(index[None], values, shape, is_coalesced=True, check_invariants=False)
+
+
+# Small calls -----------------------------------------------------------------------------------------------------
+
+
+def views(arrays: tuple[Any, ...]) -> list[Any] | None:
+    """Return NumPy's views of tensors (or None); None where one has none, or not without more ado.
+
+    `fastemb._frameworks` finds views of anything and says what has none. That takes it 2 us an array.
+    """
+    try:
+        return [array if array is None else array.numpy() for array in arrays]
+    except (RuntimeError, TypeError):  # of a GPU, bfloat16, signs that are marks, other layouts
+        return None
+
+
+def tensors(*arrays: Any) -> list[Any]:
+    """Return tensors that have the memory of new arrays of NumPy's (or None)."""
+    return [array if array is None else torch.from_numpy(array) for array in arrays]

@@ -32,7 +32,11 @@ def pool(arrays: Arrays, options: Options) -> Any:
     """Pool rows, through the door of the call."""
     way = _doors.door(*arrays)
     if way is _doors.EAGER:
-        return Pool.apply(*arrays, options) if _doors.needs_graph(*arrays[:2]) else forward(arrays, options)
+        return (
+            Pool.apply(*arrays[:2], arrays[2:], options)
+            if _doors.needs_graph(*arrays[:2])
+            else forward(arrays, options)
+        )
     if way is _doors.TRANSFORM:
         return PoolInside.apply(*arrays, options)
     return torch.ops.fastemb.pool.default(*arrays, *options)
@@ -40,22 +44,25 @@ def pool(arrays: Arrays, options: Options) -> Any:
 
 def forward(arrays: Arrays, options: Options) -> Any:
     """Return what `pool` makes of tensors that autograd is not looking at."""
-    x, weights, mask, lengths, offsets = arrays
+    seen = _doors.views(arrays)
+    x, weights, mask, lengths, offsets = seen or arrays
     mode: Any = options.mode
-    return fastemb.pool(
+    rows: Any = fastemb.pool(
         x, mask, lengths=lengths, offsets=offsets, mode=mode, weights=weights, normalize=options.normalize
     )
+    return rows if seen is None else torch.from_numpy(rows)
 
 
 def backward(grad: Any, arrays: Arrays, options: Options) -> tuple[Any, Any]:
     """Return the gradients of x and weights by `pool_backward`; None where there are no weights."""
-    x, weights, mask, lengths, offsets = arrays
+    seen = _doors.views((grad, *arrays))
+    g, x, weights, mask, lengths, offsets = seen or (grad, *arrays)
     mode: Any = options.mode
-    found = fastemb.pool_backward(
-        grad, x, mask, lengths=lengths, offsets=offsets, mode=mode, weights=weights, normalize=options.normalize
+    found: Any = fastemb.pool_backward(
+        g, x, mask, lengths=lengths, offsets=offsets, mode=mode, weights=weights, normalize=options.normalize
     )
-    by_weight: Any = found.weights
-    return found.x, None if by_weight is None else by_weight.to(weights.dtype)
+    by_x, by_weight = found if seen is None else _doors.tensors(*found)
+    return by_x, None if by_weight is None else by_weight.to(arrays.weights.dtype)
 
 
 # The same gradients in operations that torch can differentiate ----------------------------------------------------
@@ -156,15 +163,16 @@ class Pool(Function):
     @staticmethod
     def forward(ctx: Any, *given: Any) -> Any:
         """Return one row for each text."""
-        ctx.save_for_backward(*given[:-1])
-        ctx.options = given[-1]
-        return forward(Arrays._make(given[:-1]), given[-1])
+        arrays, options = Arrays(*given[:2], *given[2]), given[3]
+        ctx.save_for_backward(*arrays)
+        ctx.options = options
+        return forward(arrays, options)
 
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         """Return the gradients of what has one."""
         find = composed if torch.is_grad_enabled() else backward
-        return *find(grad, Arrays._make(ctx.saved_tensors), ctx.options), None, None, None, None
+        return *find(grad, Arrays._make(ctx.saved_tensors), ctx.options), None, None
 
 
 class PoolInside(Function):

@@ -40,11 +40,13 @@ def rope(arrays: Arrays, options: Options) -> Any:
 
 def forward(arrays: Arrays, options: Options) -> Any:
     """Return what `rope` makes of tensors that autograd is not looking at."""
-    x, position_ids, inv_freq = arrays
+    seen = _doors.views(arrays)
+    x, position_ids, inv_freq = seen or arrays
     base, scale, interleaved, inverse = options
-    return fastemb.rope(
+    turned: Any = fastemb.rope(
         x, position_ids, base=base, inv_freq=inv_freq, scale=scale, interleaved=interleaved, inverse=inverse
     )
+    return turned if seen is None else torch.from_numpy(turned)
 
 
 def back(options: Options) -> Options:

@@ -224,7 +224,9 @@ class TokenPositionEmbedding(torch.nn.Module):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give input_ids or inputs_embeds, one of them")
-        words, positions, segments = self.word_embeddings, self.position_embeddings, self.token_type_embeddings
+        part = self._modules.get  # what `Module.__getattr__` finds in thrice the time
+        words: Any = part("word_embeddings")
+        positions, segments, norm = part("position_embeddings"), part("token_type_embeddings"), part("LayerNorm")
         if segments is None and token_type_ids is not None:
             raise ValueError("token_type_ids go with a table of segments, and this layer has none: num_segments is 0")
         if positions is None:
@@ -241,7 +243,7 @@ class TokenPositionEmbedding(torch.nn.Module):
         if inputs_embeds is not None:
             table, padding = inputs_embeds.reshape(-1, inputs_embeds.shape[-1]), None
             input_ids = torch.arange(len(table), device=table.device).view(inputs_embeds.shape[:-1])
-        norm, kind, weight, bias, eps = self.LayerNorm, NONE, None, None, 0.0
+        kind, weight, bias, eps = NONE, None, None, 0.0
         if norm is not None:
             weight, eps = norm.weight, norm.eps
             kind, bias = (RMS, None) if isinstance(norm, torch.nn.RMSNorm) else (LAYER, norm.bias)
@@ -251,9 +253,7 @@ class TokenPositionEmbedding(torch.nn.Module):
         )  # fmt: skip
         skipped = None if positions is None else positions.padding_idx
         rows = embed(arrays, Options(self.scale, kind, eps, padding, skipped))
-        # The module itself would cost 2 us, and does nothing most of the time.
-        share = self.dropout.p
-        return torch.dropout(rows, share, True) if self.training and share else rows
+        return self.dropout(rows) if self.training else rows
 
     def _roberta_positions(self, ids: Any, embeds: Any, start: int, mask: Any) -> Any:
         """Return positions that begin behind the row of padding, which padding has."""
