@@ -137,3 +137,11 @@ def views(arrays: tuple[Any, ...]) -> list[Any] | None:
 def tensors(*arrays: Any) -> list[Any]:
     """Return tensors that have the memory of new arrays of NumPy's (or None)."""
     return [array if array is None else torch.from_numpy(array) for array in arrays]
+
+
+def packed(grad: Tensor) -> Tensor:
+    """Return a gradient whose rows follow one another, a copy of a small one: those of sums are one number, expanded.
+
+    Kernels read large ones where they lie. Small calls have kernels of packed arrays alone.
+    """
+    return grad if grad.is_contiguous() or (grad.numel() > 1 << 16 and grad.stride(-1) == 1) else grad.contiguous()

@@ -68,6 +68,7 @@ def backward(grad: Any, arrays: Arrays, options: Options, of_table: bool = True)
 
     That of the table is the largest, and is left out where nobody asks for it.
     """
+    grad = _doors.packed(grad)
     seen = _doors.views((grad, *arrays))
     g, table, positions, segments, _, _, ids, position_ids, segment_ids, mask = seen or (grad, *arrays)
     found = fastemb.embed_backward(

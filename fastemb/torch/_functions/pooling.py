@@ -55,6 +55,7 @@ def forward(arrays: Arrays, options: Options) -> Any:
 
 def backward(grad: Any, arrays: Arrays, options: Options) -> tuple[Any, Any]:
     """Return the gradients of x and weights by `pool_backward`; None where there are no weights."""
+    grad = _doors.packed(grad)
     seen = _doors.views((grad, *arrays))
     g, x, weights, mask, lengths, offsets = seen or (grad, *arrays)
     mode: Any = options.mode

@@ -67,7 +67,7 @@ class Rope(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         """Return the gradients of what has one."""
-        arrays, options = Arrays(grad, *ctx.saved_tensors), back(ctx.options)
+        arrays, options = Arrays(_doors.packed(grad), *ctx.saved_tensors), back(ctx.options)
         turned = Rope.apply(*arrays, options) if torch.is_grad_enabled() else forward(arrays, options)
         return turned, None, None, None
 
