@@ -53,11 +53,11 @@ def of_ids(
     grad = _types(out, grad)
     lists = {"ids": ids, "offsets": offsets, "mask": mask, "weights": weights}
     _checks.require_one_device(table=table, **lists, out=out, grad=None if grad is _FORWARD else grad)
-    _require_mode(mode, weights)
+    require_mode(mode, weights)
     if ragged and twice:
         raise ValueError("a Ragged brings its own offsets; neither offsets nor mask must be given with it")
     _checks.require_table_shape(table)
-    _require_slots(ids, offsets, mask)
+    require_slots(ids, offsets, mask)
     bags = _bags(table, ids, offsets, None, mask, padding, by_count, weights, mode, normalize)
     return bags, _shapes(bags, out, grad)
 
@@ -77,7 +77,7 @@ def of_rows(
     grad = _types(out, grad)
     lists = {"mask": mask, "lengths": lengths, "offsets": offsets, "weights": weights}
     _checks.require_one_device(x=x, **lists, out=out, grad=None if grad is _FORWARD else grad)
-    _require_mode(mode, weights)
+    require_mode(mode, weights)
     if len(given) > 1:
         raise ValueError(f"at most one of mask, lengths and offsets may be given, got {' and '.join(given)}")
     if x.ndim == 2 and offsets is None:
@@ -100,14 +100,14 @@ def _types(out: Any, grad: Any) -> Any:
     return grad if grad is _FORWARD else _checks.as_float_table(grad, "grad")
 
 
-def _require_mode(mode: Any, weights: Any) -> None:
+def require_mode(mode: Any, weights: Any) -> None:
     """Refuse an unknown mode, and weights where the mode has no use for them."""
     _checks.require_word(mode, MODES, "mode")
     if weights is not None and mode not in ("sum", "mean"):
         raise ValueError(f"weights go with mode 'sum' or 'mean', got mode {mode!r}")
 
 
-def _require_slots(ids: Any, offsets: Any, mask: Any) -> None:
+def require_slots(ids: Any, offsets: Any, mask: Any) -> None:
     """Refuse ids whose shape does not go with offsets and mask."""
     if ids.ndim == 2:
         if offsets is not None:

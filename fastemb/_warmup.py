@@ -71,8 +71,10 @@ def _bags(table: _Array, ids: _Array) -> None:
 
 
 def _bags_backward(table: _Array, ids: _Array) -> None:
+    grad = np.ones((len(ids), table.shape[1]), table.dtype)
     for mode in _MODES:
-        pooling.embedding_bag_backward(np.ones((len(ids), table.shape[1]), table.dtype), table, ids, mode=mode)
+        pooling.embedding_bag_backward(grad, table, ids, mode=mode)  # small calls have a kernel of their own
+        pooling.embedding_bag_backward(grad, table, ids, mask=ids >= 0, mode=mode)
 
 
 def _pool(table: _Array, ids: _Array) -> None:

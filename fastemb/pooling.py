@@ -365,7 +365,14 @@ def embedding_bag_backward(
     RowGrad(ids=array([3, 7]), rows=array([[0.25, 0.25],
            [0.75, 0.75]], dtype=float32))
     """
-    if type(table) is not np.ndarray and (framework := _frameworks.of(table)):
+    if type(table) is np.ndarray:
+        if mask is None and weights is None and normalize is False:
+            small = _devices.HERE["small_bags"].small_bags_backward(
+                grad, table, ids, offsets, mode, padding_idx, scale_grad_by_freq
+            )
+            if small is not None:
+                return BagGrad(RowGrad(*small), None)
+    elif framework := _frameworks.of(table):
         return framework.call(
             embedding_bag_backward, grad, table, ids, offsets, mask=mask, mode=mode, weights=weights,
             padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq, normalize=normalize,

@@ -45,7 +45,8 @@ def framework(request):
 @pytest.fixture
 def general_road(monkeypatch):
     """Let no call be small: not even one that has nothing to do takes the small path."""
-    for family in ("lookup", "pooling", "embedding", "position", "gradient", "search", "quantized", "static"):
+    families = "lookup", "pooling", "small_bags", "embedding", "position", "gradient", "search", "quantized", "static"
+    for family in families:
         monkeypatch.setattr(f"fastemb._cpu.{family}._SMALL_BYTES", -4)
     monkeypatch.setattr("fastemb._cpu.lookup._INTO_BYTES", 0)
 

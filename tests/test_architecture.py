@@ -72,7 +72,15 @@ ALLOWED = {
     "_processors": set(),
     "_text": TOOLS,
     "_models": {"_text", "_words"},
-    "torch": {"", *PUBLIC, *SHARED, "_checks", "_devices", "_frameworks"},  # rooms below where a call's cost matters
+    "torch": {
+        "",
+        *PUBLIC,
+        *SHARED,
+        "_bags",
+        "_checks",
+        "_devices",
+        "_frameworks",
+    },  # rooms below where a call's cost matters
     "reference": set(),
 }
 

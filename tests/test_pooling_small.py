@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+from contextlib import contextmanager
 
 import arrays
 import numpy as np
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 import fastemb.reference as reference
 from fastemb._bags import MODES
 from fastemb._cpu import pooling as room
+from fastemb._cpu import small_bags
 from fastemb.embedding import embed
-from fastemb.pooling import embedding_bag, normalize, pool
+from fastemb.pooling import embedding_bag, embedding_bag_backward, normalize, pool
 from fastemb.ragged import Ragged
 
 SMALL_MODES = ["sum", "mean", "mean_sqrt_len", "max"]
@@ -60,6 +62,101 @@ def test_bags_equal_the_general_road(mode, id_dtype, V, D, form, lengths, seed):
     assert small.flags.writeable
     assert small.flags.c_contiguous
     assert (table.tobytes(), ids.tobytes()) == before
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(SMALL_MODES[:3]), st.sampled_from(["i4", "i8"]), st.integers(1, 40), st.integers(1, 200),
+    st.booleans(), st.lists(st.integers(0, 20), min_size=1, max_size=8), st.sampled_from([None, 0, 3, -1, 2**40]),
+    st.booleans(), st.integers(0, 2**32),
+)  # fmt: skip
+def test_gradients_of_bags_equal_the_general_road(mode, id_dtype, V, D, flat, lengths, padding, by_count, seed):
+    rng = np.random.default_rng(seed)
+    options = {"mode": mode, "padding_idx": padding, "scale_grad_by_freq": by_count}
+    ids = rng.integers(0, V, (sum(lengths),) if flat else (len(lengths), max(lengths))).astype(id_dtype)
+    if flat:
+        options["offsets"] = np.concatenate([[0], np.cumsum(lengths, dtype=int)])
+    if not ids.size:
+        return
+    table, grad = np.zeros((V, D), "f4"), draw_rows(rng, len(lengths), D)
+    before = grad.tobytes(), ids.tobytes()
+    with general_gradients() as seen:
+        small = embedding_bag_backward(grad, table, ids, **options)
+    assert not seen
+    with general_gradients(most=-4) as seen:
+        general = embedding_bag_backward(grad, table, ids, **options)
+    assert len(seen) == 1
+    assert same_bits(small.table.ids, general.table.ids)
+    assert same_but_nan(small.table.rows, general.table.rows)
+    assert small.weights is None
+    assert all(one.flags.owndata and one.flags.writeable for one in small.table)
+    assert (grad.tobytes(), ids.tobytes()) == before
+
+
+@contextmanager
+def general_gradients(most=None):
+    """As `general_calls`, of gradients of bags, whose small path is a file of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        if most is not None:
+            patch.setattr(small_bags, "_SMALL_BYTES", most)
+        with arrays.general_calls(room, "reduce_backward") as seen:
+            yield seen
+
+
+GRAD = np.ones((2, 5), "f4")
+BAGS = np.array([[3, 1], [1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ((GRAD, np.zeros((4, 5), "f8"), BAGS), {}),
+        ((GRAD.astype("f8"), np.zeros((4, 5), "f4"), BAGS), {}),
+        ((GRAD[:, ::-1], np.zeros((4, 5), "f4"), BAGS), {}),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS.tolist()), {}),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS.astype("u1")), {}),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS.T), {}),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS), {"mask": BAGS > 0}),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS), {"weights": BAGS * 0.5}),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS), {"normalize": True}),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS), {"mode": "max"}),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS), {"padding_idx": np.int64(1)}),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS.reshape(-1), [0, 2, 4]), {}),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS.reshape(-1), np.array([0, 2, 4], "i4")), {}),
+        ((GRAD[:0], np.zeros((4, 5), "f4"), BAGS[:0]), {}),
+    ],
+)
+def test_gradients_that_are_not_small(given, options):
+    with general_gradients() as seen:
+        found = embedding_bag_backward(*given, **options).table
+    assert len(seen) == 1
+    grad, table, *slots = given
+    options = {name: value for name, value in options.items() if name != "padding_idx"} | {
+        name: int(value) for name, value in options.items() if name == "padding_idx"
+    }
+    plain = embedding_bag_backward(grad.astype("f4").copy(), table.astype("f4"), *map(np.array, slots), **options).table
+    np.testing.assert_array_equal(found.ids, plain.ids)
+    np.testing.assert_allclose(found.rows, plain.rows, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "error"),
+    [
+        ((GRAD, np.zeros((3, 5), "f4"), BAGS), {}, "id 3 at position"),
+        ((GRAD, np.zeros((4, 5), "f4"), -BAGS), {}, "id -3 at position"),
+        ((GRAD[:1], np.zeros((4, 5), "f4"), BAGS), {}, "grad must have the shape"),
+        ((GRAD, np.zeros((4, 4), "f4"), BAGS), {}, "grad must have the shape"),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS.reshape(-1)), {}, "1-D ids need offsets"),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS, np.array([0, 1, 4])), {}, "offsets go with 1-D ids"),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS.reshape(-1), np.array([0, 5, 4])), {}, "offsets"),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS.reshape(-1), np.array([1, 2, 4])), {}, "offsets"),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS.reshape(-1), np.array([0, 2, 3])), {}, "offsets"),
+        ((GRAD, np.zeros((4, 5), "f4"), BAGS.reshape(-1), np.array([0, 2, 5])), {}, "offsets"),
+    ],
+)
+def test_gradients_that_are_refused(given, options, error):
+    with pytest.raises((ValueError, IndexError), match=error):
+        embedding_bag_backward(*given, **options)
 
 
 @settings(max_examples=300, deadline=None)

@@ -14,6 +14,7 @@ import torch
 from torch.autograd import forward_ad
 
 import fastemb
+from fastemb import _checks
 
 Tensor: TypeAlias = torch.Tensor
 
@@ -23,21 +24,38 @@ TRACED: Final = 2
 
 _MEMORY = frozenset({torch.Tensor, torch.nn.Parameter, torch.nn.Buffer})  # types of tensors that have it
 _modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
-_transforms: Callable[[], bool] = torch._C._are_functorch_transforms_active
+#: Whether a call is inside of a transform of torch.func.
+in_transform: Callable[[], bool] = torch._C._are_functorch_transforms_active
+#: Whether a gradient is many of an eager backward (``is_grads_batched``), by what torch had before torch.func.
+is_old_batch: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedtensor
 
 
 def door(*tensors: Any) -> int:
     """Return through which door a call with these tensors (or None) goes."""
     if torch.compiler.is_compiling():
         return TRACED
-    if _transforms():
+    if in_transform():
         return TRANSFORM
     if _modes():
         return TRACED
     for tensor in tensors:
         if tensor is not None and (type(tensor) not in _MEMORY or tensor.is_meta):
+            _require_one_device(tensors)
             return TRACED
     return EAGER
+
+
+def require_tensor(value: Any, name: str) -> None:
+    """Refuse what is no tensor, where torch takes nothing else."""
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} must be a torch tensor, got {type(value).__name__}")
+
+
+def _require_one_device(tensors: tuple[Any, ...]) -> None:
+    """Refuse tensors of which only some are on meta: operations look for shapes there, and leave other values unset."""
+    devices = {str(tensor.device) for tensor in tensors if tensor is not None}
+    if "meta" in devices and len(devices) > 1:
+        raise TypeError(f"tensors of one call must be on one device, got {' and '.join(sorted(devices))}")
 
 
 def needs_graph(*tensors: Any) -> bool:
@@ -46,9 +64,12 @@ def needs_graph(*tensors: Any) -> bool:
     Without it a call saves the 5 us of a Function. Inside of forward-mode differentiation a Function is called even so:
     it is what refuses.
     """
-    if forward_ad._current_level >= 0:
-        return True
-    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+    if torch.is_grad_enabled():
+        for tensor in tensors:
+            if tensor is not None and tensor.requires_grad:
+                return True
+    level: int = forward_ad._current_level
+    return level >= 0
 
 
 class Function(torch.autograd.Function):
@@ -63,6 +84,12 @@ class Function(torch.autograd.Function):
         )
 
 
+def eager_apply(function: type[Function]) -> Callable[..., Tensor]:
+    """Return the ``apply`` of a Function without what torch does before it for transforms: a fifth of a small call."""
+    apply: Callable[..., Tensor] = super(torch.autograd.Function, function).apply
+    return apply
+
+
 # What callers give -----------------------------------------------------------------------------------------------
 
 
@@ -70,15 +97,37 @@ def as_ids(ids: Any) -> Tensor:
     """Return ids as a tensor, which autograd can keep; of a list or an array of NumPy's one with its memory."""
     if isinstance(ids, torch.Tensor):
         return ids
-    array = fastemb._checks.as_ids(ids)
+    array = _checks.as_ids(ids)
     if not array.flags.writeable or not array.dtype.isnative:  # of which torch cannot have a view
         array = array.astype(array.dtype.newbyteorder("="))
     return torch.from_numpy(array)
 
 
+def as_tensor(values: Any, name: str) -> Tensor | None:
+    """Return offsets, a mask or weights as a tensor, or None."""
+    if values is None or isinstance(values, torch.Tensor):
+        return values
+    array = np.asarray(_checks.as_numbers(values, name))
+    if not array.flags.writeable or not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return torch.from_numpy(array)
+
+
+def jagged(nested: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the values and the offsets of a nested tensor, without holes between its rows."""
+    if nested.layout is not torch.jagged:
+        raise TypeError(
+            "nested tensors are taken of layout jagged, torch.nested.nested_tensor(..., layout=torch.jagged); got one "
+            f"of layout {str(nested.layout).removeprefix('torch.')}"
+        )
+    if not nested.is_contiguous():
+        nested = nested.contiguous()
+    return nested.values(), nested.offsets()
+
+
 def wrapped(padding_idx: Any, V: int) -> int | None:
     """Return which row a ``padding_idx`` means; a negative one counts from the end, as in torch."""
-    row = fastemb._checks.as_padding(padding_idx)
+    row = _checks.as_padding(padding_idx)
     if row is None:
         return None
     if not -V <= row < V:
@@ -90,6 +139,9 @@ def wrapped(padding_idx: Any, V: int) -> int | None:
 
 #: NumPy's dtypes that hold the bits of torch's.
 _BITS = {torch.float32: np.float32, torch.float64: np.float64, torch.float16: np.float16, torch.bfloat16: np.int16}
+
+
+_FEW = 1 << 14  # numbers, from which on a kernel is faster than NumPy's assignment
 
 
 def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -108,40 +160,32 @@ def zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
 def dense(ids: Tensor, rows: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Return the gradient of a table as one tensor: zeros but for some rows; ``ids`` are unique."""
     made = zeros(shape, dtype, rows.device)
-    if not made.numel():
+    if not rows.numel():
+        return made
+    if rows.numel() < _FEW and rows.is_cpu and rows.dtype is dtype:
+        made.numpy()[ids.numpy()] = rows.numpy()
         return made
     return fastemb.scatter_add(made, ids, rows)
 
 
 def sparse(ids: Tensor, rows: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Return the gradient of a table as a coalesced COO tensor; ``ids`` ascend and are unique."""
-    index = ids if ids.dtype is torch.int64 else ids.long()
-    values = rows if rows.dtype is dtype else rows.to(dtype)
-    return torch.sparse_coo_tensor(index[None], values, shape, is_coalesced=True, check_invariants=False)
+    return coalesced(ids.long()[None], rows.to(dtype), shape)
 
 
-# Small calls -----------------------------------------------------------------------------------------------------
+def coalesced(index: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return a COO tensor of unique and ascending columns of indices, at which torch does not look."""
+    return torch.sparse_coo_tensor(index, values, shape, is_coalesced=True, check_invariants=False)
 
 
-def views(arrays: tuple[Any, ...]) -> list[Any] | None:
-    """Return NumPy's views of tensors (or None); None where one has none, or not without more ado.
+def coalesce_(grad: Tensor) -> Tensor:
+    """Return a sparse gradient coalesced: itself, marked so, where its ids are unique and ascending already.
 
-    `fastemb._frameworks` finds views of anything and says what has none. That takes it 2 us an array.
+    Autograd adds gradients up in new tensors without the mark, and torch would sort ids that are sorted.
     """
-    try:
-        return [array if array is None else array.numpy() for array in arrays]
-    except (RuntimeError, TypeError):  # of a GPU, bfloat16, signs that are marks, other layouts
-        return None
-
-
-def tensors(*arrays: Any) -> list[Any]:
-    """Return tensors that have the memory of new arrays of NumPy's (or None)."""
-    return [array if array is None else torch.from_numpy(array) for array in arrays]
-
-
-def packed(grad: Tensor) -> Tensor:
-    """Return a gradient whose rows follow one another, a copy of a small one: those of sums are one number, expanded.
-
-    Kernels read large ones where they lie. Small calls have kernels of packed arrays alone.
-    """
-    return grad if grad.is_contiguous() or (grad.numel() > 1 << 16 and grad.stride(-1) == 1) else grad.contiguous()
+    if not grad.is_coalesced():
+        index = grad._indices()
+        if len(index) != 1 or not bool((index[0, 1:] > index[0, :-1]).all()):
+            return grad.coalesce()
+        grad._coalesced_(True)
+    return grad

@@ -10,7 +10,7 @@ import numpy as np
 from .grouping import COUNTS, LIMIT, find_range, group_ids
 from .intrinsics import SCRATCH, as_acc, fence, load_id, prefetch_row, scratch, store_id
 from .jit import TUNING, inlined, kernel, part
-from .layout import BY_ONE, Ids, Rows, Segments
+from .layout import BY_ONE, BY_ROOT, Ids, Rows, Segments
 from .lookup import address
 from .reduce import add
 from .reduce_rows import make_piece
@@ -261,3 +261,55 @@ def put_runs_small(
     where = Ids(_WORD, address(unique) if do == ADD else order, U, U)
     put_runs(given, Ids(_WORD, perm, M, N), piece_indptr, run_indptr, goal, where, do, alpha, False, 0, U)
     return U + min(room.size, 0)  # U; Numba frees an array behind its last use, and addresses are none
+
+
+@part
+def spread_bags(ids: Any, offsets: Any, T: int, grad: Any, divide_by: int, skip: int, bag: Any, of_sums: Any) -> bool:
+    """Write to which bag each slot belongs, and the gradient of each bag's sum; False where offsets are not right.
+
+    Bags are between offsets, or with ``T`` not negative all of that length.
+    """
+    end = 0
+    for s in range(grad.shape[0]):
+        begin, end, last = (s * T, s * T + T, end) if T >= 0 else (offsets[s], offsets[s + 1], end)
+        if begin != last or end < begin or end > ids.size:
+            return False
+        count = 0
+        for i in range(begin, end):
+            bag[i] = s
+            count += ids[i] != skip
+        by = np.float32(1)
+        if divide_by != BY_ONE and count:
+            by = np.float32(np.sqrt(np.float64(count)) if divide_by == BY_ROOT else count)
+        for j in range(grad.shape[1]):
+            of_sums[s, j] = grad[s, j] / by
+    return bool(end == ids.size)
+
+
+@kernel
+def put_bags_small(
+    ids: Any, offsets: Any, T: int, grad: Any, divide_by: int, skip: int, V: int, do: int, unique: Any, out: Any
+) -> int:  # fmt: skip
+    """Do as `put_runs_small` does with rows of which each is that of all ids of a bag, and was reduced to a sum."""
+    tag, N, (S, D), source = np.float32(0), ids.size, grad.shape, address(ids)
+    low, high = find_range(_WORD, source, N)
+    if low < 0 or high >= V or high - low >= LIMIT:
+        return -1
+    room, bag, of_sums = np.empty(5 * N + 2 + COUNTS // 2, np.int64), np.empty(N, np.int64), np.empty_like(grad)
+    if not spread_bags(ids, offsets, T, grad, divide_by, skip, bag, of_sums):
+        return -1
+    perm = address(room)
+    order, spare, piece_indptr = perm + 8 * N, perm + 16 * N, perm + 24 * N
+    run_indptr = piece_indptr + 8 * (N + 1)
+    rooms = (perm, address(unique), piece_indptr, run_indptr)
+    U = group_ids(_WORD, source, N, skip, low, high, spare, run_indptr + 8 * (N + 1), *rooms)
+    for u in range(U):
+        store_id(_WORD, order, u, u)
+    M = load_id(_WORD, piece_indptr, load_id(_WORD, run_indptr, U))
+    for i in range(M):
+        store_id(_WORD, perm, i, bag[load_id(_WORD, perm, i)])
+    given, goal = Rows(tag, address(of_sums), 4 * D, 32, D, 0, 0), Rows(tag, address(out), 4 * D, 32, D, 0, 0)
+    bags, where = Ids(_WORD, perm, M, S), Ids(_WORD, order, U, U)
+    put_runs(given, bags, piece_indptr, run_indptr, goal, where, do, 1.0, False, 0, U)
+    alive: int = min(room.size, bag.size, of_sums.size, 0)  # as above
+    return U + alive

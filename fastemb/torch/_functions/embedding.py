@@ -6,7 +6,7 @@ import torch
 
 import fastemb
 
-from .. import _doors
+from .. import _doors, _views
 from .._doors import Function
 
 #: The kinds of norm, as the operations are told them.
@@ -54,7 +54,7 @@ def embed(arrays: Arrays, options: Options) -> Any:
 
 def forward(arrays: Arrays, options: Options) -> Any:
     """Return what `embed` makes of tensors that autograd is not looking at."""
-    seen = _doors.views(arrays)
+    seen = _views.views(arrays)
     table, positions, segments, _, _, ids, position_ids, segment_ids, mask = given = seen or arrays
     rows: Any = fastemb.embed(
         table, ids, positions=positions, position_ids=position_ids, segments=segments, segment_ids=segment_ids,
@@ -68,8 +68,8 @@ def backward(grad: Any, arrays: Arrays, options: Options, of_table: bool = True)
 
     That of the table is the largest, and is left out where nobody asks for it.
     """
-    grad = _doors.packed(grad)
-    seen = _doors.views((grad, *arrays))
+    grad = _views.packed(grad)
+    seen = _views.views((grad, *arrays))
     g, table, positions, segments, _, _, ids, position_ids, segment_ids, mask = seen or (grad, *arrays)
     found = fastemb.embed_backward(
         g, table, ids, padding_idx=options.padding_idx, positions=positions, position_ids=position_ids,
@@ -80,7 +80,7 @@ def backward(grad: Any, arrays: Arrays, options: Options, of_table: bool = True)
     if by_position is not None and options.position_padding is not None:
         by_position[options.position_padding] = 0
     parts: Any = (*found.table, by_position, found.segments, *(found.norm or (None, None)))
-    unique, rows, *others = parts if seen is None else _doors.tensors(*parts)
+    unique, rows, *others = parts if seen is None else _views.tensors(*parts)
     by_table = _doors.dense(unique, rows, arrays.table.shape, arrays.table.dtype) if of_table else None
     grads = by_table, *others
     return [g if g is None or g.dtype is of.dtype else g.to(of.dtype) for g, of in zip(grads, arrays, strict=False)]

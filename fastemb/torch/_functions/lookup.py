@@ -4,11 +4,14 @@
 transforms.
 """
 
+import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 import fastemb
+from fastemb import _devices
 
 from .. import _doors
 from .._doors import Function, Tensor
@@ -29,7 +32,7 @@ def look_up(table: Tensor, ids: Tensor, asked: Asked) -> Tensor:
     """Look up rows, through the door of the call."""
     way = _doors.door(table, ids)
     if way is _doors.EAGER:
-        return Gather.apply(table, ids, asked) if _doors.needs_graph(table) else fastemb.gather(table, ids)
+        return _gather(table, ids, asked) if _doors.needs_graph(table) else fastemb.gather(table, ids)
     if way is _doors.TRANSFORM:
         return GatherInside.apply(table, ids, asked)
     return torch.ops.fastemb.gather.default(table, ids, *asked)
@@ -37,6 +40,10 @@ def look_up(table: Tensor, ids: Tensor, asked: Asked) -> Tensor:
 
 def table_grad(grad: Tensor, ids: Tensor, shape: tuple[int, ...], asked: Asked) -> Tensor:
     """Return the gradient of a table, in the dtype of ``grad``; autograd hears nothing of it."""
+    if grad.dtype is torch.float32 and grad.is_cpu and grad.dim() == 2 == len(shape):
+        made = _small_table_grad(grad, ids, shape, asked)
+        if made is not None:
+            return made
     wide = grad.reshape(*ids.shape, -1) if len(shape) != 2 else grad  # rows of more axes are one row
     if not asked.sparse and asked.padding_idx is None and not asked.by_count:
         made = _doors.zeros(shape, grad.dtype, grad.device)
@@ -50,11 +57,64 @@ def table_grad(grad: Tensor, ids: Tensor, shape: tuple[int, ...], asked: Asked) 
     return make(unique, rows.view(len(unique), *shape[1:]), shape, grad.dtype)
 
 
+def _small_gather(table: Tensor, ids: Tensor) -> Tensor:
+    """Look up rows; those of a small call of tensors on the CPU without the 1 us of looking at what all is given."""
+    try:
+        rows = _devices.HERE["lookup"].small_gather(table.numpy(), ids.numpy())
+    except (RuntimeError, TypeError):  # of other layouts, and signs that are marks
+        rows = None
+    return fastemb.gather(table, ids) if rows is None else torch.from_numpy(rows)
+
+
+def _small_table_grad(grad: Tensor, ids: Tensor, shape: tuple[int, ...], asked: Asked) -> Tensor | None:
+    """Return the gradient of a small call; None: take the general road. A third of the time of that."""
+    try:
+        index, rows = ids.numpy(), grad.numpy()
+    except (RuntimeError, TypeError):  # of signs that are marks, and other layouts
+        return None
+    room = _devices.HERE["gradient"]
+    if not asked.sparse and asked.padding_idx is None and not asked.by_count:
+        made = np.zeros(shape, np.float32)
+        return torch.from_numpy(made) if room.small_scatter_add(made, index, rows, 1.0, "raise") else None
+    small = room.small_row_grad(index, rows, asked.padding_idx, asked.by_count)
+    if small is None:
+        return None
+    unique, rows = small
+    if asked.sparse:
+        index = unique.reshape(1, -1) if unique.dtype == np.int64 else unique.astype(np.int64)[np.newaxis]
+        return _doors.coalesced(torch.from_numpy(index), torch.from_numpy(rows), shape)
+    made = np.zeros(shape, np.float32)
+    made[unique] = rows
+    return torch.from_numpy(made)
+
+
+def grad_of_table(grad: Tensor, ids: Tensor, shape: tuple[int, ...], asked: Asked) -> Tensor:
+    """Return the gradient of a table, in an eager backward.
+
+    That may be asked for with a graph of its own, or for many gradients at once, of which torch makes batches of two
+    kinds: a transform's, and an older one, which only torch's own operations know.
+    """
+    if _doors.is_old_batch(grad):
+        padding = -1 if asked.padding_idx is None else asked.padding_idx
+        flat = grad.reshape(ids.numel(), math.prod(shape[1:]))
+        made = torch.ops.aten.embedding_dense_backward(flat, ids.reshape(-1), shape[0], padding, asked.by_count)
+        return made.reshape(shape)
+    if _doors.in_transform():
+        return TableGradInside.apply(grad, ids, shape, asked)
+    if torch.is_grad_enabled():  # a Function under another costs 10 us, which only gradients of gradients need
+        return TableGrad.apply(grad, ids, shape, asked)
+    return table_grad(grad, ids, shape, asked)
+
+
 def rows_of(table_grad_grad: Tensor, ids: Tensor, asked: Asked) -> Tensor:
     """Return the gradient of what `table_grad` was given, by operations that have gradients themselves."""
     if table_grad_grad.layout is not torch.strided:
         table_grad_grad = table_grad_grad.to_dense()
-    rows, lead = look_up(table_grad_grad, ids, PLAIN), (..., *([None] * (table_grad_grad.dim() - 1)))
+    if _doors.is_old_batch(table_grad_grad):
+        rows = table_grad_grad.index_select(0, ids.reshape(-1)).reshape(*ids.shape, *table_grad_grad.shape[1:])
+    else:
+        rows = look_up(table_grad_grad, ids, PLAIN)
+    lead = (..., *([None] * (table_grad_grad.dim() - 1)))
     if asked.by_count:
         _, inverse, counts = torch.unique(ids, return_inverse=True, return_counts=True)
         rows = rows / counts[inverse][lead].to(rows.dtype)
@@ -71,15 +131,17 @@ class Gather(Function):
         """Return rows; keep the ids."""
         ctx.save_for_backward(ids)
         ctx.shape, ctx.asked = table.shape, asked
-        return fastemb.gather(table, ids)
+        small = table.dtype is torch.float32 and table.is_cpu
+        return _small_gather(table, ids) if small else fastemb.gather(table, ids)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Return the gradient of the table."""
         (ids,) = ctx.saved_tensors
-        # A Function under another costs 10 us, which only gradients of gradients need.
-        again = torch.is_grad_enabled()
-        return (TableGrad.apply if again else table_grad)(grad, ids, ctx.shape, ctx.asked), None, None
+        return grad_of_table(grad, ids, ctx.shape, ctx.asked), None, None
+
+
+_gather = _doors.eager_apply(Gather)
 
 
 class TableGrad(Function):

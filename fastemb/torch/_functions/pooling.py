@@ -6,7 +6,7 @@ import torch
 
 import fastemb
 
-from .. import _doors
+from .. import _doors, _views
 from .._doors import Function
 from .embedding import in_front
 
@@ -44,7 +44,7 @@ def pool(arrays: Arrays, options: Options) -> Any:
 
 def forward(arrays: Arrays, options: Options) -> Any:
     """Return what `pool` makes of tensors that autograd is not looking at."""
-    seen = _doors.views(arrays)
+    seen = _views.views(arrays)
     x, weights, mask, lengths, offsets = seen or arrays
     mode: Any = options.mode
     rows: Any = fastemb.pool(
@@ -55,14 +55,14 @@ def forward(arrays: Arrays, options: Options) -> Any:
 
 def backward(grad: Any, arrays: Arrays, options: Options) -> tuple[Any, Any]:
     """Return the gradients of x and weights by `pool_backward`; None where there are no weights."""
-    grad = _doors.packed(grad)
-    seen = _doors.views((grad, *arrays))
+    grad = _views.packed(grad)
+    seen = _views.views((grad, *arrays))
     g, x, weights, mask, lengths, offsets = seen or (grad, *arrays)
     mode: Any = options.mode
     found: Any = fastemb.pool_backward(
         g, x, mask, lengths=lengths, offsets=offsets, mode=mode, weights=weights, normalize=options.normalize
     )
-    by_x, by_weight = found if seen is None else _doors.tensors(*found)
+    by_x, by_weight = found if seen is None else _views.tensors(*found)
     return by_x, None if by_weight is None else by_weight.to(arrays.weights.dtype)
 
 

@@ -6,7 +6,7 @@ import torch
 
 import fastemb
 
-from .. import _doors
+from .. import _doors, _views
 from .._doors import Function
 from .embedding import in_front
 
@@ -40,7 +40,7 @@ def rope(arrays: Arrays, options: Options) -> Any:
 
 def forward(arrays: Arrays, options: Options) -> Any:
     """Return what `rope` makes of tensors that autograd is not looking at."""
-    seen = _doors.views(arrays)
+    seen = _views.views(arrays)
     x, position_ids, inv_freq = seen or arrays
     base, scale, interleaved, inverse = options
     turned: Any = fastemb.rope(
@@ -67,7 +67,7 @@ class Rope(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         """Return the gradients of what has one."""
-        arrays, options = Arrays(_doors.packed(grad), *ctx.saved_tensors), back(ctx.options)
+        arrays, options = Arrays(_views.packed(grad), *ctx.saved_tensors), back(ctx.options)
         turned = Rope.apply(*arrays, options) if torch.is_grad_enabled() else forward(arrays, options)
         return turned, None, None, None
 

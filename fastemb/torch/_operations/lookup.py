@@ -22,7 +22,7 @@ def gather(table: Tensor, ids: Tensor, padding_idx: int | None, by_count: bool, 
     return fastemb.gather(table.detach(), ids)
 
 
-def grad_of_table(grad: Tensor, ids: Tensor, shape: tuple[int, ...], padding_idx: int | None, by_count: bool) -> Tensor:
+def dense_grad(grad: Tensor, ids: Tensor, shape: tuple[int, ...], padding_idx: int | None, by_count: bool) -> Tensor:
     """Return the gradient of a table, dense."""
     return table_grad(grad.detach(), ids, tuple(shape), Asked(padding_idx, by_count, False))
 
@@ -35,7 +35,7 @@ def row_grad(grad: Tensor, ids: Tensor, padding_idx: int | None, by_count: bool)
     return unique.long(), rows.to(grad.dtype)
 
 
-for _name, _impl in (("gather", gather), ("table_grad", grad_of_table), ("row_grad", row_grad)):
+for _name, _impl in (("gather", gather), ("table_grad", dense_grad), ("row_grad", row_grad)):
     _library.impl(_name, _impl, "CompositeExplicitAutograd")
 
 
