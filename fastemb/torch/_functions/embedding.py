@@ -45,7 +45,7 @@ def embed(arrays: Arrays, options: Options) -> Any:
     way = _doors.door(*arrays)
     if way is _doors.EAGER:
         if _doors.needs_graph(*arrays[: IDS + 1]):
-            return Embed.apply(*arrays[: IDS + 1], arrays[IDS + 1 :], options)
+            return _embed(*arrays[: IDS + 1], arrays[IDS + 1 :], options)
         return forward(arrays, options)
     if way is _doors.TRANSFORM:
         return EmbedInside.apply(*arrays, options)
@@ -174,6 +174,9 @@ class Embed(Function):
         if torch.is_grad_enabled():
             return *composed(grad, arrays, ctx.options), None, None
         return *backward(grad, arrays, ctx.options, ctx.needs_input_grad[0]), None, None
+
+
+_embed = _doors.eager_apply(Embed)
 
 
 class EmbedInside(Function):

@@ -176,6 +176,9 @@ class Pool(Function):
         return *find(grad, Arrays._make(ctx.saved_tensors), ctx.options), None, None
 
 
+_pool = _doors.eager_apply(Pool)
+
+
 class PoolInside(Function):
     """`pool` inside of torch.func."""
 

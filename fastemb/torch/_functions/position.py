@@ -32,7 +32,7 @@ def rope(arrays: Arrays, options: Options) -> Any:
     """Turn rows, through the door of the call."""
     way = _doors.door(*arrays)
     if way is _doors.EAGER:
-        return Rope.apply(*arrays, options) if _doors.needs_graph(arrays.x) else forward(arrays, options)
+        return _rope(*arrays, options) if _doors.needs_graph(arrays.x) else forward(arrays, options)
     if way is _doors.TRANSFORM:
         return RopeInside.apply(*arrays, options)
     return torch.ops.fastemb.rope.default(*arrays, *options)
@@ -70,6 +70,9 @@ class Rope(Function):
         arrays, options = Arrays(_views.packed(grad), *ctx.saved_tensors), back(ctx.options)
         turned = Rope.apply(*arrays, options) if torch.is_grad_enabled() else forward(arrays, options)
         return turned, None, None, None
+
+
+_rope = _doors.eager_apply(Rope)
 
 
 class RopeInside(Function):
