@@ -119,6 +119,21 @@ def test_imports_run_one_way(module):
     assert {room(name) for name in imported(module)} <= ALLOWED[here] | {here}
 
 
+#: The floors of fastemb.torch; its public files stand on one of their own.
+TORCH = {"_doors": 0, "_functions": 1, "_operations": 2, "modules": 4}
+
+
+def torch_floor(module):
+    part = [*module.split("."), ""][2]
+    return TORCH.get(part, 3) if part else 5
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) == "torch"])
+def test_layers_stand_on_functions_and_these_on_doors(module):
+    there = [name for name in imported(module) if room(name) == "torch" and name != module]
+    assert all(torch_floor(name) <= torch_floor(module) for name in there if name != "fastemb.torch"), there
+
+
 KERNELS = ("fastemb._cpu.kernels", "fastemb._cuda.kernels")
 
 

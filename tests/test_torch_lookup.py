@@ -1,9 +1,12 @@
 """fastemb.torch: look-ups and the layer Embedding, held against torch's own and against float64."""
 
 import copy
+import inspect
 import io
 import pickle
+import re
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -385,3 +388,13 @@ def test_bad_ids(bad, N):
 def test_refusals(error, words, call):
     with pytest.raises(error, match=words):
         call(whole(5, 4).requires_grad_())
+
+
+def test_every_public_name_has_a_place():
+    """In a page of docs/api of this module; each has a docstring."""
+    pages = [page.read_text() for page in (Path(__file__).parent.parent / "docs/api").glob("*.rst")]
+    ours = [text for text in pages if ".. currentmodule:: fastemb.torch\n" in text]
+    told = {name for text in ours for name in re.findall(r"^\.\. auto(?:function|class):: (\w+)$", text, re.MULTILINE)}
+    names = {name for name, value in vars(ft).items() if name[0] != "_" and not inspect.ismodule(value)}
+    assert told == names
+    assert all(inspect.getdoc(getattr(ft, name)) for name in names)

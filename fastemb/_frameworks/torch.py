@@ -128,8 +128,8 @@ class Torch(Framework):
         # Tensor.numpy refuses it too, but not with these words, nor in every version only while grad is on.
         if self._torch.is_grad_enabled():
             raise TypeError(
-                f"{name} is a tensor that requires grad, and no gradient would flow back through this call: give "
-                f"{name}.detach(), or call under torch.no_grad()"
+                f"{name} is a tensor that requires grad, and no gradient would flow back through this call: take "
+                f"fastemb.torch, give {name}.detach(), or call under torch.no_grad()"
             ) from None
         return array.detach()
 
@@ -158,7 +158,7 @@ class Torch(Framework):
         if torch._C._functorch.is_functorch_wrapped_tensor(array):
             raise TypeError(
                 f"{a_tensor} inside a transform of torch.func (grad, vmap and their like), which gives it no memory of "
-                f"its own: call outside of the transform"
+                f"its own: take fastemb.torch, or call outside of the transform"
             ) from error
         if array.is_nested:
             raise TypeError(_nested_words(name, "strided")) from error
@@ -253,4 +253,6 @@ def find(kind: type) -> Framework | None:
     if kind.__name__ == "NestedTensor":
         return Nested(_plain(torch))
     words = f"{{name}} is a {kind.__name__} of torch, which has no plain memory of its own: "
-    return Refused("torch", words + "give a plain tensor, and call outside of torch.compile and fake modes")
+    return Refused(
+        "torch", words + "take fastemb.torch, or give a plain tensor, outside of torch.compile and fake modes"
+    )
