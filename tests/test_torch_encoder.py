@@ -54,7 +54,7 @@ def call(norm, table, positions, segments, weight=None, bias=None, ids=IDS, **op
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("form", FORMS)
 def test_gradients_of_both_orders(form, norm):
-    leaves = [one.requires_grad_() for one in tables(norm).values()]
+    leaves = [one[..., :3].clone().requires_grad_() for one in tables(norm).values()]
     small = {name: one[:2, :3] for name, one in FORMS[form].items()}
     function = lambda *leaves: call(norm, *leaves, ids=IDS[:2, :3], **small)  # noqa: E731
     assert torch.autograd.gradcheck(function, leaves)

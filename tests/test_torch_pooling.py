@@ -43,7 +43,7 @@ def rows(flat, **options):
 @pytest.mark.parametrize("form", FORMS)
 def test_gradients_of_both_orders(form, mode, normalize):
     flat, options = FORMS[form]
-    x = rows(flat).requires_grad_()
+    x = rows(flat)[..., :2].clone().requires_grad_()
 
     def call(x, weights=None):
         return pool(x, mode=mode, normalize=normalize, weights=weights, **options)
@@ -52,7 +52,7 @@ def test_gradients_of_both_orders(form, mode, normalize):
     assert torch.autograd.gradcheck(call, x)
     assert torch.autograd.gradgradcheck(call, x)
     if mode in ("sum", "mean"):
-        weights = rows(flat).select(-1, 0).abs().add(0.1).requires_grad_()
+        weights = x.detach().select(-1, 0).abs().add(0.1).requires_grad_()
         assert torch.autograd.gradcheck(call, (x, weights))
         assert torch.autograd.gradgradcheck(call, (x, weights))
 

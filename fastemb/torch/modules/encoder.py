@@ -206,7 +206,7 @@ class TokenPositionEmbedding(torch.nn.Module):
             How many tokens came before: positions begin there. One option by the names of two versions.
         mask : torch.Tensor of bool or int, the shape of `input_ids`, optional
             Rows under a zero are zeros, their ids are not looked at, and positions count what is kept alone: so padding
-            on the left needs nothing more. (``BertEmbeddings`` knows no mask.)
+            on the left needs nothing more. ``BertEmbeddings`` knows no mask.
 
         Returns
         -------

@@ -115,11 +115,31 @@ class Pooling(torch.nn.Module):
     # What sentence-transformers asks of a module ----------------------------------------------------------------
 
     def get_embedding_dimension(self) -> int:
-        """Return the number of columns of the result."""
+        """Return the number of columns of the result.
+
+        Returns
+        -------
+        int
+        """
         return self.pooling_output_dimension
 
     def get_config_dict(self, *, legacy: bool = False) -> dict[str, Any]:
-        """Return the options as a configuration has them; ``legacy``: as those before sentence-transformers 6 do."""
+        """Return the options as a configuration has them.
+
+        Parameters
+        ----------
+        legacy : bool
+            By the names of versions before 6.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        ValueError
+            If `legacy` has no way to say the order of the modes, or one of them twice.
+        """
         if not legacy:
             names = "embedding_dimension", "pooling_mode", "include_prompt"
             return {name: getattr(self, name) for name in names}
@@ -159,6 +179,17 @@ class Pooling(torch.nn.Module):
             A folder in it.
         **kwargs
             Not looked at: sentence-transformers says where else models are.
+
+        Returns
+        -------
+        Pooling
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        TypeError, ValueError
+            As the class; ValueError if the file holds no mapping.
         """
         file = Path(model_name_or_path, subfolder, cls.config_file_name)
         config = json.loads(file.read_text(encoding="utf-8"))
@@ -169,7 +200,25 @@ class Pooling(torch.nn.Module):
     # Forward ------------------------------------------------------------------------------------------------------
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Put ``sentence_embedding`` into a dictionary of features, and return it."""
+        """Put ``sentence_embedding`` into a dictionary of features.
+
+        Parameters
+        ----------
+        features : dict
+            As said above.
+        **kwargs
+            Not looked at.
+
+        Returns
+        -------
+        dict
+            The same.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fastemb.torch.pool`.
+        """
         prompt = 0
         if not self.include_prompt and "prompt_length" in features:
             given = features["prompt_length"]  # a number, or one for each text, of which all are the same
