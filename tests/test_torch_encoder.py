@@ -161,6 +161,15 @@ def test_lists_and_errors():
         embed(table, IDS, norm=torch.nn.LayerNorm(D))
     with pytest.raises(ValueError, match="mask must have shape"):
         embed(table, IDS, mask=KEPT[:1])
+    with pytest.raises(TypeError, match=r"table must be a torch tensor, got ndarray; give torch\.as_tensor\(table\)"):
+        embed(table.detach().numpy(), IDS)
+    with pytest.raises(TypeError, match=r"norm\.bias must be a torch tensor, got list"):
+        embed(table, IDS, norm=LayerNorm(table[0], [0.0] * D))
+    with pytest.raises(ValueError, match="padding_idx must be a row of the table, from -11 to 10, got 11"):
+        embed(table, IDS, padding_idx=V)
+    (grad,) = torch.autograd.grad(embed(table, IDS, padding_idx=-2).sum(), table)
+    assert not grad[9].any()
+    assert grad[2].any()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -313,6 +322,19 @@ def test_compiled(backend, numbering):
         pairs = zip(*(torch.autograd.grad(one.pow(2).sum(), parameters) for one in (found, expected)), strict=True)
         for ours, theirs in pairs:
             torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+def test_the_function_compiled(backend):
+    torch._dynamo.reset()
+    leaves = {name: one.requires_grad_() for name, one in tables("layer", dtype=torch.float32).items()}
+    function = lambda leaves: call("layer", **leaves, segment_ids=KINDS, mask=KEPT, padding_idx=-2)  # noqa: E731
+    compiled = torch.compile(function, fullgraph=True, backend=backend)
+    torch.testing.assert_close(compiled(leaves), function(leaves))
+    for ours, theirs in zip(
+        *(torch.autograd.grad(one(leaves).pow(2).sum(), leaves.values()) for one in (compiled, function)), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_exported():

@@ -169,6 +169,8 @@ def test_16_bits_against_float64(dtype, mode):
 
 def test_errors_are_those_of_the_function():
     x = rows(False).requires_grad_()
+    with pytest.raises(TypeError, match="x must be a torch tensor, got list"):
+        pool([[[1.0]]])
     with pytest.raises(ValueError, match="mode must be"):
         pool(x, mode="median")
     with pytest.raises(ValueError, match="mask must have shape"):

@@ -27,3 +27,11 @@ def packed(grad: torch.Tensor) -> torch.Tensor:
     Kernels read large ones where they lie. Small calls have kernels of packed arrays alone.
     """
     return grad if grad.is_contiguous() or (grad.numel() > 1 << 16 and grad.stride(-1) == 1) else grad.contiguous()
+
+
+def require_tensors(**given: Any) -> None:
+    """Refuse what is no tensor (or None), by its name."""
+    for name, array in given.items():
+        if array is not None and not isinstance(array, torch.Tensor):
+            kind, way = type(array).__name__, f"give torch.as_tensor({name})"
+            raise TypeError(f"{name} must be a torch tensor, got {kind}; {way}, or call the function of fastemb itself")

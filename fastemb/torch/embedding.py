@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from ..embedding import LayerNorm, RMSNorm, _norm_of
-from . import _doors
+from . import _doors, _views
 from ._functions import embedding as functions
 from ._functions.embedding import NONE, Arrays, Options
 
@@ -37,7 +37,7 @@ def embed(
     norm : fastemb.LayerNorm or fastemb.RMSNorm, optional
         Of tensors.
     padding_idx : int, optional
-        The row of the table that gets no gradient, compared as it is. It is read as it stands.
+        The row of the table that gets no gradient; a negative one counts from the end. It is read as it stands.
     position_padding : int, optional
         The row of the positions that gets none.
 
@@ -49,7 +49,8 @@ def embed(
     Raises
     ------
     IndexError, TypeError, ValueError
-        As `fastemb.embed`, of which this has the numbers, to the bit.
+        As `fastemb.embed`, of which this has the numbers, to the bit; TypeError if a table or a part of the norm is no
+        tensor; ValueError if one of the paddings is no row of its table.
     NotImplementedError
         In forward mode (``torch.func.jvp``).
 
@@ -74,6 +75,13 @@ def embed(
     """
     parts = _norm_of(norm)
     kind, weight, bias, eps = (NONE, None, None, 0.0) if parts is None else parts
+    _views.require_tensors(
+        table=table, positions=positions, segments=segments, **{"norm.weight": weight, "norm.bias": bias}
+    )
+    if padding_idx is not None:
+        padding_idx = _doors.wrapped(padding_idx, len(table))
+    if position_padding is not None:
+        position_padding = _doors.wrapped(position_padding, 0 if positions is None else len(positions))
     places, kinds = (one if one is None else _doors.as_ids(one) for one in (position_ids, segment_ids))
     kept = None if mask is None else torch.as_tensor(mask)
     arrays = Arrays(table, positions, segments, weight, bias, _doors.as_ids(ids), places, kinds, kept)

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from .._checks import PoolMode
+from . import _views
 from ._functions import pooling as functions
 from ._functions.pooling import Arrays, Options
 
@@ -38,7 +39,7 @@ def pool(
     Raises
     ------
     TypeError, ValueError
-        As `fastemb.pool`, of which this has the numbers, to the bit.
+        As `fastemb.pool`, of which this has the numbers, to the bit; TypeError if `x` is no tensor.
     NotImplementedError
         In forward mode (``torch.func.jvp``).
 
@@ -57,6 +58,7 @@ def pool(
     tensor([[[0., 1.],
              [1., 0.]]])
     """
+    _views.require_tensors(x=x)
     lists = [one if one is None else torch.as_tensor(one) for one in (weights, mask, lengths, offsets)]
     rows: torch.Tensor = functions.pool(Arrays(x, *lists), Options(mode, normalize))
     return rows

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from . import _views
 from ._functions import position as functions
 from ._functions.position import Arrays, Options
 
@@ -36,7 +37,7 @@ def rotary(
     Raises
     ------
     TypeError, ValueError
-        As `fastemb.rope`, of which this has the numbers, to the bit.
+        As `fastemb.rope`, of which this has the numbers, to the bit; TypeError if `x` is no tensor.
     NotImplementedError
         In forward mode (``torch.func.jvp``).
 
@@ -55,6 +56,7 @@ def rotary(
     tensor([[ 0.0000,  0.0000],
             [ 0.5403, -0.8415]])
     """
+    _views.require_tensors(x=x)
     lists = [one if one is None else torch.as_tensor(one) for one in (position_ids, inv_freq)]
     turned: torch.Tensor = functions.rope(Arrays(x, *lists), Options(base, scale, interleaved, inverse))
     return turned
