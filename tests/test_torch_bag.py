@@ -62,6 +62,47 @@ def test_layer_is_torchs(data):
         assert ours.weight.grad.is_sparse is ours.sparse
 
 
+@pytest.mark.parametrize("mode", THEIRS)
+@pytest.mark.parametrize(
+    ("ids", "offsets"),
+    [
+        ([], []),  # no bags
+        ([], [0, 0]),  # of nothing
+        ([1, 2, 3], [0, 0, 3, 3]),  # the first and the last, too
+        ([5, 5, 5, 0], [0]),
+        ([[], []], None),
+        ([[3, 3, 1]], None),
+    ],
+)
+def test_empty_and_repeating_bags(mode, ids, offsets):
+    ids = torch.tensor(ids, dtype=torch.int32)
+    for layout in (lambda w: w, lambda w: w.t().contiguous().t(), lambda w: w.expand(2, *w.shape)[1]):
+        weight = layout(whole(6, 4))
+        ours = ft.EmbeddingBag.from_pretrained(weight, freeze=False, mode=mode, padding_idx=5)
+        theirs = nn.EmbeddingBag.from_pretrained(weight.clone(), freeze=False, mode=mode, padding_idx=5)
+        args = (ids,) if offsets is None else (ids, torch.tensor(offsets, dtype=torch.int32))
+        if ids.shape == (2, 0):  # which torch refuses
+            assert torch.equal(ours(*args), torch.zeros(2, 4))
+            continue
+        assert torch.equal(ours(*args), theirs(*args))
+        if len(args[-1]):
+            grad = whole(*theirs(*args).shape, seed=1)
+            assert torch.allclose(table_grad(ours, *args, grad=grad), table_grad(theirs, *args, grad=grad))
+
+
+def test_a_bag_of_a_row_is_the_row():
+    """Each id a bag: EmbeddingBag is then Embedding, and its gradient is that, but that padding is zeros."""
+    ids = torch.tensor([3, 1, 3, 0])
+    for mode in POOL_MODES[:-1]:
+        bags = ft.EmbeddingBag.from_pretrained(whole(6, 4), freeze=False, mode=mode, padding_idx=0)
+        rows = ft.Embedding.from_pretrained(whole(6, 4), freeze=False, padding_idx=0)
+        found, expected = bags(ids, torch.arange(4)), rows(ids)
+        assert torch.equal(found[:3], expected[:3])
+        assert not found[3].any()
+        grad = whole(4, 4, seed=1)
+        assert torch.equal(table_grad(bags, ids, torch.arange(4), grad=grad), table_grad(rows, ids, grad=grad))
+
+
 @pytest.mark.parametrize("mode", ["sum", "mean"])
 def test_counts_are_those_of_torchs_embedding(mode):
     """Its rows are reduced by torch: its own bags divide some rows by how often another id occurs (2.13, CPU)."""
@@ -341,3 +382,27 @@ def test_bad_ids(bad):
 def test_refusals(error, words, call):
     with pytest.raises(error, match=words):
         call(whole(5, 4).requires_grad_())
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "ids", "options"),
+    [
+        (TypeError, "ids must have an integer dtype", torch.zeros(1, 2), {}),
+        (TypeError, "offsets must have an integer dtype, got torch.float32", [0, 1], {"offsets": [0.0, 2.0]}),
+        (TypeError, "mask must have an integer dtype, got torch.float32", [[0, 1]], {"mask": [[1.0, 0.0]]}),
+        (ValueError, "mode must be one of 'sum'", [[0]], {"mode": "median"}),
+        (ValueError, "weights go with mode 'sum' or 'mean'", [[0]], {"mode": "max", "weights": [[1.0]]}),
+        (ValueError, r"weights must have shape \(1, 2\)", [[0, 1]], {"weights": [[1.0]]}),
+        (ValueError, r"mask must have shape \(1, 2\)", [[0, 1]], {"mask": [[1]]}),
+        (ValueError, "1-D ids need offsets", [0], {}),
+        (IndexError, "id 5 at position", [[0, 5]], {}),
+        (NotImplementedError, "scale_grad_by_freq with a mask", [[0]], {"mask": [[1]], "scale_grad_by_freq": True}),
+    ],
+)
+def test_refusals_inside_of_transforms(error, words, ids, options):
+    options = {name: torch.tensor(value) if isinstance(value, list) else value for name, value in options.items()}
+    ids = torch.as_tensor(ids)
+    with pytest.raises(error, match=words):
+        func.grad(lambda table: ft.embedding_bag(table, ids, **options).sum())(whole(5, 4))
+    with pytest.raises(TypeError, match=r"table must have a float dtype, got torch\.int64"):
+        func.vmap(lambda table: ft.embedding_bag(table, [[0]]))(torch.zeros(2, 5, 4, dtype=torch.int64))

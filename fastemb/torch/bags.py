@@ -25,8 +25,8 @@ def embedding_bag(
     ids : torch.Tensor or array_like of int, shape (N,) or (S, T); nested tensor of layout jagged; or Ragged
         Any integer dtype. Of 2-D ids each row is a bag; nested ones and a `Ragged` bring their offsets.
     offsets : torch.Tensor or array_like of int, shape (S+1,), optional
-        Bag ``s`` holds ``ids[offsets[s]:offsets[s+1]]``. Needed with 1-D ids, and only there. (Those of `EmbeddingBag`
-        are torch's, without the last.)
+        Bag ``s`` holds ``ids[offsets[s]:offsets[s+1]]``. Needed with 1-D ids, and only there. Those of `EmbeddingBag`
+        are torch's, without the last.
     mask : torch.Tensor or array_like of bool or int, shape (S, T), optional
         With 2-D ids: an id under a zero is no part of its bag, and is neither checked nor read.
     mode : str

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 import fastemb
-from fastemb import _bags
+from fastemb import _bags, _checks
 
 from .. import _doors
 from .._doors import Function, Tensor
@@ -100,7 +100,9 @@ class Bag(Function):
         else:
             table = ctx.table if table is None else table
             unique, rows, of_weights = grads_of(grad, table, slots, weights, asked)
-            of_table = (_doors.sparse if asked.sparse else _doors.dense)(unique, rows, table.shape, table.dtype)
+            of_table = None
+            if ctx.needs_input_grad[0]:
+                of_table = (_doors.sparse if asked.sparse else _doors.dense)(unique, rows, table.shape, table.dtype)
         return of_table, of_weights, None, None, None, None
 
 
@@ -112,6 +114,9 @@ _bag = _doors.eager_apply(Bag)
 
 def by_parts(table: Tensor, slots: Slots, weights: Tensor | None, asked: Bagged) -> Tensor:
     """Return bags of rows that are looked up first."""
+    _bags.require_mode(asked.mode, weights)
+    if not table.is_floating_point():
+        raise TypeError(f"table must have a float dtype, got {table.dtype}")
     if table.dim() != 2:
         raise ValueError(f"table must have shape (V, D), got {tuple(table.shape)}")
     parts = _Parts.of(slots, weights, asked)
@@ -180,8 +185,12 @@ class _Parts(NamedTuple):
             raise NotImplementedError(
                 f"scale_grad_by_freq {what} has no gradient of a gradient, and none inside of transforms: leave it out"
             )
-        _bags.require_mode(asked.mode, weights)
+        for name, one in (("offsets", offsets), ("mask", mask)):
+            if one is not None and one.is_floating_point():
+                raise TypeError(f"{name} must have an integer dtype, got {one.dtype}")
         _bags.require_slots(ids, offsets, mask)
+        _checks.require_shape(mask, tuple(ids.shape), "mask")
+        _checks.require_shape(weights, tuple(ids.shape), "weights", ", one for each row")
         N, slot = ids.numel(), torch.arange(ids.numel(), device=ids.device)
         if offsets is None:
             S = ids.shape[0]

@@ -74,8 +74,8 @@ class Embedding(torch.nn.Embedding):
 
         Parameters
         ----------
-        input : torch.Tensor of any integer dtype and shape, or nested tensor of layout jagged
-            The ids.
+        input : torch.Tensor of int, of any shape, or nested tensor of layout jagged
+            The ids, of any integer dtype.
 
         Returns
         -------
@@ -143,9 +143,9 @@ class EmbeddingBag(torch.nn.EmbeddingBag):
 
         Parameters
         ----------
-        input : torch.Tensor of any integer dtype, shape (N,) or (S, T), or nested tensor of layout jagged
-            The ids. Of 2-D and nested ones each row is a bag.
-        offsets : torch.Tensor of any integer dtype, shape (S,), optional
+        input : torch.Tensor of int, shape (N,) or (S, T), or nested tensor of layout jagged
+            The ids, of any integer dtype. Of 2-D and nested ones each row is a bag.
+        offsets : torch.Tensor of int, shape (S,), optional
             Where bags begin, with 1-D ids and only there; with `include_last_offset` (S+1,), the last one N.
         per_sample_weights : torch.Tensor, the shape of input, optional
             One for each id, in modes ``"sum"`` and ``"mean"`` (torch: only ``"sum"``): Σ w x, or Σ w x / Σ w.
