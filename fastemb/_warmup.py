@@ -48,13 +48,14 @@ def _embed(table: _Array, ids: _Array) -> None:
     for norm in (None, embedding.LayerNorm(ones, ones), embedding.RMSNorm(ones)):
         embedding.embed(table, ids, positions=table, norm=norm)  # small calls have a kernel of their own
         embedding.embed(table, ids, positions=table, norm=norm, scale=2.0)
-    embedding.embed(table, ids, positions=table, segments=table, norm=embedding.LayerNorm(ones, ones))
+    embedding.embed(table, ids, positions=table, segments=table, norm=embedding.LayerNorm(ones, ones), scale=2.0)
 
 
 def _embed_backward(table: _Array, ids: _Array) -> None:
     ones = np.ones(table.shape[1], np.float32)
     grad = np.ones((*ids.shape, table.shape[1]), table.dtype)
-    embedding.embed_backward(grad, table, ids, positions=table, norm=embedding.LayerNorm(ones, ones))
+    for scale in (1.0, 2.0):  # small calls have a kernel of their own
+        embedding.embed_backward(grad, table, ids, positions=table, norm=embedding.LayerNorm(ones, ones), scale=scale)
 
 
 def _bags(table: _Array, ids: _Array) -> None:

@@ -153,9 +153,10 @@ def embed(
             [-1.,  1.]]], dtype=float32)
     """
     if type(table) is np.ndarray:
-        if position_ids is None and segments is None and segment_ids is None and mask is None and out is None:
-            room = _devices.HERE["embedding"]
-            rows: Array | None = room.small_embed(table, ids, positions, scale, _norm_of(norm), mode)
+        if mask is None and out is None:
+            rows: Array | None = _devices.HERE["embedding"].small_embed(
+                table, ids, positions, position_ids, segments, segment_ids, scale, _norm_of(norm), mode
+            )
             if rows is not None:
                 return rows
     elif framework := _frameworks.of(table):
@@ -238,7 +239,15 @@ def embed_backward(
            [2., 2.],
            [0., 0.]], dtype=float32)
     """
-    if type(table) is not np.ndarray and (framework := _frameworks.of(table)):
+    if type(table) is np.ndarray:
+        if mask is None:
+            small = _devices.HERE["small_embeds"].small_embed_backward(
+                grad, table, ids, positions, position_ids, segments, segment_ids, scale, _norm_of(norm), mode,
+                padding_idx, scale_grad_by_freq,
+            )  # fmt: skip
+            if small is not None:
+                return EmbedGrad(RowGrad(*small[0]), *small[1:])
+    elif framework := _frameworks.of(table):
         return framework.call(
             embed_backward, grad, table, ids, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq,
             positions=positions, position_ids=position_ids, segments=segments, segment_ids=segment_ids, mask=mask,

@@ -304,7 +304,12 @@ def pool_backward(
     array([[[0., 1.],
             [1., 0.]]])
     """
-    if type(x) is not np.ndarray and (framework := _frameworks.of(x)):
+    if type(x) is np.ndarray:
+        if lengths is None and offsets is None and weights is None and normalize is False:
+            rows = _devices.HERE["small_pools"].small_pool_backward(grad, x, mask, mode)
+            if rows is not None:
+                return PoolGrad(rows, None)
+    elif framework := _frameworks.of(x):
         return framework.call(
             pool_backward, grad, x, mask, lengths=lengths, offsets=offsets, mode=mode, weights=weights,
             normalize=normalize,

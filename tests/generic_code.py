@@ -97,7 +97,7 @@ def other_calls(table, ids, offsets, weights):
         "normalize": lambda: (fastemb.normalize(table), fastemb.pool(x, normalize=True)),
         "embed, RMSNorm": lambda: fastemb.embed(table, ids, norm=fastemb.RMSNorm(ones)),
         "embed_backward": lambda: (lambda found: (*found.table, found.positions, *found.norm))(
-            fastemb.embed_backward(x, table, ids, positions=table[10:60], norm=norm)
+            fastemb.embed_backward(x, table, ids, positions=table[10:60], norm=norm, scale=2.0)
         ),
         "scatter_add": lambda: fastemb.scatter_add(table.copy(), ids, x),
     }

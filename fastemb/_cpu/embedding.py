@@ -36,39 +36,90 @@ _KINDS = {_embeds.LAYER: kernels.LAYER, _embeds.RMS: kernels.RMS}
 
 _SMALL_BYTES = 1 << 18
 _FLOAT32, _ID_DTYPES = np.dtype(np.float32), (np.dtype(np.int64), np.dtype(np.int32))
-_NO_POSITIONS, _NO_WEIGHT = np.zeros((0, 0), _FLOAT32), np.zeros(0, _FLOAT32)
+_NO_WEIGHT = np.zeros(0, _FLOAT32)
 
 
 def small_embed(
-    table: Array, ids: Any, positions: Any, scale: Any, norm: _embeds.Norm | None, mode: Any
+    table: Array, ids: Any, positions: Any, position_ids: Any, segments: Any, segment_ids: Any, scale: Any,
+    norm: _embeds.Norm | None, mode: Any,
 ) -> Array | None:  # fmt: skip
     """Return the result of a small call; None: take the general road, which says what is wrong if anything is."""
     # What is compared by value may be anything yet: types come first.
-    if type(ids) is not np.ndarray or type(scale) is not float or type(mode) is not str:
+    if type(scale) is not float or type(mode) is not str or scale != 1.0 or mode != "raise":
         return None
-    if scale != 1.0 or mode != "raise" or table.dtype != _FLOAT32 or ids.dtype not in _ID_DTYPES:
+    args = small_args(table, ids, positions, position_ids, segments, segment_ids)
+    parts = small_norm(norm, args[0].shape[1]) if args is not None else None
+    if args is None or parts is None:
+        return None
+    out = np.empty((args[1].size, args[0].shape[1]), _FLOAT32)
+    return None if kernels.embed_small(*args, *parts, out) else out.reshape(*ids.shape, -1)
+
+
+def small_args(
+    table: Array, ids: Any, positions: Any, position_ids: Any, segments: Any, segment_ids: Any
+) -> tuple[Array, Array, Array, Array, Array, Array] | None:
+    """Return the tables and flat ids of a small call as its kernels take them; None: the call is not small."""
+    if type(ids) is not np.ndarray or table.dtype != _FLOAT32 or ids.dtype not in _ID_DTYPES:
         return None
     if table.ndim != 2 or not ids.ndim:
         return None
-    N, D, T = ids.size, table.shape[1], ids.shape[-1]
+    N, D = ids.size, table.shape[1]
     if not 0 < N * D <= _SMALL_BYTES >> 2 or not ids.flags.carray or not table.flags.carray:
         return None
+    places = kinds = _FIRST
     if positions is None:
-        positions = _NO_POSITIONS
-    elif not _is_small(positions) or positions.ndim != 2 or positions.shape[1] != D or positions.shape[0] < T:
-        return None
-    kind, weight, bias, eps = kernels.NO_NORM, _NO_WEIGHT, _NO_WEIGHT, 0.0
-    if norm is not None:
-        kind, weight, eps = _KINDS[norm.kind], norm.weight, norm.eps
-        bias = _NO_WEIGHT if norm.bias is None else norm.bias
-        if not _is_small(weight) or weight.shape != (D,) or type(eps) is not float or not eps >= 0:
+        if position_ids is not None:
             return None
-        if not _is_small(bias) or (norm.bias is not None and bias.shape != (D,)):
-            return None
-    out = np.empty((N, D), _FLOAT32)
-    if kernels.embed_small(table, ids.reshape(N), T, positions, weight, bias, kind, eps, out):
+        positions = _nothing(_FLOAT32, D)
+    elif not _is_small(positions) or positions.ndim != 2 or positions.shape[1] != D:
         return None
-    return out.reshape(*ids.shape, D)
+    elif position_ids is None:
+        if positions.shape[0] < ids.shape[-1]:
+            return None
+        places = _first_places(ids.shape[-1])
+    elif not _is_small_index(position_ids) or not _is_whole_or_a_row(position_ids.shape, ids.shape):
+        return None
+    else:
+        places = position_ids.reshape(-1)
+    if segments is None:
+        if segment_ids is not None:
+            return None
+        segments = _nothing(_FLOAT32, D)
+    elif not _is_small(segments) or segments.ndim != 2 or segments.shape[1] != D:
+        return None
+    elif segment_ids is not None:
+        if not _is_small_index(segment_ids) or segment_ids.shape != ids.shape:
+            return None
+        kinds = segment_ids.reshape(-1)
+    return table, ids.reshape(N), places, positions, kinds, segments
+
+
+def _is_whole_or_a_row(shape: tuple[int, ...], of: tuple[int, ...]) -> bool:
+    """Whether a shape is that of ids or of one row of them: (T,), or (1, T) beside more axes."""
+    return shape in (of, of[-1:]) or (shape == (1, of[-1]) and len(of) > 1)
+
+
+def small_norm(norm: _embeds.Norm | None, D: int) -> tuple[Array, Array, int, float] | None:
+    """Return the weight, the bias, the kind and eps of a norm as small kernels take them; None: it is not small."""
+    if norm is None:
+        return _NO_WEIGHT, _NO_WEIGHT, kernels.NO_NORM, 0.0
+    weight, eps, bias = norm.weight, norm.eps, _NO_WEIGHT if norm.bias is None else norm.bias
+    if not _is_small(weight) or weight.shape != (D,) or type(eps) is not float or not eps >= 0:
+        return None
+    if not _is_small(bias) or (norm.bias is not None and bias.shape != (D,)):
+        return None
+    return weight, bias, _KINDS[norm.kind], eps
+
+
+@lru_cache(maxsize=64)
+def _first_places(T: int) -> Array:
+    """Return 0, 1, ... for a text of T ids; nobody writes to it."""
+    return np.arange(T)
+
+
+def _is_small_index(ids: Any) -> bool:
+    """Whether ids of positions or segments are of the kind that the small kernels are compiled for."""
+    return type(ids) is np.ndarray and ids.dtype == _ID_DTYPES[0] and bool(ids.flags.carray)
 
 
 def _is_small(array: Any) -> bool:

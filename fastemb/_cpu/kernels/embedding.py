@@ -247,38 +247,49 @@ def lay_row(row: int, values: int, count: int, D: int, rest: Any) -> None:
         write(goal, 0, j, some, read(source, 0, j, some))
 
 
+@part
+def addends_of(places: Any, positions: Any, segments: Any) -> Addends:
+    """Return the addends of a small call, whose ids are not read from addresses."""
+    stride = 4 * positions.shape[1]
+    return Addends(np.float32(0), address(positions), stride, 0, places.size, address(segments), stride, 0, 0)
+
+
+@part
+def is_bad(ids: Any, V: int) -> bool:
+    """Whether one of the ids is none of V rows."""
+    return first_bad_id(size_tag(ids), address(ids), ids.size, V) >= 0
+
+
 @kernel
 def embed_small(
-    table: Any, ids: Any, T: int, positions: Any, weight: Any, bias: Any, kind: int, eps: float, out: Any
+    table: Any, ids: Any, places: Any, positions: Any, kinds: Any, segments: Any, weight: Any, bias: Any, kind: int,
+    eps: float, out: Any,
 ) -> int:  # fmt: skip
     """Write the rows of a small call of float32; nonzero: an id is bad, and nothing has been written.
 
-    Arrays are taken as they are. Row n gets row ``n % T`` of the positions, if these have any. The
-    scratch is four rows: the sums, the weight, the bias, and one that changes nothing.
+    Arrays are taken as they are. Row n gets the position ``places[n % places.size]``, and the segment ``kinds[n]``, or
+    the one that there is. The scratch is three rows: the sums, the weight, the bias.
     """
     tag, N, (V, D) = np.float32(0), ids.size, table.shape
-    if first_bad_id(size_tag(ids), address(ids), N, V) >= 0:
+    if is_bad(ids, V) or is_bad(places, len(positions)) or is_bad(kinds, len(segments)):
         return 1
-    scratch, size = np.empty(4 * (D + 32), np.float32), 4 * (D + 32)  # made here: in Python it would take 0.3 us
+    scratch, size = np.empty(3 * (D + 32), np.float32), 4 * (D + 32)  # made here: in Python it would take 0.3 us
     row = address(scratch)
-    nothing = row + 3 * size
-    lay_row(nothing, nothing, 0, D, np.float32(-0.0))
     if kind:
         lay_row(row + size, address(weight), D, D, np.float32(0.0))
         lay_row(row + 2 * size, address(bias), bias.size, D, np.float32(-0.0))
     norm = Norm(kind, row + size, row + 2 * size, eps)
     source, goal = Rows(tag, address(table), 4 * D, 32, D, 0, 0), Rows(tag, address(out), 4 * D, 32, D, 0, 0)
-    first, stride = (address(positions), 4 * D) if positions.size else (nothing, 0)
-    addends = Addends(tag, first, stride, 0, T, nothing, 0, 0, 0)
+    addends, each = addends_of(places, positions, segments), min(kinds.size - 1, 1)
     p = 0
     for n in range(N):
         one, later = ids[n], ids[min(n + 4, N - 1)]
-        sums = fill(source, one, later, addends, p, 0, as_acc(tag, 1.0), tag, row)
+        sums = fill(source, one, later, addends, places[p], kinds[n * each], as_acc(tag, 1.0), tag, row)
         moments = (tag, tag, tag)
         if kind:
             moments = statistics(tag, row, D, sums, norm)
         emit(tag, row, norm, moments, goal, n, False)
-        p = p + 1 if p + 1 < T else 0
+        p = p + 1 if p + 1 < places.size else 0
     return min(scratch.size, 0)  # 0; Numba frees an array behind its last use, and addresses are none
 
 
@@ -338,6 +349,41 @@ def norm_grads(
             g, gy = grad_sums(table, norm, grad, n, moments, acc_tag, scratch, sums, sums + bias)
             means = as_acc(acc_tag, g / table.D if norm.kind == LAYER else 0.0), as_acc(acc_tag, gy / table.D)
             write_grad(norm, grad, n, means, moments[2], acc_tag, scratch, out)
+
+
+@kernel
+def norm_grads_small(
+    table: Any, ids: Any, places: Any, positions: Any, kinds: Any, segments: Any, weight: Any, kind: int, eps: float,
+    grad: Any, out: Any, totals: Any,
+) -> int:  # fmt: skip
+    """Do as `norm_grads` does with one piece of a small call of float32; nonzero: an id is bad, nothing was written.
+
+    Arrays are as in `embed_small`; the gradients of weight and bias are written to the two rows of ``totals``.
+    """
+    tag, N, (V, D) = np.float32(0), ids.size, table.shape
+    if is_bad(ids, V) or is_bad(places, len(positions)) or is_bad(kinds, len(segments)):
+        return 1
+    scratch, size = np.empty(4 * (D + 32), np.float32), 4 * (D + 32)
+    row = address(scratch)
+    of_weight, of_bias = row + 2 * size, row + 3 * size
+    lay_row(row + size, address(weight), D, D, np.float32(0.0))
+    lay_row(of_weight, row, 0, D, np.float32(0.0))
+    lay_row(of_bias, row, 0, D, np.float32(0.0))
+    norm, source = Norm(kind, row + size, 0, eps), Rows(tag, address(table), 4 * D, 32, D, 0, 0)
+    given, goal = Rows(tag, address(grad), 4 * D, 32, D, 0, 0), Rows(tag, address(out), 4 * D, 32, D, 0, 0)
+    addends, each = addends_of(places, positions, segments), min(kinds.size - 1, 1)
+    p = 0
+    for n in range(N):
+        one, later = ids[n], ids[min(n + 2, N - 1)]
+        sums = fill(source, one, later, addends, places[p], kinds[n * each], as_acc(tag, 1.0), tag, row)
+        moments = statistics(tag, row, D, sums, norm)
+        g, gy = grad_sums(source, norm, given, n, moments, tag, row, of_weight, of_bias)
+        means = as_acc(tag, g / D if kind == LAYER else 0.0), as_acc(tag, gy / D)
+        write_grad(norm, given, n, means, moments[2], tag, row, goal)
+        p = p + 1 if p + 1 < places.size else 0
+    for j in range(D):
+        totals[0, j], totals[1, j] = scratch[2 * (D + 32) + j], scratch[3 * (D + 32) + j]
+    return 0
 
 
 @kernel
