@@ -309,10 +309,12 @@ def embed(frame: int) -> int:
     for n in range(N):
         index[n] = load_id(tag, data(ids), n)
     at = 2 + (P > 0)
-    positions = table_of(operand(frame, 2) if P else table, P, D)
+    first, nothing = np.zeros(1, np.int64), np.full((1, D), np.float32(-0.0))  # adds nothing, not even to -0.0
+    places = np.arange(length(ids, word(ids, 4) - 1)) if P else first
+    positions = table_of(operand(frame, 2), P, D) if P else nothing
     weight = line(operand(frame, at) if weighted else table, D if weighted else 0)
     bias = line(operand(frame, at + weighted) if biased else table, D if biased else 0)
-    T, eps = length(ids, word(ids, 4) - 1), load_acc(_F64, given, 4)
-    if embed_small(table_of(table, V, D), index, T, positions, weight, bias, word(given, 3), eps, table_of(out, N, D)):
+    rows, goal, eps = table_of(table, V, D), table_of(out, N, D), load_acc(_F64, given, 4)
+    if embed_small(rows, index, places, positions, first, nothing, weight, bias, word(given, 3), eps, goal):
         return int(general(frame))
     return 0
