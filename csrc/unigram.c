@@ -120,6 +120,14 @@ static inline int32_t char_length(const uint8_t *p, const uint8_t *end) {
     return *p < 0x80 ? 1 : fe_utf8_read(p, end, &code);
 }
 
+/* SentencePiece takes a sum that has become large for zero, and what it was from all others, so that they stay exact. */
+static inline bool is_large(double score) { return !(fabs(score) <= FE_LARGE_SUM); }
+
+static void take_for_zero(fe_best *best, int32_t at, int32_t reached) {
+    const float large = (float)best[at].score;
+    for (int32_t i = at; i <= reached; i++) best[i].score = (double)((float)best[i].score - large);
+}
+
 /* The best ways to all places of [p, end), from a sum that was reached before it. */
 static fe_status find_ways(fe_encoder *e, const uint8_t *p, const uint8_t *end, double score) {
     const fe_unigram *const u = &e->t->unigram;
@@ -130,7 +138,8 @@ static fe_status find_ways(fe_encoder *e, const uint8_t *p, const uint8_t *end, 
     fe_best *const best = l->best;
     for (int32_t i = 0; i <= size; i++) best[i] = (fe_best){0, -1, -1};
     best[0] = (fe_best){score, 0, -1};
-    for (int32_t at = 0, length; at < size; at += length) {
+    for (int32_t at = 0, length, reached = 0; at < size; at += length) {
+        if (f32 && is_large(best[at].score)) take_for_zero(best, at, reached);
         const double before = best[at].score;
         bool single = false;
         length = char_length(p + at, end);
@@ -140,8 +149,10 @@ static fe_status find_ways(fe_encoder *e, const uint8_t *p, const uint8_t *end, 
             if (piece < 0) continue;
             offer(&best[to], u->scores[piece] + before, at, piece, f32);
             single |= to - at == length;
+            reached = to > reached ? to : reached;
         }
         if (!single) offer(&best[at + length], u->unk_score + before, at, -1, f32);
+        reached = at + length > reached ? at + length : reached;
     }
     return FE_OK;
 }
@@ -304,8 +315,10 @@ static double limit_of(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
         }
         if (!single) add_ways(l->sums[at], l->sums[at + length], u->unk_score);
     }
-    const double rounding = e->t->flags & FE_F32_SUMS ? FLT_EPSILON : DBL_EPSILON, n = (double)chars;
-    return (l->sums[size][0] - l->sums[size][1]) / (2 * n * rounding) - n * u->most;
+    const bool f32 = e->t->flags & FE_F32_SUMS;
+    const double rounding = f32 ? FLT_EPSILON : DBL_EPSILON, n = (double)chars, span = n * u->most;
+    const double limit = (l->sums[size][0] - l->sums[size][1]) / (2 * n * rounding) - span;
+    return f32 ? fmin(limit, FE_LARGE_SUM - span) : limit; /* no sum inside the word may become large, either */
 }
 
 enum { VALUES = FE_CACHED_IDS - 1 }; /* of an entry; in the place of the last id is the limit */
@@ -372,6 +385,7 @@ static fe_status word(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool 
     uint64_t hash = 0;
     fe_status status = FE_OK;
     bool done = false;
+    if (e->t->flags & FE_F32_SUMS && is_large(*score)) *score = 0; /* no way leads past this place */
     if (is_short) {
         if (fe_cache_is_full(e->cache)) fe_cache_grow(e->cache);
         key = fe_key_of(p, size, front, e->readable);

@@ -6,7 +6,10 @@
 
 #include "trie.h"
 
-enum { FE_MOST_PIECE_BYTES = 4096 }; /* of the longest piece: so what a walk goes over again is bounded */
+enum {
+    FE_MOST_PIECE_BYTES = 4096, /* of the longest piece: so what a walk goes over again is bounded */
+    FE_LARGE_SUM = 100000       /* beyond which SentencePiece starts anew */
+};
 
 typedef struct fe_unigram {
     const fe_unit *units;  /* the pieces; with FE_SPACE_MARK a space stands in them for each mark */
