@@ -135,13 +135,16 @@ enum fe_norm_kind {
     FE_NORM_RUNS = 14,          /* a run of `least` or more of the character `from`, or with FE_RUNS_WHITE of white
                                    space, becomes `to` */
     FE_NORM_BYTE_LEVEL = 15,    /* each byte becomes the character by which GPT-2's files write it */
-    FE_NORM_KINDS = 16
+    FE_NORM_CHARSMAP = 16,      /* strings of a table are replaced: `from` is the table, `to` are the replacements, as
+                                   normal_charsmap.c says; flags FE_CHARSMAP_LONGEST */
+    FE_NORM_KINDS = 17
 };
 
 enum fe_norm_flags {
     FE_STRIP_LEFT = 1,
     FE_STRIP_RIGHT = 2,
-    FE_RUNS_WHITE = 1
+    FE_RUNS_WHITE = 1,
+    FE_CHARSMAP_LONGEST = 1 /* at each place the longest string, as SentencePiece has it; else by clusters */
 };
 
 /* What one item of a program asks of the text, at the place that the items before it have come to. */
