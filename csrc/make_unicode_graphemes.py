@@ -37,7 +37,7 @@ def kind_in_16(code: int) -> int:
 
 
 def normalizer(firsts: range) -> tokenizers.normalizers.Normalizer:
-    """Return what makes Z of every cluster of less than 6 bytes that begins with such a byte, else of each character."""
+    """Return what makes Z of every cluster below 6 bytes that begins with such a byte, else of each character."""
     units = [0] * 768  # the root's children are from 256 on, and their leaves from 512 on
     units[0] = 256 << 10
     for byte in firsts:
@@ -106,10 +106,8 @@ def module(kinds: list[int]) -> str:
             line = ""
         line += f"{word} "
     text = "\n".join(f'    "{part}"' for part in [*lines, line.rstrip()])
-    return (
-        '"""Written by csrc/make_unicode_graphemes.py; do not edit. Where runs of code points begin, and of which kind they are."""\n\n'
-        f"RUNS = (\n{text}\n)\n"
-    )
+    doc = "Written by csrc/make_unicode_graphemes.py; do not edit. Where runs of code points begin, and their kind."
+    return f'"""{doc}"""\n\nRUNS = (\n{text}\n)\n'
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """SentencePiece's charsmaps, the normalizer ``Precompiled``: which strings of a text are replaced, and by what.
 
-The format is a number, so many bytes of a double array (Darts: a trie of strings in units of 32 bits), and the
+The format is a number, so many bytes of a double array (Darts: a trie of strings in units of 32 bits), and
 replacements, each closed by NUL. A unit has the byte that leads to it, where its children are, and whether a string ends
 there; then the child by NUL has the place of the replacement.
 """
@@ -37,7 +37,8 @@ class Charsmap:
 
     @cached_property
     def _list(self) -> list[int]:
-        return self.units.tolist()
+        units: list[int] = self.units.tolist()
+        return units
 
     def value(self, chunk: bytes) -> str | None:
         """Return what stands for a chunk: the replacement of the shortest string that it begins with, if there is one.
@@ -59,7 +60,7 @@ class Charsmap:
         return None
 
     def ascii_map(self) -> npt.NDArray[np.uint32]:
-        """Return 128 bits: with which ASCII characters a string begins that is only this one, or has ASCII behind it."""
+        """Return 128 bits: which ASCII characters begin a string that is only this one, or has ASCII behind it."""
         codes = np.arange(128, dtype=np.int64)
         first = _children(self.units, np.full(1, _offset(int(self.units[0])), np.int64), codes)[0]
         units = self.units[np.maximum(first, 0)].astype(np.int64)

@@ -145,6 +145,11 @@ def _replace(step: Replace) -> list[bytes] | None:
         return [_packed(lib.FE_NORM_REPLACE, old=step.pattern, new=step.content)] if step.pattern else None
     if step.pattern == r"\s+":
         return [_packed(lib.FE_NORM_RUNS, lib.FE_RUNS_WHITE, 1, new=step.content)]
+    if step.pattern == r"\s{2,}|[\n\r\t]" and step.content == " ":  # behind the runs these stand alone
+        return [
+            _packed(lib.FE_NORM_RUNS, lib.FE_RUNS_WHITE, 2, new=" "),
+            *(_packed(lib.FE_NORM_REPLACE, old=char, new=" ") for char in "\n\r\t"),
+        ]
     char, rest = step.pattern[:1], step.pattern[1:]
     is_plain = char == " " or (not char.isascii() and char.isprintable())  # no character that a pattern reads otherwise
     least = {"+": 1, "{2,}": 2}.get(rest)

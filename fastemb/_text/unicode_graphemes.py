@@ -1,4 +1,4 @@
-"""Written by csrc/make_unicode_graphemes.py; do not edit. Where runs of code points begin, and of which kind they are."""
+"""Written by csrc/make_unicode_graphemes.py; do not edit. Where runs of code points begin, and their kind."""
 
 RUNS = (
     "0:3 a:2 b:3 d:1 e:3 20:0 7f:3 a0:0 a9:16 aa:0 ad:3 ae:16 af:0 300:132 370:0 483:132 48a:0 591:132 5be:0 "
