@@ -1,8 +1,8 @@
 """SentencePiece's charsmaps, the normalizer ``Precompiled``: which strings of a text are replaced, and by what.
 
 The format is a number, so many bytes of a double array (Darts: a trie of strings in units of 32 bits), and
-replacements, each closed by NUL. A unit has the byte that leads to it, where its children are, and whether a string ends
-there; then the child by NUL has the place of the replacement.
+replacements, each closed by NUL. A unit has the byte that leads to it, where its children are, and whether a string
+ends there; then the child by NUL has the place of the replacement.
 """
 
 from __future__ import annotations

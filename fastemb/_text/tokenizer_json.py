@@ -27,6 +27,7 @@ from .component_reader import (
     shown,
 )
 from .components import Bpe, ByteLevel, ByteLevelNormalizer, Model, TokenizerFile, WordLevel, WordPiece
+from .rust_floats import read_float
 from .unigram_model import read_unigram
 from .vocabulary import NO_MERGES, AddedToken
 
@@ -64,7 +65,7 @@ class Refused(ValueError):
 def load_json(path: Path) -> Json:
     """Read a JSON object; any damage is a ValueError that names the file."""
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(path.read_bytes(), parse_float=read_float)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise ValueError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(data, dict):
