@@ -99,7 +99,7 @@ def read_charsmap(text: str) -> Charsmap:
     try:
         data = b64decode(text, validate=True)
     except ValueError:
-        raise damaged(f"Precompiled: precompiled_charsmap is {shown(text)}, no base64") from None
+        raise damaged(f"normalizer Precompiled: precompiled_charsmap is {shown(text)}, no base64") from None
     return charsmap_of(data)
 
 
@@ -113,12 +113,12 @@ def charsmap_of(data: bytes) -> Charsmap:
     """
     size = struct.unpack_from("<I", data)[0] if len(data) >= 4 else -1
     if size < 4 or size % 4 or size > len(data) - 4:
-        raise damaged(f"Precompiled: a charsmap of {len(data)} bytes cannot have a double array of {size}")
+        raise damaged(f"normalizer Precompiled: a charsmap of {len(data)} bytes cannot have a double array of {size}")
     units, rest = np.frombuffer(data, "<u4", size // 4, 4).astype(np.uint32), data[4 + size :]
     try:
         rest.decode()
     except UnicodeDecodeError as error:
-        raise damaged(f"Precompiled: the replacements of the charsmap are not UTF-8: {error}") from None
+        raise damaged(f"normalizer Precompiled: the replacements of the charsmap are not UTF-8: {error}") from None
     nodes = np.flatnonzero((units & np.uint32(LEAF) == 0) & (units >> np.uint32(8) & np.uint32(1) == 1))
     leaves = nodes ^ _offsets(units[nodes].astype(np.int64))
     inside = leaves < units.size
@@ -126,7 +126,7 @@ def charsmap_of(data: bytes) -> Charsmap:
     starts_a_char = np.append((np.frombuffer(rest, np.uint8) & 0xC0) != 0x80, False)
     wrong = np.flatnonzero(~starts_a_char[np.minimum(starts, len(rest))])
     if wrong.size:
-        raise damaged(f"Precompiled: unit {nodes[wrong[0]]} of the charsmap leads to no replacement")
+        raise damaged(f"normalizer Precompiled: unit {nodes[wrong[0]]} of the charsmap leads to no replacement")
     return Charsmap(units, rest)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .bpe_model import check_vocab, is_id, is_text, read_merges
+from .charsmap import read_charsmap
 from .component_reader import (
     Faults,
     Json,
@@ -26,7 +27,7 @@ from .component_reader import (
     read_truncation,
     shown,
 )
-from .components import Bpe, ByteLevel, ByteLevelNormalizer, Model, TokenizerFile, WordLevel, WordPiece
+from .components import Bpe, ByteLevel, ByteLevelNormalizer, Model, Precompiled, TokenizerFile, WordLevel, WordPiece
 from .rust_floats import read_float
 from .unigram_model import read_unigram
 from .vocabulary import NO_MERGES, AddedToken
@@ -89,6 +90,9 @@ def parse_tokenizer_json(data: Json) -> TokenizerFile:
     faults.missing += [f"field {shown(name)} of the file" for name in sorted(data.keys() - _FIELDS)]
     model = faults.caught(_model, data.get("model"))
     normalizers = read_normalizers(data.get("normalizer"), faults)
+    for step in normalizers:
+        if isinstance(step, Precompiled):
+            faults.caught(read_charsmap, step.precompiled_charsmap)
     pre_tokenizers = read_pre_tokenizers(data.get("pre_tokenizer"), faults)
     if sum(isinstance(step, ByteLevel | ByteLevelNormalizer) for step in normalizers + pre_tokenizers) > 1:
         faults.missing.append("ByteLevel twice, which would write the bytes of bytes")
