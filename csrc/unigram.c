@@ -23,6 +23,7 @@
 #include "model.h"
 #include "scan.h"
 #include "symbols.h"
+#include "traits.h"
 #include "utf8.h"
 
 static const uint8_t mark[3] = {0xE2, 0x96, 0x81};
@@ -278,6 +279,43 @@ static const uint8_t *cut(const fe_tokenizer *t, const uint8_t *p, const uint8_t
     return next_mark(t, front ? p : p + 1, end);
 }
 
+/* ------------------------------------------------------------------ words between white space */
+
+/* Where white space begins, or ends. */
+static const uint8_t *next_white(const uint8_t *p, const uint8_t *end, bool white) {
+    uint32_t code;
+    for (int32_t length; p < end; p += length) {
+        length = fe_utf8_read(p, end, &code);
+        if ((bool)(fe_trait_of(code)->flags & FE_TRAIT_WHITE) == white) break;
+    }
+    return p;
+}
+
+/* A piece begins where a splitter saw a space; it may hold several words, or none. */
+static fe_status piece_white(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front) {
+    fe_status status = FE_OK;
+    (void)front;
+    e->count = 0;
+    while (status == FE_OK && (p = next_white(p, end, false)) < end) {
+        const uint8_t *const to = next_white(p, end, true);
+        bool first = !is_mark(p, to);
+        for (const uint8_t *next; p < to && status == FE_OK; p = next, first = false) {
+            double score = 0;
+            int64_t ways;
+            next = next_mark(e->t, first ? p : p + 1, to);
+            status = push_text(e, p, next, first, &score, &ways);
+        }
+    }
+    if (status == FE_OK) fe_symbols_to_ids(e);
+    return status;
+}
+
+static const uint8_t *cut_white(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front) {
+    (void)t;
+    (void)front;
+    return next_white(next_white(p, end, false), end, true);
+}
+
 /* ------------------------------------------------------------------ sums that run through the text */
 
 /* The best two of the ways that lead to a place, and of those from another with one more piece. */
@@ -435,4 +473,5 @@ static fe_status segment(fe_encoder *e, const uint8_t *p, const uint8_t *end, bo
 }
 
 const fe_model_kind fe_unigram_words = {.check = check, .attach = attach, .piece = piece, .cut = cut};
+const fe_model_kind fe_unigram_white = {.check = check, .attach = attach, .piece = piece_white, .cut = cut_white};
 const fe_model_kind fe_unigram_text = {.check = check, .attach = attach, .piece = piece, .segment = segment};
