@@ -94,7 +94,8 @@ bool fe_flags_valid(uint32_t flags, int32_t pattern) {
     const uint32_t of_words = FE_WORD_FLAGS | FE_BERT_FLAGS;
     const bool bert = pattern == FE_PATTERN_BERT, program = pattern == FE_PATTERN_PROGRAM;
     const uint32_t of_white = FE_SPACE_MARK | FE_SPLIT_MARKS;
-    const uint32_t of_scored = FE_UNIGRAM | FE_F32_SUMS | FE_WHITE_WORDS | ((of_chars | FE_OVERLAP) & ~(uint32_t)FE_CUT);
+    const uint32_t of_scored =
+        FE_UNIGRAM | FE_F32_SUMS | FE_WHITE_WORDS | FE_OVERLAP | (of_chars & ~(uint32_t)FE_CUT);
     if (flags & FE_UNIGRAM) {
         const uint32_t front = flags & (FE_PREPEND | of_front);
         if (flags & ~of_scored || (pattern != FE_PATTERN_NONE && !program)) return false;
