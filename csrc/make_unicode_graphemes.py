@@ -25,7 +25,7 @@ BREAKS += ["L", "V", "T", "LV", "LVT"]
 CONJUNCTS = {"None": 0, "Consonant": 32, "Linker": 64, "Extend": 128}
 PICTOGRAPHIC = 16
 JOINING = (BREAKS.index("Extend"), BREAKS.index("ZWJ"), BREAKS.index("SpacingMark"))
-PREPEND = BREAKS.index("Prepend")
+PREPEND, CONTROL = BREAKS.index("Prepend"), BREAKS.index("Control")
 CONSONANT, LINKER, ACUTE, COPYRIGHT = "\u0915", "\u094d", "\u0301", "\u00a9"
 
 
@@ -69,6 +69,9 @@ def kinds_in_17() -> list[int]:
             cls = cls if cls in JOINING else JOINING[0] if is_extend else JOINING[2]
         elif cls in JOINING or (cls == PREPEND) != is_prepend:
             cls = PREPEND if is_prepend else 0
+        is_control = others.normalize_str(f"{char}{ACUTE}{ACUTE}") == "ZZ"  # marks behind it are a cluster of their own
+        if is_control != (cls == CONTROL):
+            cls = CONTROL if is_control else 0
         if cls != PREPEND:  # which joins whatever is behind it
             flags |= PICTOGRAPHIC * joins(f"{char}\u200d{COPYRIGHT}{ACUTE}")
             if joins(f"{char}{LINKER}{CONSONANT}{ACUTE}"):

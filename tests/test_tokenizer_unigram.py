@@ -555,7 +555,14 @@ def longest(pairs, text):
 def check_clusters(step):
     """Each code point before and behind others, of which a cluster is one replacement if it is small."""
     theirs, road, in_c = three(EVERY_LEAD)
-    around = [("x", ""), ("", "x"), ("", "\u0301"), ("\u00a9", "\u200d\u00a9\u0301"), ("", "\u200d\u00a9\u0301")]
+    around = [
+        ("x", ""),
+        ("", "x"),
+        ("", "\u0301"),
+        ("", "\u0301\u0301"),
+        ("\u00a9", "\u200d\u00a9\u0301"),
+        ("", "\u200d\u00a9\u0301"),
+    ]
     around += [("\u0915", "\u0915\u0301"), ("\u0915\u094d", "\u0915\u0301"), ("", "\u094d\u0915\u0301")]
     for code in range(0x80, 0x110000, step):
         if not 0xD800 <= code < 0xE000:
@@ -601,6 +608,29 @@ def test_places_of_replaced_text(tmp_path):
         ["".join(rng.choices(["\u00bd", "e", "\u0301", "\t", "a", "\u2026", "x", "b"], k=8)) for _ in range(20)],
     )
     same(ours, rival, ["".join(rng.choices(["\t", "a", "b"], k=6)) for _ in range(20)])
+
+
+@pytest.mark.parametrize("model", ["BPE", "Unigram"])
+def test_the_first_mark(model, tmp_path):
+    """Of a text whose first characters a charsmap takes away or changes, too: it begins where the text does."""
+    folding = {"\u00bd": "1/2", "\t": "", "\u2026": " ", "\u0301": ""}
+    split = {**METASPACE, "prepend_scheme": "first", "split": model == "Unigram"}
+    file = document([("<unk>", 0.0), *((char, -1.0) for char in f"12/ab{MARK}")], normalizer=precompiled(folding))
+    file |= {
+        "pre_tokenizer": split,
+        "added_tokens": [{"id": 9, "content": "<s>", "special": True, "normalized": False}],
+    }
+    flags = dict.fromkeys(("lstrip", "rstrip", "single_word"), False)
+    file["added_tokens"][0] |= flags
+    if model == "BPE":
+        vocab = {name: id for id, (name, _) in enumerate(file["model"]["vocab"])}
+        file["model"] = {"type": "BPE", "vocab": vocab | {f"{MARK}a": 7, "/2": 8}, "merges": [f"{MARK} a", "/ 2"]}
+    else:
+        file["model"]["vocab"] += [[f"{MARK}a", -1.5], ["/2", -0.5]]
+    ours, rival = pair(tmp_path, file)
+    assert ours._splitter is None
+    parts = ["\t", "a", " ", "\u00bd", "\u2026", "<s>", "\u0301"]
+    same(ours, rival, ["".join(row) for row in itertools.product(parts, repeat=3)])
 
 
 def test_bytes_that_are_no_utf8():

@@ -12,17 +12,12 @@ from typing import Any
 from .bpe_model import MARK, BpeModel
 from .component_reader import Unsupported
 from .components import (
-    NFC,
-    NFD,
-    NFKC,
-    NFKD,
     BertProcessing,
     Bpe,
     ByteFallback,
     ByteLevel,
     ByteLevelNormalizer,
     Fuse,
-    Lowercase,
     Metaspace,
     Replace,
     RobertaProcessing,
@@ -38,7 +33,7 @@ from .placing import may_need_road
 from .plan_chars import PREPEND_MARK, SPACE_TO_MARK, characters_in_c, has_affixes, symbols
 from .plan_cuts import Cuts, cuts_in_c
 from .plan_normal import finds_added, normal_in_c
-from .plan_unigram import Scored, unigram_in_c, with_scores
+from .plan_unigram import KEEP_STARTS, Scored, unigram_in_c, with_scores
 from .plan_words import words_in_c
 from .regex_split import Splitter, compile_pattern
 from .road import Road
@@ -50,8 +45,6 @@ Fields = dict[str, Any]  # of a BpeModel
 
 # What decoding does to the whole text, in the only order in which acting on tokens one by one is the same.
 _TEXT_DECODERS = (Replace(MARK, True, " "), ByteFallback(), Fuse(), StripDecoder(" ", 1, 0))
-# Normalizers that leave the first character of a text at its start, where `prepend_scheme="first"` looks for it.
-_KEEP_STARTS = {NFC, NFD, NFKC, NFKD, Lowercase}
 
 
 def plan(file: TokenizerFile) -> Vocabulary:
@@ -227,7 +220,7 @@ def _characters(file: TokenizerFile) -> Fields | None:
     fields, normal = characters_in_c(marks, file.pre_tokenizers, model), normal_in_c(steps)
     if fields is None or normal is None:
         return _cut_characters(file)
-    if fields["prepend_first"] and not {*map(type, steps)} <= _KEEP_STARTS:
+    if fields["prepend_first"] and not {*map(type, steps)} <= KEEP_STARTS:
         return None
     return fields | {"normal": normal.steps}
 

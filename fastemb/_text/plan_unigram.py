@@ -6,7 +6,19 @@ from dataclasses import dataclass, replace
 
 from .bpe_model import MARK
 from .chain import Chain
-from .components import NFC, NFD, NFKC, NFKD, Lowercase, Metaspace, Model, TokenizerFile, Unigram, WhitespaceSplit
+from .components import (
+    NFC,
+    NFD,
+    NFKC,
+    NFKD,
+    Lowercase,
+    Metaspace,
+    Model,
+    Precompiled,
+    TokenizerFile,
+    Unigram,
+    WhitespaceSplit,
+)
 from .core import lib
 from .plan_chars import PREPEND_MARK, SPACE_TO_MARK, marks_in_c
 from .plan_cuts import cuts_in_c
@@ -14,7 +26,7 @@ from .plan_normal import finds_added, normal_in_c
 from .vocabulary import Vocabulary
 
 # Normalizers that leave the first character of a text at its start, where `prepend_scheme="first"` looks for it.
-_KEEP_STARTS = {NFC, NFD, NFKC, NFKD, Lowercase}
+KEEP_STARTS = {NFC, NFD, NFKC, NFKD, Lowercase, Precompiled}
 _FLAGS = {
     "prepend_mark": lib.FE_PREPEND,
     "prepend_once": lib.FE_PREPEND_ONCE,
@@ -46,7 +58,7 @@ def unigram_in_c(file: TokenizerFile) -> Scored | None:
     at = next((i for i, step in enumerate(steps) if {*steps[i:]} <= {PREPEND_MARK, SPACE_TO_MARK}), len(steps))
     steps, made = (steps, steps[:0]) if late else (steps[:at], steps[at:])
     marks, normal = marks_in_c(made, file.pre_tokenizers), normal_in_c(steps)
-    if marks is not None and normal is not None and (not marks["prepend_first"] or {*map(type, steps)} <= _KEEP_STARTS):
+    if marks is not None and normal is not None and (not marks["prepend_first"] or {*map(type, steps)} <= KEEP_STARTS):
         return Scored(sum(_FLAGS[name] for name, on in marks.items() if on), normal.steps)
     return _cut(file)
 
