@@ -82,7 +82,16 @@ enum fe_flags {
     FE_BERT_CLEAN = 1 << 22,    /* FE_PATTERN_BERT: drop what is no text */
     FE_BERT_HAN = 1 << 23,      /* put spaces around Han characters */
     FE_BERT_STRIP = 1 << 24,    /* decompose, and drop accents */
-    FE_BERT_LOWER = 1 << 25     /* lower case */
+    FE_BERT_LOWER = 1 << 25,    /* lower case */
+    FE_UNIGRAM = 1 << 26,       /* a text becomes those pieces, of fe_model.whole_bytes, whose scores have the highest
+                                   sum; a run of unknown characters is one. Marks are as with characters. Pieces are
+                                   found in all of a segment, with FE_SPLIT_MARKS between marks; with
+                                   FE_PATTERN_PROGRAM in each piece of its own, and FE_PREPEND is of those. A job's
+                                   pattern takes no place here */
+    FE_WHITE_WORDS = 1 << 28,   /* FE_UNIGRAM: white space belongs to no piece, and what stands between it has a mark in
+                                   front if it does not begin with one; with FE_SPACE_MARK and FE_SPLIT_MARKS */
+    FE_F32_SUMS = 1 << 27       /* FE_UNIGRAM: sums are rounded to f32, as SentencePiece has them; and a run of unknown
+                                   characters is not looked up as a whole, as tokenizer.json's engine does */
 };
 
 /* FE_AFFIXES: a symbol at such a place of its piece has the code of the byte or code point and FE_PLACE for each. */
@@ -128,13 +137,16 @@ enum fe_norm_kind {
     FE_NORM_RUNS = 14,          /* a run of `least` or more of the character `from`, or with FE_RUNS_WHITE of white
                                    space, becomes `to` */
     FE_NORM_BYTE_LEVEL = 15,    /* each byte becomes the character by which GPT-2's files write it */
-    FE_NORM_KINDS = 16
+    FE_NORM_CHARSMAP = 16,      /* strings of a table are replaced: `from` is the table, `to` are the replacements, as
+                                   normal_charsmap.c says; flags FE_CHARSMAP_LONGEST */
+    FE_NORM_KINDS = 17
 };
 
 enum fe_norm_flags {
     FE_STRIP_LEFT = 1,
     FE_STRIP_RIGHT = 2,
-    FE_RUNS_WHITE = 1
+    FE_RUNS_WHITE = 1,
+    FE_CHARSMAP_LONGEST = 1 /* at each place the longest string, as SentencePiece has it; else by clusters */
 };
 
 /* What one item of a program asks of the text, at the place that the items before it have come to. */
@@ -237,6 +249,9 @@ typedef struct fe_model {
     const uint8_t *whole_bytes;
     const int64_t *whole_offsets; /* wholes + 1 */
     const int32_t *whole_tokens;
+    const double *whole_scores; /* FE_UNIGRAM, whose pieces the names are: of two that are equal the last one counts;
+                                   none is longer than 4096 bytes */
+    double unk_score;           /* FE_UNIGRAM: of an unknown character */
 } fe_model;
 
 /* Builds a tokenizer. On any status but FE_OK, *out is NULL; with FE_TWICE *fault is the second of two equal tokens,
@@ -372,6 +387,10 @@ typedef struct fe_contents {
     int64_t notes_size;
     const uint8_t *normal; /* as in fe_model */
     int64_t normal_size;
+    int64_t wholes; /* FE_UNIGRAM: how many pieces there are; their tokens and scores, and that of an unknown one */
+    const int32_t *whole_tokens;
+    const double *whole_scores;
+    double unk_score;
 } fe_contents;
 
 void fe_tokenizer_contents(const fe_tokenizer *tokenizer, fe_contents *contents);

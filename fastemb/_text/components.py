@@ -8,6 +8,8 @@ name means two things in the format (``Strip``, ``WordPiece`` and ``ByteLevel``)
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from .vocabulary import AddedToken, Merges
@@ -84,6 +86,13 @@ class Prepend:
     """Put a text before every text that is not empty."""
 
     prepend: str
+
+
+@dataclass(frozen=True)
+class Precompiled:
+    """Replace strings by a table that SentencePiece made, in base64 (`charsmap.py`)."""
+
+    precompiled_charsmap: str
 
 
 @dataclass(frozen=True)
@@ -212,6 +221,22 @@ class WordLevel:
     unk_token: str
 
 
+@dataclass(frozen=True)
+class Unigram:
+    """Of all ways to cut a piece into tokens the one whose scores have the highest sum."""
+
+    vocab: dict[str, int]  # ids are places in the list of the file
+    scores: list[float]  # by id
+    unk_id: Count
+    unk_score: float  # of an unknown character
+    byte_fallback: bool = False
+
+    @cached_property
+    def unk_token(self) -> str:
+        """The token of what is unknown."""
+        return next(islice(self.vocab, self.unk_id, None))
+
+
 # ---------------------------------------------------------------- post-processors: what stands around the ids
 
 
@@ -310,6 +335,7 @@ Normalizer = (
     | BertNormalizer
     | Strip
     | Prepend
+    | Precompiled
     | Replace
 )
 PreTokenizer = (
@@ -325,7 +351,7 @@ PreTokenizer = (
     | UnicodeScripts
     | FixedLength
 )
-Model = Bpe | WordPiece | WordLevel
+Model = Bpe | WordPiece | WordLevel | Unigram
 PostProcessor = ByteLevel | TemplateProcessing | BertProcessing | RobertaProcessing
 Decoder = ByteLevel | Metaspace | Replace | BPEDecoder | WordPieceDecoder | CTC | Fuse | StripDecoder | ByteFallback
 
@@ -342,6 +368,7 @@ NORMALIZERS: dict[str, type[Any]] = {
     "BertNormalizer": BertNormalizer,
     "Strip": Strip,
     "Prepend": Prepend,
+    "Precompiled": Precompiled,
     "Replace": Replace,
 }
 PRE_TOKENIZERS: dict[str, type[Any]] = {
