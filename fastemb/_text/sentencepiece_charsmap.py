@@ -57,6 +57,15 @@ class DoubleArray:
                 found = here + 1 - at, units[place] & ~_LEAF
         return found
 
+    def goes_on(self, first: int, following: Iterable[int]) -> bool:
+        """Return whether a key begins with a byte and one of some others behind it."""
+        units = self._units
+        place = offset_of(units[0]) ^ first if units else 0
+        if not 0 < place < len(units) or units[place] & _LABEL != first:
+            return False
+        behind = place ^ offset_of(units[place])
+        return any(behind ^ byte < len(units) and units[behind ^ byte] & _LABEL == byte for byte in following)
+
 
 class Charsmap:
     """The rules of a charsmap."""
