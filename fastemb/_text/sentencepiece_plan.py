@@ -14,6 +14,7 @@ from .sentencepiece_engine import BYTE_NAMES, Engine
 from .sentencepiece_file import MARK, ModelType, PieceType, SentencePieceModel, read_model
 from .sentencepiece_merges import merges_of, pairs_inside
 from .sentencepiece_road import SLOT
+from .sentencepiece_unigram import bonus, unknown_score
 from .vocabulary import AddedToken, Metadata, Vocabulary
 
 Fields = dict[str, Any]  # of a Vocabulary
@@ -31,7 +32,7 @@ def plan_pieces(data: bytes) -> Vocabulary:
     """
     model = read_model(data)
     Engine(model)  # what is wrong with its steps is said here
-    in_c = _merged(model) if model.trainer.model_type == ModelType.BPE else None
+    in_c = _merged(model) if model.trainer.model_type == ModelType.BPE else _scored(model)
     normal = None if in_c is None else normal_in_c(model)
     if in_c is None or normal is None:
         return _vocabulary(model, data, None)
@@ -99,6 +100,28 @@ def _merged(model: SentencePieceModel) -> Fields | None:
         "char_tokens": chars,
         "pair_left": left,
         "pair_right": right,
+        "byte_tokens": byte_tokens(model),
+    }
+
+
+def _scored(model: SentencePieceModel) -> Fields:
+    """Return pieces with scores as C has them."""
+    defined = set(model.ids_of(PieceType.USER_DEFINED))
+    ids = [*model.ids_of(PieceType.NORMAL, PieceType.USER_DEFINED)]
+    pieces = [(model.pieces[id], id) for id in ids]
+    flags = {
+        lib.FE_UNIGRAM: True,
+        lib.FE_F32_SUMS: True,
+        lib.FE_SPACE_MARK: model.normalizer.escape_whitespaces,
+        lib.FE_BYTE_FALLBACK: model.trainer.byte_fallback,
+    }
+    return {
+        "flags": sum(flag for flag, on in flags.items() if on),
+        "wholes": pieces,
+        "whole_scores": [
+            float(bonus(len(piece.encode()))) if id in defined else float(model.scores[id]) for piece, id in pieces
+        ],
+        "unk_score": float(unknown_score(model)),
         "byte_tokens": byte_tokens(model),
     }
 

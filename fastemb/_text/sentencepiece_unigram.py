@@ -47,9 +47,7 @@ class UnigramModel:
 
     def __init__(self, model: SentencePieceModel, ids: Ids) -> None:
         self._ids = ids
-        normal = model.scores[model.types == PieceType.NORMAL]
-        least = normal.min() if normal.size else np.finfo(np.float32).max
-        self._unk_score = _f32(_f32(least) - _f32(UNK_PENALTY))
+        self._unk_score = unknown_score(model)
         self._defined = set(model.ids_of(PieceType.USER_DEFINED))
         unused = set(model.ids_of(PieceType.UNUSED))
         self._scores = {piece: (id, model.scores[id]) for piece, id in ids.open.items() if id not in unused}
@@ -64,7 +62,7 @@ class UnigramModel:
             one = self._scores.get(piece)
             if one is not None:
                 id, score = one
-                yield end, id, _bonus(end - start) if id in self._defined else score
+                yield end, id, bonus(end - start) if id in self._defined else score
 
     def encode(self, text: bytes) -> Pieces:
         """Return the best pieces of a normalized text."""
@@ -111,7 +109,7 @@ class UnigramModel:
             is_alone = False
             for end, id, score in self._found(text, start):
                 if id in self._defined:  # here its length is counted in characters
-                    score = _bonus(places[end] - place)
+                    score = bonus(places[end] - place)
                 nodes.append(Node(place, places[end], id, score, len(nodes) + 2))
                 is_alone = is_alone or places[end] == place + 1
             if not is_alone:
@@ -119,9 +117,16 @@ class UnigramModel:
         return Lattice(chars, nodes)
 
 
-def _bonus(length: int) -> np.float32:
+def bonus(length: int) -> np.float32:
     """Return the score of a user-defined symbol, whatever the model has: so that the longest is taken."""
     return _f32(0.1 * (length - 1))
+
+
+def unknown_score(model: SentencePieceModel) -> np.float32:
+    """Return the score of an unknown character."""
+    normal = model.scores[model.types == PieceType.NORMAL]
+    least = normal.min() if normal.size else np.finfo(np.float32).max
+    return _f32(_f32(least) - _f32(UNK_PENALTY))
 
 
 class Hypothesis(NamedTuple):
