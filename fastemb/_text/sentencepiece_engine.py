@@ -185,9 +185,10 @@ def _from_bytes(names: list[str]) -> list[tuple[str, str]]:
     data, found, at = bytes(BYTE_NAMES[name] for name in names), list[tuple[str, str]](), 0
     while at < len(data):
         size = char_size(data, at)
+        text, size = (data[at : at + size].decode(), size) if size else ("\ufffd", 1)
         found += [(name, "") for name in names[at : at + size - 1]]
-        found.append((names[at + max(size, 1) - 1], data[at : at + size].decode() if size else "\ufffd"))
-        at += max(size, 1)
+        found.append((names[at + size - 1], text))
+        at += size
     return found
 
 

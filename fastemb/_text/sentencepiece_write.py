@@ -36,19 +36,19 @@ def write_model(model: SentencePieceModel) -> bytes:
     """
     check_model(model)
     parts = list(_pieces(model))
-    parts.append(_bytes(TRAINER, _spec(model.trainer, TRAINER_FIELDS)))
-    parts.append(_bytes(NORMALIZER, _spec(model.normalizer, NORMALIZER_FIELDS)))
+    parts.append(as_bytes(TRAINER, _spec(model.trainer, TRAINER_FIELDS)))
+    parts.append(as_bytes(NORMALIZER, _spec(model.normalizer, NORMALIZER_FIELDS)))
     if model.denormalizer is not None:
-        parts.append(_bytes(DENORMALIZER, _spec(model.denormalizer, NORMALIZER_FIELDS)))
+        parts.append(as_bytes(DENORMALIZER, _spec(model.denormalizer, NORMALIZER_FIELDS)))
     return b"".join(parts)
 
 
 def _pieces(model: SentencePieceModel) -> Iterator[bytes]:
     for piece, score, kind in zip(model.pieces, model.scores.tolist(), model.types.tolist(), strict=True):
-        message = _bytes(PIECE, piece.encode()) + _key(SCORE, FIXED32) + struct.pack("<f", score)
+        message = as_bytes(PIECE, piece.encode()) + as_key(SCORE, FIXED32) + struct.pack("<f", score)
         if kind != PieceType.NORMAL:  # which is what a piece without a type is
-            message += _number(TYPE, kind)
-        yield _bytes(PIECES, message)
+            message += as_number(TYPE, kind)
+        yield as_bytes(PIECES, message)
 
 
 def _spec(spec: Any, numbers: dict[str, int]) -> bytes:
@@ -60,22 +60,25 @@ def _spec(spec: Any, numbers: dict[str, int]) -> bytes:
         if value == getattr(defaults, name):
             continue
         if isinstance(value, int):  # a bool too
-            parts.append(_number(number, value))
+            parts.append(as_number(number, value))
         else:
-            parts.append(_bytes(number, value.encode() if isinstance(value, str) else value))
+            parts.append(as_bytes(number, value.encode() if isinstance(value, str) else value))
     return b"".join([*parts, spec.extra])
 
 
-def _key(number: int, wire: int) -> bytes:
+def as_key(number: int, wire: int) -> bytes:
+    """Return the key of a field."""
     return _varint(number << 3 | wire)
 
 
-def _number(number: int, value: int) -> bytes:
-    return _key(number, VARINT) + _varint(value & (1 << 64) - 1)  # a negative number has ten bytes
+def as_number(number: int, value: int) -> bytes:
+    """Return a field that is a number."""
+    return as_key(number, VARINT) + _varint(value & (1 << 64) - 1)  # a negative number has ten bytes
 
 
-def _bytes(number: int, value: bytes) -> bytes:
-    return _key(number, BYTES) + _varint(len(value)) + value
+def as_bytes(number: int, value: bytes) -> bytes:
+    """Return a field that is bytes, or another message."""
+    return as_key(number, BYTES) + _varint(len(value)) + value
 
 
 def _varint(value: int) -> bytes:
