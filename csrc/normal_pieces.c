@@ -128,7 +128,7 @@ static int64_t first_of(const fe_rules *r, const uint8_t *p, const uint8_t *end,
     *to = p + size;
     if (size) return size;
     size = longest(r->charsmap, p, end, &value);
-    if (size && value < r->texts_size) {
+    if (size && value < r->texts_size && (r->texts[value] & 0xC0) != 0x80) { /* else the charsmap is damaged */
         *from = r->texts + value;
         *to = *from + strlen((const char *)*from);
         return size;
