@@ -137,10 +137,10 @@ enum fe_norm_kind {
     FE_NORM_RUNS = 14,          /* a run of `least` or more of the character `from`, or with FE_RUNS_WHITE of white
                                    space, becomes `to` */
     FE_NORM_BYTE_LEVEL = 15,    /* each byte becomes the character by which GPT-2's files write it */
-    FE_NORM_PIECES = 17,        /* as SentencePiece does it, by fe_pieces_flags: `from` is a charsmap, `to` has a bit for
-                                   each ASCII character at which, before ASCII or the end, nothing is to be looked for,
-                                   16 bytes, and a double array of user-defined symbols. The only step there is, then,
-                                   and late tokens are looked for as they are */
+    FE_NORM_PIECES = 17,        /* as SentencePiece does it, by fe_pieces_flags: `from` is a charsmap, `to` has 16 bytes
+                                   with a bit for each ASCII character at which, before ASCII or the end, nothing is to
+                                   be looked for, and a double array of user-defined symbols. The only step there is,
+                                   then, and late tokens are looked for as they are */
     FE_NORM_KINDS = 18
 };
 
@@ -226,7 +226,7 @@ typedef struct fe_model {
     const int32_t *merge_left;
     const int32_t *merge_right;
     const int32_t *merge_result;
-    int64_t tied; /* FE_MADE_RANKS */
+    int64_t tied; /* FE_MADE_RANKS; else unused */
     int64_t chars; /* code points that are symbols, and their tokens; FE_AFFIXES: codes as fe_place_flags says */
     const uint32_t *char_codes;
     const int32_t *char_tokens;

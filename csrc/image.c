@@ -123,7 +123,7 @@ static bool header_valid(const uint8_t *image, int64_t size) {
     if (h->tokens > FE_MAX_TOKENS || h->vocab > h->tokens || h->ranks > FE_MAX_MERGES || h->added >= INT32_MAX)
         return false;
     if (h->flags & FE_RANKED && h->ranks != h->vocab) return false;
-    if (h->tied > h->ranks) return false;
+    if (h->tied > (h->flags & FE_MADE_RANKS ? h->ranks : 0)) return false;
     const bool cuts = fe_has_codes(h->flags) && !(h->flags & FE_AFFIXES), splits = h->flags & FE_SPLIT_MARKS;
     const bool spaces = h->all_solid || splits || h->flags & FE_UNIGRAM;
     if (h->all_solid < 0 || h->all_solid > cuts || h->space_cuts < 0 || h->space_cuts > spaces)
