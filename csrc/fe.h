@@ -137,6 +137,8 @@ enum fe_norm_kind {
     FE_NORM_RUNS = 14,          /* a run of `least` or more of the character `from`, or with FE_RUNS_WHITE of white
                                    space, becomes `to` */
     FE_NORM_BYTE_LEVEL = 15,    /* each byte becomes the character by which GPT-2's files write it */
+    FE_NORM_CHARSMAP = 16,      /* strings of a table are replaced: `from` is the table, `to` are the replacements, as
+                                   normal_charsmap.c says; flags FE_CHARSMAP_LONGEST */
     FE_NORM_PIECES = 17,        /* as SentencePiece does it, by fe_pieces_flags: `from` is a charsmap, `to` has 16 bytes
                                    with a bit for each ASCII character at which, before ASCII or the end, nothing is to
                                    be looked for, and a double array of user-defined symbols. The only step there is,
@@ -153,7 +155,8 @@ enum fe_norm_flags {
     FE_PIECES_BEHIND = 4, /* and behind it */
     FE_PIECES_MARKS = 8,  /* spaces are written as U+2581 */
     FE_PIECES_ESCAPE = 16, /* they are read so: at the end U+2581 goes as a space does */
-    FE_PIECES_FLAGS = 31
+    FE_PIECES_FLAGS = 31,
+    FE_CHARSMAP_LONGEST = 1 /* at each place the longest string, as SentencePiece has it; else by clusters */
 };
 
 /* What one item of a program asks of the text, at the place that the items before it have come to. */

@@ -56,7 +56,8 @@ static void attach(fe_tokenizer *t) {
     u->pieces = (int64_t)fe_section_count(t, FE_S_WHOLE_TOKENS);
     u->unk_score = u->scores[u->pieces];
     u->most = 0;
-    for (int64_t i = 0; i <= u->pieces; i++) u->most = fmax(u->most, fabs(u->scores[i]));
+    for (int64_t i = 0; i <= u->pieces; i++)
+        if (fabs(u->scores[i]) > u->most) u->most = fabs(u->scores[i]);
 }
 
 /* ------------------------------------------------------------------ the text, as the trie has it */
@@ -318,7 +319,7 @@ static double limit_of(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
     const bool f32 = e->t->flags & FE_F32_SUMS;
     const double rounding = f32 ? FLT_EPSILON : DBL_EPSILON, n = (double)chars, span = n * u->most;
     const double limit = (l->sums[size][0] - l->sums[size][1]) / (2 * n * rounding) - span;
-    return f32 ? fmin(limit, FE_LARGE_SUM - span) : limit; /* no sum inside the word may become large, either */
+    return f32 && limit > FE_LARGE_SUM - span ? FE_LARGE_SUM - span : limit; /* nor may a sum inside become large */
 }
 
 enum { VALUES = FE_CACHED_IDS - 1 }; /* of an entry; in the place of the last id is the limit */

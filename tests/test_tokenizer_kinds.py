@@ -427,7 +427,7 @@ def test_all_that_is_missing_is_named_at_once(tmp_path):
     """Damage first, then what is not supported; each with its place, all in one error."""
     file = json_file(
         tmp_path,
-        normalizer={"type": "Sequence", "normalizers": [{"type": "Precompiled"}, {"type": "Lowercase"}]},
+        normalizer={"type": "Sequence", "normalizers": [{"type": "Compiled"}, {"type": "Lowercase"}]},
         pre_tokenizer={"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "Bytes"}]},
         post_processor={"type": "BertProcessing", "cls": ["a", 0], "sep": "b"},
         decoder={"type": "Strip", "content": "ab", "start": 0, "stop": -1},
@@ -449,7 +449,7 @@ def test_all_that_is_missing_is_named_at_once(tmp_path):
     ]
     assert missing.split("; ") == [
         "model setting dropout = 0.1: ids that differ from call to call",
-        "normalizer 'Precompiled'",
+        "normalizer 'Compiled'",
         "pre-tokenizer 'Bytes'",
     ]
     assert sys.getsizeof(caught.value)

@@ -242,6 +242,42 @@ static void word_segment(law *l, const uint8_t *p, const uint8_t *end) {
     }
 }
 
+/* ------------------------------------------------------------------ pieces that have scores */
+
+/* A stretch that is one piece to other cutters; of programs a piece has a front of its own. */
+static void scored_piece(law *l, const uint8_t *p, const uint8_t *end, bool front) {
+    static const uint8_t mark[] = {0xE2, 0x96, 0x81};
+    static uint8_t text[3 * NORMAL + 3];
+    const fe_model *const m = &l->v->model;
+    const bool spaces = m->flags & FE_SPACE_MARK, splits = m->flags & FE_SPLIT_MARKS;
+    int64_t size = 0;
+    if (front) memcpy(text, mark, 3), size = 3;
+    while (p < end) {
+        const bool is_mark = end - p >= 3 && memcmp(p, mark, 3) == 0, begins = is_mark || (*p == ' ' && spaces);
+        if (begins && splits && size) l->count += slow_unigram(l->v, text, size, l->ids + l->count), size = 0;
+        if (begins) memcpy(text + size, mark, 3), size += 3;
+        else text[size++] = *p;
+        p += is_mark ? 3 : 1;
+    }
+    l->count += slow_unigram(l->v, text, size, l->ids + l->count);
+}
+
+static void scored_segment(law *l, const uint8_t *p, const uint8_t *end) {
+    static const uint8_t mark[] = {0xE2, 0x96, 0x81};
+    static int64_t starts[2 * NORMAL], ends[2 * NORMAL];
+    const fe_model *const m = &l->v->model;
+    const bool program = m->pattern == FE_PATTERN_PROGRAM;
+    const int64_t pieces = program ? slow_cut(m->chain, p, end - p, starts, ends) : 1;
+    for (int64_t i = 0; i < pieces; i++) {
+        const uint8_t *const from = program ? p + starts[i] : p, *const to = program ? p + ends[i] : end;
+        const bool marked = (*from == ' ' && m->flags & FE_SPACE_MARK) || (to - from >= 3 && !memcmp(from, mark, 3));
+        bool front = m->flags & FE_PREPEND;
+        if (m->flags & FE_PREPEND_FIRST) front = front && from == l->text;
+        if (m->flags & FE_PREPEND_ONCE) front = front && !marked;
+        scored_piece(l, from, to, front);
+    }
+}
+
 /* ------------------------------------------------------------------ one text */
 
 static void segment(law *l, const uint8_t *p, const uint8_t *end) {
@@ -249,6 +285,10 @@ static void segment(law *l, const uint8_t *p, const uint8_t *end) {
     const bool affixes = l->v->model.flags & FE_AFFIXES;
     if (l->v->model.flags & FE_WORD_FLAGS) {
         word_segment(l, p, end);
+        return;
+    }
+    if (l->v->model.flags & FE_UNIGRAM) {
+        scored_segment(l, p, end);
         return;
     }
     if (!(l->v->model.flags & FE_BYTE_LEVEL)) {
