@@ -88,9 +88,11 @@ enum fe_flags {
                                    found in all of a segment, with FE_SPLIT_MARKS between marks; with
                                    FE_PATTERN_PROGRAM in each piece of its own, and FE_PREPEND is of those. A job's
                                    pattern takes no place here */
+    FE_WHITE_WORDS = 1 << 28,   /* FE_UNIGRAM: white space belongs to no piece, and what stands between it has a mark in
+                                   front if it does not begin with one; with FE_SPACE_MARK and FE_SPLIT_MARKS */
     FE_F32_SUMS = 1 << 27,      /* FE_UNIGRAM: sums are rounded to f32, as SentencePiece has them; and a run of unknown
                                    characters is not looked up as a whole, as tokenizer.json's engine does */
-    FE_MADE_RANKS = 1 << 28     /* characters: merges side by side that make the same token have one priority, and so
+    FE_MADE_RANKS = 1 << 29     /* characters: merges side by side that make the same token have one priority, and so
                                    have all from fe_model.tied on: of these the leftmost is first */
 };
 

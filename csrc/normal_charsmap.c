@@ -1,7 +1,7 @@
 /* normal_charsmap.c: strings that are replaced by a table, as SentencePiece's models bring it with them.
  *
  * The table is a double array of Darts: a unit says by which byte it is reached, where its children are, and whether a
- * string ends there; then the child by NUL has the place of its replacement, which ends with NUL. In the step, `from` is
+ * string ends there; then the child by NUL has the place of its replacement, which ends with NUL. In the step `from` is
  * 128 bits, with which ASCII characters a string begins that is only this one or has ASCII behind it, and the units;
  * `to` the replacements.
  *
@@ -234,7 +234,8 @@ static fe_status write_cluster(const charsmap *m, const uint8_t *p, const uint8_
     if (all < SMALL && match(m, p, end, false, &past, &place)) return add_text(m, place, out);
     for (; p < end && status == FE_OK; p += length) {
         (void)char_at(p, end, &length, &size);
-        status = match(m, p, p + length, false, &past, &place) ? add_text(m, place, out) : fe_buffer_add(out, p, length);
+        const bool found = match(m, p, p + length, false, &past, &place);
+        status = found ? add_text(m, place, out) : fe_buffer_add(out, p, length);
     }
     return status;
 }

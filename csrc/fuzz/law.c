@@ -244,6 +244,8 @@ static void word_segment(law *l, const uint8_t *p, const uint8_t *end) {
 
 /* ------------------------------------------------------------------ pieces that have scores */
 
+static bool is_white(uint32_t code) { return fe_code_class(code) == 7; }
+
 /* A stretch that is one piece to other cutters; of programs a piece has a front of its own. */
 static void scored_piece(law *l, const uint8_t *p, const uint8_t *end, bool front) {
     static const uint8_t mark[] = {0xE2, 0x96, 0x81};
@@ -267,6 +269,18 @@ static void scored_segment(law *l, const uint8_t *p, const uint8_t *end) {
     static int64_t starts[2 * NORMAL], ends[2 * NORMAL];
     const fe_model *const m = &l->v->model;
     const bool program = m->pattern == FE_PATTERN_PROGRAM;
+    uint32_t code;
+    for (const uint8_t *to; m->flags & FE_WHITE_WORDS && p < end; p = to) {
+        to = p + fe_utf8_read(p, end, &code);
+        if (is_white(code)) continue;
+        while (to < end) {
+            const int32_t length = fe_utf8_read(to, end, &code);
+            if (is_white(code)) break;
+            to += length;
+        }
+        scored_piece(l, p, to, to - p < 3 || memcmp(p, mark, 3) != 0);
+    }
+    if (p == end) return;
     const int64_t pieces = program ? slow_cut(m->chain, p, end - p, starts, ends) : 1;
     for (int64_t i = 0; i < pieces; i++) {
         const uint8_t *const from = program ? p + starts[i] : p, *const to = program ? p + ends[i] : end;
@@ -370,8 +384,6 @@ static const uint8_t *character_before(const uint8_t *p, const uint8_t *at, cons
         if (next >= at) return p;
     }
 }
-
-static bool is_white(uint32_t code) { return fe_code_class(code) == 7; }
 
 static bool stands_alone(const uint8_t *p, const uint8_t *from, const uint8_t *to, const uint8_t *end) {
     uint32_t before = ' ', behind = ' ';

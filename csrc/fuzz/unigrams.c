@@ -46,6 +46,8 @@ void random_unigram(vocabulary *v) {
         m->pattern = FE_PATTERN_PROGRAM;
         m->chain = &v->chain.chain;
         m->flags |= one_in(2) ? FE_PREPEND | FE_PREPEND_ONCE : 0;
+    } else if (one_in(4)) {
+        m->flags |= FE_WHITE_WORDS | FE_SPACE_MARK | FE_SPLIT_MARKS;
     } else if (one_in(2)) {
         m->flags |= FE_PREPEND | (one_in(2) ? FE_PREPEND_ONCE : 0) | (one_in(2) ? FE_PREPEND_FIRST : 0);
     }
