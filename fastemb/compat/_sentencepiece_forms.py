@@ -14,6 +14,33 @@ from .._text.sentencepiece_text import Surface
 NO_IDS = "Input must be an integer buffer, list of integers, or a sequence of integers."
 
 
+def as_array(ids: list[int]) -> np.ndarray:
+    """Return ids as an array that is for reading alone, as sentencepiece's are."""
+    return np.frombuffer(memoryview(np.array(ids, np.int32).tobytes()), np.int32)
+
+
+def as_messages(found: bytes | list[bytes], kind: str) -> Any:
+    """Return messages as objects of their class, which the package sentencepiece has.
+
+    Raises
+    ------
+    ImportError
+        It is not installed, or protobuf is not.
+    """
+    try:
+        from sentencepiece import sentencepiece_pb2
+    except ImportError:
+        raise ImportError(
+            "return_type='proto' takes the classes of the packages sentencepiece and protobuf; "
+            "return_type='serialized_proto' takes nothing"
+        ) from None
+    if isinstance(found, list):
+        return [as_messages(one, kind) for one in found]
+    message = getattr(sentencepiece_pb2, kind)()
+    message.ParseFromString(found)
+    return message
+
+
 def is_utf8(text: str | bytes) -> bool:
     """Return whether a text is a str, or bytes that are one."""
     try:

@@ -16,6 +16,8 @@ from .._words import type_name
 from ..tokenizer import Tokenizer
 from ._sentencepiece_forms import NO_IDS
 
+_OF_MODEL = ("_data", "_loaded", "_loaded_tokenizer", "_loaded_engine")
+
 
 class ModelMethods:
     """The methods of `SentencePieceProcessor` that are about its model."""
@@ -75,13 +77,15 @@ class ModelMethods:
         return self._data
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"data": self._data, "defaults": self._defaults, "return_type": self._return_type}
+        kept = {name: value for name, value in self.__dict__.items() if name not in _OF_MODEL}
+        return kept | {"model_proto": self._data}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state["defaults"])  # type: ignore[misc]
-        self._return_type = state["return_type"]
-        if state["data"]:
-            self.LoadFromSerializedProto(state["data"])
+    def _unpickled(self, state: Any) -> bytes:
+        """Take over what `__getstate__` gave, or the bytes of a model alone, and return the model."""
+        kept = dict(state) if isinstance(state, dict) else {"model_proto": state}
+        model: bytes = kept.pop("model_proto")
+        self.__dict__.update(kept)
+        return model
 
     @property
     def _model(self) -> SentencePieceModel:

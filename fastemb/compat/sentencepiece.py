@@ -2,9 +2,10 @@
 
 Change ``import sentencepiece`` to ``from fastemb.compat import sentencepiece``. What is other than in sentencepiece
 0.2.3: samples come from NumPy's generator, so a seed gives other ones (of the same distribution); half of a surrogate
-pair is read as U+FFFD; messages of protobuf are given as bytes alone (``return_type="serialized_proto"``); texts are
-encoded on the threads of `fastemb.set_num_threads`, whatever ``num_threads`` says; and there is no ``ParallelEncode``,
-no trainer and no normalizer by itself.
+pair is read as U+FFFD; the classes of protobuf's messages, for ``return_type="proto"``, are those of the package
+sentencepiece, and ``return_type="serialized_proto"`` gives them as bytes without it; texts are encoded on the threads
+of `fastemb.set_num_threads`, whatever ``num_threads`` says; and there is no ``ParallelEncode``, no trainer and no
+normalizer by itself.
 """
 
 from __future__ import annotations
@@ -17,12 +18,24 @@ import numpy as np
 
 from .._text.sentencepiece_engine import Piece
 from .._text.sentencepiece_text import Surface, nbest_message, text_message
-from ._sentencepiece_forms import NO_IDS, is_row, is_utf8, only, places_of, ranges_of, starts_of, surfaces_of
+from ._sentencepiece_forms import (
+    NO_IDS,
+    as_array,
+    as_messages,
+    is_row,
+    is_utf8,
+    only,
+    places_of,
+    ranges_of,
+    starts_of,
+    surfaces_of,
+)
 from ._sentencepiece_model import ModelMethods
 
-__all__ = ["SentencePieceProcessor", "SetRandomGeneratorSeed", "set_random_generator_seed"]
+__all__ = ["SentencePieceProcessor", "SetRandomGeneratorSeed", "ThreadPool", "set_random_generator_seed"]
 
-RETURN_TYPES = (int, str, bytes, "serialized_proto", "numpy", "offset_mapping")
+__version__ = "0.2.3"  # of sentencepiece, whose answers these are
+RETURN_TYPES = (int, str, bytes, "proto", "serialized_proto", "numpy", "offset_mapping")
 MOST_NBEST = 512
 
 _ADDED = ("add_bos", "add_eos", "reverse", "emit_unk_piece")
@@ -39,6 +52,24 @@ def set_random_generator_seed(seed: int) -> None:
 SetRandomGeneratorSeed = set_random_generator_seed
 
 
+def set_min_log_level(level: int) -> None:
+    """Do nothing: there is no log."""
+
+
+SetMinLogLevel = set_min_log_level
+
+
+class ThreadPool:
+    """Taken where sentencepiece takes one; the threads are those of `fastemb.set_num_threads`."""
+
+    def __init__(self, num_threads: int = -1) -> None:
+        self._num_threads = num_threads
+
+    def num_threads(self) -> int:
+        """Return the number that was given."""
+        return self._num_threads
+
+
 class SentencePieceProcessor(ModelMethods):
     """A SentencePiece model: text to pieces and ids, and back.
 
@@ -49,7 +80,7 @@ class SentencePieceProcessor(ModelMethods):
     model_proto : bytes, optional
         What such a file holds, in its place.
     out_type, return_type : type or str, default int
-        What `encode` returns: ``int``, ``str``, ``bytes``, "numpy", "offset_mapping" or "serialized_proto".
+        What `encode` returns: ``int``, ``str``, ``bytes``, "numpy", "offset_mapping", "serialized_proto" or "proto".
     add_bos, add_eos, reverse, emit_unk_piece : bool, default False
         What `encode` adds, whether it turns ids around first, and whether an unknown piece is called by its name.
     enable_sampling : bool, default False
@@ -119,6 +150,12 @@ class SentencePieceProcessor(ModelMethods):
         if model_file or model_proto:
             self.Load(model_file, model_proto)
 
+    def __setstate__(self, state: Any) -> None:
+        SentencePieceProcessor.__init__(self)
+        model = self._unpickled(state)
+        if model:
+            self.LoadFromSerializedProto(model)
+
     # ---------------------------------------------------------------- text → pieces
 
     def Encode(
@@ -126,6 +163,8 @@ class SentencePieceProcessor(ModelMethods):
     ) -> Any:
         """Return the pieces of a text, or of each text of a list, by the arguments of the class."""
         kind, asked = self._returned(return_type, out_type), self._asked(options)
+        if kind == "proto":
+            return as_messages(self.Encode(input, return_type="serialized_proto", **options), "SentencePieceText")
         if return_bytes is not None and kind != "offset_mapping":
             raise ValueError("return_bytes is only supported when return_type='offset_mapping'")
         if asked["enable_sampling"] is True and (asked["nbest_size"] in (None, 0, 1) or asked["alpha"] is None):
@@ -154,7 +193,7 @@ class SentencePieceProcessor(ModelMethods):
             ragged = self._tokenizer.encode_batch(texts)
             found = [ragged.ids[start:end] for start, end in ranges_of(ragged.offsets)]
         rows = [self._surrounded(row.tolist(), asked) for row in found]
-        return [np.array(row, np.int32) for row in rows] if kind == "numpy" else rows
+        return [as_array(row) for row in rows] if kind == "numpy" else rows
 
     def _by_engine(self, text: str | bytes, kind: Any, asked: dict[str, Any], return_bytes: Any) -> Any:
         data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
@@ -172,7 +211,7 @@ class SentencePieceProcessor(ModelMethods):
         """Return pieces in the form that was asked for."""
         if kind in (int, "numpy"):
             ids = self._surrounded([piece.id for piece in pieces], asked)
-            return np.array(ids, np.int32) if kind == "numpy" else ids
+            return as_array(ids) if kind == "numpy" else ids
         if kind == "serialized_proto":
             return text_message(data, surfaces_of(data, data, pieces))
         if kind == "offset_mapping":
@@ -207,6 +246,9 @@ class SentencePieceProcessor(ModelMethods):
     def NBestEncode(self, input: Any, *, return_type: Any = None, out_type: Any = None, **options: Any) -> Any:
         """Return the `nbest_size` best ways to cut a text, or each text of a list, the best one first."""
         kind, asked = self._returned(return_type, out_type), self._asked(options)
+        if kind == "proto":
+            found = self.NBestEncode(input, return_type="serialized_proto", **options)
+            return as_messages(found, "NBestSentencePieceText")
         if isinstance(input, list):
             return [self._nbest(text, kind, asked) for text in input]
         return self._nbest(input, kind, asked)
@@ -248,6 +290,8 @@ class SentencePieceProcessor(ModelMethods):
         if return_type is None and out_type is None:
             return_type = str
         kind = self._returned(return_type, out_type)
+        if kind == "proto":
+            return as_messages(self.Decode(input, "serialized_proto", **options), "SentencePieceText")
         if return_bytes is not None and kind != "offset_mapping":
             raise ValueError("return_bytes is only supported when return_type='offset_mapping'")
         self._asked(options)
@@ -272,7 +316,7 @@ class SentencePieceProcessor(ModelMethods):
             return text.encode() if in_bytes else text
         if kind is bytes:
             return text.encode()
-        as_bytes = kind == "serialized_proto" or bool(return_bytes)
+        as_bytes = kind == "serialized_proto" or in_bytes or bool(return_bytes)
         surfaces, at = list[Surface](), 0
         for piece, part in parts:
             end = at + len(part.encode() if as_bytes else part)
@@ -324,7 +368,7 @@ def _add_names() -> None:
         call.__doc__ = f"`{method}` with {', '.join(f'{name}={value!r}' for name, value in options.items())}."
         return call
 
-    kinds = {"Pieces": str, "Ids": int, "Numpy": "numpy", "OffsetMapping": "offset_mapping"}
+    kinds = {"Pieces": str, "Ids": int, "Numpy": "numpy", "Proto": "proto", "OffsetMapping": "offset_mapping"}
     for name, kind in kinds.items():
         setattr(own, f"EncodeAs{name}", fixed("Encode", return_type=kind))
         if name != "OffsetMapping":
@@ -333,6 +377,8 @@ def _add_names() -> None:
     aliases = {"Tokenize": "Encode", "Detokenize": "Decode", "DecodeIds": "Decode", "DecodePieces": "Decode"}
     for name, method in aliases.items():
         setattr(own, name, getattr(own, method))
+    for name in ("DecodeIdsAsProto", "DecodePiecesAsProto"):
+        setattr(own, name, fixed("Decode", return_type="proto"))
     for name, method in [*vars(ModelMethods).items(), *vars(own).items()]:
         if name[0].isupper():
             snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower().replace("n_best", "nbest")
