@@ -24,7 +24,7 @@ TEXTS = [
     "▁▁ \u00a0\u3000\x00\ufffd a" + "b" * 500,
 ]
 KINDS = ["llama", "gpt2", "ranks", "regex", "tekken", "template"]
-HEADER = 104  # bytes before the places of the sections
+HEADER = 112  # bytes before the places of the sections
 FIELDS = {"magic": 0, "order": 8, "version": 12, "size": 16, "check": 24, "flags": 32, "pattern": 36, "unk": 40}
 FIELDS |= {"sections": 44, "tokens": 56, "vocab": 64, "ranks": 72, "added": 80}
 

@@ -88,6 +88,7 @@ void add_bytes(vocabulary *v, uint32_t missing);
  * slowly, the ids of a piece in which marks stand for spaces: how many. */
 void random_unigram(vocabulary *v);
 void add_charsmap(vocabulary *v);
+void add_sentencepiece(vocabulary *v);
 int64_t slow_unigram(const vocabulary *v, const uint8_t *text, int64_t size, int32_t *ids);
 
 /* breaks.c */

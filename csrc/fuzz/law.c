@@ -53,6 +53,13 @@ int64_t slow_find(const vocabulary *v, const uint8_t *bytes, int64_t size) {
 
 /* ------------------------------------------------------------------ merging */
 
+/* The priority of the merge at a place of the list, from 1. */
+static int64_t priority(const fe_model *m, int64_t place) {
+    if (!(m->flags & FE_MADE_RANKS)) return place;
+    while (place > 1 && m->merge_result[place - 1] == m->merge_result[place - 2]) place--;
+    return place > m->tied ? m->tied + 1 : place;
+}
+
 /* Find the lowest rank, leftmost first; merge; begin again. */
 static void merge_by_list(law *l) {
     static int32_t place_of[TOKENS][TOKENS]; /* rank + 1 */
@@ -63,7 +70,7 @@ static void merge_by_list(law *l) {
         int64_t at = -1;
         for (int64_t i = 0; i + 1 < l->symbol_count; i++) {
             const int32_t place = place_of[s[i]][s[i + 1]];
-            if (place && (at < 0 || place < place_of[s[at]][s[at + 1]])) at = i;
+            if (place && (at < 0 || priority(m, place) < priority(m, place_of[s[at]][s[at + 1]]))) at = i;
         }
         if (at < 0) break;
         s[at] = m->merge_result[place_of[s[at]][s[at + 1]] - 1];
@@ -345,7 +352,7 @@ static void find_by(law *l) {
         CHECK(size <= room);
         memcpy(l->found_bytes + at, m->added_bytes + from, (size_t)size);
         l->found_offsets[i + 1] = at + size;
-        if (m->added_flags[i] & FE_ADDED_LATE)
+        if (m->added_flags[i] & FE_ADDED_LATE && !(m->normal && *m->normal_bytes == FE_NORM_PIECES))
             l->found_offsets[i + 1] = at + normalize(l, m->added_bytes + from, size, l->found_bytes + at, room);
     }
 }

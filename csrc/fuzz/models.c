@@ -241,6 +241,12 @@ static void characters(vocabulary *v) {
     }
     if (!cut && v->byte_tokens['b'] >= 0) pool[size++] = v->byte_tokens['b'];
     add_merges(v, pool, size, !cut);
+    if (one_in(3)) { /* some side by side make the same */
+        v->model.flags |= FE_MADE_RANKS;
+        for (int64_t i = 1; i < v->model.merges && !cut; i++)
+            if (one_in(3)) v->result[i] = v->result[i - 1];
+        v->model.tied = rnd((uint32_t)v->model.merges + 1);
+    }
     if (cut) add_pairs(v);
     if (wholes) add_wholes(v);
 }
@@ -318,7 +324,8 @@ static void add_step(vocabulary *v, uint8_t kind, uint8_t flags, uint8_t least, 
 
 /* Steps by which no added token becomes nothing, and a text at most NORMAL bytes. */
 static void add_steps(vocabulary *v) {
-    for (uint32_t count = one_in(2) ? 0 : 1 + rnd(3), grows = 0; count; count--)
+    if (one_in(6)) add_sentencepiece(v);
+    for (uint32_t count = v->model.normal || one_in(2) ? 0 : 1 + rnd(3), grows = 0; count; count--)
         switch (rnd(12)) {
         case 0: add_step(v, FE_NORM_NFC, 0, 0, "", ""); break;
         case 1: add_step(v, FE_NORM_LOWERCASE, 0, 0, "", ""); break;

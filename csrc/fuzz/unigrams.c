@@ -179,3 +179,38 @@ void add_charsmap(vocabulary *v) {
     memcpy(to + 12 + sizes[0], texts, sizes[1]);
     v->model.normal += 12 + (int64_t)sizes[0] + (int64_t)sizes[1];
 }
+
+/* The same as SentencePiece has it, by any flags, beside symbols that nothing changes. */
+void add_sentencepiece(vocabulary *v) {
+    static const char texts[] = "c\0 \0\xE2\x89\xA0\0"; /* the last one from 4 on */
+    static table rules, symbols;
+    memset(&rules, 0, sizeof rules);
+    memset(&symbols, 0, sizeof symbols);
+    rules.units[0] = symbols.units[0] = 256 << 10;
+    add_string(&rules, "b", 0);
+    add_string(&rules, "\xC3\xA9", 1); /* nothing */
+    add_string(&rules, "\xE4\xB8\xAD", 2);
+    add_string(&rules, "=\xCC\xB8", 4);
+    add_string(&symbols, "<a", 0);
+    add_string(&symbols, " b", 1);
+    const uint32_t units[] = {256 * (rules.nodes + 2), 256 * (symbols.nodes + 2)}, trie = 4 * units[0];
+    const bool ruled = one_in(2), defined = one_in(2);
+    const uint32_t sizes[] = {ruled ? 4 + trie + (uint32_t)sizeof texts - 1 : 0, 16 + (defined ? 4 * units[1] : 0)};
+    uint8_t *to = v->normal;
+    if (12 + sizes[0] + sizes[1] > NORMAL_STEPS) return;
+    memset(to, 0, 12);
+    to[0] = FE_NORM_PIECES;
+    to[1] = (uint8_t)rnd(FE_PIECES_FLAGS + 1);
+    memcpy(to + 4, sizes, sizeof sizes);
+    to += 12;
+    if (ruled) {
+        memcpy(to, &trie, 4);
+        memcpy(to + 4, rules.units, trie);
+        memcpy(to + 4 + trie, texts, sizeof texts - 1);
+        to += sizes[0];
+    }
+    memset(to, 0xFF, 16);
+    for (const char *byte = "b <"; *byte; byte++) to[*byte / 8] &= (uint8_t)~(1u << *byte % 8);
+    memcpy(to + 16, symbols.units, sizes[1] - 16);
+    v->model.normal = 12 + (int64_t)sizes[0] + (int64_t)sizes[1];
+}
