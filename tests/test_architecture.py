@@ -73,6 +73,7 @@ ALLOWED = {
     "_text": TOOLS,
     "_models": {"_text", "_words"},
     "reference": set(),
+    "compat": {*PUBLIC, *TOOLS, "_text", "_tokens", "_checks", "_words"},
 }
 
 
