@@ -7,7 +7,8 @@ package's own, if that is installed, so that a test fails at what it is about; t
 (``tokenizers.implementations``) is taken from the source and so runs on the drop-in.
 
 For tiktoken set TIKTOKEN_CACHE_DIR to a folder with the rank files; for tokenizers HUB_FILES to a folder of the files
-that its tests download, each under its name there (bert-base-uncased-vocab.txt): tests that need others fail.
+that its tests download, each under its name there (bert-base-uncased-vocab.txt, gpt2/tokenizer.json): tests that need
+others fail.
 docs/design/compat.md lists what passes, and why the rest does not.
 """
 
@@ -72,6 +73,9 @@ def main(package: str, source: str, *arguments: str) -> int:
         (alias / "__init__.py").write_text(ALIAS.format(package=package))
         if package in LAYERS:
             shutil.copytree(Path(source, LAYERS[package]), alias.parent / "layer/implementations")
+        for files in Path(os.environ.get("HUB_FILES", folder)).iterdir():  # of whole models, for `from_pretrained`
+            if files.is_dir() and "HUB_FILES" in os.environ:
+                shutil.copytree(files, python / files.name)
         root = Path(__file__).parent.parent
         paths = [str(alias.parent), str(root), os.environ.get("PYTHONPATH", "")]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}

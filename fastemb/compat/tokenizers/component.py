@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
+from .shown import shown
+
 Json = dict[str, Any]
+_BEHAVIORS = {
+    "removed": "Removed",
+    "isolated": "Isolated",
+    "merged_with_previous": "MergedWithPrevious",
+    "merged_with_next": "MergedWithNext",
+    "contiguous": "Contiguous",
+}
+
+
+def behavior(name: str) -> str:
+    """Return what becomes of a match, as the format has it."""
+    if name not in _BEHAVIORS:
+        raise ValueError(f"behavior must be one of {', '.join(_BEHAVIORS)}, got {name!r}")
+    return _BEHAVIORS[name]
+
+
+def one_character(text: str) -> str:
+    """Return a text of one character; ValueError where it is none."""
+    if len(text) != 1:
+        raise ValueError(f"expected a string of length 1, got {text!r}")
+    return text
 
 
 class Component:
@@ -16,12 +39,17 @@ class Component:
     """
 
     kinds: ClassVar[dict[str, type[Component]]]  # of a slot, by their names in the format; each slot has its own
+    _slot: ClassVar[type[Component]]
+    _members: ClassVar[str] = ""  # what a sequence calls its steps
+    _names: ClassVar[dict[str, str]] = {}  # of attributes that are called otherwise in the format
+    _hidden: ClassVar[frozenset[str]] = frozenset({"type", "pattern"})  # that are no attributes
+    _words: ClassVar[dict[str, str]]
     _node: Json
     _changed: Callable[[Json], None] | None
 
-    def __init_subclass__(cls, slot: bool = False) -> None:
+    def __init_subclass__(cls, slot: bool = False, members: str = "") -> None:
         if slot:
-            cls.kinds = {}
+            cls.kinds, cls._slot, cls._members = {}, cls, members
         else:
             cls.kinds[cls.__name__] = cls
 
@@ -41,16 +69,48 @@ class Component:
         return made  # type: ignore[return-value]
 
     def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_") and name in self._node:
-            return self._node[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        known = self._names.get(name, name)
+        if name.startswith("_") or known not in self._node or known in self._hidden:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return self._words.get(self._node[known], self._node[known]) if known == "behavior" else self._node[known]
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in self._node:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        object.__setattr__(self, "_node", self._node | {name: value})
+        known = self._names.get(name, name)
+        if known not in self._node or known in self._hidden:
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r} that can be changed")
+        if known == "behavior":
+            value = behavior(value)
+        object.__setattr__(self, "_node", self._node | {known: value})
         if self._changed is not None:
             self._changed(self._node)
+
+    # ---------------------------------------------------------------- sequences of steps
+
+    def _steps(self) -> list[Json]:
+        if self._members not in self._node:
+            raise TypeError(f"{type(self).__name__} is no sequence")
+        steps: list[Json] = self._node[self._members]
+        return steps
+
+    def __len__(self) -> int:
+        return len(self._steps())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __getitem__(self, place: int) -> Component:
+        steps, kind = self._steps(), self._slot
+        place = range(len(steps))[place]
+
+        def changed(node: Json) -> None:
+            self[place] = kind.of(node)
+
+        return kind.of(steps[place], changed)
+
+    def __setitem__(self, place: int, step: Any) -> None:
+        steps = list(self._steps())
+        steps[place] = node_of(step, self._slot.__name__) or {}
+        setattr(self, self._members, steps)
 
     def __getstate__(self) -> bytes:
         return json.dumps(self._node, ensure_ascii=False).encode()
@@ -65,14 +125,13 @@ class Component:
         return self.of(json.loads(self.__getstate__()))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(_shown(self._node))})"
+        return shown(self._node)
+
+    def __str__(self) -> str:
+        return shown(self._node, 5)
 
 
-def _shown(node: Json) -> Iterator[str]:
-    for name, value in node.items():
-        if name != "type":
-            text = repr(value)
-            yield f"{name}={text if len(text) <= 60 else text[:60] + '...'}"
+Component._words = {name: word for word, name in _BEHAVIORS.items()}
 
 
 def node_of(step: Any, slot: str) -> Json | None:

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from ..._text.component_reader import Faults, read_decoders
 from ..._text.decoders import Decoders
-from .component import Component, nodes_of, pattern_node
+from .component import Component, nodes_of, one_character, pattern_node
 
 
-class Decoder(Component, slot=True):
+class Decoder(Component, slot=True, members="decoders"):
     """A decoder."""
 
     def decode(self, tokens: Several[str]) -> str:
@@ -53,7 +53,7 @@ class Metaspace(Decoder):
     """Undo what the pre-tokenizer of this name does."""
 
     def __init__(self, replacement: str = "\u2581", prepend_scheme: str = "always", split: bool = True) -> None:
-        super().__init__(replacement=replacement, prepend_scheme=prepend_scheme, split=split)
+        super().__init__(replacement=one_character(replacement), prepend_scheme=prepend_scheme, split=split)
 
 
 class WordPiece(Decoder):
@@ -110,7 +110,7 @@ class DecodeStream:
     >>> tokenizer.decoder = ByteFallback()
     >>> stream = DecodeStream()
     >>> [stream.step(tokenizer, id) for id in (2, 0, 1)]
-    ['a', None, '\u00e9']
+    ['a', None, 'é']
     """
 
     def __init__(self, ids: Several[int] | None = None, skip_special_tokens: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from ..._text.component_reader import Faults, read_normalizers
 from ..._text.road_normal import normalizer
@@ -11,7 +11,7 @@ from ..._text.road_text import whole
 from .component import Component, nodes_of, pattern_node
 
 
-class Normalizer(Component, slot=True):
+class Normalizer(Component, slot=True, members="normalizers"):
     """A normalizer."""
 
     def normalize_str(self, sequence: str) -> str:
@@ -78,6 +78,8 @@ class BertNormalizer(Normalizer):
 
 class Strip(Normalizer):
     """Drop white space at the ends."""
+
+    _names: ClassVar[dict[str, str]] = {"left": "strip_left", "right": "strip_right"}
 
     def __init__(self, left: bool = True, right: bool = True) -> None:
         super().__init__(strip_left=left, strip_right=right)

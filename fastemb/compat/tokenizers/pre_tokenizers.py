@@ -9,24 +9,11 @@ from ..._text.component_reader import Faults, read_pre_tokenizers
 from ..._text.road_cuts import pre_tokenizer
 from ..._text.road_text import whole
 from ..._text.vocabulary import BYTE_CHARS
-from .component import Component, nodes_of, pattern_node
-
-_BEHAVIORS = {
-    "removed": "Removed",
-    "isolated": "Isolated",
-    "merged_with_previous": "MergedWithPrevious",
-    "merged_with_next": "MergedWithNext",
-    "contiguous": "Contiguous",
-}
+from .component import Component, nodes_of, one_character, pattern_node
+from .component import behavior as as_behavior
 
 
-def _behavior(name: str) -> str:
-    if name not in _BEHAVIORS:
-        raise ValueError(f"behavior must be one of {', '.join(_BEHAVIORS)}, got {name!r}")
-    return _BEHAVIORS[name]
-
-
-class PreTokenizer(Component, slot=True):
+class PreTokenizer(Component, slot=True, members="pretokenizers"):
     """A pre-tokenizer."""
 
     def pre_tokenize_str(self, sequence: str) -> list[tuple[str, tuple[int, int]]]:
@@ -45,7 +32,9 @@ class PreTokenizer(Component, slot=True):
 class ByteLevel(PreTokenizer):
     """Cut as GPT-2 does, and write each byte as one character."""
 
-    def __init__(self, add_prefix_space: bool = True, trim_offsets: bool = True, use_regex: bool = True) -> None:
+    def __init__(
+        self, add_prefix_space: bool = True, trim_offsets: bool = True, use_regex: bool = True, **state: Any
+    ) -> None:
         super().__init__(add_prefix_space=add_prefix_space, trim_offsets=trim_offsets, use_regex=use_regex)
 
     @staticmethod
@@ -58,7 +47,7 @@ class Split(PreTokenizer):
     """Cut at a text, or at what a pattern matches."""
 
     def __init__(self, pattern: Any, behavior: str, invert: bool = False) -> None:
-        super().__init__(pattern=pattern_node(pattern), behavior=_behavior(behavior), invert=invert)
+        super().__init__(pattern=pattern_node(pattern), behavior=as_behavior(behavior), invert=invert)
 
 
 class Metaspace(PreTokenizer):
@@ -67,7 +56,7 @@ class Metaspace(PreTokenizer):
     def __init__(self, replacement: str = "\u2581", prepend_scheme: str = "always", split: bool = True) -> None:
         if prepend_scheme not in ("always", "first", "never"):
             raise ValueError(f"prepend_scheme must be always, first or never, got {prepend_scheme!r}")
-        super().__init__(replacement=replacement, prepend_scheme=prepend_scheme, split=split)
+        super().__init__(replacement=one_character(replacement), prepend_scheme=prepend_scheme, split=split)
 
 
 class Digits(PreTokenizer):
@@ -81,7 +70,7 @@ class Punctuation(PreTokenizer):
     """Cut at punctuation."""
 
     def __init__(self, behavior: str = "isolated") -> None:
-        super().__init__(behavior=_behavior(behavior))
+        super().__init__(behavior=as_behavior(behavior))
 
 
 class Whitespace(PreTokenizer):
@@ -96,7 +85,7 @@ class CharDelimiterSplit(PreTokenizer):
     """Keep what stands between delimiters."""
 
     def __init__(self, delimiter: str) -> None:
-        super().__init__(delimiter=delimiter)
+        super().__init__(delimiter=one_character(delimiter))
 
 
 class BertPreTokenizer(PreTokenizer):

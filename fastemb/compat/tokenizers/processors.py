@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from collections.abc import Sequence as Several
 from typing import Any
 
 from .component import Component, Json, nodes_of
 
+_TYPED = re.compile(":[0-9]+$")
 
-class PostProcessor(Component, slot=True):
+
+class PostProcessor(Component, slot=True, members="processors"):
     """A post-processor."""
 
     def num_special_tokens_to_add(self, is_pair: bool) -> int:
@@ -29,7 +32,9 @@ class PostProcessor(Component, slot=True):
 class ByteLevel(PostProcessor):
     """Take white space out of offsets."""
 
-    def __init__(self, add_prefix_space: bool = True, trim_offsets: bool = True, use_regex: bool = True) -> None:
+    def __init__(
+        self, add_prefix_space: bool = True, trim_offsets: bool = True, use_regex: bool = True, **state: Any
+    ) -> None:
         super().__init__(add_prefix_space=add_prefix_space, trim_offsets=trim_offsets, use_regex=use_regex)
 
 
@@ -66,7 +71,7 @@ class TemplateProcessing(PostProcessor):
         sides = {name: [_piece(part) for part in _parts(given)] for name, given in (("single", single), ("pair", pair))}
         used = {part["SpecialToken"]["id"] for side in sides.values() for part in side if "SpecialToken" in part}
         if missing := sorted(used - tokens.keys()):
-            raise ValueError(f"special_tokens lacks those that the template has: {', '.join(missing)}")
+            raise ValueError(f"Missing SpecialToken(s) with id(s) {', '.join(missing)}: the template has them")
         super().__init__(**sides, special_tokens=dict(sorted(tokens.items())))
 
 
@@ -76,7 +81,10 @@ def _parts(template: str | Several[str]) -> Several[str]:
 
 def _piece(text: str) -> Json:
     """Return a piece of a template: ``$A``, ``$1`` (the first text, of type 1), ``$B:1``, or a token with its type."""
-    name, _, kind = text.rpartition(":") if ":" in text and text.rpartition(":")[2].isdigit() else (text, "", "")
+    name, colon, kind = text.rpartition(":") if text.startswith("$") or _TYPED.search(text) else ("", "", "")
+    name, kind = (name, kind) if colon else (text, "")
+    if colon and not kind.isdigit():
+        raise ValueError(f"Cannot build Piece of {text!r}: behind a colon stands a type id")
     type_id = int(kind) if kind else 0
     if not name.startswith("$"):
         return {"SpecialToken": {"id": name, "type_id": type_id}}
@@ -84,7 +92,7 @@ def _piece(text: str) -> Json:
     if rest.isdigit() and not kind:
         return {"Sequence": {"id": "A", "type_id": int(rest)}}
     if rest.upper() not in ("", "A", "B"):
-        raise ValueError(f"a template has the piece {text!r}; $A, $B and a type id behind a colon are known")
+        raise ValueError(f"Cannot build Piece of {text!r}: a text is $A or $B, or the first one's type id")
     return {"Sequence": {"id": rest.upper() or "A", "type_id": type_id}}
 
 

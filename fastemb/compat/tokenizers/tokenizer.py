@@ -7,7 +7,7 @@ import copy
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..._text.files import replacing
 from ..._text.texts import as_path
@@ -23,6 +23,7 @@ from .normalizers import Normalizer
 from .post_process import post_process
 from .pre_tokenizers import PreTokenizer
 from .processors import PostProcessor
+from .shown import document as shown_document
 from .source import Call, Source
 
 
@@ -122,7 +123,10 @@ class Tokenizer:
             stream.write(content)
 
     def __repr__(self) -> str:
-        return f"Tokenizer({', '.join(f'{name}={_shown(value)}' for name, value in self._document.items())})"
+        return shown_document(self._document)
+
+    def __str__(self) -> str:
+        return shown_document(self._document, 5)
 
     def __getstate__(self) -> Json:
         return {"document": self._document, "encode_special": self._encode_special}
@@ -139,6 +143,12 @@ class Tokenizer:
 
     def __deepcopy__(self, memo: object) -> Tokenizer:
         return copy.copy(self)  # values of a document are replaced, and never changed
+
+    def train(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Refuse: nothing is trained here."""
+        raise NotImplementedError("the drop-in trains nothing; train with tokenizers, and load its file here")
+
+    train_from_iterator = train
 
     # ---------------------------------------------------------------- parts
 
@@ -480,8 +490,3 @@ def _parsed(text: str | bytes) -> Tokenizer:
         return made
     made._build()
     return made
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else f"{text[:200]}..."
