@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..._text.vocabulary import with_own_text
 from ..._tokens import SpecialMode
 from ...tokenizer import Tokenizer
 from .component import Json
+from .places import Places
 
 BAD = "\ufffd"
 
@@ -51,6 +52,8 @@ class Built:
         self.options = Options(self.core, self.actions, tokenizer._splitter)
         self.calls, self.placing = tokenizer._calls, tokenizer._placing
         self.special_ids = frozenset(special.values())
+        trims = [trim.add_prefix_space for trim in self.calls.trims]
+        self.places = Places(self.file, self.core, self.placing, tokenizer._tables, trims)
         #: Whether the ids of a text alone say which sequence of it a token is of: no step behind the model says it.
         self.has_processor = bool(self.file.post_processors)
 
@@ -94,14 +97,41 @@ class Built:
 
     def decode(self, ids: Sequence[int], skip_special: bool) -> str:
         """Return the text of ids; those that are no token are left out."""
-        kept = [id for id in ids if id not in self.special_ids] if skip_special and self.special_ids else list(ids)
-        if self._named and not self._named.isdisjoint(kept):
-            return self._by_names(kept)
-        try:
-            text = self.tokenizer.decode(kept)
-        except IndexError:
-            text = self.tokenizer.decode(kept, unknown="ignore")
-        return self._by_names(kept) if self._by_bytes and BAD in text else text
+        if skip_special and not self.special_ids.isdisjoint(ids):
+            ids = [id for id in ids if id not in self.special_ids]
+        if self._one_by_one is not None:
+            return self._one_by_one(ids)
+        if self._named and not self._named.isdisjoint(ids):
+            return self._by_names(ids)
+        data = self.tokenizer._decode_few(ids)
+        if data is not None:
+            text = data.decode("utf-8", "replace")
+        else:  # many, of another type, or one that is no token
+            text = self.tokenizer.decode(ids, unknown="ignore")
+        return self._by_names(ids) if self._by_bytes and BAD in text else text
+
+    @cached_property
+    def _one_by_one(self) -> Callable[[Sequence[int]], str] | None:
+        """What decodes where a token becomes its text by itself, but for being the first; None where it does not."""
+        decoders, names = self._decoders, self.names
+        if decoders is None or not decoders.local or self.tokenizer._by_bytes:
+            return None
+        later: dict[int, str] = {}
+
+        def text_of(id: int) -> str:
+            found = later.get(id)
+            if found is None:
+                name = names.get(id)
+                found = later[id] = "" if name is None else decoders.later(name)
+            return found
+
+        def decode(ids: Sequence[int]) -> str:
+            first = next((at for at, id in enumerate(ids) if id in names), len(ids))
+            if first == len(ids):
+                return ""
+            return decoders([names[ids[first]]]) + "".join(map(text_of, ids[first + 1 :]))
+
+        return decode
 
     @cached_property
     def _by_bytes(self) -> bool:

@@ -139,14 +139,18 @@ class DecodeStream:
             if not text.endswith("\ufffd"):
                 self._prefix, self._at = text, len(self._ids)
         self._ids += more
-        text = tokenizer.decode(self._ids, self._skip)
-        if text.endswith("\ufffd") or len(text.encode()) <= len(self._prefix.encode()):
+        text, prefix = tokenizer.decode(self._ids, self._skip), self._prefix
+        if text.endswith("\ufffd") or len(text) == len(prefix) == 0:
             return None
-        if not text.startswith(self._prefix):
+        if not text.startswith(prefix):
+            if len(text.encode()) <= len(prefix.encode()):
+                return None
             raise Exception(
-                f"the stream gave out {self._prefix!r}, with which the text {text!r} does not begin any more "
+                f"the stream gave out {prefix!r}, with which the text {text!r} does not begin any more "
                 f"behind the id {self._ids[-1]}"
             )
+        if len(text) == len(prefix):
+            return None
         found = text[len(self._prefix) :]
         # As much as surrounds what was given out last is kept, so that it decodes as it did.
         kept = len(self._ids) - self._at

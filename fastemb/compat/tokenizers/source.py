@@ -20,6 +20,7 @@ from ..._text.core import NO_LIMIT
 from .built import Built
 from .inputs import Items
 
+FEW = 4  # texts of which places are found one by one
 Pairs = list[tuple[int, int]]
 Ranges = dict[int, tuple[int, int]]
 
@@ -281,6 +282,8 @@ class Plain(Source):
         self._around = [[id for part in side for id in part.ids] for side in sides]
         self._types_around = [[part.type_id for part in side for _ in part.ids] for side in sides]
         self._type = template[at].type_id
+        behind = any(trim.behind_template for trim in call.built.calls.trims)
+        self._is_first = not (behind and self._around[0])
 
     def _padded(self, values: list[Any], pad: Any) -> list[Any]:
         padding, more = self.call.padding, (self._length or 0) - len(values)
@@ -325,6 +328,22 @@ class Plain(Source):
         before, after = self._around
         start = len(before) + (self.size(row) - len(before) - size - len(after) if left else 0)
         return {0: (start, start + size)}
+
+    def offsets(self, row: int) -> Pairs:
+        """Return where each id stands in its text; (0, 0) where it is of none."""
+        places, found = self.call.built.places, None
+        if len(self.texts) <= FEW or not places.in_arrays:
+            found = places.offsets(self.texts[row], self._lists[row], self._is_first)
+        return super().offsets(row) if found is None else self._with(row, found, (0, 0))
+
+    def word_ids(self, row: int) -> list[int | None]:
+        """Return the number of the word of each id; None where it is of none."""
+        found = self.call.built.places.words(self.texts[row], self._lists[row])
+        return super().word_ids(row) if found is None else self._with(row, found, None)
+
+    def _with(self, row: int, text: list[Any], other: Any) -> list[Any]:
+        before, after = self._around
+        return self._surrounded(row, text, [[other] * len(before), [other] * len(after)], other)
 
     def overflowing(self, row: int) -> tuple[Source, range]:
         """Return that there is nothing."""

@@ -63,6 +63,7 @@ class Tokenizer:
         self._ever_special = {node["content"] for node in document["added_tokens"] or () if node.get("special")}
         self._built: Built | None = None
         self._calls: dict[bool, Call] = {}  # by whether special tokens are put around texts
+        self._ids: dict[str, int] | None = None  # of all tokens
 
     # ---------------------------------------------------------------- made of files
 
@@ -156,7 +157,7 @@ class Tokenizer:
         self._document = self._document | values
         self._calls = {}
         if not values.keys() <= {"truncation", "padding"}:
-            self._built = None
+            self._built = self._ids = None
 
     def _component(self, kind: type[Component], slot: str) -> Any:
         node = self._document[slot]
@@ -306,8 +307,9 @@ class Tokenizer:
 
     def token_to_id(self, token: str) -> int | None:
         """Return the id of a token; None where there is none."""
-        id = doc.added_vocab(self._document).get(token) if self._document["added_tokens"] else None
-        return self.model.token_to_id(token) if id is None else id
+        if self._ids is None:
+            self._ids = doc.all_ids(self._document)
+        return self._ids.get(token)
 
     def id_to_token(self, id: int) -> str | None:
         """Return the token of an id, an added one as the normalizer leaves it; None where there is none."""
@@ -461,7 +463,7 @@ class Tokenizer:
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
         """Return the text of ids; ids that are no token are left out, and special ones unless they are wanted."""
-        built = self._build()
+        built = self._built or self._build()
         return "" if built is None else built.decode(ids, skip_special_tokens)
 
     def decode_batch(self, sequences: Iterable[Sequence[int]], skip_special_tokens: bool = True) -> list[str]:

@@ -1,0 +1,169 @@
+"""Where the tokens of a single text stand, and in which words: by the short ways that serve most texts.
+
+What the core does for a batch in arrays costs a single short text more than encoding it. So one text at a time is
+walked along its tokens here, by the rules of `fastemb._text.spans`: a way is taken only where it is known to be exact,
+and checks that the tokens are as long as the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import numpy as np
+
+from ..._text.components import BertNormalizer, BertPreTokenizer, TokenizerFile, WordPiece
+from ..._text.core import Core
+from ..._text.placing import Placing
+from ..._text.tables import Tables
+
+Offsets = list[tuple[int, int]]
+_PLAIN = re.compile(r"[\t\n\r -~]*")  # what BERT's normalizer changes in nothing but its case
+_WORDS = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]")  # and the words of it
+
+
+class Places:
+    """The short ways of one tokenizer."""
+
+    def __init__(
+        self, file: TokenizerFile, core: Core, placing: Placing, tables: Tables, trims: Sequence[bool]
+    ) -> None:
+        """Take what is known of it; `trims` says of each step that trims offsets whether the first token keeps one."""
+        self._file, self._core, self._placing, self._tables, self._trims = file, core, placing, tables, trims
+        self._added = frozenset(token.id for token in file.added)
+        kinds = tuple(map(type, file.normalizers)), tuple(map(type, file.pre_tokenizers))
+        self._is_bert = kinds == ((BertNormalizer,), (BertPreTokenizer,)) and isinstance(file.model, WordPiece)
+
+    def offsets(self, text: str, ids: list[int], is_first: bool) -> Offsets | None:
+        """Return where tokens stand in a text; None: take the general road.
+
+        `is_first` says whether nothing stands before the text in its row.
+        """
+        if self._is_bert:
+            found = self._by_words(text, ids)
+            return None if found is None else found[0]
+        if self._widths is None or not (self._placing.told != "unchanged" or text.isascii()):
+            return None
+        widths, spans, at = self._widths, list[tuple[int, int]](), 0
+        for id in ids:
+            width = widths[id]
+            spans.append((at - (width & 1), at := at + (width >> 1)))
+        extra = at - len(text)
+        if extra and not (extra == 1 and self._may_have_mark and self._added.isdisjoint(ids)):
+            return None
+        if extra != 1 and self._placing.tables.prepends and text:
+            return None
+        if extra:
+            spans = [(max(start - 1, 0), max(stop - 1, 1)) for start, stop in spans]
+        for keeps_first in self._trims:
+            spans = self._trimmed(spans, ids, keeps_first, is_first)
+        return spans
+
+    def words(self, text: str, ids: list[int]) -> list[int | None] | None:
+        """Return in which word each token stands; None: take the general road."""
+        if self._is_bert:
+            found = self._by_words(text, ids)
+            return None if found is None else found[1]
+        told = self._placing.told
+        if not self._has_pieces or not (told == "all" or (told == "unchanged" and text.isascii())):
+            return None
+        if not self._added.isdisjoint(ids):
+            return None
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            return None
+        ends = self._core.pieces(data)[1].tolist()
+        token_bytes, word, at = self._tables.token_bytes, 0, 0
+        words = list[int | None]()
+        for id in ids:
+            if word < len(ends) and at >= ends[word]:
+                word += 1
+            words.append(word)
+            at += len(token_bytes[id])
+        return words if at == len(data) and (not ids or word == len(ends) - 1) else None
+
+    @cached_property
+    def in_arrays(self) -> bool:
+        """Whether the core finds places in arrays, which for many texts is quicker than to walk along them here."""
+        return self._placing.told != "none"
+
+    # ---------------------------------------------------------------- tokens that are as long as their text
+
+    @cached_property
+    def _widths(self) -> list[int] | None:
+        """By id, twice the characters that begin in a token, and 1 if it begins inside one; None: not enough."""
+        if self._placing.told == "none":
+            return None
+        tables = self._placing.tables
+        return None if tables.unsure is not None or tables.takers else tables.widths.tolist()
+
+    @cached_property
+    def _may_have_mark(self) -> bool:
+        """Whether one mark or space may stand before the text that is not of it."""
+        tables = self._placing.tables
+        return tables.prepends or tables.adds_space or self._placing.told == "marked"
+
+    @cached_property
+    def _spaces(self) -> dict[int, tuple[int, int]]:
+        """How many characters of white space tokens begin and end with, of those that do."""
+        spaces = self._placing.tables.spaces
+        return {int(id): (int(spaces[id, 0]), int(spaces[id, 1])) for id in np.flatnonzero(spaces.any(axis=1))}
+
+    def _trimmed(self, spans: Offsets, ids: list[int], keeps_first: bool, is_first: bool) -> Offsets:
+        """Return places without the white space at the ends of tokens, as `fe_trim_spans` does."""
+        spaces, found = self._spaces, list(spans)
+        for number, id in enumerate(ids):
+            if id in spaces:
+                (before, behind), (start, stop) = spaces[id], spans[number]
+                kept = before == 1 and keeps_first and ((number == 0 and is_first) or start == 0)
+                start = start if kept else min(start + before, stop)
+                found[number] = start, max(stop - behind, start) if stop >= behind else stop
+        return found
+
+    @cached_property
+    def _has_pieces(self) -> bool:
+        """Whether C cuts texts into the pieces that the words are."""
+        tables = self._placing.tables if self._placing.told != "none" else None
+        is_plain = tables is not None and not (tables.adds_space or tables.prepends)
+        return is_plain and bool(self._core.contents.pattern) and self._placing.told != "marked"
+
+    # ---------------------------------------------------------------- BERT's words
+
+    @cached_property
+    def _sizes(self) -> Callable[[int], tuple[int, int]]:
+        """How many characters a token is, at the start of a word and behind it; 0 is the whole word."""
+        model, names = self._file.model, self._tables.name_by_id
+        assert isinstance(model, WordPiece)
+        prefix, unk = model.continuing_subword_prefix, self._tables.id_by_name.get(model.unk_token)
+        known: dict[int, tuple[int, int]] = {}
+
+        def sizes(id: int) -> tuple[int, int]:
+            found = known.get(id)
+            if found is None:
+                name = names[id]
+                inner = len(name) - len(prefix) if name.startswith(prefix) else -1
+                found = known[id] = (0, 0) if id == unk else (len(name), inner)
+            return found
+
+        return sizes
+
+    def _by_words(self, text: str, ids: list[int]) -> tuple[Offsets, list[int | None]] | None:
+        """Return where tokens stand in ASCII text, and in which words."""
+        if not _PLAIN.fullmatch(text) or not self._added.isdisjoint(ids):
+            return None
+        sizes, spans, words, at = self._sizes, list[tuple[int, int]](), list[int | None](), 0
+        for word, match in enumerate(_WORDS.finditer(text)):
+            start, end = match.span()
+            begin = start
+            while begin < end:
+                if at == len(ids):
+                    return None
+                size = sizes(ids[at])[begin != start] or end - begin
+                if size < 0 or begin + size > end:
+                    return None
+                spans.append((begin, begin + size))
+                words.append(word)
+                begin, at = begin + size, at + 1
+        return (spans, words) if at == len(ids) else None
