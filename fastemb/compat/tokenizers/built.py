@@ -74,7 +74,15 @@ class Built:
         return self.tokenizer._tables.name_by_id | late
 
     def _normalized(self, content: str) -> str:
-        return self.road._normalized(whole(content)).text
+        return self.road._normalized(whole(content)).text if content else ""
+
+    def as_found(self, id: int, text: str) -> str:
+        """Return a stretch of text in which an added token stands as the token is found in it."""
+        return self._normalized(text) if id in self._late else text
+
+    @cached_property
+    def _late(self) -> frozenset[int]:
+        return frozenset(token.id for token in self.file.added if token.late)
 
     @cached_property
     def road(self) -> Road:
@@ -104,10 +112,8 @@ class Built:
         if self._named and not self._named.isdisjoint(ids):
             return self._by_names(ids)
         data = self.tokenizer._decode_few(ids)
-        if data is not None:
-            text = data.decode("utf-8", "replace")
-        else:  # many, of another type, or one that is no token
-            text = self.tokenizer.decode(ids, unknown="ignore")
+        # None: many ids, of another type, or one that is no token.
+        text = self.tokenizer.decode(ids, unknown="ignore") if data is None else data.decode("utf-8", "replace")
         return self._by_names(ids) if self._by_bytes and BAD in text else text
 
     @cached_property

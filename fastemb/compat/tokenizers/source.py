@@ -209,7 +209,7 @@ class Source:
                 zip(ids, self._part(self._sequences, row), self.offsets(row), strict=True)
             ):
                 if id in built.takers and side >= 0 and not self.call.pretokenized:
-                    found[place] = sides[side][number][start:stop]
+                    found[place] = built.as_found(id, sides[side][number][start:stop])
         if self.call.padding is not None:
             kept = self.attention_mask(row)
             found = [token if on else self.call.pad_token for token, on in zip(found, kept, strict=True)]
