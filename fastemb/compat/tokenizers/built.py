@@ -51,7 +51,6 @@ class Built:
         self.short = None if way is None else way[1]  # the actions by which C encodes a short text
         self.options = Options(self.core, self.actions, tokenizer._splitter)
         self.calls, self.placing = tokenizer._calls, tokenizer._placing
-        self.special_ids = frozenset(special.values())
         trims = [trim.add_prefix_space for trim in self.calls.trims]
         self.places = Places(self.file, self.core, self.placing, tokenizer._tables, trims)
         #: Whether the ids of a text alone say which sequence of it a token is of: no step behind the model says it.
@@ -72,6 +71,12 @@ class Built:
         """The tokens of ids; of added tokens as the normalizers leave them, which is what texts decode to."""
         late = {token.id: self._normalized(token.content) for token in self.file.added if token.late}
         return self.tokenizer._tables.name_by_id | late
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """What is left out where special tokens are: as theirs, not those that normalizers make another text of."""
+        special = {token.content for token in self.file.added if token.special}
+        return frozenset(token.id for token in self.file.added if self.names[token.id] in special)
 
     def _normalized(self, content: str) -> str:
         return self.road._normalized(whole(content)).text if content else ""
@@ -128,13 +133,15 @@ class Built:
             found = later.get(id)
             if found is None:
                 name = names.get(id)
+                if name is None and not isinstance(id, int | np.integer):
+                    raise TypeError(f"ids must be integers, got {type(id).__name__}")
                 found = later[id] = "" if name is None else decoders.later(name)
             return found
 
         def decode(ids: Sequence[int]) -> str:
             first = next((at for at, id in enumerate(ids) if id in names), len(ids))
             if first == len(ids):
-                return ""
+                return "".join(map(text_of, ids))  # nothing, or an error
             return decoders([names[ids[first]]]) + "".join(map(text_of, ids[first + 1 :]))
 
         return decode

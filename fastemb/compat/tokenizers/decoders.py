@@ -26,6 +26,9 @@ class Decoder(Component, slot=True, members="decoders"):
 class ByteLevel(Decoder):
     """Tokens spell bytes."""
 
+    def __init__(self) -> None:
+        super().__init__(add_prefix_space=True, trim_offsets=True, use_regex=True)
+
 
 class Fuse(Decoder):
     """Join all tokens: what follows sees the text."""

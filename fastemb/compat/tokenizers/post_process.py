@@ -24,10 +24,11 @@ def post_process(call: Call, first: Encoding, second: Encoding | None) -> Encodi
     for part in call.built.template(is_pair, with_ids):
         if part.text:
             side = sides[part.text == "B"]
-            own = side._columns()
-            own.type_ids = [part.type_id] * len(own.ids)
-            if call.built.has_processor or is_pair:
-                own.ranges = {int(part.text == "B"): (0, len(own.ids))}
+            for one in (side, *side._columns().overflowing):
+                own = one._columns()
+                own.type_ids = [part.type_id] * len(own.ids)
+                if call.built.has_processor or is_pair:
+                    own.ranges = {int(part.text == "B"): (0, len(own.ids))}
             parts.append(side)
         else:
             size = len(part.ids)

@@ -17,8 +17,7 @@ def shown(value: Any, most: int | None = None) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return f'"{value}"'  # with quotes in it as they are, as theirs
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
@@ -44,7 +43,7 @@ def _component(node: dict[str, Any], most: int | None) -> str:
 
 def _fields(kind: str, fields: dict[str, Any], most: int | None) -> Iterable[str]:
     for name, value in fields.items():
-        if name == "prepend_scheme":  # a word of the format, and no text
+        if name in ("prepend_scheme", "behavior"):  # words of the format, and no texts
             yield f"{name}={value}"
         elif (kind == "Unigram" and name == "vocab") or (kind == "BPE" and name == "merges"):
             yield f"{name}=[{_joined((f'({_plain(a)}, {_plain(b)})' for a, b in value), len(value), most)}]"

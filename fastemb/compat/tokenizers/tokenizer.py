@@ -486,9 +486,9 @@ def _parsed(text: str | bytes) -> Tokenizer:
         raise ValueError(f"not valid JSON: {error}") from None
     if not isinstance(document, dict):
         raise ValueError(f"a tokenizer.json is a JSON object, got {type(document).__name__}")
+    if not isinstance(document.get("model"), dict):
+        raise ValueError("damaged tokenizer file: it has no 'model'")
     made = Tokenizer.__new__(Tokenizer)
     made._start(doc.EMPTY | document)
-    if isinstance(document.get("model"), dict) and not document["model"].get("vocab"):
-        return made
     made._build()
     return made
