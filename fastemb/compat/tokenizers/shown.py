@@ -45,6 +45,8 @@ def _fields(kind: str, fields: dict[str, Any], most: int | None) -> Iterable[str
     for name, value in fields.items():
         if name in ("prepend_scheme", "behavior"):  # words of the format, and no texts
             yield f"{name}={value}"
+        elif kind.endswith("Processing") and name in ("sep", "cls"):
+            yield f"{name}=({_plain(value[0])}, {_plain(value[1])})"
         elif (kind == "Unigram" and name == "vocab") or (kind == "BPE" and name == "merges"):
             yield f"{name}=[{_joined((f'({_plain(a)}, {_plain(b)})' for a, b in value), len(value), most)}]"
         elif kind == "TemplateProcessing" and name == "special_tokens":
