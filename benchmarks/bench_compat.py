@@ -79,10 +79,11 @@ TOKENIZER_CALLS: dict[str, tuple[str, Call, float]] = {
 }
 
 
-def given(measure: Measure, lines: Corpus, encode: Callable[[str], list[int]], case: str) -> Any:
+def given(measure: Measure, code: Corpus, encode: Callable[[str], list[int]], case: str) -> Any:
     """Return what a call is given."""
-    texts = [text for text in lines.texts[:LINES] if text][: LINES if measure.timed else 20]
-    long = "\n".join(lines.texts)[: 300_000 if measure.timed else 3_000]
+    whole = "".join(code.texts)
+    texts = [line for line in whole.splitlines() if line.strip()][: LINES if measure.timed else 20]
+    long = whole[: 300_000 if measure.timed else 3_000]
     cases: dict[str, Callable[[], Any]] = {
         "text": lambda: TEXT,
         "bytes": lambda: TEXT.encode(),
@@ -117,7 +118,7 @@ def both() -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("name", [TIKTOKEN, "fastemb"])
 @pytest.mark.parametrize("ranked", ["cl100k"], indirect=True)
-@pytest.mark.parametrize("corpus", ["lines"], indirect=True)
+@pytest.mark.parametrize("corpus", ["code"], indirect=True)
 @pytest.mark.parametrize("call", ENCODINGS)
 def test_tiktoken(measure: Measure, ranked: RankVocabulary, corpus: Corpus, call: str, name: str) -> None:
     case, function, asked = ENCODINGS[call]
@@ -128,7 +129,7 @@ def test_tiktoken(measure: Measure, ranked: RankVocabulary, corpus: Corpus, call
 
 
 @pytest.mark.parametrize("name", [TOKENIZERS, "fastemb"])
-@pytest.mark.parametrize("corpus", ["lines"], indirect=True)
+@pytest.mark.parametrize("corpus", ["code"], indirect=True)
 @pytest.mark.parametrize("call", TOKENIZER_CALLS)
 def test_tokenizers(measure: Measure, corpus: Corpus, call: str, name: str) -> None:
     case, function, asked = TOKENIZER_CALLS[call]
