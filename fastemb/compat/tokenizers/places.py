@@ -65,6 +65,8 @@ class Places:
         if self._is_bert:
             found = self._by_words(text, ids)
             return None if found is None else found[1]
+        if not self._file.pre_tokenizers:  # all between added tokens is one word
+            return [0] * len(ids) if self._added.isdisjoint(ids) else None
         told = self._placing.told
         if not self._has_pieces or not (told == "all" or (told == "unchanged" and text.isascii())):
             return None

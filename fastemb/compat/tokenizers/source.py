@@ -64,6 +64,17 @@ class Call:
         is_plain = sum(bool(part.text) for part in parts) == 1
         return is_plain, NO_LIMIT if cut is None else cut.max_tokens - added, added
 
+    @cached_property
+    def frame(self) -> tuple[list[list[int]], list[list[int]], int, bool]:
+        """The ids before and behind a text, their types, the text's type, and whether nothing is before it."""
+        template = self.built.template(False, self._room[2] > 0)
+        at = next(place for place, part in enumerate(template) if part.text)
+        sides = template[:at], template[at + 1 :]
+        around = [[id for part in side for id in part.ids] for side in sides]
+        types = [[part.type_id for part in side for _ in part.ids] for side in sides]
+        behind = any(trim.behind_template for trim in self.built.calls.trims)
+        return around, types, template[at].type_id, not (behind and around[0])
+
     def plain_row(self, text: str) -> Source | None:
         """Return the only row of a short text of which nothing is cut; None where it takes the general road."""
         built, (is_plain, room, added) = self.built, self._room
@@ -276,14 +287,7 @@ class Plain(Source):
         """Take the ids of each text without the template, and to how many ids rows are filled up."""
         super().__init__(call, texts, None)
         self._lists, self._length = lists, length
-        template = call.built.template(False, call.of(False)[0])
-        at = next(place for place, part in enumerate(template) if part.text)
-        sides = template[:at], template[at + 1 :]
-        self._around = [[id for part in side for id in part.ids] for side in sides]
-        self._types_around = [[part.type_id for part in side for _ in part.ids] for side in sides]
-        self._type = template[at].type_id
-        behind = any(trim.behind_template for trim in call.built.calls.trims)
-        self._is_first = not (behind and self._around[0])
+        self._around, self._types_around, self._type, self._is_first = call.frame
 
     def _padded(self, values: list[Any], pad: Any) -> list[Any]:
         padding, more = self.call.padding, (self._length or 0) - len(values)
