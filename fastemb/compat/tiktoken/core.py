@@ -170,6 +170,15 @@ class Encoding:
     ) -> npt.NDArray[np.uint32]:
         """Return what `encode` does as an array, without making a list.
 
+        Parameters
+        ----------
+        text : str
+            As in `encode`.
+        allowed_special : "all" or set of str
+            As in `encode`.
+        disallowed_special : "all" or collection of str
+            As in `encode`.
+
         Returns
         -------
         ndarray of uint32, shape (N,)
@@ -298,6 +307,14 @@ class Encoding:
     def encode_single_token(self, text_or_bytes: str | bytes) -> int:
         """Return the id of a token, a special one too.
 
+        Parameters
+        ----------
+        text_or_bytes : str or bytes
+
+        Returns
+        -------
+        int
+
         Raises
         ------
         KeyError
@@ -313,6 +330,14 @@ class Encoding:
     def decode_bytes(self, tokens: Sequence[int]) -> bytes:
         """Return the bytes of ids.
 
+        Parameters
+        ----------
+        tokens : sequence of int
+
+        Returns
+        -------
+        bytes
+
         Raises
         ------
         KeyError
@@ -327,6 +352,15 @@ class Encoding:
     def decode(self, tokens: Sequence[int], errors: str = "replace") -> str:
         """Return the text of ids; `errors` says what becomes of bytes that are no UTF-8, as in ``bytes.decode``.
 
+        Parameters
+        ----------
+        tokens : sequence of int
+        errors : {"replace", "strict", "ignore"} or another error handler's name
+
+        Returns
+        -------
+        str
+
         Raises
         ------
         KeyError, OverflowError, TypeError
@@ -337,15 +371,42 @@ class Encoding:
         return self._decode_bytes(tokens).decode("utf-8", errors)
 
     def decode_single_token_bytes(self, token: int) -> bytes:
-        """Return the bytes of one token, a special one too; KeyError where there is none."""
+        """Return the bytes of one token, a special one too; KeyError where there is none.
+
+        Parameters
+        ----------
+        token : int
+
+        Returns
+        -------
+        bytes
+        """
         return self._core_bpe.decode_single_token_bytes(token)
 
     def decode_tokens_bytes(self, tokens: Sequence[int]) -> list[bytes]:
-        """Return the bytes of each token."""
+        """Return the bytes of each token.
+
+        Parameters
+        ----------
+        tokens : sequence of int
+
+        Returns
+        -------
+        list of bytes
+        """
         return list(map(self._core_bpe.decode_single_token_bytes, tokens))
 
     def decode_with_offsets(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
         """Return the text of ids, and at which character each token begins, the one that it has the first byte of.
+
+        Parameters
+        ----------
+        tokens : sequence of int
+
+        Returns
+        -------
+        text : str
+        offsets : list of int
 
         Raises
         ------
@@ -364,17 +425,45 @@ class Encoding:
     def decode_batch(
         self, batch: Iterable[Sequence[int]], *, errors: str = "replace", num_threads: int = 8
     ) -> list[str]:
-        """Return the text of each row of ids; `num_threads` is taken and needs none."""
+        """Return the text of each row of ids; `num_threads` is taken and needs none.
+
+        Parameters
+        ----------
+        batch : iterable of sequence of int
+        errors : {"replace", "strict", "ignore"} or another error handler's name
+        num_threads : int
+            Taken as theirs is; nothing depends on it.
+
+        Returns
+        -------
+        list of str
+        """
         return [self.decode(row, errors) for row in batch]
 
     def decode_bytes_batch(self, batch: Iterable[Sequence[int]], *, num_threads: int = 8) -> list[bytes]:
-        """Return the bytes of each row of ids; `num_threads` is taken and needs none."""
+        """Return the bytes of each row of ids; `num_threads` is taken and needs none.
+
+        Parameters
+        ----------
+        batch : iterable of sequence of int
+        num_threads : int
+            Taken as theirs is; nothing depends on it.
+
+        Returns
+        -------
+        list of bytes
+        """
         return list(map(self._core_bpe.decode_bytes, batch))
 
     # ---------------------------------------------------------------- the rest
 
     def token_byte_values(self) -> list[bytes]:
-        """Return all tokens but the special ones, in the order of their bytes."""
+        """Return all tokens but the special ones, in the order of their bytes.
+
+        Returns
+        -------
+        list of bytes
+        """
         return self._core_bpe.token_byte_values()
 
     @property
@@ -392,7 +481,16 @@ class Encoding:
         return frozenset(self._special_tokens)
 
     def is_special_token(self, token: int) -> bool:
-        """Return whether an id is that of a special token."""
+        """Return whether an id is that of a special token.
+
+        Parameters
+        ----------
+        token : int
+
+        Returns
+        -------
+        bool
+        """
         assert isinstance(token, int), f"token must be an int, got {type_name(token)}"
         return token in self._special_token_values
 

@@ -59,6 +59,10 @@ def read_file_cached(blobpath: str, expected_hash: str | None = None) -> bytes:
     expected_hash : str, optional
         The SHA-256 that the file must have.
 
+    Returns
+    -------
+    bytes
+
     Raises
     ------
     FileNotFoundError
@@ -84,6 +88,10 @@ def load_tiktoken_bpe(tiktoken_bpe_file: str, expected_hash: str | None = None) 
     ----------
     tiktoken_bpe_file, expected_hash
         As in `read_file_cached`.
+
+    Returns
+    -------
+    dict of bytes to int
 
     Raises
     ------
@@ -133,6 +141,10 @@ def data_gym_to_mergeable_bpe_ranks(
         As in `read_file_cached`.
     clobber_one_byte_tokens : bool
         Take the ids of single bytes from the second file.
+
+    Returns
+    -------
+    dict of bytes to int
 
     Raises
     ------

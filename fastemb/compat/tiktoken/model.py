@@ -57,6 +57,10 @@ def encoding_name_for_model(model_name: str) -> str:
     ----------
     model_name : str
 
+    Returns
+    -------
+    str
+
     Raises
     ------
     KeyError
@@ -82,6 +86,10 @@ def encoding_for_model(model_name: str) -> Encoding:
     Parameters
     ----------
     model_name : str
+
+    Returns
+    -------
+    Encoding
 
     Raises
     ------

@@ -123,6 +123,10 @@ def get_encoding(encoding_name: str) -> Encoding:
         ``data-gym-cache`` in the folder of temporary files: under the name that ``tiktoken`` gives it there, or under
         its own, as ``cl100k_base.tiktoken``. Nothing is downloaded.
 
+    Returns
+    -------
+    Encoding
+
     Raises
     ------
     ValueError
@@ -154,7 +158,12 @@ def _arguments(name: str) -> dict[str, Any]:
 
 
 def list_encoding_names() -> list[str]:
-    """Return the names of the encodings that can be made: those whose files are at hand, and those of plugins."""
+    """Return the names of the encodings that can be made: those whose files are at hand, and those of plugins.
+
+    Returns
+    -------
+    list of str
+    """
     return [*_at_hand(), *_plugins()]
 
 

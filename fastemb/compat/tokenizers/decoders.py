@@ -129,6 +129,10 @@ class DecodeStream:
         tokenizer : Tokenizer
         id : int or sequence of int
 
+        Returns
+        -------
+        str or None
+
         Raises
         ------
         TypeError

@@ -180,7 +180,16 @@ class Encoding:
     # ---------------------------------------------------------------- between ids, words and characters
 
     def token_to_sequence(self, token_index: int) -> int | None:
-        """Return of which text an id is; None where it is of none."""
+        """Return of which text an id is; None where it is of none.
+
+        Parameters
+        ----------
+        token_index : int
+
+        Returns
+        -------
+        int or None
+        """
         ranges = self._ranges
         if token_index > len(self):
             return None
@@ -189,19 +198,48 @@ class Encoding:
         return next((side for side, (start, stop) in ranges.items() if start <= token_index < stop), None)
 
     def token_to_chars(self, token_index: int) -> tuple[int, int] | None:
-        """Return where an id stands in its text; None where it is of none."""
+        """Return where an id stands in its text; None where it is of none.
+
+        Parameters
+        ----------
+        token_index : int
+
+        Returns
+        -------
+        (int, int) or None
+        """
         if self.token_to_sequence(token_index) is None or token_index >= len(self):
             return None
         return self.offsets[token_index]
 
     def token_to_word(self, token_index: int) -> int | None:
-        """Return the number of the word of an id; None where it is of none."""
+        """Return the number of the word of an id; None where it is of none.
+
+        Parameters
+        ----------
+        token_index : int
+
+        Returns
+        -------
+        int or None
+        """
         if self.token_to_sequence(token_index) is None or token_index >= len(self):
             return None
         return self.word_ids[token_index]
 
     def word_to_tokens(self, word_index: int, sequence_index: int = 0) -> tuple[int, int] | None:
-        """Return from which id up to which a word of a text stands; None where it does not."""
+        """Return from which id up to which a word of a text stands; None where it does not.
+
+        Parameters
+        ----------
+        word_index : int
+        sequence_index : int
+            0 for the first text, 1 for the second.
+
+        Returns
+        -------
+        (int, int) or None
+        """
         start, stop = self._range(sequence_index)
         words = self.word_ids[start:stop]
         # As theirs: no further than to a higher word, which stands where padding is not.
@@ -210,25 +248,63 @@ class Encoding:
         return (start + places[0], start + places[-1] + 1) if places else None
 
     def word_to_chars(self, word_index: int, sequence_index: int = 0) -> tuple[int, int] | None:
-        """Return from which character up to which a word of a text stands; None where it has no id."""
+        """Return from which character up to which a word of a text stands; None where it has no id.
+
+        Parameters
+        ----------
+        word_index : int
+        sequence_index : int
+            0 for the first text, 1 for the second.
+
+        Returns
+        -------
+        (int, int) or None
+        """
         places = self.word_to_tokens(word_index, sequence_index)
         return None if places is None else (self.offsets[places[0]][0], self.offsets[places[1] - 1][1])
 
     def char_to_token(self, char_pos: int, sequence_index: int = 0) -> int | None:
-        """Return the first id that has a character of a text; None where none has."""
+        """Return the first id that has a character of a text; None where none has.
+
+        Parameters
+        ----------
+        char_pos : int
+        sequence_index : int
+            0 for the first text, 1 for the second.
+
+        Returns
+        -------
+        int or None
+        """
         start, stop = self._range(sequence_index)
         places = enumerate(self.offsets[start:stop], start)
         return next((at for at, (first, end) in places if first <= char_pos < end), None)
 
     def char_to_word(self, char_pos: int, sequence_index: int = 0) -> int | None:
-        """Return the number of the word that has a character of a text; None where none has."""
+        """Return the number of the word that has a character of a text; None where none has.
+
+        Parameters
+        ----------
+        char_pos : int
+        sequence_index : int
+            0 for the first text, 1 for the second.
+
+        Returns
+        -------
+        int or None
+        """
         token = self.char_to_token(char_pos, sequence_index)
         return None if token is None else self.token_to_word(token)
 
     # ---------------------------------------------------------------- changing it
 
     def set_sequence_id(self, sequence_id: int) -> None:
-        """Say that all ids are of this text."""
+        """Say that all ids are of this text.
+
+        Parameters
+        ----------
+        sequence_id : int
+        """
         own = self._columns()
         own.ranges = own.ranges | {sequence_id: (0, len(self))}
 
@@ -240,7 +316,19 @@ class Encoding:
         pad_type_id: int = 0,
         pad_token: str = "[PAD]",
     ) -> None:
-        """Fill it up to so many ids, and what was cut off too; what is longer stays so."""
+        """Fill it up to so many ids, and what was cut off too; what is longer stays so.
+
+        Parameters
+        ----------
+        length : int
+        direction : {"right", "left"}
+        pad_id : int
+            The id to fill up with.
+        pad_type_id : int
+            Its token type id.
+        pad_token : str
+            Its token.
+        """
         if direction not in ("left", "right"):
             raise ValueError(f"direction must be 'left' or 'right', got {direction!r}")
         own = self._columns()
@@ -258,6 +346,12 @@ class Encoding:
 
     def truncate(self, max_length: int, stride: int = 0, direction: Side = "right") -> None:
         """Cut it to so many ids; what is cut off is then in `overflowing`, in windows that share `stride` ids.
+
+        Parameters
+        ----------
+        max_length : int
+        stride : int
+        direction : {"right", "left"}
 
         Raises
         ------
@@ -288,6 +382,10 @@ class Encoding:
         encodings : sequence of Encoding
         growing_offsets : bool
             Count the places of each from the end of the one before it.
+
+        Returns
+        -------
+        Encoding
         """
         whole = Columns()
         for one in encodings:

@@ -69,17 +69,43 @@ class Tokenizer:
 
     @staticmethod
     def from_str(json: str) -> Tokenizer:
-        """Return the tokenizer of a ``tokenizer.json`` as text; ValueError where it cannot be read."""
+        """Return the tokenizer of a ``tokenizer.json`` as text; ValueError where it cannot be read.
+
+        Parameters
+        ----------
+        json : str
+
+        Returns
+        -------
+        Tokenizer
+        """
         return _parsed(json)
 
     @staticmethod
     def from_buffer(buffer: bytes) -> Tokenizer:
-        """Return the tokenizer of a ``tokenizer.json`` as bytes; ValueError where it cannot be read."""
+        """Return the tokenizer of a ``tokenizer.json`` as bytes; ValueError where it cannot be read.
+
+        Parameters
+        ----------
+        buffer : bytes
+
+        Returns
+        -------
+        Tokenizer
+        """
         return _parsed(buffer)
 
     @staticmethod
     def from_file(path: str) -> Tokenizer:
         """Return the tokenizer of a file.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        Tokenizer
 
         Raises
         ------
@@ -98,6 +124,19 @@ class Tokenizer:
     def from_pretrained(identifier: str, revision: str = "main", token: str | None = None) -> Tokenizer:
         """Return the tokenizer of a folder that holds a ``tokenizer.json``; nothing is downloaded.
 
+        Parameters
+        ----------
+        identifier : path-like
+            The folder.
+        revision : str
+            Taken as theirs is; nothing depends on it.
+        token : str, optional
+            Taken as theirs is; nothing depends on it.
+
+        Returns
+        -------
+        Tokenizer
+
         Raises
         ------
         FileNotFoundError
@@ -113,12 +152,29 @@ class Tokenizer:
         return Tokenizer.from_file(str(file))
 
     def to_str(self, pretty: bool = False) -> str:
-        """Return the tokenizer as a ``tokenizer.json``."""
+        """Return the tokenizer as a ``tokenizer.json``.
+
+        Parameters
+        ----------
+        pretty : bool
+            On many lines.
+
+        Returns
+        -------
+        str
+        """
         how: Any = {"indent": 2} if pretty else {"separators": (",", ":")}
         return json.dumps(self._document, ensure_ascii=False, **how)
 
     def save(self, path: str, pretty: bool = True) -> None:
-        """Write the tokenizer as a ``tokenizer.json``; a file that exists is replaced in one step."""
+        """Write the tokenizer as a ``tokenizer.json``; a file that exists is replaced in one step.
+
+        Parameters
+        ----------
+        path : path-like
+        pretty : bool
+            On many lines.
+        """
         content = self.to_str(pretty).encode()
         with replacing(Path(path)) as stream:
             stream.write(content)
@@ -226,7 +282,16 @@ class Tokenizer:
             self._encode_special, self._built, self._calls = bool(value), None, {}
 
     def num_special_tokens_to_add(self, is_pair: bool) -> int:
-        """Return how many ids are put around one text, or around two."""
+        """Return how many ids are put around one text, or around two.
+
+        Parameters
+        ----------
+        is_pair : bool
+
+        Returns
+        -------
+        int
+        """
         processor = self.post_processor
         return 0 if processor is None else processor.num_special_tokens_to_add(is_pair)
 
@@ -277,6 +342,20 @@ class Tokenizer:
     ) -> None:
         """Fill rows up: to `length`, or to the longest row of a batch.
 
+        Parameters
+        ----------
+        direction : {"right", "left"}
+        pad_id : int
+            The id to fill up with.
+        pad_type_id : int
+            Its token type id.
+        pad_token : str
+            Its token.
+        length : int, optional
+            None: as many ids as the longest row has.
+        pad_to_multiple_of : int, optional
+            Raise the length to a multiple of this.
+
         Raises
         ------
         ValueError
@@ -296,34 +375,90 @@ class Tokenizer:
     # ---------------------------------------------------------------- tokens
 
     def get_vocab(self, with_added_tokens: bool = True) -> dict[str, int]:
-        """Return all tokens and their ids (a new dict)."""
+        """Return all tokens and their ids (a new dict).
+
+        Parameters
+        ----------
+        with_added_tokens : bool
+            Count the added tokens, too.
+
+        Returns
+        -------
+        dict of str to int
+        """
         return doc.all_ids(self._document) if with_added_tokens else dict(self.model.vocabulary())
 
     def get_vocab_size(self, with_added_tokens: bool = True) -> int:
-        """Return how many tokens there are."""
+        """Return how many tokens there are.
+
+        Parameters
+        ----------
+        with_added_tokens : bool
+            Count the added tokens, too.
+
+        Returns
+        -------
+        int
+        """
         vocab = self.model.vocabulary()
         more = doc.added_vocab(self._document).keys() - vocab.keys() if with_added_tokens else ()
         return len(vocab) + len(more)
 
     def token_to_id(self, token: str) -> int | None:
-        """Return the id of a token; None where there is none."""
+        """Return the id of a token; None where there is none.
+
+        Parameters
+        ----------
+        token : str
+
+        Returns
+        -------
+        int or None
+        """
         if self._ids is None:
             self._ids = doc.all_ids(self._document)
         return self._ids.get(token)
 
     def id_to_token(self, id: int) -> str | None:
-        """Return the token of an id, an added one as the normalizer leaves it; None where there is none."""
+        """Return the token of an id, an added one as the normalizer leaves it; None where there is none.
+
+        Parameters
+        ----------
+        id : int
+
+        Returns
+        -------
+        str or None
+        """
         if id < 0:
             raise OverflowError(f"id must be at least 0, got {id}")
         built = self._build()
         return None if built is None else built.names.get(id)
 
     def add_tokens(self, tokens: Iterable[Any]) -> int:
-        """Add tokens, as str or AddedToken, and return how many of them are new or were changed."""
+        """Add tokens, as str or AddedToken, and return how many of them are new or were changed.
+
+        Parameters
+        ----------
+        tokens : list of str or AddedToken
+
+        Returns
+        -------
+        int
+        """
         return self._add(tokens, False)
 
     def add_special_tokens(self, tokens: Iterable[Any]) -> int:
-        """Add special tokens, as str or AddedToken, and return how many of them are new or were changed."""
+        """Add special tokens, as str or AddedToken, and return how many of them are new or were changed.
+
+        Parameters
+        ----------
+        tokens : list of str or AddedToken
+
+        Returns
+        -------
+        int
+        """
         return self._add(tokens, True)
 
     def _add(self, tokens: Iterable[Any], special: bool) -> int:
@@ -337,7 +472,12 @@ class Tokenizer:
         return count
 
     def get_added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """Return the added tokens by their ids."""
+        """Return the added tokens by their ids.
+
+        Returns
+        -------
+        dict of int to AddedToken
+        """
         return doc.added_decoder(self._document)
 
     # ---------------------------------------------------------------- encoding
@@ -437,42 +577,137 @@ class Tokenizer:
     def encode_batch_fast(
         self, input: Iterable[Any], is_pretokenized: bool = False, add_special_tokens: bool = True
     ) -> list[Encoding]:
-        """Return what `encode_batch` does: offsets are made when they are asked for, so they cost nothing here."""
+        """Return what `encode_batch` does: offsets are made when they are asked for, so they cost nothing here.
+
+        Parameters
+        ----------
+        input : iterable
+        is_pretokenized : bool
+        add_special_tokens : bool
+            Put ids around them.
+
+        Returns
+        -------
+        list of Encoding
+        """
         return self.encode_batch(input, is_pretokenized, add_special_tokens)
 
     def post_process(
         self, encoding: Encoding, pair: Encoding | None = None, add_special_tokens: bool = True
     ) -> Encoding:
-        """Return an encoding cut, with ids around it, and filled up, as texts are."""
+        """Return an encoding cut, with ids around it, and filled up, as texts are.
+
+        Parameters
+        ----------
+        encoding : Encoding
+        pair : Encoding, optional
+            A second one.
+        add_special_tokens : bool
+            Put ids around them.
+
+        Returns
+        -------
+        Encoding
+        """
         call = self._call(add_special_tokens)
         return encoding if call is None else post_process(call, encoding, pair)
 
     async def async_encode(self, *arguments: Any, **options: Any) -> Encoding:
-        """Return what `encode` does, in another thread."""
+        """Return what `encode` does, in another thread.
+
+        Parameters
+        ----------
+        *arguments : object
+            As there.
+        **options : object
+            As there.
+
+        Returns
+        -------
+        Encoding
+        """
         return await asyncio.to_thread(self.encode, *arguments, **options)
 
     async def async_encode_batch(self, *arguments: Any, **options: Any) -> list[Encoding]:
-        """Return what `encode_batch` does, in another thread."""
+        """Return what `encode_batch` does, in another thread.
+
+        Parameters
+        ----------
+        *arguments : object
+            As there.
+        **options : object
+            As there.
+
+        Returns
+        -------
+        list of Encoding
+        """
         return await asyncio.to_thread(self.encode_batch, *arguments, **options)
 
     async def async_encode_batch_fast(self, *arguments: Any, **options: Any) -> list[Encoding]:
-        """Return what `encode_batch_fast` does, in another thread."""
+        """Return what `encode_batch_fast` does, in another thread.
+
+        Parameters
+        ----------
+        *arguments : object
+            As there.
+        **options : object
+            As there.
+
+        Returns
+        -------
+        list of Encoding
+        """
         return await asyncio.to_thread(self.encode_batch, *arguments, **options)
 
     # ---------------------------------------------------------------- decoding
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
-        """Return the text of ids; ids that are no token are left out, and special ones unless they are wanted."""
+        """Return the text of ids; ids that are no token are left out, and special ones unless they are wanted.
+
+        Parameters
+        ----------
+        ids : sequence of int
+        skip_special_tokens : bool
+            Leave out special tokens.
+
+        Returns
+        -------
+        str
+        """
         built = self._built or self._build()
         return "" if built is None else built.decode(ids, skip_special_tokens)
 
     def decode_batch(self, sequences: Iterable[Sequence[int]], skip_special_tokens: bool = True) -> list[str]:
-        """Return the text of each row of ids."""
+        """Return the text of each row of ids.
+
+        Parameters
+        ----------
+        sequences : iterable of sequence of int
+        skip_special_tokens : bool
+            Leave out special tokens.
+
+        Returns
+        -------
+        list of str
+        """
         built = self._build()
         return ["" if built is None else built.decode(ids, skip_special_tokens) for ids in sequences]
 
     async def async_decode_batch(self, *arguments: Any, **options: Any) -> list[str]:
-        """Return what `decode_batch` does, in another thread."""
+        """Return what `decode_batch` does, in another thread.
+
+        Parameters
+        ----------
+        *arguments : object
+            As there.
+        **options : object
+            As there.
+
+        Returns
+        -------
+        list of str
+        """
         return await asyncio.to_thread(self.decode_batch, *arguments, **options)
 
 
