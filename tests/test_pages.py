@@ -52,6 +52,8 @@ def test_every_public_name_has_a_place():
     found, opened = set(), set()
     for page in (DOCS / "api").glob("*.rst"):
         text = page.read_text(encoding="utf-8")
+        if ".. currentmodule:: fastemb." in text:  # names of modules that people import by themselves
+            continue
         assert ".. currentmodule:: fastemb\n" in text
         here = re.findall(r"^\.\. auto(?:function|class):: (\w+)$", text, flags=re.MULTILINE)
         assert re.search(r"autosummary::\n\n((?:   \w+\n)+)", text)[1].split() == here

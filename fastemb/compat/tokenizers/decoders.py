@@ -26,7 +26,7 @@ class Decoder(Component, slot=True, members="decoders"):
 class ByteLevel(Decoder):
     """Tokens spell bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, **state: Any) -> None:
         super().__init__(add_prefix_space=True, trim_offsets=True, use_regex=True)
 
 
