@@ -7,6 +7,7 @@ import asyncio
 import copy
 import json
 import pickle
+from collections import Counter
 from functools import cache
 
 import numpy as np
@@ -334,6 +335,7 @@ TOKENS = st.builds(
 def test_tokens_are_added(calls):
     document = json.dumps(word_cases.document())
     them, us = theirs.Tokenizer.from_str(document), ours.Tokenizer.from_str(document)
+    drawn = [(one, {"normalized": None}) if isinstance(one, str) else one for _, tokens in calls for one in tokens]
     for special, tokens in calls:
         counts = []
         for module, tokenizer in ((theirs, them), (ours, us)):
@@ -350,8 +352,11 @@ def test_tokens_are_added(calls):
     assert list(map(repr, us.get_added_tokens_decoder().values())) == list(map(repr, decoder.values()))
     for token in ("<s>", "new", "hello", "nothing"):
         assert us.token_to_id(token) == them.token_to_id(token)
+    # Of two that are alike behind the normalizer any may win there; and a token that was normalized once goes on to
+    # decode to what it was then, whatever it is added as since.
     names = {node["content"].lower() for node in json.loads(us.to_str())["added_tokens"]}
-    if len(names) == len(decoder):  # of two that are alike behind the normalizer any may win there
+    changed = Counter(content for content, _ in {(one[0], one[1]["normalized"]) for one in drawn}).most_common(1)
+    if len(names) == len(decoder) and (not changed or changed[0][1] == 1):
         for text in ("<s>a new hello  b b", "[CLS]hello \u00e9<x>"):
             one, other = us.encode(text), them.encode(text)
             assert one.ids == other.ids

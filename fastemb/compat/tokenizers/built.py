@@ -70,7 +70,17 @@ class Built:
     def names(self) -> dict[int, str]:
         """The tokens of ids; of added tokens as the normalizers leave them, which is what texts decode to."""
         late = {token.id: self._normalized(token.content) for token in self.file.added if token.late}
-        return self.tokenizer._tables.name_by_id | late
+        return self.given_names | late
+
+    @property
+    def given_names(self) -> dict[int, str]:
+        """The tokens of ids, added ones as they were given."""
+        return self.tokenizer._tables.name_by_id
+
+    @cached_property
+    def has_late(self) -> bool:
+        """Whether some added token is otherwise behind the normalizers."""
+        return any(self.names[token.id] != token.content for token in self.file.added)
 
     @cached_property
     def special_ids(self) -> frozenset[int]:

@@ -20,7 +20,7 @@ def post_process(call: Call, first: Encoding, second: Encoding | None) -> Encodi
         kept = shares(lengths[0], lengths[1] if is_pair else None, room, how)
         for side, share in zip(sides, kept, strict=False):
             side.truncate(int(share[0]), how.stride, how.side)
-    parts, names = [], call.built.names
+    parts, names = [], call.built.given_names
     for part in call.built.template(is_pair, with_ids):
         if part.text:
             side = sides[part.text == "B"]

@@ -213,6 +213,9 @@ class Source:
         built, ids = self.call.built, self.ids(row)
         names = built.names
         found = [names.get(id, "") for id in ids]
+        if built.has_late:  # those of the template are as they were given
+            given, special = built.given_names, self.special_tokens_mask(row)
+            found = [given.get(id, "") if on else name for id, name, on in zip(ids, found, special, strict=True)]
         if not built.takers.isdisjoint(ids):  # what stands in the text, with the white space that they take
             sides = [self.texts] if self.pairs is None else [self.texts, self.pairs]
             number = self.text_of(row)
