@@ -14,7 +14,7 @@ from ..._text.texts import only_str
 from ..._threads import get_num_threads
 from ..._threads import num_threads as limited_to
 from ..._words import type_name
-from .engine import CoreBPE, as_list, finder
+from .engine import FEW, CoreBPE, as_list, finder
 from .unstable import encode_with_unstable
 
 AllowedSpecial = Literal["all"] | AbstractSet[str]
@@ -96,7 +96,7 @@ class Encoding:
         # What each call looks up, where a look-up more would be seen.
         self._short, self._plain = self._core_bpe.short, self._core_bpe.plain
         self._refusing, self._matching = self._core_bpe.refusing, self._core_bpe.matching
-        self._decode_bytes = self._core_bpe.decode_bytes
+        self._decode_bytes, self._bytes_at = self._core_bpe.decode_bytes, self._core_bpe.bytes_at
 
     def __repr__(self) -> str:
         return f"<Encoding {self.name!r}>"
@@ -368,6 +368,12 @@ class Encoding:
         UnicodeDecodeError
             With ``errors="strict"``, the bytes are no UTF-8.
         """
+        if type(tokens) is list and len(tokens) <= FEW:
+            try:
+                if type(sum(tokens)) is int:  # a float among them would be found in the table, too
+                    return b"".join(map(self._bytes_at, tokens)).decode("utf-8", errors)
+            except (TypeError, LookupError):
+                pass
         return self._decode_bytes(tokens).decode("utf-8", errors)
 
     def decode_single_token_bytes(self, token: int) -> bytes:
@@ -381,7 +387,10 @@ class Encoding:
         -------
         bytes
         """
-        return self._core_bpe.decode_single_token_bytes(token)
+        try:
+            return self._bytes_at(token)
+        except LookupError:
+            return self._core_bpe.decode_single_token_bytes(token)  # which says what is wrong with it
 
     def decode_tokens_bytes(self, tokens: Sequence[int]) -> list[bytes]:
         """Return the bytes of each token.
@@ -394,7 +403,10 @@ class Encoding:
         -------
         list of bytes
         """
-        return list(map(self._core_bpe.decode_single_token_bytes, tokens))
+        try:
+            return list(map(self._bytes_at, tokens))
+        except LookupError:
+            return list(map(self._core_bpe.decode_single_token_bytes, tokens))
 
     def decode_with_offsets(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
         """Return the text of ids, and at which character each token begins, the one that it has the first byte of.

@@ -51,22 +51,14 @@ class CoreBPE:
         self.tokenizer = Tokenizer(self.core)
         self._splitter = cutter_of(self.core, None)
         self.short = self.core.encode_short
+        #: The bytes of an id, LookupError where there is none: a table that is filled as ids are asked for.
+        self.bytes_at: Callable[[int], bytes] = self.tokenizer._tables.token_bytes.__getitem__
         # The actions by which C encodes a short text; None where Python cuts texts.
         self.plain, self.refusing, self.matching = map(self._actions, ("none", "raise", "all" if added else "none"))
 
     def _actions(self, mode: SpecialMode) -> Any:
         way = self.tokenizer._short_way(mode)
         return None if way is None else way[1]
-
-    @cached_property
-    def decoder(self) -> dict[int, bytes]:
-        """The bytes of each id; of an id that special tokens share those of the last one."""
-        special = {id: content.encode() for content, id in self.special.items()}
-        return special | {rank: token for token, rank in self.encoder.items()}
-
-    @cached_property
-    def _bytes_at(self) -> Callable[[int], bytes]:
-        return self.decoder.__getitem__
 
     @cached_property
     def sorted_token_bytes(self) -> list[bytes]:
@@ -172,8 +164,8 @@ class CoreBPE:
         """Return the bytes of ids; KeyError where one is no token, OverflowError where it is no number of 32 bits."""
         try:
             if len(tokens) <= FEW and type(sum(tokens)) is int:  # a float among them would be found in the table, too
-                return b"".join(map(self._bytes_at, tokens))
-        except (TypeError, KeyError):
+                return b"".join(map(self.bytes_at, tokens))
+        except (TypeError, LookupError):
             pass
         try:
             return self.tokenizer.decode_bytes(np.frombuffer(array("I", tokens), np.uint32).astype(np.int64))
@@ -183,8 +175,8 @@ class CoreBPE:
     def decode_single_token_bytes(self, token: int) -> bytes:
         """Return the bytes of one token; KeyError where there is none."""
         try:
-            return self._bytes_at(token)
-        except KeyError:
+            return self.bytes_at(token)
+        except LookupError:
             array("I", [token])  # which raises what is wrong with it, if it is no number of 32 bits
             raise KeyError(f"id {token} is no token of this vocabulary") from None
 

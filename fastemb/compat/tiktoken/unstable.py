@@ -25,11 +25,11 @@ def encode_with_unstable(engine: CoreBPE, text: str, allowed: frozenset[str]) ->
     if not last:  # nothing, or a special token, which nothing that follows changes
         return ids, set()
     at = len(ids) - len(engine.encode_single_piece(last))
-    decoder = engine.decoder
-    if not decoder[ids[at]].strip(_JOINING):
-        while at and ids[at - 1] not in engine.special.values() and not decoder[ids[at - 1]].strip(_JOINING):
+    bytes_at = engine.bytes_at
+    if not bytes_at(ids[at]).strip(_JOINING):
+        while at and ids[at - 1] not in engine.special.values() and not bytes_at(ids[at - 1]).strip(_JOINING):
             at -= 1
-    unstable = b"".join(decoder[id] for id in ids[at:])
+    unstable = b"".join(bytes_at(id) for id in ids[at:])
     return ids[:at], {*_whole(engine, unstable), *_across(engine, unstable), *_split_off(engine, unstable)}
 
 
@@ -69,7 +69,7 @@ def _across(engine: CoreBPE, unstable: bytes) -> Iterator[Completion]:
     for row in engine.tokenizer.encode_batch(valid).tolist() + engine.rows_of_pieces(pieces):
         size, end = 0, 0
         while end < len(row) and size < len(unstable):
-            size += len(engine.decoder[row[end]])
+            size += len(engine.bytes_at(row[end]))
             end += 1
         yield tuple(row[:end])
 
