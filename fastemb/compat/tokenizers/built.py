@@ -52,7 +52,8 @@ class Built:
         self.options = Options(self.core, self.actions, tokenizer._splitter)
         self.calls, self.placing = tokenizer._calls, tokenizer._placing
         trims = [trim.add_prefix_space for trim in self.calls.trims]
-        self.places = Places(self.file, self.core, self.placing, tokenizer._tables, trims)
+        kept = tokenizer._tables, trims, lambda: self.road, self.actions
+        self.places = Places(self.file, self.core, self.placing, *kept)
         #: Whether the ids of a text alone say which sequence of it a token is of: no step behind the model says it.
         self.has_processor = bool(self.file.post_processors)
 

@@ -16,9 +16,11 @@ import numpy as np
 from ..._text.components import BertNormalizer, BertPreTokenizer, TokenizerFile, WordPiece
 from ..._text.core import Core
 from ..._text.placing import Placing
+from ..._text.road import Road
 from ..._text.tables import Tables
 
 Offsets = list[tuple[int, int]]
+_CHUNKS = re.compile(r"[^\t\n\r ]+")  # what stands between white space that no step of BERT's reaches across
 _PLAIN = re.compile(r"[\t\n\r -~]*")  # what BERT's normalizer changes in nothing but its case
 _WORDS = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]")  # and the words of it
 
@@ -27,9 +29,17 @@ class Places:
     """The short ways of one tokenizer."""
 
     def __init__(
-        self, file: TokenizerFile, core: Core, placing: Placing, tables: Tables, trims: Sequence[bool]
+        self,
+        file: TokenizerFile,
+        core: Core,
+        placing: Placing,
+        tables: Tables,
+        trims: Sequence[bool],
+        road: Callable[[], Road],
+        actions: bytes,
     ) -> None:
         """Take what is known of it; `trims` says of each step that trims offsets whether the first token keeps one."""
+        self._road, self._actions = road, actions
         self._file, self._core, self._placing, self._tables, self._trims = file, core, placing, tables, trims
         self._added = frozenset(token.id for token in file.added)
         kinds = tuple(map(type, file.normalizers)), tuple(map(type, file.pre_tokenizers))
@@ -152,20 +162,70 @@ class Places:
         return sizes
 
     def _by_words(self, text: str, ids: list[int]) -> tuple[Offsets, list[int | None]] | None:
-        """Return where tokens stand in ASCII text, and in which words."""
-        if not _PLAIN.fullmatch(text) or not self._added.isdisjoint(ids):
+        """Return where tokens stand in a text, and in which words.
+
+        Nothing reaches across ASCII white space, so what stands between it and is not all ASCII takes the general road
+        by itself.
+        """
+        blocking, unknown = self._blocking
+        if not blocking.isdisjoint(ids) or unknown in text:
             return None
-        sizes, spans, words, at = self._sizes, list[tuple[int, int]](), list[int | None](), 0
-        for word, match in enumerate(_WORDS.finditer(text)):
+        walk = _Walk(ids, self._sizes)
+        if _PLAIN.fullmatch(text):
+            walk.along(text, 0, len(text))
+        else:
+            for chunk in _CHUNKS.finditer(text):
+                if _PLAIN.fullmatch(chunk[0]):
+                    walk.along(text, *chunk.span())
+                else:
+                    walk.by_road(self._road(), chunk[0], chunk.start(), self._actions)
+        return (walk.spans, walk.words) if walk.at == len(ids) else None
+
+    @cached_property
+    def _blocking(self) -> tuple[frozenset[int], str]:
+        """Ids of which it is not known whether the model gave them, and a text that makes the unknown token one.
+
+        The unknown token is mostly an added one too, which only its own text gives.
+        """
+        model = self._file.model
+        assert isinstance(model, WordPiece)
+        unk = self._tables.id_by_name.get(model.unk_token, -1)
+        is_raw = any(token.id == unk and not token.late for token in self._file.added)
+        return (self._added - {unk} if is_raw else self._added), model.unk_token or "\0"
+
+
+class _Walk:
+    """Tokens put to the words of a text, one behind the other; `at` is -1 once they do not fit."""
+
+    def __init__(self, ids: list[int], sizes: Callable[[int], tuple[int, int]]) -> None:
+        self.ids, self.sizes, self.at, self.word = ids, sizes, 0, 0
+        self.spans, self.words = list[tuple[int, int]](), list[int | None]()
+
+    def along(self, text: str, first: int, last: int) -> None:
+        """Take the tokens of a part of the text that is ASCII."""
+        ids, sizes, at, word = self.ids, self.sizes, self.at, self.word
+        put, put_word = self.spans.append, self.words.append
+        for match in _WORDS.finditer(text, first, last) if at >= 0 else ():
             start, end = match.span()
             begin = start
             while begin < end:
-                if at == len(ids):
-                    return None
-                size = sizes(ids[at])[begin != start] or end - begin
+                size = -1 if at == len(ids) else sizes(ids[at])[begin != start] or end - begin
                 if size < 0 or begin + size > end:
-                    return None
-                spans.append((begin, begin + size))
-                words.append(word)
+                    self.at = -1
+                    return
+                put((begin, begin + size))
+                put_word(word)
                 begin, at = begin + size, at + 1
-        return (spans, words) if at == len(ids) else None
+            word += 1
+        self.at, self.word = at, word
+
+    def by_road(self, road: Road, part: str, base: int, actions: bytes) -> None:
+        """Take the tokens of any part, which begins at `base`."""
+        if self.at < 0 or any("\ud800" <= char <= "\udfff" for char in part):
+            self.at = -1
+            return
+        placed, numbers = road.encode(part, actions), road.words(part, actions)
+        fits = [one.id for one in placed] == self.ids[self.at : self.at + len(placed)]
+        self.spans += [(base + one.start, base + one.end) for one in placed]
+        self.words += [self.word + number for number in numbers]
+        self.at, self.word = self.at + len(placed) if fits else -1, self.word + (numbers[-1] + 1 if numbers else 0)

@@ -20,6 +20,7 @@ from ..._text.core import NO_LIMIT
 from .built import Built
 from .inputs import Items
 
+LONG = 16  # characters an id that a text is sure to have too many of
 FEW = 4  # texts of which places are found one by one
 Pairs = list[tuple[int, int]]
 Ranges = dict[int, tuple[int, int]]
@@ -90,7 +91,7 @@ class Call:
         call = self.with_words() if is_pretokenized else self
         found = []
         if items.alone or not items.firsts:
-            found.append((call._of_texts(items.alone), len(items.alone)))
+            found.append((call.of_texts(items.alone), len(items.alone)))
         if items.firsts:
             found.append((Source(call, items.firsts, items.seconds).made(), len(items.firsts)))
         if len(found) == 2 and self.padding is not None and self.padding.length is None:
@@ -99,10 +100,11 @@ class Call:
             return fixed.sources(items, is_pretokenized)
         return found
 
-    def _of_texts(self, texts: list[Any]) -> Source:
+    def of_texts(self, texts: list[Any]) -> Source:
+        """Return what the encodings of texts that stand alone are rows of."""
         is_plain, room, added = self._room
-        if self.pretokenized or not is_plain:
-            return Source(self, texts, None).made()
+        if self.pretokenized or not is_plain or (room < NO_LIMIT and max(map(len, texts), default=0) > LONG * room):
+            return Source(self, texts, None).made()  # of a text that is cut, the rest is hardly looked at
         rows = self.built.tokenizer.encode_batch(texts, special=self.built.special)
         longest = int(rows.lengths.max(initial=0))
         if longest > room:

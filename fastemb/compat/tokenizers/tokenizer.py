@@ -537,9 +537,7 @@ class Tokenizer:
         if call is None:
             return Encoding()
         if second is None and not is_pretokenized:
-            found = call.plain_row(text)
-            if found is not None:
-                return Encoding._of(found, 0)
+            return Encoding._of(call.plain_row(text) or call.of_texts([text]), 0)
         call = call.with_words() if is_pretokenized else call
         return Encoding._of(Source(call, (text,), None if second is None else (second,)).made(), 0)
 
