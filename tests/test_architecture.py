@@ -77,6 +77,7 @@ ALLOWED = {
     # rooms below where the cost of a call matters
     "torch": {"", *PUBLIC, *SHARED, *ASKED, "_checks", "_devices", "_frameworks"},
     "reference": set(),
+    "compat": {*PUBLIC, *TOOLS, "_text", "_tokens", "_checks", "_words"},
 }
 
 

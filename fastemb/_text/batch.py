@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from .assemble import Encodings, Rows, as_they_are, assemble, starts_of_texts
 from .calls import Calls, Padding, Part, Template, Truncation, check_template
@@ -19,6 +20,7 @@ from .texts import as_str, as_tuple
 from .windows import shares, windows_of
 
 OffsetUnit = Literal["characters", "bytes"]
+Words = Callable[[Sequence[str], bytes], npt.NDArray[np.int32]]  # of texts and actions, one text after another
 
 
 class Asked(NamedTuple):
@@ -30,6 +32,7 @@ class Asked(NamedTuple):
     padding: Padding | None
     offsets: OffsetUnit | None
     pretokenized: bool
+    words: Words | None = None  # what gives the number of the word of each id of texts that are not pretokenized
 
 
 def encode_plain(
@@ -88,7 +91,7 @@ def encode_rows(
         raise ValueError(f"pairs must be as many as texts, {len(given[0])}, got {len(given[1])}")
     # Of text behind the last id that is wanted not much is read, where that is known before it is read.
     known = how is not None and how.side == "right" and not asked.windows and how.strategy != "only_second"
-    if known and pairs is None and asked.offsets is None and not asked.pretokenized:
+    if known and pairs is None and asked.offsets is None and not asked.pretokenized and asked.words is None:
         options = options._replace(limit=room)
     found = [_encode(options, placing, asked, side) for side in given]
     first, *second = (encodings for encodings, _ in found)
@@ -136,6 +139,8 @@ def _encode(
     if bounds is not None:
         of_row = (np.arange(len(texts)) - np.repeat(bounds[:-1], np.diff(bounds))).astype(np.int32)
         found = found._replace(offsets=offsets[bounds], words=np.repeat(of_row, sizes))
+    elif asked.words is not None:
+        found = found._replace(words=asked.words(texts, options.actions))
     return found, texts
 
 

@@ -94,6 +94,13 @@ class Road:
                 found.append(self._added[number].id)
         return found
 
+    def words(self, text: str, actions: bytes) -> list[int]:
+        """Return of each token that `encode` returns the number of its piece; an added token is one by itself."""
+        found: list[int] = []
+        for word, (number, piece) in enumerate(self._pieces(text, actions, self._cuts)):
+            found += [word] if number != TEXT else [word] * len(self._tokens(piece.text))
+        return found
+
     def rows(self, texts: Sequence[str], actions: bytes, limit: int = NO_LIMIT) -> tuple[Ids, Offsets]:
         """Return the ids of texts, row after row, and the offsets of the rows (one more than texts).
 

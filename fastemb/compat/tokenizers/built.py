@@ -1,0 +1,182 @@
+"""A `tokenizer.json` built: the tokenizer, and what encodings and decoding ask of it; it never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..._text.batch import template_of
+from ..._text.calls import Template
+from ..._text.components import ByteFallback, ByteLevel, ByteLevelNormalizer, TokenizerFile
+from ..._text.core import Core
+from ..._text.decoders import Decoders
+from ..._text.encode import Options
+from ..._text.plan import plan
+from ..._text.road import Road
+from ..._text.road_text import whole
+from ..._text.texts import repaired
+from ..._text.tokenizer_json import parse_tokenizer_json
+from ..._text.vocabulary import with_own_text
+from ..._tokens import SpecialMode
+from ...tokenizer import Tokenizer
+from .component import Json
+from .places import Places
+
+BAD = "\ufffd"
+
+
+class Built:
+    """A tokenizer of a document; `encode_special` makes special tokens in texts plain text."""
+
+    def __init__(self, document: Json, encode_special: bool) -> None:
+        """Read and build the document.
+
+        Raises
+        ------
+        ValueError
+            It is damaged, or asks for something that is not supported.
+        """
+        self.file: TokenizerFile = parse_tokenizer_json(document)
+        self.core = Core(with_own_text(plan(self.file)))
+        self.tokenizer = tokenizer = Tokenizer(self.core)
+        special = tokenizer.special_tokens
+        mode: SpecialMode = "all" if special and not encode_special else "none"
+        self.special: Any = mode
+        self.actions = tokenizer._actions.fixed[mode]
+        way = tokenizer._short_way(mode)
+        self.short = None if way is None else way[1]  # the actions by which C encodes a short text
+        self.options = Options(self.core, self.actions, tokenizer._splitter)
+        self.calls, self.placing = tokenizer._calls, tokenizer._placing
+        trims = [trim.add_prefix_space for trim in self.calls.trims]
+        kept = tokenizer._tables, trims, lambda: self.road, self.actions
+        self.places = Places(self.file, self.core, self.placing, *kept)
+        #: Whether the ids of a text alone say which sequence of it a token is of: no step behind the model says it.
+        self.has_processor = bool(self.file.post_processors)
+
+    def template(self, is_pair: bool, with_ids: bool = True) -> Template:
+        """Return what stands around one text, or around two."""
+        return template_of(self.calls, is_pair, with_ids)
+
+    @cached_property
+    def added(self) -> tuple[int, int]:
+        """How many ids the template puts around one text, and around two."""
+        single, pair = (sum(len(part.ids) for part in side) for side in (self.calls.single, self.calls.pair))
+        return single, pair
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """The tokens of ids; of added tokens as the normalizers leave them, which is what texts decode to."""
+        late = {token.id: self._normalized(token.content) for token in self.file.added if token.late}
+        return self.given_names | late
+
+    @property
+    def given_names(self) -> dict[int, str]:
+        """The tokens of ids, added ones as they were given."""
+        return self.tokenizer._tables.name_by_id
+
+    @cached_property
+    def has_late(self) -> bool:
+        """Whether some added token is otherwise behind the normalizers."""
+        return any(self.names[token.id] != token.content for token in self.file.added)
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """What is left out where special tokens are: as theirs, not those that normalizers make another text of."""
+        special = {token.content for token in self.file.added if token.special}
+        return frozenset(token.id for token in self.file.added if self.names[token.id] in special)
+
+    def _normalized(self, content: str) -> str:
+        return self.road._normalized(whole(content)).text if content else ""
+
+    def as_found(self, id: int, text: str) -> str:
+        """Return a stretch of text in which an added token stands as the token is found in it."""
+        return self._normalized(text) if id in self._late else text
+
+    @cached_property
+    def _late(self) -> frozenset[int]:
+        return frozenset(token.id for token in self.file.added if token.late)
+
+    @cached_property
+    def road(self) -> Road:
+        """The general road, which knows pieces."""
+        return Road(self.file)
+
+    @cached_property
+    def takers(self) -> frozenset[int]:
+        """Added tokens that take white space, which is part of what stands for them in `Encoding.tokens`."""
+        return frozenset(token.id for token in self.file.added if token.lstrip or token.rstrip)
+
+    def words(self, texts: Sequence[str], actions: bytes) -> npt.NDArray[np.int32]:
+        """Return the number of the piece of each token of texts, one text after another."""
+        found = list[int]()
+        for text in texts:
+            found += self.road.words(repaired(text), actions)
+        return np.array(found, np.int32)
+
+    # ---------------------------------------------------------------- decoding
+
+    def decode(self, ids: Sequence[int], skip_special: bool) -> str:
+        """Return the text of ids; those that are no token are left out."""
+        if skip_special and not self.special_ids.isdisjoint(ids):
+            ids = [id for id in ids if id not in self.special_ids]
+        if self._one_by_one is not None:
+            return self._one_by_one(ids)
+        if self._named and not self._named.isdisjoint(ids):
+            return self._by_names(ids)
+        data = self.tokenizer._decode_few(ids)
+        # None: many ids, of another type, or one that is no token.
+        text = self.tokenizer.decode(ids, unknown="ignore") if data is None else data.decode("utf-8", "replace")
+        return self._by_names(ids) if self._by_bytes and BAD in text else text
+
+    @cached_property
+    def _one_by_one(self) -> Callable[[Sequence[int]], str] | None:
+        """What decodes where a token becomes its text by itself, but for being the first; None where it does not."""
+        decoders, names = self._decoders, self.names
+        if decoders is None or not decoders.local or self.tokenizer._by_bytes:
+            return None
+        later: dict[int, str] = {}
+
+        def text_of(id: int) -> str:
+            found = later.get(id)
+            if found is None:
+                name = names.get(id)
+                if name is None and not isinstance(id, int | np.integer):
+                    raise TypeError(f"ids must be integers, got {type(id).__name__}")
+                found = later[id] = "" if name is None else decoders.later(name)
+            return found
+
+        def decode(ids: Sequence[int]) -> str:
+            first = next((at for at, id in enumerate(ids) if id in names), len(ids))
+            if first == len(ids):
+                return "".join(map(text_of, ids))  # nothing, or an error
+            return decoders([names[ids[first]]]) + "".join(map(text_of, ids[first + 1 :]))
+
+        return decode
+
+    @cached_property
+    def _by_bytes(self) -> bool:
+        """Whether bytes are tokens by themselves, of which a damaged run is one U+FFFD a token."""
+        return any(isinstance(step, ByteFallback) for step in self.file.decoders or ())
+
+    @cached_property
+    def _named(self) -> frozenset[int]:
+        """The added tokens that do not decode to their own text: the engine takes their characters for bytes."""
+        steps = self.file.decoders or ()
+        spelled = any(isinstance(step, ByteLevel) for step in steps)
+        changed = any(isinstance(step, ByteLevelNormalizer) for step in self.file.normalizers)
+        late = {token.id for token in self.file.added if token.late and self.names[token.id] != token.content}
+        odd = {token.id for token in self.file.added if spelled and (changed or not token.content.isascii())}
+        return frozenset(late | odd)
+
+    @cached_property
+    def _decoders(self) -> Decoders | None:
+        return None if self.file.decoders is None else Decoders(self.file.decoders)
+
+    def _by_names(self, ids: Sequence[int]) -> str:
+        """Return the text of ids by what the file says of their names, in Python."""
+        names = [name for name in map(self.names.get, ids) if name is not None]
+        return " ".join(names) if self._decoders is None else self._decoders(names)
