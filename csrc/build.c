@@ -23,6 +23,7 @@ static void clear(fe_builder *b) {
     free(b->sorted);
     free(b->symbols);
     free(b->word_flags);
+    free(b->whole_scores);
     fe_trie_clear(&b->words);
     fe_scratch_clear(&b->scratch);
 }
@@ -72,7 +73,7 @@ static fe_status fill_lookup(fe_builder *b, int64_t *twice) {
     if (!b->offsets) return FE_NO_MEMORY;
     b->spelling = (fe_strings){m->token_bytes, b->offsets, 0};
     for (int64_t i = 0; i <= m->tokens; i++) b->offsets[i] = (uint32_t)m->token_offsets[i];
-    if (fe_has_codes(m->flags)) return FE_OK;
+    if (fe_has_codes(m->flags) || m->flags & FE_UNIGRAM) return FE_OK;
     b->lookup_slots = fe_table_slots((uint64_t)m->vocab);
     b->lookup = fe_new(b->lookup_slots, sizeof *b->lookup);
     if (!b->lookup) return FE_NO_MEMORY;
@@ -218,6 +219,7 @@ static void list_sections(fe_builder *b) {
         [FE_S_NORMAL] = m->normal_bytes,     [FE_S_LATE_OFFSETS] = b->late_offsets,
         [FE_S_LATE_BYTES] = b->late_bytes.bytes,
         [FE_S_WORDS] = b->words.units,       [FE_S_WORD_LIMITS] = b->word_limits,
+        [FE_S_WHOLE_SCORES] = b->whole_scores,
     };
     memcpy(b->sections, from, sizeof from);
     if (m->pattern == FE_PATTERN_PROGRAM) list_chain(b, m->chain);
@@ -297,6 +299,7 @@ static fe_status build(fe_builder *b, uint8_t **image, int64_t *fault) {
     if (status == FE_OK) status = fe_build_pairs(b);
     if (status == FE_OK) status = fill_added(b, fault);
     if (status == FE_OK && m->flags & FE_WORD_FLAGS) status = fe_build_words(b);
+    if (status == FE_OK && m->flags & FE_UNIGRAM) status = fe_build_unigram(b);
     if (status == FE_OK && fe_has_codes(m->flags)) status = fe_build_chars(b);
     return status == FE_OK ? assemble(b, image) : status;
 }

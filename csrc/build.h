@@ -34,6 +34,7 @@ typedef struct fe_builder {
     fe_trie words;
     uint8_t *word_flags; /* 1: the token is empty, and in no trie */
     int32_t word_limits[2];
+    double *whole_scores;
 } fe_builder;
 
 /* The table of pairs that merge, and its filter; the ranks of pairs of bytes. */
@@ -45,5 +46,8 @@ fe_status fe_build_chars(fe_builder *b);
 
 /* The trie of tokens that are words or parts of words. */
 fe_status fe_build_words(fe_builder *b);
+
+/* The trie of pieces that have scores, and where a text may be cut. */
+fe_status fe_build_unigram(fe_builder *b);
 
 #endif

@@ -140,8 +140,8 @@ static bool put(fe_cache *cache, fe_key key, const fe_entry *entry) {
     return false;
 }
 
-void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count) {
-    fe_entry entry = {.key = {key.low, key.high | (uint64_t)count << FE_COUNT_SHIFT}};
+static void put_new(fe_cache *cache, fe_key key, fe_entry entry, const int32_t *ids, int64_t count) {
+    entry.key = (fe_key){key.low, key.high | (uint64_t)count << FE_COUNT_SHIFT};
     FE_ASSERT(key.low | key.high && !(key.high >> FE_COUNT_SHIFT) && count <= FE_CACHED_IDS);
     FE_ASSERT(fe_key_is_own(key) && !fe_cache_find(cache, key));
     for (int64_t i = 0; i < count; i++) entry.ids[i] = ids[i];
@@ -149,6 +149,15 @@ void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count
     fe_bucket *const bucket = fe_bucket_of(cache, key); /* full, or it becomes so */
     if (!fe_entry_is_free(&bucket->entries[0])) bucket->entries[1] = bucket->entries[0];
     bucket->entries[0] = entry;
+}
+
+void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count) {
+    put_new(cache, key, (fe_entry){.ids = {0}}, ids, count);
+}
+
+void fe_cache_put_noted(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count, int32_t note) {
+    FE_ASSERT(count < FE_CACHED_IDS);
+    put_new(cache, key, (fe_entry){.ids = {[FE_CACHED_IDS - 1] = note}}, ids, count);
 }
 
 void fe_cache_grow(fe_cache *cache) {

@@ -82,7 +82,14 @@ enum fe_flags {
     FE_BERT_CLEAN = 1 << 22,    /* FE_PATTERN_BERT: drop what is no text */
     FE_BERT_HAN = 1 << 23,      /* put spaces around Han characters */
     FE_BERT_STRIP = 1 << 24,    /* decompose, and drop accents */
-    FE_BERT_LOWER = 1 << 25     /* lower case */
+    FE_BERT_LOWER = 1 << 25,    /* lower case */
+    FE_UNIGRAM = 1 << 26,       /* a text becomes those pieces, of fe_model.whole_bytes, whose scores have the highest
+                                   sum; a run of unknown characters is one. Marks are as with characters. Pieces are
+                                   found in all of a segment, with FE_SPLIT_MARKS between marks; with
+                                   FE_PATTERN_PROGRAM in each piece of its own, and FE_PREPEND is of those. A job's
+                                   pattern takes no place here */
+    FE_F32_SUMS = 1 << 27       /* FE_UNIGRAM: sums are rounded to f32, as SentencePiece has them; and a run of unknown
+                                   characters is not looked up as a whole, as tokenizer.json's engine does */
 };
 
 /* FE_AFFIXES: a symbol at such a place of its piece has the code of the byte or code point and FE_PLACE for each. */
@@ -237,6 +244,9 @@ typedef struct fe_model {
     const uint8_t *whole_bytes;
     const int64_t *whole_offsets; /* wholes + 1 */
     const int32_t *whole_tokens;
+    const double *whole_scores; /* FE_UNIGRAM, whose pieces the names are: of two that are equal the last one counts;
+                                   none is longer than 4096 bytes */
+    double unk_score;           /* FE_UNIGRAM: of an unknown character */
 } fe_model;
 
 /* Builds a tokenizer. On any status but FE_OK, *out is NULL; with FE_TWICE *fault is the second of two equal tokens,
@@ -372,6 +382,10 @@ typedef struct fe_contents {
     int64_t notes_size;
     const uint8_t *normal; /* as in fe_model */
     int64_t normal_size;
+    int64_t wholes; /* FE_UNIGRAM: how many pieces there are; their tokens and scores, and that of an unknown one */
+    const int32_t *whole_tokens;
+    const double *whole_scores;
+    double unk_score;
 } fe_contents;
 
 void fe_tokenizer_contents(const fe_tokenizer *tokenizer, fe_contents *contents);

@@ -45,6 +45,7 @@ const fe_section_kind fe_sections[FE_SECTIONS] = {
     [FE_S_WORD_LIMITS] = {4, FE_COUNT_FIXED, FE_WORDS, 2},
     [FE_S_WHOLES] = {sizeof(fe_unit), FE_COUNT_TIMES, FE_WHOLE, FE_TRIE_BLOCK},
     [FE_S_WHOLE_TOKENS] = {4, FE_COUNT_ANY, FE_WHOLE, 0},
+    [FE_S_WHOLE_SCORES] = {8, FE_COUNT_ANY, FE_SCORED, 0},
 };
 
 bool fe_section_needed(const fe_header *h, enum fe_section tag) {
@@ -54,10 +55,11 @@ bool fe_section_needed(const fe_header *h, enum fe_section tag) {
     case FE_CHARS: return codes && !affixed;
     case FE_AFFIXED: return affixed;
     case FE_CODES: return codes;
-    case FE_WHOLE: return codes && h->flags & FE_WHOLE_FIRST;
+    case FE_WHOLE: return (codes && h->flags & FE_WHOLE_FIRST) || h->flags & FE_UNIGRAM;
     case FE_LISTS: return !(h->flags & FE_RANKED);
     case FE_PROGRAMS: return h->pattern == FE_PATTERN_PROGRAM;
     case FE_WORDS: return h->flags & FE_WORD_FLAGS;
+    case FE_SCORED: return h->flags & FE_UNIGRAM;
     default: return true;
     }
 }
@@ -91,6 +93,13 @@ bool fe_flags_valid(uint32_t flags, int32_t pattern) {
     const uint32_t of_symbols = of_bytes | of_chars | FE_WHOLE_FIRST | FE_AFFIXES | FE_FUSE_UNK;
     const uint32_t of_words = FE_WORD_FLAGS | FE_BERT_FLAGS;
     const bool bert = pattern == FE_PATTERN_BERT, program = pattern == FE_PATTERN_PROGRAM;
+    const uint32_t of_scored = FE_UNIGRAM | FE_F32_SUMS | ((of_chars | FE_OVERLAP) & ~(uint32_t)FE_CUT);
+    if (flags & FE_UNIGRAM) {
+        const uint32_t front = flags & (FE_PREPEND | of_front);
+        if (flags & ~of_scored || (pattern != FE_PATTERN_NONE && !program)) return false;
+        if (program) return !front || front == (FE_PREPEND | FE_PREPEND_ONCE); /* before each piece */
+        return flags & FE_PREPEND || !front;
+    }
     if (flags & ~(of_symbols | of_words | FE_OVERLAP) || (flags & parts) == parts) return false;
     if (pattern < FE_PATTERN_NONE || (pattern > FE_PATTERN_PROGRAM && !bert)) return false;
     if ((bert && !words) || (!bert && flags & FE_BERT_FLAGS)) return false;
@@ -112,7 +121,8 @@ static bool header_valid(const uint8_t *image, int64_t size) {
         return false;
     if (h->flags & FE_RANKED && h->ranks != h->vocab) return false;
     const bool cuts = fe_has_codes(h->flags) && !(h->flags & FE_AFFIXES), splits = h->flags & FE_SPLIT_MARKS;
-    if (h->all_solid < 0 || h->all_solid > cuts || h->space_cuts < 0 || h->space_cuts > (h->all_solid || splits))
+    const bool spaces = h->all_solid || splits || h->flags & FE_UNIGRAM;
+    if (h->all_solid < 0 || h->all_solid > cuts || h->space_cuts < 0 || h->space_cuts > spaces)
         return false;
     return h->unk >= -1 && h->unk < (int64_t)h->vocab;
 }

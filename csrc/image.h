@@ -18,9 +18,10 @@
 #include "model.h"
 #include "normal.h"
 #include "table.h"
+#include "unigram.h"
 #include "words.h"
 
-enum { FE_VERSION = 3, FE_LINE = 64 };
+enum { FE_VERSION = 4, FE_LINE = 64 };
 
 /* The tags of sections. */
 enum fe_section {
@@ -61,8 +62,9 @@ enum fe_section {
     FE_S_PLACE_PAGES,   /* int32: fe_chars.pages, of each place */
     FE_S_WORDS,         /* fe_unit: a trie of the tokens that come out of text */
     FE_S_WORD_LIMITS,   /* int32: fe_words.more, fe_words.most */
-    FE_S_WHOLES,        /* fe_unit: fe_chars.wholes */
-    FE_S_WHOLE_TOKENS,  /* int32: fe_chars.whole_tokens */
+    FE_S_WHOLES,        /* fe_unit: fe_chars.wholes; fe_unigram.units */
+    FE_S_WHOLE_TOKENS,  /* int32: fe_chars.whole_tokens; fe_unigram.tokens */
+    FE_S_WHOLE_SCORES,  /* double: fe_unigram.scores, and that of an unknown character */
     FE_SECTIONS
 };
 
@@ -79,14 +81,15 @@ enum fe_count {
 };
 
 /* Which tokenizers have a section; no other has it. */
-enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_AFFIXED, FE_CODES, FE_WHOLE, FE_LISTS, FE_PROGRAMS, FE_WORDS };
+enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_AFFIXED, FE_CODES, FE_WHOLE, FE_LISTS, FE_PROGRAMS, FE_WORDS,
+                 FE_SCORED };
 
 typedef struct fe_section_kind {
     uint8_t element; /* bytes */
     uint8_t count;   /* enum fe_count */
     uint8_t needed;  /* enum fe_needed: at byte level, of characters, of either with FE_AFFIXES (which has not those of
-                        the first two), of the last two, of characters with FE_WHOLE_FIRST, where merges are a list and
-                        not ranks, where a chain of programs cuts the text, or of words */
+                        the first two), of the last two, of characters with FE_WHOLE_FIRST or FE_UNIGRAM, where merges
+                        are a list and not ranks, where a chain of programs cuts the text, of words, or FE_UNIGRAM */
     uint32_t number;
 } fe_section_kind;
 
@@ -110,7 +113,7 @@ typedef struct fe_header {
     int32_t unk;
     uint32_t sections;   /* how many there are */
     int32_t all_solid;   /* characters: each one gives symbols that stay where they are */
-    int32_t space_cuts;  /* characters: a text is cut, or may be, before every run of spaces */
+    int32_t space_cuts;  /* characters, and FE_UNIGRAM: a text is cut, or may be, before every run of spaces */
     uint64_t tokens, vocab, ranks, added; /* ranks: those that merges have are below it */
     uint64_t lookup_seed, pair_seed;
     fe_place places[FE_SECTIONS]; /* by ascending tag; all zero behind the last */
@@ -138,6 +141,7 @@ struct fe_tokenizer {
     fe_merges merges;
     fe_chars chars; /* characters */
     fe_words words; /* words */
+    fe_unigram unigram;
     fe_added early, late;
     int64_t added;
     const uint8_t *added_bytes, *added_flags;
@@ -159,7 +163,7 @@ struct fe_choice {
 
 /* True if symbols are found by codes, those of characters or of places, and not by bytes alone. */
 static inline bool fe_has_codes(uint32_t flags) {
-    return flags & FE_AFFIXES || !(flags & (FE_BYTE_LEVEL | FE_WORD_FLAGS));
+    return flags & FE_AFFIXES || !(flags & (FE_BYTE_LEVEL | FE_WORD_FLAGS | FE_UNIGRAM));
 }
 
 /* True if a tokenizer with this header has such a section. */

@@ -31,11 +31,16 @@ typedef struct fe_model_kind {
      * piece has more ids than bytes, none depends on what stands before it, and pieces are never cut. NULL: there is no
      * such thing. FE_NO_MEMORY. */
     fe_status (*pieces)(struct fe_encoder *e, struct fe_gap *const *gaps, int64_t n);
+
+    /* Writes the ids of a segment, of a text or between two added tokens, of a tokenizer whose pattern is
+     * FE_PATTERN_NONE. NULL: segments are cut, and pieces are asked for. FE_NO_MEMORY, FE_FULL, FE_ENOUGH. */
+    fe_status (*segment)(struct fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front);
 } fe_model_kind;
 
 /* The kind of a tokenizer with these flags. */
 const fe_model_kind *fe_model_kind_of(uint32_t flags);
 
-extern const fe_model_kind fe_bytes_bpe, fe_chars_bpe, fe_affix_bpe, fe_word_pieces, fe_word_level;
+extern const fe_model_kind fe_bytes_bpe, fe_chars_bpe, fe_affix_bpe, fe_word_pieces, fe_word_level,
+    fe_unigram_words, fe_unigram_text;
 
 #endif

@@ -7,6 +7,7 @@
 #include "bpe.h"
 #include "cache.h"
 #include "image.h"
+#include "unigram.h"
 
 #define FE_ENOUGH ((fe_status)99) /* inside: the text has as many ids as were asked for */
 
@@ -28,6 +29,7 @@ typedef struct fe_encoder {
     fe_match refused; /* behind FE_SPECIAL */
     struct fe_gaps *gaps; /* made when they are first needed */
     fe_scratch scratch;
+    fe_lattice lattice;
     uint64_t normal_size; /* of the steps by which a text is normalized */
     fe_normal normal;     /* holds the stretch of text that is read, if that was normalized */
 } fe_encoder;

@@ -42,6 +42,7 @@ static fe_status encode_segment(fe_encoder *e, const uint8_t *p, const uint8_t *
     if (e->t->pattern == FE_PATTERN_BERT) return fe_encode_runs(e, p, end);
     if (e->pattern == FE_PATTERN_PROGRAM) return fe_encode_chain(e, p, end);
     const bool front = flags & FE_BYTE_LEVEL ? flags & FE_ADD_SPACE && *p != ' ' : has_mark_front(e, p, end);
+    if (e->t->kind->segment) return e->t->kind->segment(e, p, end, front);
     if (e->t->chars.wholes && !(flags & FE_SPLIT_MARKS)) {
         const int32_t token = fe_chars_whole(&e->t->chars, p, end, front);
         if (token >= 0) return fe_write_ids(e, &e->t->token_ids[token], 1);

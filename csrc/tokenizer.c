@@ -35,6 +35,10 @@ void fe_tokenizer_contents(const fe_tokenizer *t, fe_contents *contents) {
     contents->notes = fe_section_of(t, FE_S_NOTES);
     contents->notes_size = (int64_t)fe_section_count(t, FE_S_NOTES);
     contents->normal = t->normal;
+    contents->wholes = t->unigram.pieces;
+    contents->whole_tokens = t->unigram.tokens;
+    contents->whole_scores = t->unigram.scores;
+    contents->unk_score = t->unigram.unk_score;
     contents->normal_size = (int64_t)t->normal_size;
 }
 

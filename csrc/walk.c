@@ -129,6 +129,7 @@ static fe_encoder new_encoder(const fe_tokenizer *t, fe_cache *cache, int32_t pa
     fe_encoder e = {.t = t, .cache = cache, .readable = end, .stop = INT64_MAX};
     e.normal_size = pattern == FE_PATTERN_OWN ? t->normal_size : 0;
     e.pattern = pattern == FE_PATTERN_OWN ? t->pattern : pattern;
+    if (t->flags & FE_UNIGRAM) e.pattern = t->pattern; /* what it remembers depends on it */
     if (t->space_cuts && e.pattern != FE_PATTERN_PROGRAM) e.pattern = FE_PATTERN_SPACES;
     return e;
 }
@@ -139,6 +140,7 @@ static void end_encoder(fe_encoder *e) {
     free(e->early.tokens);
     free(e->late.tokens);
     fe_scratch_clear(&e->scratch);
+    fe_lattice_clear(&e->lattice);
     if (e->normal_size) fe_normal_clear(&e->normal);
 }
 
@@ -164,11 +166,13 @@ fe_status fe_encode(const fe_tokenizer *t, fe_cache *cache, const fe_job *job, f
         return status;
     }
     const bool scanned = !t->kind->cut || e.pattern != FE_PATTERN_NONE;
-    const bool fronted = t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
+    const bool program = e.pattern == FE_PATTERN_PROGRAM; /* of which pieces have no front, but one of their own */
+    const bool fronted = !program && t->flags & (t->flags & FE_BYTE_LEVEL ? FE_ADD_SPACE : FE_PREPEND);
+    const bool segments = !program && t->kind->segment;
     const bool wholes = t->chars.wholes && !(t->flags & FE_SPLIT_MARKS); /* which is asked of each segment */
     const fe_some_texts whole = {0, job->texts, job->utf8};
     const bool runs = e.pattern == FE_PATTERN_BERT; /* of texts that are normalized first: not found by scanning */
-    const bool each = !scanned || fronted || wholes || runs || e.choice || job->limit < INT64_MAX;
+    const bool each = !scanned || fronted || segments || wholes || runs || e.choice || job->limit < INT64_MAX;
     const fe_status status = each ? encode_each(&e, &all, whole, out) : encode_normal(&e, &all, out);
     end_encoder(&e);
     return status;

@@ -10,6 +10,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, field, fields
+from math import isfinite
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from .bpe_model import is_id, is_text
@@ -132,7 +133,7 @@ def _fault(value: Any, hint: Any) -> str:
     if get_origin(hint) is types.UnionType:
         one = next(part for part in get_args(hint) if part is not type(None))
         return "" if value is None else _fault(value, one)
-    if hint is Merges or get_origin(hint) is dict:
+    if hint is Merges or get_origin(hint) in (dict, list):
         return ""  # checked by who reads the model
     if get_origin(hint) is Literal:
         words = get_args(hint)
@@ -142,6 +143,8 @@ def _fault(value: Any, hint: Any) -> str:
     if hint in (Size, Count):
         least = 1 if hint == Size else 0
         return "" if is_id(value) and value >= least else f"not an integer of at least {least}"
+    if hint is float:
+        return "" if isinstance(value, float) and isfinite(value) else "not a finite number"
     if hint is bool:
         return "" if isinstance(value, bool) else "neither true nor false"
     if hint is int:

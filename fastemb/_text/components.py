@@ -8,6 +8,8 @@ name means two things in the format (``Strip``, ``WordPiece`` and ``ByteLevel``)
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from .vocabulary import AddedToken, Merges
@@ -212,6 +214,22 @@ class WordLevel:
     unk_token: str
 
 
+@dataclass(frozen=True)
+class Unigram:
+    """Of all ways to cut a piece into tokens the one whose scores have the highest sum."""
+
+    vocab: dict[str, int]  # ids are places in the list of the file
+    scores: list[float]  # by id
+    unk_id: Count
+    unk_score: float  # of an unknown character
+    byte_fallback: bool = False
+
+    @cached_property
+    def unk_token(self) -> str:
+        """The token of what is unknown."""
+        return next(islice(self.vocab, self.unk_id, None))
+
+
 # ---------------------------------------------------------------- post-processors: what stands around the ids
 
 
@@ -325,7 +343,7 @@ PreTokenizer = (
     | UnicodeScripts
     | FixedLength
 )
-Model = Bpe | WordPiece | WordLevel
+Model = Bpe | WordPiece | WordLevel | Unigram
 PostProcessor = ByteLevel | TemplateProcessing | BertProcessing | RobertaProcessing
 Decoder = ByteLevel | Metaspace | Replace | BPEDecoder | WordPieceDecoder | CTC | Fuse | StripDecoder | ByteFallback
 

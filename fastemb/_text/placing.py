@@ -26,7 +26,7 @@ from .components import (
 )
 from .core import Core, lib
 from .road import Road
-from .saved_steps import merges_of
+from .saved_steps import merges_of, with_vocab
 from .span_tables import SpanTables
 from .tables import Tables
 from .vocabulary import BYTE_CHARS
@@ -119,6 +119,6 @@ class Placing:
         vocab = dict(zip(names[: self._core.contents.vocab], ids, strict=False))
         model = self._file.model
         if not isinstance(model, Bpe):
-            return Road(replace(self._file, model=replace(model, vocab=vocab)))
+            return Road(replace(self._file, model=with_vocab(self._core, model, vocab)))
         merges = merges_of(self._core, len(vocab))
         return None if merges is None else Road(replace(self._file, model=replace(model, vocab=vocab, merges=merges)))

@@ -29,6 +29,7 @@ from .components import (
     StripDecoder,
     TemplateProcessing,
     TokenizerFile,
+    Unigram,
 )
 from .core import Core
 from .decoders import Decoders
@@ -37,6 +38,7 @@ from .placing import may_need_road
 from .plan_chars import PREPEND_MARK, SPACE_TO_MARK, characters_in_c, has_affixes, symbols
 from .plan_cuts import Cuts, cuts_in_c
 from .plan_normal import finds_added, normal_in_c
+from .plan_unigram import Scored, unigram_in_c, with_scores
 from .plan_words import words_in_c
 from .regex_split import Splitter, compile_pattern
 from .road import Road
@@ -66,6 +68,10 @@ def plan(file: TokenizerFile, keep_merges: bool = False) -> Vocabulary:
         words = words_in_c(file, **template) if decoded else None
         if words is not None:
             return replace(words, metadata=replace(words.metadata, steps=to_notes(file, general_road=False)))
+        if isinstance(file.model, Unigram):
+            scored = unigram_in_c(file)
+            if scored is not None:
+                return decoded_vocabulary(file, scored, to_notes(file, general_road=False))
         model = in_c(file)
         if model is not None:
             kept = keep_merges or may_need_road(file, model.prepend_mark)
@@ -83,6 +89,8 @@ def _general(file: TokenizerFile) -> Vocabulary:
     spelled = _is_spelled(file)
     one_piece = replace(rest, pre_tokenizers=(ByteLevel(False, False, False),) if spelled else ())
     # "first" looks at where in the whole text a piece stands, which C is not told here.
+    if isinstance(file.model, Unigram):
+        return _general_unigram(file, rest)
     places = any(isinstance(step, Metaspace) and step.prepend_scheme == "first" for step in file.pre_tokenizers)
     ways = (("rest", None if places else rest), ("spelled pieces" if spelled else "pieces", one_piece))
     by_c, model = next(((name, found) for name, one in ways if one and (found := in_c(one)) is not None), ("", None))
@@ -97,6 +105,33 @@ def _general(file: TokenizerFile) -> Vocabulary:
         )
     steps = to_notes(file, general_road=True, by_c=by_c)
     return replace(model, added=file.added, steps=steps, keep_names=True).vocabulary()
+
+
+def _general_unigram(file: TokenizerFile, rest: TokenizerFile) -> Vocabulary:
+    """Return the vocabulary of pieces that have scores: behind any cuts C makes ids of a piece."""
+    first = any(isinstance(step, Metaspace) and step.prepend_scheme == "first" for step in file.pre_tokenizers)
+    scored, by_c = None if first else unigram_in_c(rest), "rest"
+    if scored is None:
+        scored, by_c = unigram_in_c(replace(rest, pre_tokenizers=())), "pieces"
+    if scored is None:
+        raise Unsupported("a Unigram model that the C core does not take")
+    return decoded_vocabulary(file, scored, to_notes(file, general_road=True, by_c=by_c))
+
+
+def decoded_vocabulary(file: TokenizerFile, scored: Scored, steps: dict[str, Any]) -> Vocabulary:
+    """Return a vocabulary of pieces that have scores, with all that decoding takes."""
+    model = BpeModel(
+        vocab=file.model.vocab,
+        merges=NO_MERGES,
+        byte_level=False,
+        unk_token=file.model.unk_token,
+        added=file.added,
+        steps=steps,
+        keep_names=True,
+        **template_ids(file.post_processors),
+        **({} if decoders(file) else decoding(file.decoders) or {}),
+    )
+    return with_scores(model.vocabulary(), file.model, scored)
 
 
 def _is_spelled(file: TokenizerFile) -> bool:

@@ -27,7 +27,7 @@ def characters_in_c(
     """
     if has_affixes(model) and (model.ignore_merges or model.byte_fallback):
         return None  # whole pieces have no affixes; a symbol that falls back to bytes brings those of its affixes along
-    marks = _marks(normalizers, pre_tokenizers)
+    marks = marks_in_c(normalizers, pre_tokenizers)
     if marks is None or (has_affixes(model) and any(marks.values())):
         return None  # a mark that C puts in front would be a symbol at a place
     return symbols(model) | marks | {"byte_level": False, "whole_first": model.ignore_merges}
@@ -51,7 +51,7 @@ def has_affixes(model: Bpe) -> bool:
     return bool(model.continuing_subword_prefix or model.end_of_word_suffix)
 
 
-def _marks(normalizers: tuple[Normalizer, ...], pre_tokenizers: tuple[PreTokenizer, ...]) -> Fields | None:
+def marks_in_c(normalizers: tuple[Normalizer, ...], pre_tokenizers: tuple[PreTokenizer, ...]) -> Fields | None:
     """Return how spaces become marks, where one is put in front, and whether they begin pieces."""
     # Both orders give the same text: what is prepended holds no space. Twice would not.
     if len(normalizers) != len(set(normalizers)) or not set(normalizers) <= {PREPEND_MARK, SPACE_TO_MARK}:

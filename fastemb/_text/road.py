@@ -184,8 +184,8 @@ def _placed(piece: Stretch, tokens: list[Token]) -> Iterator[Placed]:
     """
     owners = [k for k, char in enumerate(piece.text) for _ in char.encode()]
     at = 0
-    for id, size in tokens:
-        start, end, at = at, at + size, at + size
+    for id, size, back in tokens:
+        start, end, at = at - back, at + size, at + size
         if end <= len(owners):
             start, end = piece.starts[owners[start]], piece.ends[owners[end - 1]]
         yield Placed(id, start, end, False)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from itertools import groupby
 from typing import NamedTuple
 
 from .bpe_model import BYTE_TOKENS
-from .components import Bpe, Model, WordLevel, WordPiece
+from .components import Bpe, Model, Unigram, WordLevel, WordPiece
 
 
 class Token(NamedTuple):
-    """An id, and how many bytes of the piece it takes behind those of the token before."""
+    """An id, how many bytes of the piece it takes behind those of the token before, and how many of those before."""
 
     id: int
     size: int
+    back: int = 0
 
 
 Tokenize = Callable[[str], list[Token]]
@@ -26,6 +28,8 @@ def tokenize(model: Model) -> Tokenize:
         return _Bpe(model)
     if isinstance(model, WordPiece):
         return _WordPiece(model)
+    if isinstance(model, Unigram):
+        return _Unigram(model)
     return _word_level(model)
 
 
@@ -58,6 +62,57 @@ class _WordPiece:
             else:
                 return unknown
         return found
+
+
+class _Unigram:
+    """The tokens of the highest sum of scores; of equal sums the one that is found first, from the left, shorter first.
+
+    A run of unknown characters is one token, and if it is the name of some token, that one.
+    """
+
+    def __init__(self, model: Unigram) -> None:
+        self._ids, self._scores, self._unk, self._unk_score = model.vocab, model.scores, model.unk_id, model.unk_score
+        self._longest = max(map(len, model.vocab))
+        self._byte_ids = [model.vocab.get(name) for name in BYTE_TOKENS] if model.byte_fallback else None
+
+    def __call__(self, piece: str) -> list[Token]:
+        found: list[Token] = []
+        for is_unknown, run in groupby(self._way(piece), lambda part: part[0] == self._unk):
+            parts = list(run)
+            if is_unknown:
+                found += self._unknown("".join([text for _, text in parts]))
+            else:
+                found += [Token(id, len(text.encode())) for id, text in parts]
+        return found
+
+    def _way(self, piece: str) -> list[tuple[int, str]]:
+        """Return the ids of the best way through a piece, and the text of each."""
+        best: list[tuple[float, int, int]] = [(0.0, -1, -1)] * (len(piece) + 1)  # sum, start of the last token, its id
+        for start in range(len(piece)):
+            before, limit = best[start][0], min(len(piece), start + self._longest)
+            found = [(end, self._ids.get(piece[start:end])) for end in range(start + 1, limit + 1)]
+            ways = [(end, self._scores[id], id) for end, id in found if id is not None]
+            if found[0][1] is None:
+                ways.append((start + 1, self._unk_score, self._unk))
+            for end, score, id in ways:
+                if best[end][1] < 0 or before + score > best[end][0]:
+                    best[end] = before + score, start, id
+        way, end = list[tuple[int, str]](), len(piece)
+        while end:
+            _, start, id = best[end]
+            way.append((id, piece[start:end]))
+            end = start
+        return way[::-1]
+
+    def _unknown(self, text: str) -> list[Token]:
+        size = len(text.encode())
+        if text in self._ids:
+            return [Token(self._ids[text], size)]
+        ids = [self._byte_ids[byte] for byte in text.encode()] if self._byte_ids is not None else [None]
+        if None in ids:
+            return [Token(self._unk, size)]
+        tokens = [id for id in ids if id is not None]
+        return [Token(tokens[0], size), *(Token(id, 0, size) for id in tokens[1:])]  # each stands for the whole run
 
 
 class _Bpe:

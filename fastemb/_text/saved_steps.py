@@ -23,13 +23,15 @@ from .components import (
     TemplateProcessing,
     TokenizerFile,
     Truncation,
+    Unigram,
     WordLevel,
     WordPiece,
 )
-from .core import Core
+from .core import Core, ffi
 from .vocabulary import NO_MERGES, AddedToken, Merges
 
-_MODELS: dict[str, type[Any]] = {"BPE": Bpe, "WordPiece": WordPiece, "WordLevel": WordLevel}
+_MODELS: dict[str, type[Any]] = {"BPE": Bpe, "WordPiece": WordPiece, "WordLevel": WordLevel, "Unigram": Unigram}
+_KEPT_BY_C = ("vocab", "merges", "scores")
 _PROCESSORS: dict[str, type[Any]] = {
     "ByteLevel": ByteLevel,
     "BertProcessing": BertProcessing,
@@ -58,9 +60,7 @@ def to_notes(file: TokenizerFile, general_road: bool, by_c: str = "", keep_merge
 
     `by_c` is what C does on the general road; with `keep_merges` Python merges only where offsets are asked for.
     """
-    model = {
-        one.name: getattr(file.model, one.name) for one in fields(file.model) if one.name not in ("vocab", "merges")
-    }
+    model = {one.name: getattr(file.model, one.name) for one in fields(file.model) if one.name not in _KEPT_BY_C}
     model["type"] = next(name for name, kind in _MODELS.items() if isinstance(file.model, kind))
     if (general_road or keep_merges) and isinstance(file.model, Bpe):
         model["merges"] = b64encode(np.concatenate(file.model.merges).astype("<i4").tobytes()).decode()
@@ -98,7 +98,27 @@ def file_of(core: Core) -> TokenizerFile | None:
         if core.names is None:
             raise damaged("its tokens have no names")
         vocab = dict(zip(core.names[: core.contents.vocab], core.ids().tolist(), strict=False))
-    return from_notes(notes, vocab, core.metadata.added)
+    file = from_notes(notes, vocab, core.metadata.added)
+    return replace(file, model=with_vocab(core, file.model, vocab)) if vocab else file
+
+
+def with_vocab(core: Core, model: Model, vocab: dict[str, int]) -> Model:
+    """Return a model of the notes of a tokenizer with its vocabulary, and with scores, where it has them."""
+    if not isinstance(model, Unigram):
+        return replace(model, vocab=vocab)
+    scores = scores_of(core)
+    if not vocab.keys() or len(scores) != len(vocab) or model.unk_id >= len(vocab):
+        raise damaged("its pieces do not go with its steps")
+    return replace(model, vocab=vocab, scores=scores)
+
+
+def scores_of(core: Core) -> list[float]:
+    """Return the score of each token, by number; 0 where no text gives it."""
+    has = core.contents
+    scores, tokens = [0.0] * has.vocab, ffi.unpack(has.whole_tokens, has.wholes)
+    for token, score in zip(tokens, ffi.unpack(has.whole_scores, has.wholes), strict=True):
+        scores[token] = score
+    return scores
 
 
 def from_notes(notes: Any, vocab: dict[str, int], added: list[AddedToken]) -> TokenizerFile:
@@ -151,9 +171,13 @@ def _model(node: Json, vocab: dict[str, int], general_road: bool) -> Model:
     kind, given = node.get("type"), dict(node) | {"vocab": vocab}
     if not isinstance(kind, str) or kind not in _MODELS:
         raise damaged(f"the model type {shown(kind)}")
+    if kind == "Unigram":
+        given["scores"] = []
     if kind == "BPE":
         given["merges"] = _merges(given.get("merges"), len(vocab)) if general_road else NO_MERGES
     model: Model = read_step(_MODELS[kind], given, kind)
+    if isinstance(model, Unigram):
+        return model
     if general_road and model.unk_token is not None and model.unk_token not in vocab:
         raise damaged(f"unk_token {model.unk_token!r} is not in the vocabulary")
     return model

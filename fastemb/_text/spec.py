@@ -52,6 +52,10 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
         alive.append(np.ascontiguousarray(values, kind.removesuffix("_t")))
         return ffi.from_buffer(f"{kind}[]", alive[-1])
 
+    def doubles(values: npt.ArrayLike) -> Any:
+        alive.append(np.ascontiguousarray(values, np.float64))
+        return ffi.from_buffer("double[]", alive[-1])
+
     def octets(values: Sequence[bytes]) -> Any:
         alive.append(b"".join(values))
         return ffi.from_buffer("uint8_t[]", alive[-1])
@@ -107,6 +111,8 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
             "whole_bytes": octets(wholes),
             "whole_offsets": ints(list(accumulate(map(len, wholes), initial=0)), "int64_t"),
             "whole_tokens": ints([number for _, number in v.wholes]),
+            "whole_scores": doubles(v.whole_scores),
+            "unk_score": v.unk_score,
         },
     )
     return spec, alive

@@ -27,6 +27,7 @@ from .component_reader import (
     shown,
 )
 from .components import Bpe, ByteLevel, ByteLevelNormalizer, Model, TokenizerFile, WordLevel, WordPiece
+from .unigram_model import read_unigram
 from .vocabulary import NO_MERGES, AddedToken
 
 _FIELDS = {
@@ -118,8 +119,10 @@ def _model(node: Any) -> Model:
         kind = "Unigram" if isinstance(node.get("vocab"), list) else next(named, None)
     if kind == "BPE":
         return _bpe(node)
+    if kind == "Unigram":
+        return read_unigram(node)
     if kind not in ("WordPiece", "WordLevel"):
-        raise Unsupported(f"model type {shown(kind)}; BPE, WordPiece and WordLevel are")
+        raise Unsupported(f"model type {shown(kind)}; BPE, WordPiece, WordLevel and Unigram are")
     vocab = check_vocab(node.get("vocab"))
     node = node | {"vocab": vocab}
     model = read_step(WordPiece, node, kind) if kind == "WordPiece" else read_step(WordLevel, node, kind)

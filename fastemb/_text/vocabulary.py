@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
@@ -181,7 +181,10 @@ class Vocabulary:
     word_prefix: bytes = b""  # words: what names of tokens that go on begin with
     word_chars: int = 0  # words: characters of the longest word that is cut
     normal: bytes = b""  # the steps by which a text is normalized first
-    wholes: tuple[tuple[str, int], ...] = ()  # names that a piece of characters may be as a whole, and their numbers
+    # Names that a piece of characters may be as a whole, and their numbers; or those of pieces that have scores.
+    wholes: Sequence[tuple[str, int]] = ()
+    whole_scores: npt.ArrayLike = ()
+    unk_score: float = 0.0  # of an unknown character
 
 
 def with_own_text(v: Vocabulary) -> Vocabulary:

@@ -1,0 +1,81 @@
+/* build_unigram.c: the pieces of a vocabulary whose pieces have scores. */
+#include <float.h>
+#include <math.h>
+
+#include "build.h"
+#include "mem.h"
+
+static const uint8_t mark[3] = {0xE2, 0x96, 0x81};
+
+/* Writes a name as the trie has it. With FE_SPACE_MARK no text has a space, so a name with one is never found. */
+static bool write_name(const uint8_t *name, int64_t size, bool spaces, uint8_t *to, int64_t *written) {
+    bool found = true;
+    *written = 0;
+    for (int64_t i = 0; i < size; i++) {
+        const bool is_mark = spaces && size - i >= 3 && memcmp(name + i, mark, 3) == 0;
+        found = found && !(spaces && name[i] == ' ');
+        to[(*written)++] = is_mark ? ' ' : name[i];
+        if (is_mark) i += 2;
+    }
+    return found;
+}
+
+/* True if a way leads through the place before every run of marks: the mark is a piece, so it is not unknown, and no
+ * piece has one behind anything else. */
+static bool is_cut_at_spaces(const fe_builder *b, const uint8_t *names, const uint32_t *ends, const uint8_t *flags) {
+    const fe_model *const m = b->model;
+    const int32_t node = fe_trie_next(b->wholes.units, 0, ' ');
+    if (!(m->flags & FE_SPACE_MARK)) return false;
+    if (m->flags & FE_SPLIT_MARKS) return true;
+    if (node < 0 || b->wholes.units[node].value < 0) return false;
+    if (m->whole_tokens[b->wholes.units[node].value] == m->unk) return false;
+    for (int64_t i = 0; i < m->wholes; i++)
+        for (uint32_t at = ends[i] + 1; at < ends[i + 1] && !flags[i]; at++)
+            if (names[at] == ' ' && names[at - 1] != ' ') return false;
+    return true;
+}
+
+/* Requires room for all names, and for an offset and a flag more than there are. */
+static fe_status fill(fe_builder *b, uint8_t *names, uint32_t *ends, uint8_t *flags) {
+    const fe_model *const m = b->model;
+    int64_t used = 0, end = 0;
+    ends[0] = 0;
+    for (int64_t i = 0; i < m->wholes; i++) {
+        const int64_t first = m->whole_offsets[i], last = m->whole_offsets[i + 1];
+        int64_t written;
+        if (first != end || last <= first || last - first > FE_MOST_PIECE_BYTES || last >= INT32_MAX)
+            return FE_BAD_MODEL;
+        if (m->whole_tokens[i] < 0 || m->whole_tokens[i] >= m->vocab || !(fabs(m->whole_scores[i]) <= DBL_MAX))
+            return FE_BAD_MODEL;
+        flags[i] = !write_name(m->whole_bytes + first, last - first, m->flags & FE_SPACE_MARK, names + used, &written);
+        used += written;
+        ends[i + 1] = (uint32_t)used;
+        b->whole_scores[i] = m->whole_scores[i];
+        end = last;
+    }
+    const fe_keys keys = {names, ends, flags, m->wholes, 1, 0, false};
+    const fe_status status = fe_trie_build(&keys, &b->wholes);
+    if (status == FE_OK) b->header.space_cuts = is_cut_at_spaces(b, names, ends, flags);
+    return status;
+}
+
+fe_status fe_build_unigram(fe_builder *b) {
+    const fe_model *const m = b->model;
+    if (m->unk < 0 || m->wholes < 0 || m->wholes >= INT32_MAX - 1 || !(fabs(m->unk_score) <= DBL_MAX))
+        return FE_BAD_MODEL;
+    const int64_t bytes = m->wholes ? m->whole_offsets[m->wholes] : 0;
+    if (bytes < 0 || bytes >= INT32_MAX) return FE_BAD_MODEL;
+    uint8_t *const names = fe_new((uint64_t)bytes, 1), *const flags = fe_new((uint64_t)m->wholes + 1, 1);
+    uint32_t *const ends = fe_new((uint64_t)m->wholes + 1, sizeof *ends);
+    b->whole_scores = fe_new((uint64_t)m->wholes + 1, sizeof *b->whole_scores);
+    fe_status status = names && flags && ends && b->whole_scores ? FE_OK : FE_NO_MEMORY;
+    if (status == FE_OK) {
+        b->whole_scores[m->wholes] = m->unk_score;
+        b->counts[FE_S_WHOLE_SCORES] = (uint64_t)m->wholes + 1;
+        status = fill(b, names, ends, flags);
+    }
+    free(names);
+    free(flags);
+    free(ends);
+    return status;
+}
