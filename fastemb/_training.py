@@ -85,6 +85,8 @@ class Trained(Opened):
         ValueError
             There is nothing to train on; `vocab_size` is less than the special tokens and bytes or characters; a text
             is no UTF-8; an option is out of its range, or for another kind.
+        FileNotFoundError
+            There is no such file.
         OSError
             A file cannot be read.
         ImportError

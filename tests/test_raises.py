@@ -209,7 +209,7 @@ PROMISES = {
             lambda w: fastemb.Tokenizer.train([]), lambda w: fastemb.Tokenizer.train(["a"], vocab_size=255),
             lambda w: fastemb.Tokenizer.train([b"\xff"]), lambda w: fastemb.Tokenizer.train(["a"], lowercase=True),
         ],
-        OSError: [lambda w: fastemb.Tokenizer.train(w[0] / "none")],
+        FileNotFoundError: [lambda w: fastemb.Tokenizer.train(w[0] / "none")],
     },
     "Tokenizer.save": {
         TypeError: [lambda w: w[1].save(None)],
@@ -352,7 +352,7 @@ PROMISES = {
 }  # fmt: skip
 #: What is promised and cannot be made to happen here: without a package, without a device.
 ELSEWHERE = {
-    "Tokenizer.load": {"ImportError"}, "Tokenizer.train": {"ImportError"}, "Tokenizer.save": {"OSError"},
+    "Tokenizer.load": {"ImportError"}, "Tokenizer.train": {"ImportError", "OSError"}, "Tokenizer.save": {"OSError"},
     "StaticModel.load": {"ModuleNotFoundError"},
     "cuda_check": {"IndexError", "ValueError"},
 }  # fmt: skip
