@@ -24,6 +24,7 @@ ffi.set_source(
     sources=[f"csrc/{source.name}" for source in sorted(HERE.glob("*.c"))] + ["csrc/python/join.c"],
     depends=[f"csrc/{header.name}" for header in sorted(HERE.glob("*.h"))],
     include_dirs=["csrc"],
+    libraries=[] if sys.platform == "win32" else ["m"],
     # No -march and no -mavx: a wheel must run on every CPU of its kind.
     extra_compile_args=[]
     if sys.platform == "win32"

@@ -12,6 +12,7 @@
 
 typedef struct fe_tally fe_tally;
 typedef struct fe_merger fe_merger;
+typedef struct fe_pieces_trainer fe_pieces_trainer;
 
 /* What a tally does with a text before it counts its pieces. The arrays stay the caller's, as long as the tally
  * lives. */
@@ -110,5 +111,46 @@ void fe_merger_look(const fe_merger *merger, fe_merger_contents *contents);
  * their order, each as its left token, its right one and what they make; a pair may stand there twice, where another
  * merge made one of its tokens anew. */
 void fe_merger_read(const fe_merger *merger, uint8_t *bytes, int64_t *offsets, int32_t *merges);
+
+/* What a trainer of pieces with scores (Unigram) is asked for. The arrays stay the caller's, and are not needed once it
+ * is made. */
+typedef struct fe_pieces_model {
+    int64_t pieces;  /* how many there are to be, about: pruning ends at so many or fewer */
+    int64_t seeds;   /* with how many it begins, at most */
+    int64_t longest; /* characters of a piece: 1 to 32 */
+    double shrink;   /* what part of the pieces a pruning leaves: above 0 and below 1 */
+    int32_t steps;   /* of expectation maximization before each pruning: at least 1 */
+    uint32_t mark;   /* a character that is nowhere in a piece but at its start */
+    int64_t chars;   /* characters that pieces are made of, ascending; any other is unknown */
+    const uint32_t *char_codes;
+    const int32_t *char_scripts; /* characters of two scripts stand in no piece together; -1: goes with any */
+} fe_pieces_model;
+
+/* Makes a trainer of what a tally has counted, which is not needed once it is made. FE_BAD_MODEL: a number is out of
+ * its range; FE_TOO_LONG: all distinct pieces of the tally together have 2^32 characters or more. On any status but
+ * FE_OK, *out is NULL. */
+fe_status fe_pieces_new(const fe_tally *tally, const fe_pieces_model *model, fe_pieces_trainer **out);
+
+/* Frees a trainer; NULL is allowed. */
+void fe_pieces_free(fe_pieces_trainer *trainer);
+
+/* Goes on training. FE_FULL: there is more to do; FE_OK: all is done. After any other status the trainer can only be
+ * freed. */
+fe_status fe_pieces_run(fe_pieces_trainer *trainer);
+
+/* What a trainer has found so far. */
+typedef struct fe_pieces_contents {
+    int64_t pieces; /* the characters first, in their order, whether they have a score or not */
+    int64_t bytes;  /* of all pieces */
+    int64_t kept;   /* pieces with a score */
+    double loss;    /* by the last step: nats for a word */
+    int64_t memory; /* bytes that the trainer takes */
+} fe_pieces_contents;
+
+void fe_pieces_look(const fe_pieces_trainer *trainer, fe_pieces_contents *contents);
+
+/* The pieces one after another, offsets with room for one more than there are pieces, and their scores: natural
+ * logarithms of probabilities; -INFINITY where a piece has none. */
+void fe_pieces_read(const fe_pieces_trainer *trainer, uint8_t *bytes, int64_t *offsets, double *scores);
 
 #endif

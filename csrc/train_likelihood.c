@@ -2,7 +2,8 @@
  *
  * A merge makes two tokens rarer, and so raises the score of every pair that one of them is of: what lies in a queue
  * does not only fall, and cannot be mended when it comes to the top. So each pair has its place in a heap, and a token
- * knows its pairs; after a merge those of the two tokens, and of the one that they make, are moved to where they belong.
+ * knows its pairs; after a merge those of the two tokens, and of the one that they make, are moved to where they
+ * belong.
  */
 #include "train_merge.h"
 
