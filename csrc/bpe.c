@@ -34,11 +34,14 @@ static fe_status scratch_reserve(fe_scratch *scratch, int64_t n) {
     return FE_OK;
 }
 
-static uint32_t rank_of(const fe_merges *merges, int32_t left, int32_t right) {
-    return fe_pair_rank(merges, left, right);
+static inline uint32_t rank_of(const fe_merges *merges, int32_t left, int32_t right) {
+    const uint32_t rank = fe_pair_rank(merges, left, right);
+    return rank < merges->tied || rank == FE_NO_RANK ? rank : merges->tied;
 }
 
-static int32_t made_by(const fe_merges *merges, uint32_t rank) {
+/* What left and right make, which merge at this rank. One that several share does not say it. */
+static inline int32_t made_by(const fe_merges *merges, uint32_t rank, int32_t left, int32_t right) {
+    if (rank >= merges->tied) rank = fe_pair_rank(merges, left, right);
     return (int32_t)(merges->result ? merges->result[rank] : rank);
 }
 
@@ -78,7 +81,7 @@ static int64_t merge_short(const fe_merges *merges, int32_t *tokens, const uint3
     for (int32_t best; (best = smallest(pairs, room)) != NO_PAIR;) {
         const uint32_t pair = (uint32_t)best ^ UINT32_C(0x80000000);
         const int64_t at = pair & ((1 << POSITION_BITS) - 1), gone = next[at], after = next[gone];
-        tokens[at] = made_by(merges, pair >> POSITION_BITS);
+        tokens[at] = made_by(merges, pair >> POSITION_BITS, tokens[at], tokens[gone]);
         pairs[gone] = NO_PAIR;
         next[at] = (uint16_t)after;
         prev[after] = (uint16_t)at; /* after == n is written too, and never read */
@@ -140,7 +143,7 @@ static int64_t merge_long(const fe_merges *merges, int32_t *tokens, int64_t n, c
         const uint32_t best = (uint32_t)(top >> 32);
         if (rank[at] != best) continue; /* this pair is gone */
         const int32_t gone = next[at];
-        tokens[at] = made_by(merges, best);
+        tokens[at] = made_by(merges, best, tokens[at], tokens[gone]);
         rank[gone] = FE_NO_RANK;
         next[at] = next[gone];
         rank[at] = FE_NO_RANK;

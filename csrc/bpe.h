@@ -26,6 +26,7 @@ typedef struct fe_merges {
     uint32_t shift;            /* 64 - log2 of the number of slots */
     uint64_t seed;
     const uint32_t *result;    /* the token by rank; NULL: the rank is the token */
+    uint32_t tied;             /* ranks from this one on come in one order: the leftmost pair first */
     const int32_t *byte_token; /* 256; -1 where a byte is no symbol */
     const uint32_t *byte_rank; /* of each pair of bytes, 65536 */
 } fe_merges;

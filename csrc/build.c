@@ -40,6 +40,7 @@ static fe_status check_tokens(const fe_model *m) {
             return FE_BAD_MODEL;
     for (int64_t i = 0; i < 256; i++)
         if (m->byte_tokens[i] < -1 || m->byte_tokens[i] >= m->vocab) return FE_BAD_MODEL;
+    if (m->flags & FE_MADE_RANKS && (m->tied < 0 || m->tied > m->merges)) return FE_BAD_MODEL;
     for (int64_t i = 0; i < m->merges; i++) {
         const int32_t a = m->merge_left[i], c = m->merge_right[i], made = m->merge_result[i];
         if (a < 0 || c < 0 || made < 0 || a >= m->vocab || c >= m->vocab || made >= m->vocab) return FE_BAD_MODEL;
@@ -160,7 +161,7 @@ static fe_status fill_added(fe_builder *b, int64_t *too_long) {
     fe_keys keys = {m->added_bytes, b->added_offsets, m->added_flags, m->added, FE_ADDED_LATE, 0, false};
     fe_status status = fe_trie_build(&keys, &b->early);
     keys.want = FE_ADDED_LATE;
-    if (status == FE_OK && m->normal && m->added) {
+    if (status == FE_OK && m->added && m->normal && !fe_normal_spares_late(m->normal_bytes, (uint64_t)m->normal)) {
         status = normalize_added(b, too_long);
         keys.bytes = b->late_bytes.bytes;
         keys.offsets = b->late_offsets;
@@ -260,6 +261,7 @@ static void fill_header(fe_builder *b) {
     h->vocab = (uint64_t)m->vocab;
     h->ranks = (uint64_t)(m->flags & FE_RANKED ? m->vocab : m->merges);
     h->added = (uint64_t)m->added;
+    h->tied = (uint64_t)(m->flags & FE_MADE_RANKS ? m->tied : m->merges);
     h->lookup_seed = b->table.seed;
     h->pair_seed = fe_seed(b->pair_seeds);
     h->size = (sizeof *h + FE_LINE - 1) / FE_LINE * FE_LINE;

@@ -18,6 +18,7 @@ static fe_merges merges_of(const fe_builder *b) {
         .filter = b->filter,
         .shift = 64 - log2_of(b->pair_slots),
         .seed = fe_seed(b->pair_seeds),
+        .tied = FE_NO_RANK,
         .byte_token = b->model->byte_tokens,
         .byte_rank = b->byte_ranks,
     };
@@ -129,8 +130,11 @@ static fe_status take_pairs(fe_builder *b) {
     const fe_model *const m = b->model;
     fe_status status = reserve_pairs(b, (uint64_t)m->merges + 1);
     if (status != FE_OK) return status;
-    for (int64_t i = 0; i < m->merges && status == FE_OK; i++)
-        status = add_pair(b, m->merge_left[i], m->merge_right[i], i);
+    for (int64_t i = 0, rank = 0; i < m->merges && status == FE_OK; i++) {
+        const bool same = m->flags & FE_MADE_RANKS && i && m->merge_result[i] == m->merge_result[i - 1];
+        if (!same) rank = i;
+        status = add_pair(b, m->merge_left[i], m->merge_right[i], rank);
+    }
     if (status == FE_OK) status = finish_pairs(b);
     if (status != FE_OK || fe_has_codes(m->flags)) return status;
     const fe_merges merges = merges_of(b);

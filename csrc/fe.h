@@ -88,8 +88,10 @@ enum fe_flags {
                                    found in all of a segment, with FE_SPLIT_MARKS between marks; with
                                    FE_PATTERN_PROGRAM in each piece of its own, and FE_PREPEND is of those. A job's
                                    pattern takes no place here */
-    FE_F32_SUMS = 1 << 27       /* FE_UNIGRAM: sums are rounded to f32, as SentencePiece has them; and a run of unknown
+    FE_F32_SUMS = 1 << 27,      /* FE_UNIGRAM: sums are rounded to f32, as SentencePiece has them; and a run of unknown
                                    characters is not looked up as a whole, as tokenizer.json's engine does */
+    FE_MADE_RANKS = 1 << 28     /* characters: merges side by side that make the same token have one priority, and so
+                                   have all from fe_model.tied on: of these the leftmost is first */
 };
 
 /* FE_AFFIXES: a symbol at such a place of its piece has the code of the byte or code point and FE_PLACE for each. */
@@ -135,13 +137,23 @@ enum fe_norm_kind {
     FE_NORM_RUNS = 14,          /* a run of `least` or more of the character `from`, or with FE_RUNS_WHITE of white
                                    space, becomes `to` */
     FE_NORM_BYTE_LEVEL = 15,    /* each byte becomes the character by which GPT-2's files write it */
-    FE_NORM_KINDS = 16
+    FE_NORM_PIECES = 17,        /* as SentencePiece does it, by fe_pieces_flags: `from` is a charsmap, `to` has a bit for
+                                   each ASCII character at which, before ASCII or the end, nothing is to be looked for,
+                                   16 bytes, and a double array of user-defined symbols. The only step there is, then,
+                                   and late tokens are looked for as they are */
+    FE_NORM_KINDS = 18
 };
 
 enum fe_norm_flags {
     FE_STRIP_LEFT = 1,
     FE_STRIP_RIGHT = 2,
-    FE_RUNS_WHITE = 1
+    FE_RUNS_WHITE = 1,
+    FE_PIECES_TRIM = 1,   /* spaces at the ends go, and all but one of a run of them */
+    FE_PIECES_FRONT = 2,  /* a space is put before the text */
+    FE_PIECES_BEHIND = 4, /* and behind it */
+    FE_PIECES_MARKS = 8,  /* spaces are written as U+2581 */
+    FE_PIECES_ESCAPE = 16, /* they are read so: at the end U+2581 goes as a space does */
+    FE_PIECES_FLAGS = 31
 };
 
 /* What one item of a program asks of the text, at the place that the items before it have come to. */
@@ -214,6 +226,7 @@ typedef struct fe_model {
     const int32_t *merge_left;
     const int32_t *merge_right;
     const int32_t *merge_result;
+    int64_t tied; /* FE_MADE_RANKS */
     int64_t chars; /* code points that are symbols, and their tokens; FE_AFFIXES: codes as fe_place_flags says */
     const uint32_t *char_codes;
     const int32_t *char_tokens;

@@ -91,6 +91,9 @@ bool fe_flags_valid(uint32_t flags, int32_t pattern) {
     const uint32_t of_front = FE_PREPEND_ONCE | FE_PREPEND_FIRST, parts = FE_WHOLE_FIRST | FE_SPLIT_MARKS | FE_CUT;
     const uint32_t of_chars = FE_PREPEND | of_front | FE_SPACE_MARK | FE_SPLIT_MARKS | FE_CUT | FE_BYTE_FALLBACK;
     const uint32_t of_symbols = of_bytes | of_chars | FE_WHOLE_FIRST | FE_AFFIXES | FE_FUSE_UNK;
+    const uint32_t of_codes = FE_AFFIXES | FE_BYTE_LEVEL | FE_WORD_FLAGS;
+    if (flags & FE_MADE_RANKS && flags & of_codes) return false;
+    flags &= ~(uint32_t)FE_MADE_RANKS;
     const uint32_t of_words = FE_WORD_FLAGS | FE_BERT_FLAGS;
     const bool bert = pattern == FE_PATTERN_BERT, program = pattern == FE_PATTERN_PROGRAM;
     const uint32_t of_scored = FE_UNIGRAM | FE_F32_SUMS | ((of_chars | FE_OVERLAP) & ~(uint32_t)FE_CUT);
@@ -120,6 +123,7 @@ static bool header_valid(const uint8_t *image, int64_t size) {
     if (h->tokens > FE_MAX_TOKENS || h->vocab > h->tokens || h->ranks > FE_MAX_MERGES || h->added >= INT32_MAX)
         return false;
     if (h->flags & FE_RANKED && h->ranks != h->vocab) return false;
+    if (h->tied > h->ranks) return false;
     const bool cuts = fe_has_codes(h->flags) && !(h->flags & FE_AFFIXES), splits = h->flags & FE_SPLIT_MARKS;
     const bool spaces = h->all_solid || splits || h->flags & FE_UNIGRAM;
     if (h->all_solid < 0 || h->all_solid > cuts || h->space_cuts < 0 || h->space_cuts > spaces)
@@ -286,6 +290,7 @@ static fe_status attach(fe_tokenizer *t) {
     t->merges.shift = 64;
     for (uint64_t slots = fe_section_count(t, FE_S_PAIRS); slots >>= 1;) t->merges.shift--;
     t->merges.result = h->flags & FE_RANKED ? NULL : fe_section_of(t, FE_S_RESULT);
+    t->merges.tied = h->flags & FE_MADE_RANKS ? (uint32_t)h->tied : FE_NO_RANK;
     t->merges.byte_token = fe_section_of(t, FE_S_BYTE_TOKENS);
     t->all_bytes = true;
     for (int i = 0; i < 256; i++) t->all_bytes = t->all_bytes && t->merges.byte_token[i] >= 0;

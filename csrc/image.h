@@ -115,6 +115,7 @@ typedef struct fe_header {
     int32_t all_solid;   /* characters: each one gives symbols that stay where they are */
     int32_t space_cuts;  /* characters, and FE_UNIGRAM: a text is cut, or may be, before every run of spaces */
     uint64_t tokens, vocab, ranks, added; /* ranks: those that merges have are below it */
+    uint64_t tied; /* FE_MADE_RANKS: the first rank of those that are of one priority */
     uint64_t lookup_seed, pair_seed;
     fe_place places[FE_SECTIONS]; /* by ascending tag; all zero behind the last */
 } fe_header;

@@ -22,6 +22,7 @@ static const fe_norm_row *const rows[FE_NORM_KINDS] = {
     [FE_NORM_REPLACE] = &fe_norm_replace,
     [FE_NORM_RUNS] = &fe_norm_runs,
     [FE_NORM_BYTE_LEVEL] = &fe_norm_bytes,
+    [FE_NORM_PIECES] = &fe_norm_pieces,
 };
 
 /* ------------------------------------------------------------------ buffers */
@@ -101,6 +102,7 @@ static uint64_t growth(const fe_norm_step *s) {
         if (h->flags & ~FE_RUNS_WHITE || !h->least || (h->flags & FE_RUNS_WHITE) == !!h->from_size) return 0;
         if (h->from_size && fe_utf8_read(s->from, s->from + h->from_size, &code) != (int32_t)h->from_size) return 0;
         return h->to_size + !h->to_size;
+    case FE_NORM_PIECES: return fe_norm_pieces_growth(s);
     case FE_NORM_KINDS: return 0;
     default: return h->flags || h->from_size || h->to_size ? 0 : plain_growth((enum fe_norm_kind)h->kind);
     }
@@ -113,16 +115,19 @@ bool fe_normal_valid(const uint8_t *steps, uint64_t size) {
         const uint64_t left = (uint64_t)(end - at);
         if (left < sizeof head) return false;
         memcpy(&head, at, sizeof head);
-        if (head.kind == 0 || head.kind >= FE_NORM_KINDS) return false;
+        if (head.kind >= FE_NORM_KINDS || !rows[head.kind]) return false;
         if (head.from_size > left - sizeof head || head.to_size > left - sizeof head - head.from_size) return false;
         const fe_norm_step step = next_step(&at);
         const uint64_t times = growth(&step);
         if (!times || times > FE_MAX_GROWTH / all) return false;
         all *= times;
-        if (!is_utf8(step.from, step.to) || !is_utf8(step.to, at)) return false;
+        if (head.kind == FE_NORM_PIECES && (step.from - sizeof head != steps || at != end)) return false;
+        if (head.kind != FE_NORM_PIECES && (!is_utf8(step.from, step.to) || !is_utf8(step.to, at))) return false;
     }
     return true;
 }
+
+bool fe_normal_spares_late(const uint8_t *steps, uint64_t size) { return size && *steps == FE_NORM_PIECES; }
 
 bool fe_normal_keeps(const uint8_t *steps, uint64_t size, const uint8_t *p, const uint8_t *end) {
     for (const uint8_t *at = steps; at < steps + size;) {

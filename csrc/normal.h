@@ -56,10 +56,16 @@ typedef struct fe_norm_row {
 } fe_norm_row;
 
 extern const fe_norm_row fe_norm_form, fe_norm_lower, fe_norm_map, fe_norm_strip, fe_norm_prepend, fe_norm_replace,
-    fe_norm_runs, fe_norm_bytes;
+    fe_norm_runs, fe_norm_bytes, fe_norm_pieces;
+
+/* How many times as long a step of FE_NORM_PIECES may make a text; 0: it is none. */
+uint64_t fe_norm_pieces_growth(const fe_norm_step *s);
 
 /* True if some bytes are a chain of steps. Nothing else here may be asked of bytes that are none. */
 bool fe_normal_valid(const uint8_t *steps, uint64_t size);
+
+/* True if late added tokens are looked for as they are, and not as the chain leaves them. */
+bool fe_normal_spares_late(const uint8_t *steps, uint64_t size);
 
 /* True if a chain surely leaves [p, end) as it is. */
 bool fe_normal_keeps(const uint8_t *steps, uint64_t size, const uint8_t *p, const uint8_t *end);

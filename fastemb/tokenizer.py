@@ -21,7 +21,7 @@ from ._text.file_calls import calls_of
 from ._text.files import Cuts, encode_text_file
 from ._text.load import load
 from ._text.placing import Placing
-from ._text.plan import cutter_of, decoders
+from ._text.plan import cutter_of, decoders_of
 from ._text.saved_steps import file_of
 from ._text.spans import Spans
 from ._text.starts import can_start
@@ -113,7 +113,7 @@ class Tokenizer(Trained):
         cut_in_c = self._splitter is None
         self._actions = Actions(metadata.added, lambda bits: core.choice(bits) if cut_in_c else None)
         self._can_start = cut_in_c and can_start(core)
-        self._tables = Tables(core, None if self._file is None else decoders(self._file))
+        self._tables = Tables(core, decoders_of(core, self._file))
         self._by_bytes = self._tables.decoders is None  # tokens decode to their bytes, wherever they stand
         self._around = metadata.before, metadata.after
         self._calls = calls_of(self._file, *self._around)

@@ -73,6 +73,7 @@ ALLOWED = {
     "_processors": set(),
     "_text": TOOLS,
     "_models": {"_text", "_words"},
+    "compat": {"_text", "_words", "tokenizer"},
     "reference": set(),
 }
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from .patterns import pattern_named
 
-_SENTENCEPIECE = re.compile(rb"\n[\x01-\x7f]\n[\x00-\x7f][^\x15]{0,126}\x15", re.DOTALL)  # a piece, and its score
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:/)/*")
 
 LONGEST_NAME = 200  # characters of a path that an error shows
@@ -38,11 +37,6 @@ def kind_of(head: bytes) -> str | None:
     start = head.lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
         return "an HTML page and no vocabulary: download the file itself (on a hub of models, its raw file)"
-    if _SENTENCEPIECE.match(head):
-        return (
-            "a SentencePiece model, which is not read yet: take the tokenizer.json of the same model, or make one (in "
-            "transformers, AutoTokenizer.from_pretrained(...).save_pretrained(...))"
-        )
     if head[8:10] == b'{"':
         return "a table of weights (safetensors): give the file of the tokenizer beside it"
     return None

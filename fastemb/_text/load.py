@@ -26,6 +26,8 @@ from .plan import plan
 from .rank_file import looks_like_rank_file, read_rank_file
 from .ranked import ranked_vocabulary
 from .saved_steps import file_of
+from .sentencepiece_file import looks_like_model
+from .sentencepiece_plan import plan_pieces
 from .special import MODEL, as_added
 from .tekken import is_tekken, parse_tekken
 from .tokenizer_json import load_json, read_tokenizer_json
@@ -35,7 +37,8 @@ from .workspace import cache_budget
 
 HEAD = 1 << 12  # bytes of a file that tell its kind
 KINDS = (
-    "a tokenizer.json, a rank file (.tiktoken), Mistral's tekken.json, BERT's vocab.txt, or a file written by "
+    "a tokenizer.json, a rank file (.tiktoken), a SentencePiece .model, Mistral's tekken.json, BERT's vocab.txt, or a "
+    "file written by "
     "Tokenizer.save; or a folder with one of these, with encoder.json and vocab.bpe, or with vocab.json and merges.txt"
 )
 Special = dict[str, int] | str | None  # as the caller gives them
@@ -111,6 +114,9 @@ def _load_file(file: Path, pattern: str | None, special_tokens: Special, mapped:
         _refuse(file, "a file written by Tokenizer.save", pattern, special_tokens)
         return _open(file, mapped)
     text = head.removeprefix(BOM)
+    if looks_like_model(head):
+        _refuse(file, "a SentencePiece model", pattern, special_tokens)
+        return _build_pieces(file)
     if is_clip_list(file, text):
         _refuse(file, "CLIP's merge list", pattern, special_tokens)
         return _planned(file, read_clip_list(file))
@@ -154,6 +160,13 @@ def _planned(file: Path, parsed: TokenizerFile) -> Core:
         return _build(file, plan(parsed))
     except ValueError as error:
         raise error if str(error).startswith(str(file)) else ValueError(f"{file}: {error}") from None
+
+
+def _build_pieces(file: Path) -> Core:
+    try:
+        return _build(file, plan_pieces(file.read_bytes()))
+    except DamagedVocabularyError as error:
+        raise ValueError(f"{file}: damaged SentencePiece model: {error}") from None
 
 
 def _open(file: Path, mapped: bool) -> Core:

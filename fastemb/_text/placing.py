@@ -27,6 +27,7 @@ from .components import (
 from .core import Core, lib
 from .road import Road
 from .saved_steps import merges_of, with_vocab
+from .sentencepiece_road import PieceRoad, is_piece_model
 from .span_tables import SpanTables
 from .tables import Tables
 from .vocabulary import BYTE_CHARS
@@ -101,6 +102,8 @@ class Placing:
         """Of which texts the ids tell where they stand."""
         if isinstance(self._splitter, Road):
             return "none"
+        if is_piece_model(self._core):  # where nothing normalizes, a text becomes pieces as in a file of marks
+            return "none" if self._core.normal else "all"
         told = told_by_ids(self._file, bool(self._core.contents.flags & lib.FE_PREPEND))
         has_bytes = told != "marked" or self._tables.id_by_name.keys() >= {*BYTE_TOKENS}  # notes have no names
         return told if has_bytes else "none"
@@ -113,6 +116,8 @@ class Placing:
     @cached_property
     def road(self) -> Road | None:
         """The general road; None where the tokenizer has none, or what it needs is not kept."""
+        if self._splitter is None and is_piece_model(self._core):
+            return PieceRoad(self._core)
         if isinstance(self._splitter, Road) or self._file is None:
             return self._splitter if isinstance(self._splitter, Road) else None
         names, ids = self._tables.names, self._core.ids().tolist()

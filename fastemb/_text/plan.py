@@ -43,6 +43,7 @@ from .plan_words import words_in_c
 from .regex_split import Splitter, compile_pattern
 from .road import Road
 from .saved_steps import to_notes
+from .sentencepiece_road import PieceDecoders, PieceRoad, is_piece_model
 from .tokenizer_json import Refused
 from .vocabulary import BYTE_CHARS, NO_MERGES, Vocabulary
 
@@ -288,8 +289,17 @@ def decoding(steps: tuple[Any, ...] | None) -> Fields | None:
 # ---------------------------------------------------------------- a tokenizer that is there
 
 
+def decoders_of(core: Core, file: TokenizerFile | None) -> Decoders | None:
+    """Return what decodes in Python; None where the bytes of tokens are enough. `file` is `file_of(core)`."""
+    if is_piece_model(core):
+        return PieceDecoders(core)
+    return None if file is None else decoders(file)
+
+
 def cutter_of(core: Core, file: TokenizerFile | None) -> Splitter | Road | None:
     """Return what encodes texts with C's help or without; None where C does all of it. `file` is `file_of(core)`."""
+    if is_piece_model(core):
+        return PieceRoad(core) if core.metadata.general_road else None
     if file is not None and core.metadata.steps is not None and core.metadata.general_road:
         return Road(file, core, core.metadata.steps["by_c"])
     if core.metadata.pattern is None:

@@ -92,7 +92,7 @@ def file_of(core: Core) -> TokenizerFile | None:
         The notes of a saved file are damaged.
     """
     notes, vocab = core.metadata.steps, dict[str, int]()
-    if notes is None:
+    if notes is None or "sentencepiece" in notes:
         return None
     if notes.get("general_road"):
         if core.names is None:

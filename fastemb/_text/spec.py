@@ -84,6 +84,7 @@ def spec_of(v: Vocabulary) -> tuple[Any, list[Any]]:
             "merge_left": ints(v.merges.left),
             "merge_right": ints(v.merges.right),
             "merge_result": ints(v.merges.result),
+            "tied": v.tied,
             "chars": np.size(v.char_codes),
             "char_codes": ints(v.char_codes, "uint32_t"),
             "char_tokens": ints(v.char_tokens),

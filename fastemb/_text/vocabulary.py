@@ -174,6 +174,7 @@ class Vocabulary:
     chain: Any = None  # a Chain, where the pattern is FE_PATTERN_PROGRAM
     unk: int = -1
     merges: Merges = NO_MERGES
+    tied: int = 0  # FE_MADE_RANKS: the merges from this one on have one priority
     char_codes: npt.ArrayLike = ()
     char_tokens: npt.ArrayLike = ()
     pair_left: npt.ArrayLike = ()

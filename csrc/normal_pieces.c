@@ -1,0 +1,225 @@
+/* normal_pieces.c: what SentencePiece makes of a text before it is cut: at each place the longest user-defined symbol,
+ * which stays as it is, or else the longest rule of a charsmap; and white space.
+ *
+ * A charsmap is the size of a double array, the double array, and the texts that rules give, each ended by a NUL. A
+ * unit of the array is 32 bits: see `offset_of` and `label_of`. Nothing says that a unit leads to one that is there,
+ * so that is asked at each step.
+ */
+#include <string.h>
+
+#include "hash.h"
+#include "mem.h"
+#include "normal.h"
+#include "utf8.h"
+
+enum { PLAIN_BYTES = 16 }; /* bits for the ASCII characters behind which, if ASCII follows, nothing is looked for */
+
+static const uint8_t mark[3] = {0xE2, 0x96, 0x81}, replacement[3] = {0xEF, 0xBF, 0xBD};
+
+/* A double array; its units lie where they fall. */
+typedef struct fe_array {
+    const uint8_t *units;
+    uint32_t count;
+} fe_array;
+
+typedef struct fe_rules {
+    fe_array symbols, charsmap;
+    const uint8_t *texts, *plain;
+    uint32_t texts_size;
+    uint8_t flags;
+} fe_rules;
+
+static inline uint32_t load(const uint8_t *at) {
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static inline uint32_t unit_at(fe_array a, uint32_t place) { return load(a.units + 4 * (size_t)place); }
+
+static inline uint32_t offset_of(uint32_t unit) { return (unit >> 10) << ((unit & 1u << 9) >> 6); }
+
+static inline uint32_t label_of(uint32_t unit) { return unit & (1u << 31 | 0xFF); }
+
+/* The length of the longest key at p, 0 if none is there; *value receives what it has. */
+static int64_t longest(fe_array a, const uint8_t *p, const uint8_t *end, uint32_t *value) {
+    int64_t found = 0;
+    if (!a.count) return 0;
+    uint32_t place = offset_of(unit_at(a, 0));
+    for (const uint8_t *q = p; q < end; q++) {
+        place ^= *q;
+        if (place >= a.count) break;
+        const uint32_t unit = unit_at(a, place);
+        if (label_of(unit) != *q) break;
+        place ^= offset_of(unit);
+        if (unit & 1u << 8 && place < a.count) {
+            found = q + 1 - p;
+            *value = unit_at(a, place) & ~(1u << 31);
+        }
+    }
+    return found;
+}
+
+static fe_rules rules_of(const fe_norm_step *s) {
+    const uint32_t size = s->head.from_size ? load(s->from) : 0;
+    return (fe_rules){
+        .symbols = {s->to + PLAIN_BYTES, (s->head.to_size - PLAIN_BYTES) / 4},
+        .charsmap = {s->from + 4, size / 4},
+        .texts = s->from + 4 + size,
+        .texts_size = s->head.from_size ? s->head.from_size - 4 - size : 0,
+        .plain = s->to,
+        .flags = s->head.flags,
+    };
+}
+
+/* How many times as long as before a text may become; 0: the step is none. */
+uint64_t fe_norm_pieces_growth(const fe_norm_step *s) {
+    const fe_norm_head *const h = &s->head;
+    if (h->flags & ~FE_PIECES_FLAGS || h->to_size < PLAIN_BYTES || h->to_size % 4) return 0;
+    if (!h->from_size) return 3;
+    if (h->from_size < 4 || load(s->from) % 4 || load(s->from) > h->from_size - 4) return 0;
+    const fe_rules r = rules_of(s);
+    if (r.texts_size && r.texts[r.texts_size - 1]) return 0;
+    uint64_t most = 1;
+    for (uint32_t at = 0, from = 0; at < r.texts_size; at++)
+        if (!r.texts[at]) {
+            most = at - from > most ? at - from : most;
+            from = at + 1;
+        }
+    return 3 * most; /* each may be a space, and that a mark */
+}
+
+/* A text that is being written. */
+typedef struct fe_written {
+    const fe_rules *rules;
+    fe_buffer *out;
+    bool trims, behind; /* the spaces that follow go */
+} fe_written;
+
+static inline void put_space(fe_written *w) {
+    fe_buffer *const out = w->out;
+    if (w->rules->flags & FE_PIECES_MARKS) {
+        memcpy(out->bytes + out->size, mark, 3);
+        out->size += 3;
+    } else {
+        out->bytes[out->size++] = ' ';
+    }
+}
+
+/* Writes what some text becomes, without the spaces at its start if one stands before it. */
+static fe_status put(fe_written *w, const uint8_t *p, const uint8_t *end) {
+    for (; w->behind && p < end && *p == ' '; p++) continue;
+    if (p == end) return FE_OK;
+    const fe_status status = fe_buffer_room(w->out, 3 * (end - p));
+    if (status != FE_OK) return status;
+    w->behind = w->trims && end[-1] == ' ';
+    for (; p < end; p++)
+        if (*p == ' ')
+            put_space(w);
+        else
+            w->out->bytes[w->out->size++] = *p;
+    return status;
+}
+
+/* What the text at p begins with once it is normalized: [*from, *to). Returns how many bytes of the text that is. */
+static int64_t first_of(const fe_rules *r, const uint8_t *p, const uint8_t *end, const uint8_t **from,
+                        const uint8_t **to) {
+    uint32_t value = 0, code;
+    int64_t size = longest(r->symbols, p, end, &value);
+    *from = p;
+    *to = p + size;
+    if (size) return size;
+    size = longest(r->charsmap, p, end, &value);
+    if (size && value < r->texts_size) {
+        *from = r->texts + value;
+        *to = *from + strlen((const char *)*from);
+        return size;
+    }
+    size = fe_utf8_read(p, end, &code);
+    *to = p + size;
+    if (size == 1 && *p >= 0x80) {
+        *from = replacement;
+        *to = replacement + 3;
+    }
+    return size;
+}
+
+/* True if nothing begins at an ASCII character behind which is ASCII, or the end. */
+static inline bool is_plain(const fe_rules *r, uint8_t byte) { return r->plain[byte >> 3] >> (byte & 7) & 1; }
+
+/* Writes the plain characters at p, and returns where others begin. There is room for three bytes each. */
+static const uint8_t *put_plain(fe_written *w, const uint8_t *p, const uint8_t *end) {
+    for (; p < end && *p < 0x80 && is_plain(w->rules, *p) && (p + 1 == end || p[1] < 0x80); p++) {
+        if (*p != ' ') {
+            w->out->bytes[w->out->size++] = *p;
+            w->behind = false;
+        } else if (!w->behind) {
+            put_space(w);
+            w->behind = w->trims;
+        }
+    }
+    return p;
+}
+
+/* Takes the spaces off the end, and what stands for one. */
+static void trim_end(const fe_rules *r, fe_buffer *out) {
+    for (;;) {
+        const uint8_t *const end = out->bytes + out->size;
+        const bool spaced = r->flags & FE_PIECES_MARKS ? false : out->size && end[-1] == ' ';
+        if (spaced)
+            out->size--;
+        else if (r->flags & FE_PIECES_ESCAPE && out->size >= 3 && memcmp(end - 3, mark, 3) == 0)
+            out->size -= 3;
+        else
+            return;
+    }
+}
+
+static fe_status write_all(fe_written *w, const uint8_t *p, const uint8_t *end) {
+    enum { BLOCK = 1024 };
+    const uint8_t *from, *to;
+    fe_status status = FE_OK;
+    while (p < end && status == FE_OK) {
+        const uint8_t *const stop = end - p > BLOCK ? p + BLOCK : end;
+        status = fe_buffer_room(w->out, 3 * BLOCK);
+        if (status != FE_OK) return status;
+        const uint8_t *const next = put_plain(w, p, stop);
+        p = next;
+        if (p == end) break;
+        if (p == stop) continue;
+        p += first_of(w->rules, p, end, &from, &to);
+        status = put(w, from, to);
+    }
+    return status;
+}
+
+static const uint8_t *find(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
+    (void)step;
+    (void)end;
+    return p;
+}
+
+static fe_status apply(fe_normal *n, const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
+                       const uint8_t *at, fe_buffer *out) {
+    const fe_rules r = rules_of(step);
+    const bool trims = r.flags & FE_PIECES_TRIM;
+    fe_written w = {&r, out, trims, trims};
+    const uint8_t *from, *to;
+    (void)n;
+    (void)at;
+    while (trims && p < end) {
+        const int64_t size = first_of(&r, p, end, &from, &to);
+        if (to - from != 1 || *from != ' ') break;
+        p += size;
+    }
+    if (p == end) return FE_OK;
+    fe_status status = fe_buffer_room(out, 3);
+    if (status == FE_OK && r.flags & FE_PIECES_FRONT) put_space(&w);
+    if (status == FE_OK) status = write_all(&w, p, end);
+    if (status == FE_OK && trims) trim_end(&r, out);
+    if (status == FE_OK && r.flags & FE_PIECES_BEHIND) {
+        status = fe_buffer_room(out, 3);
+        if (status == FE_OK) put_space(&w);
+    }
+    return status;
+}
+
+const fe_norm_row fe_norm_pieces = {find, apply, false};

@@ -1,0 +1,343 @@
+"""`sentencepiece.SentencePieceProcessor` over fastemb's tokenizer: the same names, arguments and answers.
+
+Change ``import sentencepiece`` to ``from fastemb.compat import sentencepiece``. What is other than in sentencepiece
+0.2.3: samples come from NumPy's generator, so a seed gives other ones (of the same distribution); half of a surrogate
+pair is read as U+FFFD; messages of protobuf are given as bytes alone (``return_type="serialized_proto"``); texts are
+encoded on the threads of `fastemb.set_num_threads`, whatever ``num_threads`` says; and there is no ``ParallelEncode``,
+no trainer and no normalizer by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._text.sentencepiece_engine import Piece
+from .._text.sentencepiece_text import Surface, nbest_message, text_message
+from ._sentencepiece_forms import NO_IDS, as_str, is_row, only, places_of, ranges_of, starts_of, surfaces_of
+from ._sentencepiece_model import ModelMethods
+
+__all__ = ["SentencePieceProcessor", "SetRandomGeneratorSeed", "set_random_generator_seed"]
+
+RETURN_TYPES = (int, str, bytes, "serialized_proto", "numpy", "offset_mapping")
+MOST_NBEST = 512
+
+_ADDED = ("add_bos", "add_eos", "reverse", "emit_unk_piece")
+
+_generator = np.random.default_rng()
+
+
+def set_random_generator_seed(seed: int) -> None:
+    """Start the samples of all processors anew: what follows is the same each time."""
+    global _generator
+    _generator = np.random.default_rng(seed)
+
+
+SetRandomGeneratorSeed = set_random_generator_seed
+
+
+class SentencePieceProcessor(ModelMethods):
+    """A SentencePiece model: text to pieces and ids, and back.
+
+    Parameters
+    ----------
+    model_file : str, optional
+        A ``.model`` file.
+    model_proto : bytes, optional
+        What such a file holds, in its place.
+    out_type, return_type : type or str, default int
+        What `encode` returns: ``int``, ``str``, ``bytes``, "numpy", "offset_mapping" or "serialized_proto".
+    add_bos, add_eos, reverse, emit_unk_piece : bool, default False
+        What `encode` adds, whether it turns ids around first, and whether an unknown piece is called by its name.
+    enable_sampling : bool, default False
+        Whether `encode` returns a way to cut the text by chance.
+    nbest_size : int, default -1
+        From how many ways, the best ones; below 0 from all.
+    alpha : float, default 0.1
+        How much the scores count; of BPE the chance that a merge is left out.
+    num_threads : int, default -1
+        Checked, and has no effect.
+
+    Raises
+    ------
+    RuntimeError
+        There is no such file, or the model is damaged: what is wrong, and at which byte.
+
+    Notes
+    -----
+    Models are read as sentencepiece 0.2.3 does it, and ids are the same. Every method has a second name in snake case.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastemb._text.sentencepiece_file import ModelType, SentencePieceModel, TrainerSpec
+    >>> from fastemb._text.sentencepiece_write import write_model
+    >>> from fastemb.compat.sentencepiece import SentencePieceProcessor
+    >>> pieces = ["<unk>", "<s>", "</s>", "\u2581", "a", "b", "\u2581ab"]
+    >>> scores = np.array([0, 0, 0, -2, -3, -3, -1], np.float32)
+    >>> types = np.array([2, 3, 3, 1, 1, 1, 1], np.uint8)
+    >>> model = SentencePieceModel(pieces, scores, types, TrainerSpec(ModelType.UNIGRAM))
+    >>> processor = SentencePieceProcessor(model_proto=write_model(model))
+    >>> processor.encode("ab ba", add_bos=True)
+    [1, 6, 3, 5, 4]
+    >>> processor.encode(["ab", "b"], out_type=str)
+    [['\u2581ab'], ['\u2581', 'b']]
+    >>> processor.decode([6, 3, 5, 4])
+    'ab ba'
+    """
+
+    def __init__(
+        self,
+        model_file: str | None = None,
+        model_proto: Any = None,
+        out_type: Any = None,
+        add_bos: bool = False,
+        add_eos: bool = False,
+        reverse: bool = False,
+        emit_unk_piece: bool = False,
+        enable_sampling: bool = False,
+        nbest_size: int = -1,
+        alpha: float = 0.1,
+        num_threads: int = -1,
+        return_type: Any = None,
+    ) -> None:
+        self._return_type: Any = int
+        self._return_type = self._returned(return_type, out_type)
+        self._defaults = {
+            "add_bos": add_bos,
+            "add_eos": add_eos,
+            "reverse": reverse,
+            "emit_unk_piece": emit_unk_piece,
+            "enable_sampling": enable_sampling,
+            "nbest_size": nbest_size,
+            "alpha": alpha,
+            "num_threads": num_threads,
+        }
+        if model_file or model_proto:
+            self.Load(model_file, model_proto)
+
+    # ---------------------------------------------------------------- text → pieces
+
+    def Encode(
+        self, input: Any, *, return_type: Any = None, out_type: Any = None, return_bytes: Any = None, **options: Any
+    ) -> Any:
+        """Return the pieces of a text, or of each text of a list, by the arguments of the class."""
+        kind, asked = self._returned(return_type, out_type), self._asked(options)
+        if return_bytes is not None and kind != "offset_mapping":
+            raise ValueError("return_bytes is only supported when return_type='offset_mapping'")
+        if asked["enable_sampling"] is True and (asked["nbest_size"] in (None, 0, 1) or asked["alpha"] is None):
+            raise ValueError(
+                'When enable_sampling is True, We must specify "nbest_size > 1" or "nbest_size = -1", and "alpha".'
+            )
+        is_batch = isinstance(input, list)
+        texts = input if is_batch else [input]
+        for text in texts:
+            if not isinstance(text, str | bytes):
+                raise TypeError("List elements must be str or bytes" if is_batch else "Input must be str or bytes")
+        if kind in ("serialized_proto", "offset_mapping") and any(asked[name] for name in _ADDED):
+            raise RuntimeError(f"UNIMPLEMENTED: {', '.join(_ADDED)} are not for return_type={kind!r}")
+        if asked["enable_sampling"] is True or kind not in (int, "numpy"):
+            rows = [self._by_engine(text, kind, asked, return_bytes) for text in texts]
+        else:
+            rows = self._ids(texts, kind, asked)
+        return rows if is_batch else rows[0]
+
+    def _ids(self, texts: list[Any], kind: Any, asked: dict[str, Any]) -> list[Any]:
+        given = [text if isinstance(text, str) else as_str(text) for text in texts]
+        if len(given) == 1:
+            found = [self._tokenizer.encode(given[0])]
+        else:
+            ragged = self._tokenizer.encode_batch(given)
+            found = [ragged.ids[start:end] for start, end in ranges_of(ragged.offsets)]
+        rows = [self._surrounded(row.tolist(), asked) for row in found]
+        return [np.array(row, np.int32) for row in rows] if kind == "numpy" else rows
+
+    def _by_engine(self, text: str | bytes, kind: Any, asked: dict[str, Any], return_bytes: Any) -> Any:
+        data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+        if asked["enable_sampling"] is True:
+            if asked["nbest_size"] > MOST_NBEST:
+                raise RuntimeError(f"INTERNAL: nbest_size must be nbest_size <= {MOST_NBEST}")
+            pieces = self._engine.sample(data, asked["nbest_size"], asked["alpha"], _generator)
+        else:
+            pieces = self._engine.encode(data)
+        return self._as(kind, text, data, pieces, asked, return_bytes)
+
+    def _as(
+        self, kind: Any, text: Any, data: bytes, pieces: list[Piece], asked: dict[str, Any], return_bytes: Any = None
+    ) -> Any:
+        """Return pieces in the form that was asked for."""
+        if kind in (int, "numpy"):
+            ids = self._surrounded([piece.id for piece in pieces], asked)
+            return np.array(ids, np.int32) if kind == "numpy" else ids
+        if kind == "serialized_proto":
+            return text_message(data, surfaces_of(data, data, pieces))
+        if kind == "offset_mapping":
+            as_bytes = isinstance(text, bytes) if return_bytes is None else return_bytes
+            surfaces = surfaces_of(data if as_bytes else data.decode(errors="replace"), data, pieces)
+            names = [one.piece for one in surfaces]
+            return {
+                "ids": [one.id for one in surfaces],
+                "pieces": names if as_bytes else [name.decode() for name in names],
+                "offsets": [(one.start, one.end) for one in surfaces],
+            }
+        unk = self._model.unk_id
+        names = [
+            self._model.pieces[unk].encode() if asked["emit_unk_piece"] and piece.id == unk else piece.text
+            for piece in pieces
+        ]
+        found = self._surrounded(names, asked, str.encode)
+        return found if kind is bytes else [name.decode(errors="replace") for name in found]
+
+    def _surrounded(self, row: list[Any], asked: dict[str, Any], form: Callable[[str], Any] | None = None) -> list[Any]:
+        """Return a row turned around, and with the control pieces that were asked for."""
+        if asked["reverse"]:
+            row = row[::-1]
+        for name, is_asked, own in (("BOS", "add_bos", self.bos_id()), ("EOS", "add_eos", self.eos_id())):
+            if asked[is_asked]:
+                if own < 0:
+                    raise ValueError(f"INVALID_ARGUMENT: {name} token is no control symbol of this model")
+                one = [own if form is None else form(self._model.pieces[own])]
+                row = one + row if name == "BOS" else row + one
+        return row
+
+    def NBestEncode(self, input: Any, *, return_type: Any = None, out_type: Any = None, **options: Any) -> Any:
+        """Return the `nbest_size` best ways to cut a text, or each text of a list, the best one first."""
+        kind, asked = self._returned(return_type, out_type), self._asked(options)
+        if isinstance(input, list):
+            return [self._nbest(text, kind, asked) for text in input]
+        return self._nbest(input, kind, asked)
+
+    def _nbest(self, text: Any, kind: Any, asked: dict[str, Any]) -> Any:
+        if not isinstance(text, str | bytes):
+            raise TypeError("Input must be str or bytes")
+        count = max(asked["nbest_size"], 1)
+        if count > MOST_NBEST:
+            raise RuntimeError(f"INTERNAL: nbest_size must be nbest_size <= {MOST_NBEST}")
+        if self._engine.is_bpe:
+            raise RuntimeError("INTERNAL: NBestEncode is not available for the current model.")
+        data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+        ways = self._engine.nbest(data, count)
+        if kind == "serialized_proto":
+            return nbest_message(text_message(data, surfaces_of(data, data, way), score) for way, score in ways)
+        return [self._as(kind, text, data, way, asked) for way, _ in ways]
+
+    def Normalize(self, input: Any, with_offsets: bool | None = None) -> Any:
+        """Return what the normalizer makes of a text, or of each text of a list; and where its parts come from."""
+        if isinstance(input, list):
+            return [self.Normalize(text, with_offsets) for text in input]
+        data = input.encode(errors="surrogatepass") if isinstance(input, str) else input
+        normalized, origins = self._engine.normalize(data)
+        if isinstance(input, bytes):
+            return (normalized, origins) if with_offsets else normalized
+        text = normalized.decode(errors="replace")
+        if not with_offsets:
+            return text
+        places, starts = places_of(input), starts_of(text)
+        return text, [places[origins[start]] for start in starts]
+
+    # ---------------------------------------------------------------- pieces → text
+
+    def Decode(
+        self, input: Any, return_type: Any = None, out_type: Any = None, return_bytes: Any = None, **options: Any
+    ) -> Any:
+        """Return the text of ids or pieces, or of each row of them."""
+        if return_type is None and out_type is None:
+            return_type = str
+        kind = self._returned(return_type, out_type)
+        if return_bytes is not None and kind != "offset_mapping":
+            raise ValueError("return_bytes is only supported when return_type='offset_mapping'")
+        self._asked(options)
+        if kind in (int, "numpy"):
+            raise ValueError(f"unknown return_type={kind} or input type")
+        if input is None or (isinstance(input, str | bytes) and not input):
+            input = []
+        if not is_row(input):
+            input = [input]
+        if len(input) and is_row(input[0]):
+            return [self._decode(row, kind, return_bytes) for row in input]
+        return self._decode(input, kind, return_bytes)
+
+    def _decode(self, row: Any, kind: Any, return_bytes: Any) -> Any:
+        is_text = len(row) > 0 and isinstance(row[0], str | bytes)
+        in_bytes = is_text and isinstance(row[0], bytes)
+        names = only(row, (str, bytes), "List elements must be str or bytes") if is_text else self._names(row)
+        pieces = [name.decode(errors="replace") if isinstance(name, bytes) else name for name in names]
+        parts = self._engine.decode(pieces)
+        text = self._engine.finish("".join(part for _, part in parts))
+        if kind is str:
+            return text.encode() if in_bytes else text
+        if kind is bytes:
+            return text.encode()
+        as_bytes = kind == "serialized_proto" or bool(return_bytes)
+        surfaces, at = list[Surface](), 0
+        for piece, part in parts:
+            end = at + len(part.encode() if as_bytes else part)
+            surfaces.append(Surface(piece.encode(), self.PieceToId(piece), part.encode(), at, end))
+            at = end
+        if kind == "serialized_proto":
+            return text_message(text.encode(), surfaces)
+        return {
+            "text": text.encode() if as_bytes else text,
+            "ids": [one.id for one in surfaces],
+            "pieces": [one.piece if as_bytes else one.piece.decode() for one in surfaces],
+            "offsets": [(one.start, one.end) for one in surfaces],
+        }
+
+    def _names(self, ids: Any) -> list[str]:
+        found = ids.tolist() if isinstance(ids, np.ndarray) else ids
+        return [self.IdToPiece(id) for id in only(found, (int, np.integer), NO_IDS)]
+
+    # ---------------------------------------------------------------- arguments
+
+    def _returned(self, return_type: Any, out_type: Any) -> Any:
+        if out_type is not None and return_type is not None:
+            raise ValueError("Cannot specify both out_type and return_type. Use return_type instead.")
+        kind = self._return_type if return_type is None and out_type is None else return_type or out_type
+        if kind not in RETURN_TYPES:
+            raise ValueError(f"Invalid return_type: {kind}. Must be one of {RETURN_TYPES}")
+        return kind
+
+    def _asked(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the options of a call, those of the class where they are not given."""
+        unknown = options.keys() - self._defaults.keys() - {"thread_pool"}
+        if unknown:
+            raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
+        asked = self._defaults | {name: value for name, value in options.items() if value is not None}
+        if not isinstance(asked["num_threads"], int):
+            raise TypeError("num_threads must be int")
+        return asked
+
+
+def _add_names() -> None:
+    """Give each method its other names: those for one return type, and all in snake case."""
+    own = SentencePieceProcessor
+
+    def fixed(method: str, **options: Any) -> Callable[..., Any]:
+        def call(self: Any, input: Any, *given: Any, **more: Any) -> Any:
+            names = ("nbest_size", "alpha")[: len(given)]
+            return getattr(self, method)(input, **(options | dict(zip(names, given, strict=True)) | more))
+
+        call.__doc__ = f"`{method}` with {', '.join(f'{name}={value!r}' for name, value in options.items())}."
+        return call
+
+    kinds = {"Pieces": str, "Ids": int, "Numpy": "numpy", "OffsetMapping": "offset_mapping"}
+    for name, kind in kinds.items():
+        setattr(own, f"EncodeAs{name}", fixed("Encode", return_type=kind))
+        if name != "OffsetMapping":
+            setattr(own, f"NBestEncodeAs{name}", fixed("NBestEncode", return_type=kind))
+            setattr(own, f"SampleEncodeAs{name}", fixed("Encode", return_type=kind, enable_sampling=True))
+    aliases = {"Tokenize": "Encode", "Detokenize": "Decode", "DecodeIds": "Decode", "DecodePieces": "Decode"}
+    for name, method in aliases.items():
+        setattr(own, name, getattr(own, method))
+    for name, method in [*vars(ModelMethods).items(), *vars(own).items()]:
+        if name[0].isupper():
+            snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower().replace("n_best", "nbest")
+            setattr(own, snake, method)
+    for name in ("piece_size", "vocab_size"):
+        setattr(own, name, own.GetPieceSize)
+
+
+_add_names()
