@@ -188,7 +188,7 @@ static void maximize(fe_pieces_trainer *t) {
     t->loss = -t->sum / t->all;
     t->expected[fe_unknown_piece(t)] = 0;
     for (uint64_t i = 0; i < t->count; i++) {
-        if (t->last && i > t->chars && t->expected[i] < FEWEST) t->expected[i] = FEWEST; /* as many as are wanted stay */
+        if (t->last && i > t->chars && t->expected[i] < FEWEST) t->expected[i] = FEWEST; /* it stays, as it is wanted */
         if (!is_missing(t, i) && t->expected[i] >= FEWEST) sum += t->expected[i];
     }
     const double all = digamma(sum > 0 ? sum : 1);

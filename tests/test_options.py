@@ -51,6 +51,11 @@ def load_ranks(word):
         return fastemb.Tokenizer.load(Path(folder, "ranks"), "gpt2", special_tokens=word)
 
 
+def train_kind(word):
+    """Train a tokenizer of that kind, of as many tokens as there can be."""
+    return fastemb.Tokenizer.train(["ab ab"], word, 6 if word == "unigram" else 300)
+
+
 def save_trained(word):
     """Save a tokenizer that can be saved in that format."""
     kind = "wordpiece" if word == "vocab.txt" else "bpe"
@@ -115,7 +120,10 @@ OPTIONS = {
     ("Tokenizer.decode_batch", "unknown"): (_tokens.UnknownMode, lambda word, t: t.decode_batch([[1]], unknown=word)),
     ("Tokenizer.decoder", "unknown"): (_tokens.UnknownMode, lambda word, t: t.decoder(unknown=word)),
     ("Tokenizer.load", "special_tokens"): (_tokens.ModelTokens, lambda word, _: load_ranks(word)),
-    ("Tokenizer.train", "kind"): (train.Kind, lambda word, _: fastemb.Tokenizer.train(["a b"], word, 300)),
+    ("Tokenizer.train", "kind"): (train.Kind, lambda word, _: train_kind(word)),
+    ("Tokenizer.train", "normalization"): (
+        train.Normalization, lambda word, _: fastemb.Tokenizer.train(["ab ab"], "unigram", 6, normalization=word)
+    ),
     ("Tokenizer.train", "score"): (train.Score, lambda word, _: fastemb.Tokenizer.train(["a b"], score=word)),
     ("Tokenizer.save", "format"): (export.Format, lambda word, _: save_trained(word)),
     ("StaticModel.encode", "max_length"): (

@@ -22,11 +22,12 @@ from .components import (
     TemplatePiece,
     TemplateProcessing,
     TokenizerFile,
+    Unigram,
     WordPiece,
 )
 from .core import Core
 from .files import replacing
-from .saved_steps import file_of, merges_of
+from .saved_steps import file_of, merges_of, scores_of
 from .vocabulary import AddedToken, Merges, spelled
 
 #: The formats of `Tokenizer.save`.
@@ -176,6 +177,13 @@ def _model(parts: _Parts, file: TokenizerFile) -> Json:
             "continuing_subword_prefix": model.continuing_subword_prefix,
             "max_input_chars_per_word": model.max_input_chars_per_word,
             "vocab": vocab,
+        }
+    if isinstance(model, Unigram):
+        return {
+            "type": "Unigram",
+            "unk_id": model.unk_id,
+            "vocab": [list(item) for item in zip(vocab, scores_of(parts.core), strict=True)],
+            "byte_fallback": model.byte_fallback,
         }
     return {"type": "WordLevel", "vocab": vocab, "unk_token": model.unk_token}
 

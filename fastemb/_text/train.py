@@ -5,17 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
+from .bpe_model import MARK
 from .components import (
+    NFKC,
     BertNormalizer,
     BertPreTokenizer,
     Bpe,
     ByteLevel,
     Digits,
+    Metaspace,
+    Nmt,
+    Normalizer,
+    Prepend,
     PreTokenizer,
+    Replace,
     Split,
+    Strip,
     TemplatePiece,
     TemplateProcessing,
     TokenizerFile,
+    Unigram,
     WordPiece,
     WordPieceDecoder,
 )
@@ -26,18 +37,32 @@ from .plan_cuts import cuts_in_c
 from .plan_normal import normal_in_c
 from .regex_split import compile_pattern
 from .train_pairs import Limits, byte_symbols, char_symbols, merge_pairs
+from .train_scores import LONGEST, covered, train_pieces
 from .train_texts import How, count
+from .unigram_model import UNK_PENALTY
 from .vocab_txt import MOST_CHARS, PREFIX
 from .vocabulary import AddedToken
 
-Kind = Literal["bpe", "wordpiece"]
+Kind = Literal["bpe", "wordpiece", "unigram"]
 Score = Literal["frequency", "likelihood"]
+Normalization = Literal["nmt_nfkc", "nfkc", "identity"]
 #: The special tokens of a kind where none are asked for.
 SPECIAL: dict[str, tuple[str, ...]] = {
     "bpe": (),
     "wordpiece": ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
+    "unigram": ("<unk>", "<s>", "</s>"),
 }
-_UNK, _CLS, _SEP = "[UNK]", "[CLS]", "[SEP]"
+#: The special token that a kind cannot do without.
+UNKNOWN = {"wordpiece": "[UNK]", "unigram": "<unk>"}
+_CLS, _SEP = "[CLS]", "[SEP]"
+#: SentencePiece's normalizers, by its names.
+_NORMALIZERS: dict[Normalization, tuple[Normalizer, ...]] = {
+    "nmt_nfkc": (Nmt(), NFKC()),
+    "nfkc": (NFKC(),),
+    "identity": (),
+}
+#: What it does besides: spaces at the ends go, and of several in a row all but one.
+_SPACES = (Strip(strip_left=True, strip_right=True), Replace(" {2,}", False, " "))
 
 
 @dataclass(frozen=True)
@@ -53,6 +78,8 @@ class Training:
     max_token_length: int | None = None
     lowercase: bool = True
     score: Score = "frequency"
+    normalization: Normalization = "nmt_nfkc"
+    character_coverage: float = 0.9995
 
     @property
     def limits(self) -> Limits:
@@ -69,7 +96,7 @@ def train(texts: Any, asked: Training) -> Core:
     TypeError, ValueError, OSError, MemoryError
         As `Tokenizer.train`.
     """
-    file = {"bpe": _bpe, "wordpiece": _wordpiece}[asked.kind](texts, asked)
+    file = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram}[asked.kind](texts, asked)
     return Core(plan(file, keep_merges=True))
 
 
@@ -128,7 +155,7 @@ def _wordpiece(texts: Any, asked: Training) -> TokenizerFile:
     symbols = char_symbols(asked.special, tally.chars(), PREFIX, asked.limit_alphabet)
     merged = merge_pairs(tally, symbols, asked.limits, PREFIX)
     return TokenizerFile(
-        model=WordPiece(merged.vocab, _UNK, PREFIX, MOST_CHARS),
+        model=WordPiece(merged.vocab, UNKNOWN["wordpiece"], PREFIX, MOST_CHARS),
         normalizers=normalizers,
         pre_tokenizers=(BertPreTokenizer(),),
         post_processors=_bert_template(merged.vocab) if {_CLS, _SEP} <= {*asked.special} else (),
@@ -141,3 +168,42 @@ def _bert_template(vocab: dict[str, int]) -> tuple[TemplateProcessing, ...]:
     cls, sep = (TemplatePiece("", (vocab[name],), 0) for name in (_CLS, _SEP))
     first = (cls, TemplatePiece("A", (), 0), sep)
     return (TemplateProcessing(first, (*first, TemplatePiece("B", (), 1), TemplatePiece("", sep.ids, 1))),)
+
+
+# ---------------------------------------------------------------- Unigram
+
+
+def _unigram(texts: Any, asked: Training) -> TokenizerFile:
+    normalizers = _NORMALIZERS[asked.normalization] + _SPACES
+    # Words as Metaspace cuts them: a mark before each, and the spaces gone.
+    cuts = cuts_in_c((Split(MARK, True, "MergedWithNext", False),))
+    normal = normal_in_c((*normalizers, Prepend(MARK), Replace(" ", True, MARK)))
+    if cuts is None or normal is None:
+        raise RuntimeError("SentencePiece's steps cannot be said to C")  # they can
+    tally = count(texts, How(cuts, normal.steps))
+    chars = covered(tally.chars().sum(0, dtype=np.uint64), asked.character_coverage)
+    chars = [code for code in chars if chr(code) not in asked.special]
+    wanted = asked.vocab_size - len(asked.special)
+    if wanted < len(chars):
+        raise ValueError(
+            f"vocab_size is {asked.vocab_size}, but there are {len(asked.special)} special tokens and {len(chars)} "
+            "characters, each a token: ask for more, or for a lower character_coverage"
+        )
+    longest = LONGEST if asked.max_token_length is None else asked.max_token_length
+    pieces = [item for item in train_pieces(tally, chars, wanted, longest) if item[0] not in asked.special]
+    if len(pieces) < wanted and not set(asked.special) & {piece for piece, _ in pieces}:
+        raise ValueError(
+            f"vocab_size is {asked.vocab_size}, but of these texts no more than {len(asked.special) + len(pieces)} "
+            "tokens can be made"
+        )
+    scored = [*((token, 0.0) for token in asked.special), *pieces]
+    vocab = {piece: id for id, (piece, _) in enumerate(scored)}
+    lowest = min((score for _, score in pieces), default=0.0)
+    marks = Metaspace(MARK, "always", split=True)
+    return TokenizerFile(
+        model=Unigram(vocab, [score for _, score in scored], vocab[UNKNOWN["unigram"]], lowest - UNK_PENALTY),
+        normalizers=normalizers,
+        pre_tokenizers=(marks,),
+        decoders=(marks,),
+        added=_added(asked, vocab),
+    )
