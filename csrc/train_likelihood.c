@@ -7,7 +7,7 @@
  */
 #include "train_merge.h"
 
-enum { NONE = UINT32_MAX, AS_LEFT = 1, AS_RIGHT = 2 };
+enum { NONE = UINT32_MAX };
 
 /* What is known of a pair beside fe_pair. */
 typedef struct link_of_pair {
@@ -15,7 +15,7 @@ typedef struct link_of_pair {
     uint32_t place;       /* in the heap; NONE: it is not there */
     uint32_t next[2];     /* of the pairs of its left token, and of its right one */
     uint32_t first, last; /* its stretches of words */
-    uint32_t linked;      /* AS_LEFT, AS_RIGHT: it is in these lists */
+    uint32_t linked;      /* bit 0, 1: it is in the list of its left token, of its right one */
 } pair_link;
 
 /* Words in which a pair came into being in one step. */
@@ -144,8 +144,8 @@ static bool take(fe_merger *m, const fe_entry *entry) {
     link->last = number;
     const uint32_t tokens[] = {(uint32_t)(entry->key >> 32), (uint32_t)entry->key};
     for (uint32_t side = 0; side < 2; side++) {
-        if (link->linked & (AS_LEFT << side)) continue;
-        link->linked |= AS_LEFT << side;
+        if (link->linked >> side & 1) continue;
+        link->linked |= UINT32_C(1) << side;
         link->next[side] = l->tokens[tokens[side]].first[side];
         l->tokens[tokens[side]].first[side] = entry->pair;
     }
@@ -163,7 +163,7 @@ static bool settle_all(fe_merger *m, uint32_t number, int64_t *work) {
                 at = &l->of[pair].next[side];
             } else {
                 *at = l->of[pair].next[side];
-                l->of[pair].linked &= ~((uint32_t)AS_LEFT << side);
+                l->of[pair].linked &= ~(UINT32_C(1) << side);
             }
         }
     }

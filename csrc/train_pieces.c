@@ -10,8 +10,8 @@
 
 #include "utf8.h"
 
-static const double PENALTY = 10; /* a character without a piece scores so much less than the worst piece */
-static const double FEWEST = 0.5; /* what must be expected of a piece */
+static const double PENALTY = 10; /* an unknown character scores so much less than the worst piece */
+static const double FEWEST = 0.5; /* what must be expected of a substring; of a character no less is taken */
 
 /* ------------------------------------------------------------------ words */
 
@@ -154,23 +154,20 @@ static void go_to(fe_pieces_trainer *t, int32_t stage) {
         memset(t->expected, 0, (size_t)t->count * sizeof *t->expected);
 }
 
-/* Makes factors of scores: what sums are made of. A character that has no piece has the worst score. */
+/* Makes factors of scores: what sums are made of. What is unknown has a worse score than all that is known. */
 static void make_factors(fe_pieces_trainer *t) {
     double lowest = INFINITY;
     for (uint64_t i = 0; i < t->count; i++)
         if (t->scores[i] > -INFINITY && i != fe_unknown_piece(t) && t->scores[i] < lowest) lowest = t->scores[i];
-    t->worst = (lowest < INFINITY ? lowest : 0) - PENALTY;
+    t->scores[fe_unknown_piece(t)] = (lowest < INFINITY ? lowest : 0) - PENALTY;
     t->base = exp(t->loss > 0 ? t->loss * t->all / t->length : 2);
     const double step = log(t->base);
-    for (uint64_t i = 0; i < t->count; i++) {
-        if (i <= t->chars && t->scores[i] == -INFINITY) t->scores[i] = t->worst;
-        t->factors[i] = exp(t->scores[i] + step * t->pieces[i].length);
-    }
+    for (uint64_t i = 0; i < t->count; i++) t->factors[i] = exp(t->scores[i] + step * t->pieces[i].length);
 }
 
-/* True of a character that has no piece of its own, but the score of an unknown one. */
+/* True of what has no score, or is no piece. */
 static inline bool is_missing(const fe_pieces_trainer *t, uint64_t piece) {
-    return t->scores[piece] == -INFINITY || (piece <= t->chars && t->scores[piece] == t->worst);
+    return t->scores[piece] == -INFINITY || piece == fe_unknown_piece(t);
 }
 
 /* The derivative of the logarithm of the gamma function: by its recurrence, then by its asymptotic series. */
@@ -188,7 +185,7 @@ static void maximize(fe_pieces_trainer *t) {
     t->loss = -t->sum / t->all;
     t->expected[fe_unknown_piece(t)] = 0;
     for (uint64_t i = 0; i < t->count; i++) {
-        if (t->last && i > t->chars && t->expected[i] < FEWEST) t->expected[i] = FEWEST; /* it stays, as it is wanted */
+        if ((t->last || i < t->chars) && t->expected[i] < FEWEST) t->expected[i] = FEWEST; /* it stays, as is wanted */
         if (!is_missing(t, i) && t->expected[i] >= FEWEST) sum += t->expected[i];
     }
     const double all = digamma(sum > 0 ? sum : 1);
@@ -278,7 +275,6 @@ static fe_status prune(fe_pieces_trainer *t) {
     for (uint32_t i = 0; i < t->count; i++) {
         numbers[i] = UINT32_MAX;
         if (i <= t->chars) {
-            if (is_missing(t, i) || t->expected[i] == 0) t->scores[i] = -INFINITY;
             numbers[i] = i;
             continue;
         }

@@ -56,7 +56,7 @@ struct fe_pieces_trainer {
     fe_stretch *pieces;
     double *scores, *factors, *expected; /* factors: probabilities times `base` for each character */
     uint64_t count;
-    double base, worst; /* worst: the score of a character that has no piece */
+    double base;
     uint64_t *edges_at; /* by place: its first edge; one more than the text has */
     uint32_t *edges;    /* piece << FE_LENGTH_BITS | length */
     double *ahead, *behind; /* of a word, by place; longest_word + 1 each */

@@ -58,10 +58,11 @@ def train_kind(word):
 
 def save_trained(word):
     """Save a tokenizer that can be saved in that format."""
-    kind = "wordpiece" if word == "vocab.txt" else "bpe"
+    kind = {"vocab.txt": "wordpiece", "model": "unigram"}.get(word, "bpe")
+    more = {"normalization": "identity"} if word == "model" else {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) if word == "merges.txt" else Path(folder, "file")
-        fastemb.Tokenizer.train(["a b"], kind, 300).save(path, word)
+        fastemb.Tokenizer.train(["ab ab"], kind, 6 if word == "model" else 300, **more).save(path, word)
 
 
 def grad_of(mode):

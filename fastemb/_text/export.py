@@ -10,6 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
+import numpy as np
+
 from .component_reader import Json, step_to_json
 from .components import (
     DECODERS,
@@ -28,10 +30,13 @@ from .components import (
 from .core import Core
 from .files import replacing
 from .saved_steps import file_of, merges_of, scores_of
+from .sentencepiece_file import ModelType, NormalizerSpec, PieceType, SentencePieceModel, TrainerSpec
+from .sentencepiece_write import write_model
+from .train_scores import SPACES
 from .vocabulary import AddedToken, Merges, spelled
 
 #: The formats of `Tokenizer.save`.
-Format = Literal["fastemb", "tokenizer.json", "tiktoken", "merges.txt", "vocab.txt"]
+Format = Literal["fastemb", "tokenizer.json", "tiktoken", "merges.txt", "vocab.txt", "model"]
 _INSTEAD = "save it as 'fastemb', which any tokenizer can be"
 
 
@@ -85,6 +90,7 @@ def save(core: Core, path: Path, kind: Format) -> None:
         "tokenizer.json": _tokenizer_json,
         "tiktoken": _tiktoken,
         "vocab.txt": _vocab_txt,
+        "model": _model_file,
     }
     _write({path: makers[kind](parts)})
 
@@ -249,3 +255,31 @@ def _vocab_txt(parts: _Parts) -> bytes:
     if any("\n" in name or name != name.strip() for name in names):
         raise ValueError(f"{what} cannot be written: a token has a line end, or white space at an end; {_INSTEAD}")
     return "".join(f"{name}\n" for name in names).encode()
+
+
+def _model_file(parts: _Parts) -> bytes:
+    """Return SentencePiece's own format. Other special tokens than the unknown one are its control symbols."""
+    what = "a .model file"
+    file = parts.steps(what)
+    if not isinstance(file.model, Unigram):
+        raise ValueError(f"{what} cannot be written: the tokenizer is no Unigram; {_INSTEAD}")
+    if file.normalizers != SPACES:
+        raise ValueError(
+            f"{what} cannot be written: its normalizers would have to be a table of characters; train with "
+            "normalization='identity', or save it as a tokenizer.json"
+        )
+    pieces, special = list(parts.names()), {token.id for token in file.added}
+    types = np.full(len(pieces), PieceType.NORMAL, np.uint8)
+    types[list(special)] = PieceType.CONTROL
+    types[file.model.unk_id] = PieceType.UNKNOWN
+    ids = {name: pieces.index(name) if name in pieces else -1 for name in ("<s>", "</s>", "<pad>")}
+    trainer = TrainerSpec(
+        ModelType.UNIGRAM,
+        vocab_size=len(pieces),
+        unk_id=file.model.unk_id,
+        bos_id=ids["<s>"],
+        eos_id=ids["</s>"],
+        pad_id=ids["<pad>"],
+    )
+    scores = np.array(scores_of(parts.core), np.float32)
+    return write_model(SentencePieceModel(pieces, scores, types, trainer, NormalizerSpec("identity")))

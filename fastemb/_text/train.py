@@ -22,7 +22,6 @@ from .components import (
     PreTokenizer,
     Replace,
     Split,
-    Strip,
     TemplatePiece,
     TemplateProcessing,
     TokenizerFile,
@@ -37,7 +36,7 @@ from .plan_cuts import cuts_in_c
 from .plan_normal import normal_in_c
 from .regex_split import compile_pattern
 from .train_pairs import Limits, byte_symbols, char_symbols, merge_pairs
-from .train_scores import LONGEST, covered, train_pieces
+from .train_scores import LONGEST, SPACES, covered, train_pieces
 from .train_texts import How, count
 from .unigram_model import UNK_PENALTY
 from .vocab_txt import MOST_CHARS, PREFIX
@@ -61,8 +60,6 @@ _NORMALIZERS: dict[Normalization, tuple[Normalizer, ...]] = {
     "nfkc": (NFKC(),),
     "identity": (),
 }
-#: What it does besides: spaces at the ends go, and of several in a row all but one.
-_SPACES = (Strip(strip_left=True, strip_right=True), Replace(" {2,}", False, " "))
 
 
 @dataclass(frozen=True)
@@ -174,7 +171,7 @@ def _bert_template(vocab: dict[str, int]) -> tuple[TemplateProcessing, ...]:
 
 
 def _unigram(texts: Any, asked: Training) -> TokenizerFile:
-    normalizers = _NORMALIZERS[asked.normalization] + _SPACES
+    normalizers = _NORMALIZERS[asked.normalization] + SPACES
     # Words as Metaspace cuts them: a mark before each, and the spaces gone.
     cuts = cuts_in_c((Split(MARK, True, "MergedWithNext", False),))
     normal = normal_in_c((*normalizers, Prepend(MARK), Replace(" ", True, MARK)))

@@ -10,10 +10,13 @@ import numpy.typing as npt
 
 from .bpe_model import MARK
 from .compiled import ffi, lib
+from .components import Replace, Strip
 from .step_classes import script_of
 from .train_progress import progress
 from .train_texts import Tally, check
 
+#: What SentencePiece does to spaces: those at the ends go, and of several in a row all but one.
+SPACES = (Strip(strip_left=True, strip_right=True), Replace(" {2,}", False, " "))
 SEEDS = 1_000_000  # substrings with which training begins, at most
 LONGEST = 16  # characters of a piece, if nothing else is asked for
 MOST_LONGEST = 32
