@@ -89,7 +89,7 @@ def unigram_ours(folder: Path, vocab_size: int) -> Callable[[], Any]:
     import fastemb
 
     return lambda: fastemb.Tokenizer.train(folder / "train.txt", "unigram", vocab_size, normalization="identity").save(
-        folder / "unigram_ours.model", "model"
+        folder / "unigram_ours.model", "sentencepiece"
     )
 
 

@@ -159,7 +159,7 @@ class Trained(Opened):
             - "tiktoken": a rank file of byte-level BPE, without special tokens and pattern.
             - "merges.txt": ``vocab.json`` and ``merges.txt`` in the folder `path`, as GPT-2's, of byte-level BPE.
             - "vocab.txt": BERT's, of WordPiece, without its settings.
-            - "model": SentencePiece's, of Unigram trained with ``normalization="identity"``; its scores have 32 bits.
+            - "sentencepiece": a ``.model`` of Unigram with ``normalization="identity"``; scores have 32 bits there.
 
             All but the first are for tokenizers that `train` made, in this process or saved before.
 

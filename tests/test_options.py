@@ -58,11 +58,11 @@ def train_kind(word):
 
 def save_trained(word):
     """Save a tokenizer that can be saved in that format."""
-    kind = {"vocab.txt": "wordpiece", "model": "unigram"}.get(word, "bpe")
-    more = {"normalization": "identity"} if word == "model" else {}
+    kind = {"vocab.txt": "wordpiece", "sentencepiece": "unigram"}.get(word, "bpe")
+    more = {"normalization": "identity"} if word == "sentencepiece" else {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) if word == "merges.txt" else Path(folder, "file")
-        fastemb.Tokenizer.train(["ab ab"], kind, 6 if word == "model" else 300, **more).save(path, word)
+        fastemb.Tokenizer.train(["ab ab"], kind, 6 if word == "sentencepiece" else 300, **more).save(path, word)
 
 
 def grad_of(mode):

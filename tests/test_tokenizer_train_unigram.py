@@ -235,14 +235,14 @@ def test_the_same_however_texts_come(lines):
 
 def test_as_a_model_file(lines, tmp_path):
     ours = fastemb.Tokenizer.train(lines, "unigram", 80, normalization="identity")
-    ours.save(tmp_path / "x.model", "model")
+    ours.save(tmp_path / "x.model", "sentencepiece")
     loaded = fastemb.Tokenizer.load(tmp_path / "x.model")
     for text in [*lines[:60], "", "  a  b ", "zzz ab"]:
         assert loaded.encode(text).tolist() == ours.encode(text).tolist()
     with pytest.raises(ValueError, match="normalization='identity'"):
-        fastemb.Tokenizer.train(lines, "unigram", 80).save(tmp_path / "y.model", "model")
+        fastemb.Tokenizer.train(lines, "unigram", 80).save(tmp_path / "y.model", "sentencepiece")
     with pytest.raises(ValueError, match="no Unigram"):
-        fastemb.Tokenizer.train(lines, vocab_size=300).save(tmp_path / "y.model", "model")
+        fastemb.Tokenizer.train(lines, vocab_size=300).save(tmp_path / "y.model", "sentencepiece")
     assert not (tmp_path / "y.model").exists()
     sentencepiece = pytest.importorskip("sentencepiece", reason="the package sentencepiece is not installed")
     rival = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "x.model"))
@@ -265,7 +265,7 @@ def test_no_worse_than_sentencepiece(lines, tmp_path):
         minloglevel=2,
     )
     fastemb.Tokenizer.train(tmp_path / "train.txt", "unigram", 80, normalization="identity").save(
-        tmp_path / "ours.model", "model"
+        tmp_path / "ours.model", "sentencepiece"
     )
     losses = []
     for name in ("ours", "rival"):

@@ -36,7 +36,7 @@ from .train_scores import SPACES
 from .vocabulary import AddedToken, Merges, spelled
 
 #: The formats of `Tokenizer.save`.
-Format = Literal["fastemb", "tokenizer.json", "tiktoken", "merges.txt", "vocab.txt", "model"]
+Format = Literal["fastemb", "tokenizer.json", "tiktoken", "merges.txt", "vocab.txt", "sentencepiece"]
 _INSTEAD = "save it as 'fastemb', which any tokenizer can be"
 
 
@@ -90,7 +90,7 @@ def save(core: Core, path: Path, kind: Format) -> None:
         "tokenizer.json": _tokenizer_json,
         "tiktoken": _tiktoken,
         "vocab.txt": _vocab_txt,
-        "model": _model_file,
+        "sentencepiece": _model_file,
     }
     _write({path: makers[kind](parts)})
 
