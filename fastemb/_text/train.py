@@ -40,7 +40,7 @@ from .train_scores import LONGEST, SPACES, covered, train_pieces
 from .train_texts import How, count
 from .unigram_model import UNK_PENALTY
 from .vocab_txt import MOST_CHARS, PREFIX
-from .vocabulary import AddedToken
+from .vocabulary import AddedToken, with_own_text
 
 Kind = Literal["bpe", "wordpiece", "unigram"]
 Score = Literal["frequency", "likelihood"]
@@ -94,7 +94,7 @@ def train(texts: Any, asked: Training) -> Core:
         As `Tokenizer.train`.
     """
     file = {"bpe": _bpe, "wordpiece": _wordpiece, "unigram": _unigram}[asked.kind](texts, asked)
-    return Core(plan(file, keep_merges=True))
+    return Core(with_own_text(plan(file, keep_merges=True)))
 
 
 def _added(asked: Training, vocab: dict[str, int]) -> list[AddedToken]:
