@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -113,10 +112,16 @@ SIDES = {"bpe": (bpe_ours, bpe_rival), "unigram": (unigram_ours, unigram_rival)}
 def run_side(kind: str, side: int, folder: Path, vocab_size: int) -> None:
     """Train once, and print seconds of processor time and bytes of memory."""
     train = SIDES[kind][side](folder, vocab_size)
-    before, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    before, begun = peak(), time.process_time()
     train()
     seconds = time.process_time() - begun
-    print(json.dumps([seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024]))
+    print(json.dumps([seconds, peak() - before]))
+
+
+def peak() -> int:
+    """Return the most bytes of memory that this process has had; unlike `ru_maxrss` its parent's do not count."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines["VmHWM"].split()[0]) * 1024
 
 
 # ---------------------------------------------------------------- both
