@@ -142,7 +142,7 @@ static inline uint8_t kind_of(uint32_t code) {
 typedef struct cluster {
     uint8_t last;      /* the class of its last character */
     bool half;         /* a regional indicator without another */
-    bool pictograph;   /* a pictograph, and nothing but what extends it */
+    bool pictograph;   /* a pictograph, and nothing but what extends it, and perhaps a joiner */
     bool letter, tied; /* a consonant, and nothing but what goes into a conjunct; with a linker */
 } cluster;
 
@@ -164,7 +164,8 @@ static bool goes_on(const cluster *c, uint8_t kind) {
 static void take_in(cluster *c, uint8_t kind) {
     const uint8_t class = kind & 15;
     c->half = class == REGIONAL && !c->half;
-    c->pictograph = kind & PICTOGRAPH || (c->pictograph && (class == EXTEND || class == ZWJ));
+    const bool extends = (class == EXTEND || class == ZWJ) && c->last != ZWJ; /* one joiner, and it comes last */
+    c->pictograph = kind & PICTOGRAPH || (c->pictograph && extends);
     const bool part = kind & (LINKER | CONJUNCT);
     c->tied = !(kind & CONSONANT) && c->letter && part && (kind & LINKER || c->tied);
     c->letter = kind & CONSONANT || (c->letter && part);

@@ -1,6 +1,7 @@
 """Unigram models of a `tokenizer.json`, and SentencePiece's charsmaps, against Hugging Face's tokenizers."""
 
 import base64
+import itertools
 import json
 import random
 import struct
@@ -567,6 +568,15 @@ def check_clusters(step):
 
 def test_clusters_of_some_code_points():
     check_clusters(997)
+
+
+def test_joined_pictographs(maps):
+    """A pictograph, what extends it, one joiner: then another joins, whose accent is no small cluster's any more."""
+    theirs, road, in_c = maps
+    for count in range(6):
+        for middle in itertools.product("\u200d\u0301\u0903\ufe0fa", repeat=count):
+            text = f"\u00a9{''.join(middle)}\u00a9\u0301"
+            assert replaced(whole(text), road).text == in_c(text) == theirs.normalize_str(text), ascii(text)
 
 
 @pytest.mark.exhaustive

@@ -151,9 +151,10 @@ def clusters(text: str) -> list[int]:
         cls = kind & 15
         if at and _breaks(before & 15, kind, regional, picture, conjunct):
             cuts.append(at)
-        # Whether a flag is half; whether a pictograph and what extends it came before; and a consonant, or one linked.
+        # Whether a flag is half; whether a pictograph came before, what extends it, and perhaps a joiner; and whether a
+        # consonant did, or one with a linker.
         regional = cls == _REGIONAL and not (regional and before & 15 == _REGIONAL)
-        picture = bool(kind & _PICTOGRAPHIC) or (picture and cls in (_EXTEND, _ZWJ))
+        picture = bool(kind & _PICTOGRAPHIC) or (picture and cls in (_EXTEND, _ZWJ) and before & 15 != _ZWJ)
         if kind & _CONSONANT:
             conjunct = "consonant"
         elif conjunct and kind & _LINKER:
