@@ -140,6 +140,7 @@ class Tokenizer(Opened):
             A file under any name, of one of these kinds, told apart by content:
 
             - a rank file, as ``tiktoken`` and Llama 3 have: lines of a token in base64 and its rank, which is its id;
+            - SentencePiece's ``.model``, of merges or of scores (Unigram), as Llama 2, Mistral and T5 have it;
             - Mistral's ``tekken.json``;
             - a ``tokenizer.json`` of Hugging Face's format with a BPE, WordPiece, WordLevel or Unigram model and any
               other components; where C does not know all of them, Python does the rest, much slower;

@@ -1,15 +1,16 @@
 """SentencePiece models: small ones that sentencepiece trains here, some made by hand, and texts hard on them."""
 
 import functools
-import gzip
+import inspect
 import io
 import json
+import pydoc_data.topics
 import random
+import textwrap
 
 import numpy as np
 import pytest
 
-from benchmarks import corpora
 from fastemb._text.sentencepiece_file import ModelType, NormalizerSpec, PieceType, SentencePieceModel, TrainerSpec
 from fastemb._text.sentencepiece_write import write_model
 
@@ -48,8 +49,9 @@ OTHER = [
 @functools.cache
 def lines():
     """Return lines of text to train on and to encode: English, code, and some that are neither."""
-    texts = corpora.english_documents().texts[:24] + corpora.code_documents(6).texts
-    return [line for text in texts for line in text.split("\n") if line.strip()][:1300] + OTHER * 40
+    english = "\n".join(text for _, text in sorted(pydoc_data.topics.topics.items())).split("\n")
+    code = inspect.getsource(textwrap).split("\n")
+    return [line for line in english[:1300] + code[:300] if line.strip()] + OTHER * 40
 
 
 @functools.cache
@@ -100,7 +102,7 @@ def llama_2(path):
 
     The file itself is in no package; its scores are these, but for runs of spaces, which come last.
     """
-    document = json.loads(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
+    document = json.loads(path.read_bytes())
     vocab = sorted(document["model"]["vocab"].items(), key=lambda item: item[1])
     rows = []
     for piece, id in vocab[3:]:

@@ -3,10 +3,10 @@
 import pickle
 
 import numpy as np
+import piece_models
 import pytest
 
 from fastemb.compat import sentencepiece as ours
-from tests import piece_models
 
 NAMES = [("unigram", "nmt_nfkc"), ("bpe", "bytes"), ("unigram", "identity, symbols")]
 

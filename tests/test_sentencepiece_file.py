@@ -4,6 +4,7 @@ import re
 import struct
 
 import numpy as np
+import piece_models
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +27,6 @@ from fastemb._text.sentencepiece_plan import plan_pieces
 from fastemb._text.sentencepiece_write import as_bytes, as_number, write_model
 from fastemb._text.vocabulary import DamagedVocabularyError
 from fastemb.tokenizer import Tokenizer
-from tests import piece_models
 
 
 def charsmap(rules):

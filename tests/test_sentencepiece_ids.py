@@ -4,9 +4,11 @@ import functools
 import random
 
 import numpy as np
+import piece_models
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_tokenizer_patterns import installed
 
 import fastemb
 from fastemb._text.core import Core
@@ -15,8 +17,6 @@ from fastemb._text.sentencepiece_file import ModelType, PieceType, read_model
 from fastemb._text.sentencepiece_plan import plan_pieces
 from fastemb._text.sentencepiece_write import write_model
 from fastemb.tokenizer import Tokenizer
-from tests import piece_models
-from tests.test_tokenizer_patterns import installed
 
 MISTRAL = [
     "tokenizer.model.v1",

@@ -5,11 +5,11 @@ import math
 from collections import Counter
 
 import numpy as np
+import piece_models
 import pytest
 
 from fastemb._text.sentencepiece_engine import Engine
 from fastemb._text.sentencepiece_file import ModelType, PieceType, read_model
-from tests import piece_models
 
 PIECES = [("▁", -2), ("a", -1.5), ("b", -1.25), ("ab", -2.5), ("ba", -2.25), ("▁a", -3), ("aba", -3.5)]
 PLAIN = {"add_dummy_prefix": False, "remove_extra_whitespaces": False}
