@@ -131,6 +131,7 @@ const fe_model_kind fe_bytes_bpe = {.check = check, .attach = attach, .piece = p
 const fe_model_kind *fe_model_kind_of(uint32_t flags) {
     if (flags & FE_AFFIXES) return &fe_affix_bpe;
     if (flags & FE_WORD_FLAGS) return flags & FE_WORD_LEVEL ? &fe_word_level : &fe_word_pieces;
+    if (flags & FE_WHITE_WORDS) return &fe_unigram_white;
     if (flags & FE_UNIGRAM) return flags & FE_SPLIT_MARKS ? &fe_unigram_words : &fe_unigram_text;
     return flags & FE_BYTE_LEVEL ? &fe_bytes_bpe : &fe_chars_bpe;
 }

@@ -261,7 +261,7 @@ static void fill_header(fe_builder *b) {
     h->vocab = (uint64_t)m->vocab;
     h->ranks = (uint64_t)(m->flags & FE_RANKED ? m->vocab : m->merges);
     h->added = (uint64_t)m->added;
-    h->tied = (uint64_t)(m->flags & FE_MADE_RANKS ? m->tied : m->merges);
+    h->tied = (uint64_t)(m->flags & FE_MADE_RANKS ? m->tied : 0);
     h->lookup_seed = b->table.seed;
     h->pair_seed = fe_seed(b->pair_seeds);
     h->size = (sizeof *h + FE_LINE - 1) / FE_LINE * FE_LINE;

@@ -88,9 +88,11 @@ enum fe_flags {
                                    found in all of a segment, with FE_SPLIT_MARKS between marks; with
                                    FE_PATTERN_PROGRAM in each piece of its own, and FE_PREPEND is of those. A job's
                                    pattern takes no place here */
+    FE_WHITE_WORDS = 1 << 28,   /* FE_UNIGRAM: white space belongs to no piece, and what stands between it has a mark in
+                                   front if it does not begin with one; with FE_SPACE_MARK and FE_SPLIT_MARKS */
     FE_F32_SUMS = 1 << 27,      /* FE_UNIGRAM: sums are rounded to f32, as SentencePiece has them; and a run of unknown
                                    characters is not looked up as a whole, as tokenizer.json's engine does */
-    FE_MADE_RANKS = 1 << 28     /* characters: merges side by side that make the same token have one priority, and so
+    FE_MADE_RANKS = 1 << 29     /* characters: merges side by side that make the same token have one priority, and so
                                    have all from fe_model.tied on: of these the leftmost is first */
 };
 
@@ -137,10 +139,12 @@ enum fe_norm_kind {
     FE_NORM_RUNS = 14,          /* a run of `least` or more of the character `from`, or with FE_RUNS_WHITE of white
                                    space, becomes `to` */
     FE_NORM_BYTE_LEVEL = 15,    /* each byte becomes the character by which GPT-2's files write it */
-    FE_NORM_PIECES = 17,        /* as SentencePiece does it, by fe_pieces_flags: `from` is a charsmap, `to` has a bit for
-                                   each ASCII character at which, before ASCII or the end, nothing is to be looked for,
-                                   16 bytes, and a double array of user-defined symbols. The only step there is, then,
-                                   and late tokens are looked for as they are */
+    FE_NORM_CHARSMAP = 16,      /* strings of a table are replaced: `from` is the table, `to` are the replacements, as
+                                   normal_charsmap.c says; flags FE_CHARSMAP_LONGEST */
+    FE_NORM_PIECES = 17,        /* as SentencePiece does it, by fe_pieces_flags: `from` is a charsmap, `to` has 16 bytes
+                                   with a bit for each ASCII character at which, before ASCII or the end, nothing is to
+                                   be looked for, and a double array of user-defined symbols. The only step there is,
+                                   then, and late tokens are looked for as they are */
     FE_NORM_KINDS = 18
 };
 
@@ -153,7 +157,8 @@ enum fe_norm_flags {
     FE_PIECES_BEHIND = 4, /* and behind it */
     FE_PIECES_MARKS = 8,  /* spaces are written as U+2581 */
     FE_PIECES_ESCAPE = 16, /* they are read so: at the end U+2581 goes as a space does */
-    FE_PIECES_FLAGS = 31
+    FE_PIECES_FLAGS = 31,
+    FE_CHARSMAP_LONGEST = 1 /* at each place the longest string, as SentencePiece has it; else by clusters */
 };
 
 /* What one item of a program asks of the text, at the place that the items before it have come to. */
@@ -226,7 +231,7 @@ typedef struct fe_model {
     const int32_t *merge_left;
     const int32_t *merge_right;
     const int32_t *merge_result;
-    int64_t tied; /* FE_MADE_RANKS */
+    int64_t tied; /* FE_MADE_RANKS; else unused */
     int64_t chars; /* code points that are symbols, and their tokens; FE_AFFIXES: codes as fe_place_flags says */
     const uint32_t *char_codes;
     const int32_t *char_tokens;

@@ -91,15 +91,18 @@ bool fe_flags_valid(uint32_t flags, int32_t pattern) {
     const uint32_t of_front = FE_PREPEND_ONCE | FE_PREPEND_FIRST, parts = FE_WHOLE_FIRST | FE_SPLIT_MARKS | FE_CUT;
     const uint32_t of_chars = FE_PREPEND | of_front | FE_SPACE_MARK | FE_SPLIT_MARKS | FE_CUT | FE_BYTE_FALLBACK;
     const uint32_t of_symbols = of_bytes | of_chars | FE_WHOLE_FIRST | FE_AFFIXES | FE_FUSE_UNK;
-    const uint32_t of_codes = FE_AFFIXES | FE_BYTE_LEVEL | FE_WORD_FLAGS;
+    const uint32_t of_codes = FE_AFFIXES | FE_BYTE_LEVEL | FE_WORD_FLAGS | FE_UNIGRAM;
     if (flags & FE_MADE_RANKS && flags & of_codes) return false;
     flags &= ~(uint32_t)FE_MADE_RANKS;
     const uint32_t of_words = FE_WORD_FLAGS | FE_BERT_FLAGS;
     const bool bert = pattern == FE_PATTERN_BERT, program = pattern == FE_PATTERN_PROGRAM;
-    const uint32_t of_scored = FE_UNIGRAM | FE_F32_SUMS | ((of_chars | FE_OVERLAP) & ~(uint32_t)FE_CUT);
+    const uint32_t of_white = FE_SPACE_MARK | FE_SPLIT_MARKS;
+    const uint32_t of_scored =
+        FE_UNIGRAM | FE_F32_SUMS | FE_WHITE_WORDS | FE_OVERLAP | (of_chars & ~(uint32_t)FE_CUT);
     if (flags & FE_UNIGRAM) {
         const uint32_t front = flags & (FE_PREPEND | of_front);
         if (flags & ~of_scored || (pattern != FE_PATTERN_NONE && !program)) return false;
+        if (flags & FE_WHITE_WORDS && (program || front || (flags & of_white) != of_white)) return false;
         if (program) return !front || front == (FE_PREPEND | FE_PREPEND_ONCE); /* before each piece */
         return flags & FE_PREPEND || !front;
     }
@@ -123,7 +126,7 @@ static bool header_valid(const uint8_t *image, int64_t size) {
     if (h->tokens > FE_MAX_TOKENS || h->vocab > h->tokens || h->ranks > FE_MAX_MERGES || h->added >= INT32_MAX)
         return false;
     if (h->flags & FE_RANKED && h->ranks != h->vocab) return false;
-    if (h->tied > h->ranks) return false;
+    if (h->tied > (h->flags & FE_MADE_RANKS ? h->ranks : 0)) return false;
     const bool cuts = fe_has_codes(h->flags) && !(h->flags & FE_AFFIXES), splits = h->flags & FE_SPLIT_MARKS;
     const bool spaces = h->all_solid || splits || h->flags & FE_UNIGRAM;
     if (h->all_solid < 0 || h->all_solid > cuts || h->space_cuts < 0 || h->space_cuts > spaces)

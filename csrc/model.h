@@ -41,6 +41,6 @@ typedef struct fe_model_kind {
 const fe_model_kind *fe_model_kind_of(uint32_t flags);
 
 extern const fe_model_kind fe_bytes_bpe, fe_chars_bpe, fe_affix_bpe, fe_word_pieces, fe_word_level,
-    fe_unigram_words, fe_unigram_text;
+    fe_unigram_words, fe_unigram_text, fe_unigram_white;
 
 #endif

@@ -22,6 +22,7 @@ static const fe_norm_row *const rows[FE_NORM_KINDS] = {
     [FE_NORM_REPLACE] = &fe_norm_replace,
     [FE_NORM_RUNS] = &fe_norm_runs,
     [FE_NORM_BYTE_LEVEL] = &fe_norm_bytes,
+    [FE_NORM_CHARSMAP] = &fe_norm_charsmap,
     [FE_NORM_PIECES] = &fe_norm_pieces,
 };
 
@@ -102,6 +103,7 @@ static uint64_t growth(const fe_norm_step *s) {
         if (h->flags & ~FE_RUNS_WHITE || !h->least || (h->flags & FE_RUNS_WHITE) == !!h->from_size) return 0;
         if (h->from_size && fe_utf8_read(s->from, s->from + h->from_size, &code) != (int32_t)h->from_size) return 0;
         return h->to_size + !h->to_size;
+    case FE_NORM_CHARSMAP: return fe_charsmap_growth(s);
     case FE_NORM_PIECES: return fe_norm_pieces_growth(s);
     case FE_NORM_KINDS: return 0;
     default: return h->flags || h->from_size || h->to_size ? 0 : plain_growth((enum fe_norm_kind)h->kind);
@@ -122,7 +124,9 @@ bool fe_normal_valid(const uint8_t *steps, uint64_t size) {
         if (!times || times > FE_MAX_GROWTH / all) return false;
         all *= times;
         if (head.kind == FE_NORM_PIECES && (step.from - sizeof head != steps || at != end)) return false;
-        if (head.kind != FE_NORM_PIECES && (!is_utf8(step.from, step.to) || !is_utf8(step.to, at))) return false;
+        const bool binary = head.kind == FE_NORM_CHARSMAP || head.kind == FE_NORM_PIECES;
+        if (!binary && !is_utf8(step.from, step.to)) return false;
+        if (head.kind != FE_NORM_PIECES && !is_utf8(step.to, at)) return false;
     }
     return true;
 }

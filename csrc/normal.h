@@ -56,8 +56,10 @@ typedef struct fe_norm_row {
 } fe_norm_row;
 
 extern const fe_norm_row fe_norm_form, fe_norm_lower, fe_norm_map, fe_norm_strip, fe_norm_prepend, fe_norm_replace,
-    fe_norm_runs, fe_norm_bytes, fe_norm_pieces;
+    fe_norm_runs, fe_norm_bytes, fe_norm_charsmap, fe_norm_pieces;
 
+/* How many times as long a step FE_NORM_CHARSMAP may make a text; 0: it is none. */
+uint64_t fe_charsmap_growth(const fe_norm_step *step);
 /* How many times as long a step of FE_NORM_PIECES may make a text; 0: it is none. */
 uint64_t fe_norm_pieces_growth(const fe_norm_step *s);
 

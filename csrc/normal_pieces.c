@@ -27,6 +27,7 @@ typedef struct fe_rules {
     const uint8_t *texts, *plain;
     uint32_t texts_size;
     uint8_t flags;
+    bool printable; /* all of ASCII but its controls is plain */
 } fe_rules;
 
 static inline uint32_t load(const uint8_t *at) {
@@ -58,6 +59,13 @@ static int64_t longest(fe_array a, const uint8_t *p, const uint8_t *end, uint32_
     return found;
 }
 
+/* True if nothing begins at any character from the space on but DEL. */
+static bool is_all_printable(const uint8_t *plain) {
+    for (int i = ' ' / 8; i < PLAIN_BYTES; i++)
+        if ((plain[i] | (i == PLAIN_BYTES - 1) << 7) != 0xFF) return false;
+    return true;
+}
+
 static fe_rules rules_of(const fe_norm_step *s) {
     const uint32_t size = s->head.from_size ? load(s->from) : 0;
     return (fe_rules){
@@ -67,6 +75,7 @@ static fe_rules rules_of(const fe_norm_step *s) {
         .texts_size = s->head.from_size ? s->head.from_size - 4 - size : 0,
         .plain = s->to,
         .flags = s->head.flags,
+        .printable = is_all_printable(s->to),
     };
 }
 
@@ -128,7 +137,7 @@ static int64_t first_of(const fe_rules *r, const uint8_t *p, const uint8_t *end,
     *to = p + size;
     if (size) return size;
     size = longest(r->charsmap, p, end, &value);
-    if (size && value < r->texts_size) {
+    if (size && value < r->texts_size && (r->texts[value] & 0xC0) != 0x80) { /* else the charsmap is damaged */
         *from = r->texts + value;
         *to = *from + strlen((const char *)*from);
         return size;
@@ -145,9 +154,41 @@ static int64_t first_of(const fe_rules *r, const uint8_t *p, const uint8_t *end,
 /* True if nothing begins at an ASCII character behind which is ASCII, or the end. */
 static inline bool is_plain(const fe_rules *r, uint8_t byte) { return r->plain[byte >> 3] >> (byte & 7) & 1; }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* True if eight bytes are ASCII from the space on, and nothing begins at any of them if ASCII follows. */
+static inline bool are_plain(const fe_rules *r, uint64_t x) {
+    if (x & EACH(0x80) || ~(x + EACH(0x60)) & EACH(0x80)) return false;
+    if (r->printable) return !((x + EACH(1)) & EACH(0x80)); /* but for DEL */
+    bool good = true;
+    for (int i = 0; i < 64; i += 8) good &= is_plain(r, x >> i & 0xFF);
+    return good;
+}
+
+/* Writes eight bytes at a time as long as they are plain and no space goes, and returns where that ends. */
+static const uint8_t *put_eights(fe_written *w, const uint8_t *p, const uint8_t *end) {
+    fe_buffer *const out = w->out;
+    for (uint64_t x; end - p > 8 && p[8] < 0x80; p += 8) {
+        memcpy(&x, p, 8);
+        if (!are_plain(w->rules, x)) break;
+        const uint64_t spaces = ~((x ^ EACH(' ')) + EACH(0x7F)) & EACH(0x80);
+        if (w->trims && (spaces & spaces >> 8 || (w->behind && spaces & 0x80))) break;
+        memcpy(out->bytes + out->size, p, 8);
+        out->size += 8;
+        w->behind = w->trims && spaces >> 63;
+    }
+    return p;
+}
+
 /* Writes the plain characters at p, and returns where others begin. There is room for three bytes each. */
 static const uint8_t *put_plain(fe_written *w, const uint8_t *p, const uint8_t *end) {
-    for (; p < end && *p < 0x80 && is_plain(w->rules, *p) && (p + 1 == end || p[1] < 0x80); p++) {
+    const uint16_t one = 1;
+    uint8_t low; /* 1 where the first byte in memory is the lowest one of a number */
+    memcpy(&low, &one, 1);
+    const bool eights = low && !(w->rules->flags & FE_PIECES_MARKS);
+    for (int k = 0; p < end; k++) {
+        if (eights && k % 8 == 0) p = put_eights(w, p, end);
+        if (*p >= 0x80 || !is_plain(w->rules, *p) || (p + 1 < end && p[1] >= 0x80)) break;
         if (*p != ' ') {
             w->out->bytes[w->out->size++] = *p;
             w->behind = false;
@@ -155,6 +196,7 @@ static const uint8_t *put_plain(fe_written *w, const uint8_t *p, const uint8_t *
             put_space(w);
             w->behind = w->trims;
         }
+        p++;
     }
     return p;
 }

@@ -113,6 +113,12 @@ static const uint8_t *run_at(const fe_norm_step *step, const uint8_t *p, const u
 /* A run is read once here, and once more where it is replaced. */
 static const uint8_t *find_runs(const fe_norm_step *step, const uint8_t *p, const uint8_t *end) {
     for (const uint8_t *past; p < end; p = past) {
+        if (step->head.from_size) { /* at other characters no run begins */
+            p = memchr(p, *step->from, (size_t)(end - p));
+            if (!p) return end;
+        }
+        while (!step->head.from_size && p < end && *p > ' ' && *p < 0x80) p++;
+        if (p == end) return end;
         if (run_at(step, p, end, &past)) return p;
         uint32_t code;
         if (past == p) past += fe_utf8_read(p, end, &code);

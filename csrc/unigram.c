@@ -23,6 +23,7 @@
 #include "model.h"
 #include "scan.h"
 #include "symbols.h"
+#include "traits.h"
 #include "utf8.h"
 
 static const uint8_t mark[3] = {0xE2, 0x96, 0x81};
@@ -56,7 +57,8 @@ static void attach(fe_tokenizer *t) {
     u->pieces = (int64_t)fe_section_count(t, FE_S_WHOLE_TOKENS);
     u->unk_score = u->scores[u->pieces];
     u->most = 0;
-    for (int64_t i = 0; i <= u->pieces; i++) u->most = fmax(u->most, fabs(u->scores[i]));
+    for (int64_t i = 0; i <= u->pieces; i++)
+        if (fabs(u->scores[i]) > u->most) u->most = fabs(u->scores[i]);
 }
 
 /* ------------------------------------------------------------------ the text, as the trie has it */
@@ -120,7 +122,7 @@ static inline int32_t char_length(const uint8_t *p, const uint8_t *end) {
     return *p < 0x80 ? 1 : fe_utf8_read(p, end, &code);
 }
 
-/* SentencePiece takes a sum that has become large for zero, and what it was from all others, so that they stay exact. */
+/* SentencePiece takes a sum that has become large for zero, and what it was from all others, which stay exact so. */
 static inline bool is_large(double score) { return !(fabs(score) <= FE_LARGE_SUM); }
 
 static void take_for_zero(fe_best *best, int32_t at, int32_t reached) {
@@ -128,19 +130,28 @@ static void take_for_zero(fe_best *best, int32_t at, int32_t reached) {
     for (int32_t i = at; i <= reached; i++) best[i].score = (double)((float)best[i].score - large);
 }
 
-/* The best ways to all places of [p, end), from a sum that was reached before it. */
-static fe_status find_ways(fe_encoder *e, const uint8_t *p, const uint8_t *end, double score) {
-    const fe_unigram *const u = &e->t->unigram;
-    const bool f32 = e->t->flags & FE_F32_SUMS;
+/* Of the exact sums of all ways to a place that differ in their last piece the best two. */
+static inline void note_sum(double *sums, double sum) {
+    if (sum > sums[0]) {
+        sums[1] = sums[0];
+        sums[0] = sum;
+    } else if (sum > sums[1]) {
+        sums[1] = sum;
+    }
+}
+
+/* The best ways to all places of [p, end), from a sum that was reached before it; with `sums`, to which they are noted,
+ * from 0 and without rounding, too. */
+static inline __attribute__((always_inline)) void find_all(const fe_unigram *u, const uint8_t *p, const uint8_t *end,
+                                                           double score, bool f32, fe_best *best, double (*sums)[2]) {
     const int32_t size = (int32_t)(end - p);
-    fe_lattice *const l = &e->lattice;
-    if (grow(&l->best, &l->best_room, (int64_t)size + 1, sizeof *l->best) != FE_OK) return FE_NO_MEMORY;
-    fe_best *const best = l->best;
     for (int32_t i = 0; i <= size; i++) best[i] = (fe_best){0, -1, -1};
+    for (int32_t i = 0; i <= size && sums; i++) sums[i][0] = sums[i][1] = -HUGE_VAL;
     best[0] = (fe_best){score, 0, -1};
+    if (sums) sums[0][0] = 0;
     for (int32_t at = 0, length, reached = 0; at < size; at += length) {
         if (f32 && is_large(best[at].score)) take_for_zero(best, at, reached);
-        const double before = best[at].score;
+        const double before = best[at].score, exact = sums ? sums[at][0] : 0;
         bool single = false;
         length = char_length(p + at, end);
         for (int32_t node = 0, to = at; to < size && (node = fe_trie_next(u->units, node, p[to])) >= 0;) {
@@ -148,12 +159,25 @@ static fe_status find_ways(fe_encoder *e, const uint8_t *p, const uint8_t *end, 
             to++;
             if (piece < 0) continue;
             offer(&best[to], u->scores[piece] + before, at, piece, f32);
+            if (sums) note_sum(sums[to], u->scores[piece] + exact);
             single |= to - at == length;
             reached = to > reached ? to : reached;
         }
-        if (!single) offer(&best[at + length], u->unk_score + before, at, -1, f32);
+        if (single) continue;
+        offer(&best[at + length], u->unk_score + before, at, -1, f32);
+        if (sums) note_sum(sums[at + length], u->unk_score + exact);
         reached = at + length > reached ? at + length : reached;
     }
+}
+
+static fe_status find_ways(fe_encoder *e, const uint8_t *p, const uint8_t *end, double score, bool noted) {
+    const fe_unigram *const u = &e->t->unigram;
+    fe_lattice *const l = &e->lattice;
+    if (grow(&l->best, &l->best_room, end - p + 1, sizeof *l->best) != FE_OK) return FE_NO_MEMORY;
+    if (noted && grow(&l->sums, &l->sums_room, end - p + 1, sizeof *l->sums) != FE_OK) return FE_NO_MEMORY;
+    if (!(e->t->flags & FE_F32_SUMS)) find_all(u, p, end, score, false, l->best, noted ? l->sums : NULL);
+    else if (noted) find_all(u, p, end, score, true, l->best, l->sums);
+    else find_all(u, p, end, score, true, l->best, NULL);
     return FE_OK;
 }
 
@@ -231,13 +255,13 @@ static fe_status push_way(fe_encoder *e, const uint8_t *p, int64_t count) {
 }
 
 /* Adds the tokens of [p, end), a mark in front of it if front. *score is the sum before it, and receives that behind
- * it; *ways receives how many pieces the way has. */
+ * it; *ways receives how many pieces the way has. noted: for limit_of. */
 static fe_status push_text(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front, double *score,
-                           int64_t *ways) {
+                           int64_t *ways, bool noted) {
     fe_status status = as_in_trie(e, &p, &end, front);
     *ways = 0;
     if (status != FE_OK || p == end) return status;
-    status = find_ways(e, p, end, *score);
+    status = find_ways(e, p, end, *score, noted);
     if (status == FE_OK) status = choose_way(&e->lattice, end - p, ways);
     if (status == FE_OK) *score = e->lattice.best[end - p].score;
     return status == FE_OK ? push_way(e, p, *ways) : status;
@@ -267,7 +291,7 @@ static fe_status piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool
         double score = 0;
         int64_t ways;
         next = splits ? next_mark(e->t, front ? p : p + 1, end) : end;
-        status = push_text(e, p, next, front, &score, &ways);
+        status = push_text(e, p, next, front, &score, &ways, false);
     }
     if (status == FE_OK) fe_symbols_to_ids(e);
     return status;
@@ -277,48 +301,63 @@ static const uint8_t *cut(const fe_tokenizer *t, const uint8_t *p, const uint8_t
     return next_mark(t, front ? p : p + 1, end);
 }
 
-/* ------------------------------------------------------------------ sums that run through the text */
+/* ------------------------------------------------------------------ words between white space */
 
-/* The best two of the ways that lead to a place, and of those from another with one more piece. */
-static inline void add_ways(const double *from, double *to, double score) {
-    for (int i = 0; i < 2; i++) {
-        const double sum = from[i] + score;
-        if (sum > to[0]) {
-            to[1] = to[0];
-            to[0] = sum;
-        } else if (sum > to[1]) {
-            to[1] = sum;
-        }
+/* Where white space begins, or ends. */
+static const uint8_t *next_white(const uint8_t *p, const uint8_t *end, bool white) {
+    uint32_t code;
+    for (int32_t length; p < end; p += length) {
+        length = fe_utf8_read(p, end, &code);
+        if ((bool)(fe_trait_of(code)->flags & FE_TRAIT_WHITE) == white) break;
     }
+    return p;
 }
 
-/* How large the sum before a word may be at most, so that rounding changes nothing about the way that was chosen:
- * for a text of n characters each sum is off by at most n roundings of the largest sum, and two are compared. */
-static double limit_of(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
-    const fe_unigram *const u = &e->t->unigram;
-    fe_lattice *const l = &e->lattice;
-    const int64_t size = end - p;
-    int64_t chars = 0;
-    if (grow(&l->sums, &l->sums_room, size + 1, sizeof *l->sums) != FE_OK) return -1; /* then it is not remembered */
-    for (int64_t i = 0; i <= size; i++) l->sums[i][0] = l->sums[i][1] = -HUGE_VAL;
-    l->sums[0][0] = 0;
-    for (int64_t at = 0, length; at < size; at += length, chars++) {
-        bool single = false;
-        length = char_length(p + at, end);
-        int32_t node = 0;
-        for (int64_t to = at; to < size && (node = fe_trie_next(u->units, node, p[to])) >= 0;) {
-            const int32_t piece = u->units[node].value;
-            to++;
-            if (piece < 0) continue;
-            add_ways(l->sums[at], l->sums[to], u->scores[piece]);
-            single |= to - at == length;
+/* A piece begins where a splitter saw a space; it may hold several words, or none. */
+static fe_status piece_white(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front) {
+    fe_status status = FE_OK;
+    (void)front;
+    e->count = 0;
+    while (status == FE_OK && (p = next_white(p, end, false)) < end) {
+        const uint8_t *const to = next_white(p, end, true);
+        bool first = !is_mark(p, to);
+        for (const uint8_t *next; p < to && status == FE_OK; p = next, first = false) {
+            double score = 0;
+            int64_t ways;
+            next = next_mark(e->t, first ? p : p + 1, to);
+            status = push_text(e, p, next, first, &score, &ways, false);
         }
-        if (!single) add_ways(l->sums[at], l->sums[at + length], u->unk_score);
     }
+    if (status == FE_OK) fe_symbols_to_ids(e);
+    return status;
+}
+
+static const uint8_t *cut_white(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front) {
+    (void)t;
+    (void)front;
+    return next_white(next_white(p, end, false), end, true);
+}
+
+/* ------------------------------------------------------------------ sums that run through the text */
+
+/* How large the sum before a word may be at most, so that the way of `count` pieces that was just chosen through it is
+ * chosen again. Another way joins this one somewhere for good, by another last piece: so it is worse by the least of
+ * what the second best is worse at the places of this one. Of n characters each sum is off by at most n roundings of
+ * the largest sum, and two are compared. Below 0: this way is not the best of exact sums, or no better than another. */
+static double limit_of(const fe_encoder *e, int64_t count, int64_t chars) {
+    const fe_unigram *const u = &e->t->unigram;
+    const fe_lattice *const l = &e->lattice;
     const bool f32 = e->t->flags & FE_F32_SUMS;
+    double sum = 0, margin = HUGE_VAL;
+    for (int64_t i = 0; i < count; i++) {
+        const double *const sums = l->sums[l->ends[i]];
+        sum += u->scores[l->best[l->ends[i]].piece];
+        if (sum != sums[0]) return -1;
+        if (sums[0] - sums[1] < margin) margin = sums[0] - sums[1];
+    }
     const double rounding = f32 ? FLT_EPSILON : DBL_EPSILON, n = (double)chars, span = n * u->most;
-    const double limit = (l->sums[size][0] - l->sums[size][1]) / (2 * n * rounding) - span;
-    return f32 ? fmin(limit, FE_LARGE_SUM - span) : limit; /* no sum inside the word may become large, either */
+    const double limit = margin / (2 * n * rounding) - span;
+    return f32 && limit > FE_LARGE_SUM - span ? FE_LARGE_SUM - span : limit; /* nor may a sum inside become large */
 }
 
 enum { VALUES = FE_CACHED_IDS - 1 }; /* of an entry; in the place of the last id is the limit */
@@ -331,7 +370,8 @@ static int32_t limit_bits(double limit) {
 }
 
 /* Writes the ids of a word that is known, by its pieces, if its limit allows that; *done says so. */
-static fe_status replay(fe_encoder *e, const int32_t *pieces, int64_t count, int32_t bits, double *score, bool *done) {
+static inline fe_status replay(fe_encoder *e, const int32_t *pieces, int64_t count, int32_t bits, double *score,
+                               bool *done) {
     const fe_tokenizer *const t = e->t;
     const bool f32 = t->flags & FE_F32_SUMS;
     float limit;
@@ -350,82 +390,118 @@ static fe_status replay(fe_encoder *e, const int32_t *pieces, int64_t count, int
     return FE_OK;
 }
 
+/* A word as the cache knows it. */
+typedef struct fe_word_key {
+    fe_key key;    /* of at most FE_KEY_BYTES bytes */
+    uint64_t hash; /* of a longer one */
+} fe_word_key;
+
 /* Remembers the `count` pieces of the way that was just chosen through [p, end), if all are known and the choice is not
  * close. */
-static fe_status remember(fe_encoder *e, const uint8_t *p, const uint8_t *end, const fe_key *key, uint64_t hash,
-                          bool front, int64_t count) {
+static fe_status remember(fe_encoder *e, const uint8_t *p, const uint8_t *end, const fe_word_key *k, bool front,
+                          int64_t count) {
     const fe_lattice *const l = &e->lattice;
-    const uint8_t *from = p, *to = end; /* as the trie has it */
+    int64_t chars = front;
+    for (const uint8_t *q = p; q < end; q++) chars += (*q & 0xC0) != 0x80;
     for (int64_t i = 0; i < count; i++)
         if (is_unknown(e->t, l->best[l->ends[i]].piece)) return FE_OK;
-    fe_status status = as_in_trie(e, &from, &to, front);
-    const double limit = status == FE_OK ? limit_of(e, from, to) : -1;
-    if (status != FE_OK || !(limit > 0)) return status;
+    const double limit = limit_of(e, count, chars);
+    if (!(limit > 0)) return FE_OK;
     e->count = 0;
-    status = fe_symbols_reserve(e, count + 1);
+    const fe_status status = fe_symbols_reserve(e, count + 1);
     if (status != FE_OK) return status;
     for (int64_t i = 0; i < count; i++) e->symbols[i] = l->best[l->ends[i]].piece;
-    if (key && count <= VALUES) {
-        const int32_t note = limit_bits(limit);
-        if (!fe_cache_find(e->cache, *key)) fe_cache_put_noted(e->cache, *key, e->symbols, count, note);
-    } else if (!front) {
-        int64_t known;
-        e->symbols[count] = limit_bits(limit);
-        if (!fe_cache_find_long(e->cache, p, (uint64_t)(end - p), hash, &known))
-            fe_cache_put_long(e->cache, p, (uint64_t)(end - p), hash, e->symbols, count + 1);
+    if (end - p <= FE_KEY_BYTES && count <= VALUES) {
+        if (!fe_cache_find(e->cache, k->key))
+            fe_cache_put_noted(e->cache, k->key, e->symbols, count, limit_bits(limit));
+        return FE_OK;
     }
+    int64_t known;
+    e->symbols[count] = limit_bits(limit);
+    if (!front && !fe_cache_find_long(e->cache, p, (uint64_t)(end - p), k->hash, &known))
+        fe_cache_put_long(e->cache, p, (uint64_t)(end - p), k->hash, e->symbols, count + 1);
     return FE_OK;
 }
 
-/* A word; the sum runs on. */
-static fe_status word(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front, double *score) {
-    const uint64_t size = (uint64_t)(end - p);
-    const bool is_short = e->cache && size <= FE_KEY_BYTES, kept = e->cache && size <= FE_LONG_BYTES;
-    fe_key key = {0, 0};
-    uint64_t hash = 0;
+/* A word that the first table of the cache does not know; the sum runs on. */
+static __attribute__((noinline)) fe_status new_word(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front,
+                                                    fe_word_key *k, double *score) {
+    const bool kept = e->cache && end - p <= FE_LONG_BYTES;
     fe_status status = FE_OK;
     bool done = false;
-    if (e->t->flags & FE_F32_SUMS && is_large(*score)) *score = 0; /* no way leads past this place */
-    if (is_short) {
-        if (fe_cache_is_full(e->cache)) fe_cache_grow(e->cache);
-        key = fe_key_of(p, size, front, e->readable);
-        const fe_entry *const known = fe_cache_find(e->cache, key);
-        if (known) status = replay(e, known->ids, fe_entry_count(known), known->ids[VALUES], score, &done);
-        if (done || status != FE_OK) return status;
-    }
+    int64_t ways;
     if (kept && !front) {
         int64_t count;
-        hash = fe_hash(p, size, e->cache->seed);
-        const int32_t *const known = fe_cache_find_long(e->cache, p, size, hash, &count);
+        k->hash = fe_hash(p, (uint64_t)(end - p), e->cache->seed);
+        const int32_t *const known = fe_cache_find_long(e->cache, p, (uint64_t)(end - p), k->hash, &count);
         if (known) status = replay(e, known, count - 1, known[count - 1], score, &done);
         if (done || status != FE_OK) return status;
     }
-    int64_t ways;
     e->count = 0;
-    status = push_text(e, p, end, front, score, &ways);
+    status = push_text(e, p, end, front, score, &ways, kept);
     if (status != FE_OK) return status;
     fe_symbols_to_ids(e);
     status = fe_write_ids(e, e->symbols, e->count);
-    return status == FE_OK && kept ? remember(e, p, end, is_short ? &key : NULL, hash, front, ways) : status;
+    return status == FE_OK && kept ? remember(e, p, end, k, front, ways) : status;
+}
+
+/* A word; k has its key if it is short and there is a cache. */
+static inline fe_status word(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front, fe_word_key *k,
+                             double *score) {
+    if (e->t->flags & FE_F32_SUMS && is_large(*score)) *score = 0; /* no way leads past this place */
+    if (e->cache && end - p <= FE_KEY_BYTES) {
+        const fe_entry *const known = fe_cache_find(e->cache, k->key);
+        bool done = false;
+        const fe_status status =
+            known ? replay(e, known->ids, fe_entry_count(known), known->ids[VALUES], score, &done) : FE_OK;
+        if (done || status != FE_OK) return status;
+        if (fe_cache_is_full(e->cache)) fe_cache_grow(e->cache);
+    }
+    return new_word(e, p, end, front, k, score);
+}
+
+enum { AHEAD = 16 }; /* words whose cache lines are fetched before they are asked for; a power of two */
+
+/* The key of a word, which is asked for soon. */
+static inline void ask(const fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front, fe_word_key *k) {
+    if (!e->cache || end - p > FE_KEY_BYTES) return;
+    const uint64_t size = (uint64_t)(end - p);
+    k->key = front || e->readable - p < 16 ? fe_key_of(p, size, front, e->readable) : fe_key_near(p, size);
+    __builtin_prefetch(fe_bucket_of(e->cache, k->key));
+}
+
+/* True if a run of marks goes on behind this place, in a text of which one is written out. */
+static inline bool is_inside_run(const uint8_t *p, const uint8_t *to, const uint8_t *end) {
+    return to < end && to - p >= 3 && is_mark(to - 3, to);
 }
 
 static fe_status segment(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front) {
     uint32_t cuts[FE_CUTS_ROOM];
+    fe_word_key keys[AHEAD];
     fe_scan scan;
     double score = 0;
     fe_status status = FE_OK;
-    if (!e->t->space_cuts) return word(e, p, end, front, &score);
+    if (!e->t->space_cuts) {
+        ask(e, p, end, front, keys);
+        return word(e, p, end, front, keys, &score);
+    }
     fe_scan_start(&scan, FE_PATTERN_SPACES, e->t->path, p, e->readable, cuts);
     fe_scan_next(&scan, end);
     const uint8_t *from = p;
     for (bool more = true; more && status == FE_OK; more = !scan.done) {
         const int64_t pieces = fe_scan_more(&scan);
-        for (int64_t i = 1; i <= pieces && status == FE_OK; i++) {
-            const uint8_t *const to = p + cuts[i];
-            if (to < end && to - from >= 3 && is_mark(to - 3, to)) continue; /* a run of marks goes on */
-            status = word(e, from, to, front, &score);
-            from = to;
-            front = false;
+        for (int64_t i = 0; i < AHEAD && i < pieces; i++)
+            ask(e, p + cuts[i], p + cuts[i + 1], front && !i, &keys[i]);
+        for (int64_t i = 0; i < pieces && status == FE_OK; i++) {
+            fe_word_key *const k = &keys[i % AHEAD];
+            const uint8_t *const to = p + cuts[i + 1];
+            if (!is_inside_run(from, to, end)) {
+                if (from != p + cuts[i]) ask(e, from, to, front, k); /* words before were part of this one */
+                status = word(e, from, to, front, k, &score);
+                from = to;
+                front = false;
+            }
+            if (i + AHEAD < pieces) ask(e, p + cuts[i + AHEAD], p + cuts[i + AHEAD + 1], false, k);
         }
         if (status == FE_OK && e->written >= e->stop) status = FE_ENOUGH;
         if (!scan.done) fe_scan_drop(&scan, pieces);
@@ -434,4 +510,5 @@ static fe_status segment(fe_encoder *e, const uint8_t *p, const uint8_t *end, bo
 }
 
 const fe_model_kind fe_unigram_words = {.check = check, .attach = attach, .piece = piece, .cut = cut};
+const fe_model_kind fe_unigram_white = {.check = check, .attach = attach, .piece = piece_white, .cut = cut_white};
 const fe_model_kind fe_unigram_text = {.check = check, .attach = attach, .piece = piece, .segment = segment};

@@ -30,7 +30,7 @@ typedef struct fe_best {
 /* What finding the best way works with: all zero at first, freed by fe_lattice_clear. */
 typedef struct fe_lattice {
     fe_best *best;
-    double (*sums)[2]; /* the sums of the best two ways to each place, where these are asked for */
+    double (*sums)[2]; /* of exact sums to each place the best two, where they are noted */
     int32_t *ends;     /* where the pieces of the way that was chosen end */
     uint8_t *text;     /* the text as the trie has it, where that is not the text itself */
     int64_t best_room, sums_room, ends_room, text_room;

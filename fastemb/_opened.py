@@ -132,6 +132,8 @@ class Opened:
         if contents.flags & (lib.FE_WORD_PIECES | lib.FE_WORD_LEVEL):
             kind = "WordLevel" if contents.flags & lib.FE_WORD_LEVEL else "WordPiece"
             return f"<Tokenizer: {kind}, {self.vocab_size} ids>"
+        if contents.flags & lib.FE_UNIGRAM:
+            return f"<Tokenizer: Unigram, {self.vocab_size} ids>"
         kind = "byte level" if contents.flags & lib.FE_BYTE_LEVEL else "characters"
         return f"<Tokenizer: BPE, {kind}, {self.vocab_size} ids, {contents.merges} merges>"
 

@@ -58,7 +58,7 @@ VIEWED = 64  # ids; the first of so many are given out as a view, which is quick
 
 
 class Tokenizer(Trained):
-    r"""A tokenizer by byte pair encoding or WordPiece, read from its maker's own files.
+    r"""A tokenizer by byte pair encoding, WordPiece or Unigram, read from its maker's own files.
 
     Make one with `Tokenizer.load`. It never changes: any number of threads may use it at once, and a copy is the
     tokenizer itself.
@@ -140,9 +140,10 @@ class Tokenizer(Trained):
             A file under any name, of one of these kinds, told apart by content:
 
             - a rank file, as ``tiktoken`` and Llama 3 have: lines of a token in base64 and its rank, which is its id;
+            - SentencePiece's ``.model``, of merges or of scores (Unigram), as Llama 2, Mistral and T5 have it;
             - Mistral's ``tekken.json``;
-            - a ``tokenizer.json`` of Hugging Face's format with a BPE, WordPiece or WordLevel model and any other
-              components (but ``Precompiled``); where C does not know all of them, Python does the rest, much slower;
+            - a ``tokenizer.json`` of Hugging Face's format with a BPE, WordPiece, WordLevel or Unigram model and any
+              other components; where C does not know all of them, Python does the rest, much slower;
             - BERT's ``vocab.txt``, a token a line, with the settings of a ``tokenizer_config.json`` beside it;
             - CLIP's merge list, ``bpe_simple_vocab_16e6.txt``, compressed by gzip or not;
             - a file written by `save`;

@@ -79,7 +79,7 @@ def test_every_allocation_fails_once(sanitizers, tmp_path):
     flags = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DFE_CHECKED"]
     flags += ["-DFE_NEAR=3", "-include", str(fuzz / "fail.h"), "-I", str(CSRC), "-I", str(fuzz)]
     sources = [
-        *(str(fuzz / name) for name in ("memory.c", "chance.c", "models.c", "programs.c", "training.c")),
+        *(str(fuzz / name) for name in ("memory.c", "chance.c", "models.c", "unigrams.c", "programs.c", "training.c")),
         *map(str, CSRC.glob("*.c")),
     ]
     subprocess.run(["cc", *flags, *sources, "-lm", "-o", program], check=True)

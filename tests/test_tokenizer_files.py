@@ -61,10 +61,10 @@ def test_the_good_file_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
-        (("model", "type"), "Unigram", "not supported yet: model type 'Unigram'.* Encode with the package tokenizers;"),
+        (("model", "type"), "Trigram", "not supported yet: model type 'Trigram'.* Encode with the package tokenizers;"),
         (("model", "type"), "WordPiece", "damaged tokenizer file: WordPiece: continuing_subword_prefix is missing"),
         (("model", "dropout"), 0.1, "not supported yet: model setting dropout"),
-        (("normalizer",), {"type": "Precompiled"}, "not supported yet: normalizer 'Precompiled'"),
+        (("normalizer",), {"type": "Compiled"}, "not supported yet: normalizer 'Compiled'"),
         (("pre_tokenizer",), {"type": ["Split"]}, r"not supported yet: pre-tokenizer \['Split'\]"),
         (
             ("pre_tokenizer",),

@@ -23,16 +23,6 @@ RANKS = vocabularies.rank_file({token: rank for rank, token in enumerate([*BYTES
 TEXTS = ["", "Hello world", "It's 12345 caf\u00e9\n\n  \U0001f9ff", "<|endoftext|>", "<|im_start|>x"]
 
 
-def sentencepiece_model():
-    """The first pieces of a model as SentencePiece writes it: protobuf, a piece, its score and its kind."""
-    pieces = [(b"<unk>", 0.0, 2), (b"<s>", 0.0, 3), ("\u2581the".encode(), -1.5, 1)]
-    data = b""
-    for piece, score, kind in pieces:
-        one = b"\n" + bytes([len(piece)]) + piece + b"\x15" + struct.pack("<f", score) + b"\x18" + bytes([kind])
-        data += b"\n" + bytes([len(one)]) + one
-    return data
-
-
 def zipped(tmp_path):
     with zipfile.ZipFile(tmp_path / "zip", "w") as archive:
         archive.writestr("tokenizer.json", "{}")
@@ -55,7 +45,6 @@ FOREIGN = {
     "UTF-32, big": (b"\0\0\xfe\xff" + RANKS.decode().encode("utf-32-be"), "it is text in UTF-32: save it as UTF-8"),
     "vocab.json": (b'{"a": 0, "b": 1}', r"it is a vocabulary without its merges \(vocab.json\): give the folder that"),
     "settings": (b'{"tokenizer_class": "GPT2"}', "it is a file of settings and no vocabulary: give the tokenizer.json"),
-    "SentencePiece": (sentencepiece_model(), "it is a SentencePiece model, which is not read yet: take the tokenizer"),
     "merges": (b"#version: 0.2\n\xc4\xa0 t\n", "it is a merge list alone: give the folder that holds it and its voc"),
     "safetensors": (
         struct.pack("<Q", 60) + b'{"embeddings":{"dtype":"F32"',
@@ -438,7 +427,7 @@ def test_all_that_is_missing_is_named_at_once(tmp_path):
     """Damage first, then what is not supported; each with its place, all in one error."""
     file = json_file(
         tmp_path,
-        normalizer={"type": "Sequence", "normalizers": [{"type": "Precompiled"}, {"type": "Lowercase"}]},
+        normalizer={"type": "Sequence", "normalizers": [{"type": "Compiled"}, {"type": "Lowercase"}]},
         pre_tokenizer={"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "Bytes"}]},
         post_processor={"type": "BertProcessing", "cls": ["a", 0], "sep": "b"},
         decoder={"type": "Strip", "content": "ab", "start": 0, "stop": -1},
@@ -460,7 +449,7 @@ def test_all_that_is_missing_is_named_at_once(tmp_path):
     ]
     assert missing.split("; ") == [
         "model setting dropout = 0.1: ids that differ from call to call",
-        "normalizer 'Precompiled'",
+        "normalizer 'Compiled'",
         "pre-tokenizer 'Bytes'",
     ]
     assert sys.getsizeof(caught.value)

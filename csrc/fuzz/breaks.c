@@ -1,4 +1,6 @@
 /* breaks.c: vocabularies in which one number is wrong, and which must be refused. */
+#include <math.h>
+
 #include "fuzz.h"
 #include "words.h"
 
@@ -15,6 +17,13 @@ void break_vocabulary(vocabulary *v) {
         if (one_in(3)) m->unk = -1;
         else if (one_in(2)) m->prefix = -1;
         else m->word_chars = one_in(2) ? -1 : FE_MOST_WORD_CHARS + 1;
+        return;
+    }
+    if (m->flags & FE_UNIGRAM && one_in(6)) {
+        const double wrong[] = {HUGE_VAL, -HUGE_VAL, HUGE_VAL - HUGE_VAL};
+        if (one_in(3)) m->unk = -1;
+        else if (one_in(2) || !m->wholes) m->unk_score = wrong[rnd(3)];
+        else v->whole_scores[rnd((uint32_t)m->wholes)] = wrong[rnd(3)];
         return;
     }
     switch (rnd(18)) {

@@ -17,6 +17,8 @@ enum {
     CHARS = 96,
     PAIRS = MERGES * LONGEST,
     ADDED = 8,
+    WHOLES = 60,
+    NORMAL_STEPS = 1 << 15,
     TEXT = 1200,  /* bytes of the longest text of a call */
     BLOCK = 8000, /* and of all of them */
     TEXTS = 700,
@@ -61,14 +63,15 @@ typedef struct vocabulary {
     int32_t left[MERGES], right[MERGES], result[MERGES];
     uint32_t char_codes[CHARS], pair_left[PAIRS], pair_right[PAIRS];
     int32_t char_tokens[CHARS];
-    uint8_t added_bytes[128], added_flags[ADDED], normal[128];
+    uint8_t added_bytes[128], added_flags[ADDED], normal[NORMAL_STEPS];
     int64_t added_offsets[ADDED + 1];
     int32_t added_ids[ADDED];
     int32_t template[4];
     uint8_t notes[64];
-    uint8_t whole_bytes[ADDED * LONGEST];
-    int64_t whole_offsets[ADDED + 1];
-    int32_t whole_tokens[ADDED];
+    uint8_t whole_bytes[WHOLES * LONGEST];
+    int64_t whole_offsets[WHOLES + 1];
+    int32_t whole_tokens[WHOLES];
+    double whole_scores[WHOLES];
     uint8_t actions[ADDED];
     chain_room chain;
 } vocabulary;
@@ -77,6 +80,16 @@ typedef struct vocabulary {
 void random_vocabulary(vocabulary *v);
 int64_t random_text(uint8_t *text, int64_t most, bool valid);
 int64_t write_utf8(uint8_t *to, uint32_t code);
+
+int32_t add_token(vocabulary *v, const uint8_t *bytes, int64_t size);
+void add_bytes(vocabulary *v, uint32_t missing);
+
+/* unigrams.c: a vocabulary whose pieces have scores, and a step that replaces strings by a table; and, worked out
+ * slowly, the ids of a piece in which marks stand for spaces: how many. */
+void random_unigram(vocabulary *v);
+void add_charsmap(vocabulary *v);
+void add_sentencepiece(vocabulary *v);
+int64_t slow_unigram(const vocabulary *v, const uint8_t *text, int64_t size, int32_t *ids);
 
 /* breaks.c */
 void break_vocabulary(vocabulary *v);

@@ -53,6 +53,13 @@ int64_t slow_find(const vocabulary *v, const uint8_t *bytes, int64_t size) {
 
 /* ------------------------------------------------------------------ merging */
 
+/* The priority of the merge at a place of the list, from 1. */
+static int64_t priority(const fe_model *m, int64_t place) {
+    if (!(m->flags & FE_MADE_RANKS)) return place;
+    while (place > 1 && m->merge_result[place - 1] == m->merge_result[place - 2]) place--;
+    return place > m->tied ? m->tied + 1 : place;
+}
+
 /* Find the lowest rank, leftmost first; merge; begin again. */
 static void merge_by_list(law *l) {
     static int32_t place_of[TOKENS][TOKENS]; /* rank + 1 */
@@ -63,7 +70,7 @@ static void merge_by_list(law *l) {
         int64_t at = -1;
         for (int64_t i = 0; i + 1 < l->symbol_count; i++) {
             const int32_t place = place_of[s[i]][s[i + 1]];
-            if (place && (at < 0 || place < place_of[s[at]][s[at + 1]])) at = i;
+            if (place && (at < 0 || priority(m, place) < priority(m, place_of[s[at]][s[at + 1]]))) at = i;
         }
         if (at < 0) break;
         s[at] = m->merge_result[place_of[s[at]][s[at + 1]] - 1];
@@ -242,6 +249,56 @@ static void word_segment(law *l, const uint8_t *p, const uint8_t *end) {
     }
 }
 
+/* ------------------------------------------------------------------ pieces that have scores */
+
+static bool is_white(uint32_t code) { return fe_code_class(code) == 7; }
+
+/* A stretch that is one piece to other cutters; of programs a piece has a front of its own. */
+static void scored_piece(law *l, const uint8_t *p, const uint8_t *end, bool front) {
+    static const uint8_t mark[] = {0xE2, 0x96, 0x81};
+    static uint8_t text[3 * NORMAL + 3];
+    const fe_model *const m = &l->v->model;
+    const bool spaces = m->flags & FE_SPACE_MARK, splits = m->flags & FE_SPLIT_MARKS;
+    int64_t size = 0;
+    if (front) memcpy(text, mark, 3), size = 3;
+    while (p < end) {
+        const bool is_mark = end - p >= 3 && memcmp(p, mark, 3) == 0, begins = is_mark || (*p == ' ' && spaces);
+        if (begins && splits && size) l->count += slow_unigram(l->v, text, size, l->ids + l->count), size = 0;
+        if (begins) memcpy(text + size, mark, 3), size += 3;
+        else text[size++] = *p;
+        p += is_mark ? 3 : 1;
+    }
+    l->count += slow_unigram(l->v, text, size, l->ids + l->count);
+}
+
+static void scored_segment(law *l, const uint8_t *p, const uint8_t *end) {
+    static const uint8_t mark[] = {0xE2, 0x96, 0x81};
+    static int64_t starts[2 * NORMAL], ends[2 * NORMAL];
+    const fe_model *const m = &l->v->model;
+    const bool program = m->pattern == FE_PATTERN_PROGRAM;
+    uint32_t code;
+    for (const uint8_t *to; m->flags & FE_WHITE_WORDS && p < end; p = to) {
+        to = p + fe_utf8_read(p, end, &code);
+        if (is_white(code)) continue;
+        while (to < end) {
+            const int32_t length = fe_utf8_read(to, end, &code);
+            if (is_white(code)) break;
+            to += length;
+        }
+        scored_piece(l, p, to, to - p < 3 || memcmp(p, mark, 3) != 0);
+    }
+    if (p == end) return;
+    const int64_t pieces = program ? slow_cut(m->chain, p, end - p, starts, ends) : 1;
+    for (int64_t i = 0; i < pieces; i++) {
+        const uint8_t *const from = program ? p + starts[i] : p, *const to = program ? p + ends[i] : end;
+        const bool marked = (*from == ' ' && m->flags & FE_SPACE_MARK) || (to - from >= 3 && !memcmp(from, mark, 3));
+        bool front = m->flags & FE_PREPEND;
+        if (m->flags & FE_PREPEND_FIRST) front = front && from == l->text;
+        if (m->flags & FE_PREPEND_ONCE) front = front && !marked;
+        scored_piece(l, from, to, front);
+    }
+}
+
 /* ------------------------------------------------------------------ one text */
 
 static void segment(law *l, const uint8_t *p, const uint8_t *end) {
@@ -249,6 +306,10 @@ static void segment(law *l, const uint8_t *p, const uint8_t *end) {
     const bool affixes = l->v->model.flags & FE_AFFIXES;
     if (l->v->model.flags & FE_WORD_FLAGS) {
         word_segment(l, p, end);
+        return;
+    }
+    if (l->v->model.flags & FE_UNIGRAM) {
+        scored_segment(l, p, end);
         return;
     }
     if (!(l->v->model.flags & FE_BYTE_LEVEL)) {
@@ -291,7 +352,7 @@ static void find_by(law *l) {
         CHECK(size <= room);
         memcpy(l->found_bytes + at, m->added_bytes + from, (size_t)size);
         l->found_offsets[i + 1] = at + size;
-        if (m->added_flags[i] & FE_ADDED_LATE)
+        if (m->added_flags[i] & FE_ADDED_LATE && !(m->normal && *m->normal_bytes == FE_NORM_PIECES))
             l->found_offsets[i + 1] = at + normalize(l, m->added_bytes + from, size, l->found_bytes + at, room);
     }
 }
@@ -330,8 +391,6 @@ static const uint8_t *character_before(const uint8_t *p, const uint8_t *at, cons
         if (next >= at) return p;
     }
 }
-
-static bool is_white(uint32_t code) { return fe_code_class(code) == 7; }
 
 static bool stands_alone(const uint8_t *p, const uint8_t *from, const uint8_t *to, const uint8_t *end) {
     uint32_t before = ' ', behind = ' ';

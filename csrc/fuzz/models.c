@@ -39,7 +39,7 @@ int64_t random_text(uint8_t *text, int64_t most, bool valid) {
 
 /* ------------------------------------------------------------------ tokens */
 
-static int32_t add_token(vocabulary *v, const uint8_t *bytes, int64_t size) {
+int32_t add_token(vocabulary *v, const uint8_t *bytes, int64_t size) {
     const int64_t token = v->model.tokens++, at = v->token_offsets[token];
     CHECK(token < TOKENS && size <= LONGEST);
     if (size) memcpy(v->token_bytes + at, bytes, (size_t)size);
@@ -70,7 +70,7 @@ static int64_t join(const vocabulary *v, int32_t left, int32_t right, uint8_t *b
     return a + b;
 }
 
-static void add_bytes(vocabulary *v, uint32_t missing) {
+void add_bytes(vocabulary *v, uint32_t missing) {
     for (int i = 0; i < 256; i++) {
         const uint8_t byte = (uint8_t)i;
         v->byte_tokens[i] = missing && one_in(missing) ? -1 : add_token(v, &byte, 1);
@@ -241,6 +241,12 @@ static void characters(vocabulary *v) {
     }
     if (!cut && v->byte_tokens['b'] >= 0) pool[size++] = v->byte_tokens['b'];
     add_merges(v, pool, size, !cut);
+    if (one_in(3)) { /* some side by side make the same */
+        v->model.flags |= FE_MADE_RANKS;
+        for (int64_t i = 1; i < v->model.merges && !cut; i++)
+            if (one_in(3)) v->result[i] = v->result[i - 1];
+        v->model.tied = rnd((uint32_t)v->model.merges + 1);
+    }
     if (cut) add_pairs(v);
     if (wholes) add_wholes(v);
 }
@@ -318,8 +324,9 @@ static void add_step(vocabulary *v, uint8_t kind, uint8_t flags, uint8_t least, 
 
 /* Steps by which no added token becomes nothing, and a text at most NORMAL bytes. */
 static void add_steps(vocabulary *v) {
-    for (uint32_t count = one_in(2) ? 0 : 1 + rnd(3), grows = 0; count; count--)
-        switch (rnd(11)) {
+    if (one_in(6)) add_sentencepiece(v);
+    for (uint32_t count = v->model.normal || one_in(2) ? 0 : 1 + rnd(3), grows = 0; count; count--)
+        switch (rnd(12)) {
         case 0: add_step(v, FE_NORM_NFC, 0, 0, "", ""); break;
         case 1: add_step(v, FE_NORM_LOWERCASE, 0, 0, "", ""); break;
         case 2: add_step(v, FE_NORM_STRIP_ACCENTS, 0, 0, "", ""); break;
@@ -330,6 +337,7 @@ static void add_steps(vocabulary *v) {
         case 7: add_step(v, FE_NORM_RUNS, 0, 2, one_in(2) ? "a" : "\xE4\xB8\xAD", "b"); break;
         case 8: add_step(v, one_in(2) ? FE_NORM_NMT : FE_NORM_BERT_CLEAN, 0, 0, "", ""); break;
         case 9: add_step(v, FE_NORM_NFD, 0, 0, "", ""); break;
+        case 10: add_charsmap(v); break;
         default:
             if (grows++) break;
             if (one_in(2)) add_step(v, FE_NORM_REPLACE, 0, 0, " ", "\xE2\x96\x81");
@@ -340,11 +348,12 @@ static void add_steps(vocabulary *v) {
 void random_vocabulary(vocabulary *v) {
     memset(v, 0, sizeof *v);
     v->model.unk = -1;
-    switch (rnd(5)) {
+    switch (rnd(6)) {
     case 0: byte_level(v); break;
     case 1: ranked(v); break;
     case 2: affixed(v); break;
     case 3: words(v); break;
+    case 4: random_unigram(v); break;
     default: characters(v);
     }
     const bool has_unk = v->model.flags & FE_RANKED || v->model.unk >= 0;
@@ -369,4 +378,5 @@ void random_vocabulary(vocabulary *v) {
     m->before_ids = v->template, m->after_ids = v->template + 2;
     m->notes_bytes = v->notes, m->normal_bytes = v->normal;
     m->whole_bytes = v->whole_bytes, m->whole_offsets = v->whole_offsets, m->whole_tokens = v->whole_tokens;
+    m->whole_scores = v->whole_scores;
 }

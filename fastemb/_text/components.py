@@ -89,6 +89,13 @@ class Prepend:
 
 
 @dataclass(frozen=True)
+class Precompiled:
+    """Replace strings by a table that SentencePiece made, in base64 (`charsmap.py`)."""
+
+    precompiled_charsmap: str
+
+
+@dataclass(frozen=True)
 class Replace:
     """Replace a text or what a pattern matches; also a decoder, where it sees token by token."""
 
@@ -328,6 +335,7 @@ Normalizer = (
     | BertNormalizer
     | Strip
     | Prepend
+    | Precompiled
     | Replace
 )
 PreTokenizer = (
@@ -360,6 +368,7 @@ NORMALIZERS: dict[str, type[Any]] = {
     "BertNormalizer": BertNormalizer,
     "Strip": Strip,
     "Prepend": Prepend,
+    "Precompiled": Precompiled,
     "Replace": Replace,
 }
 PRE_TOKENIZERS: dict[str, type[Any]] = {

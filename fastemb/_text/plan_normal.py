@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from .charsmap import Charsmap, read_charsmap
 from .compiled import ffi, lib
 from .components import (
     NFC,
@@ -16,6 +17,7 @@ from .components import (
     ByteLevelNormalizer,
     Lowercase,
     Nmt,
+    Precompiled,
     Prepend,
     Replace,
     Strip,
@@ -113,7 +115,17 @@ def _step(step: Any) -> list[bytes] | None:
         return [_packed(lib.FE_NORM_STRIP, flags)]
     if isinstance(step, Prepend):
         return [_packed(lib.FE_NORM_PREPEND, new=step.prepend)] if step.prepend else []
+    if isinstance(step, Precompiled):
+        return [charsmap_step(read_charsmap(step.precompiled_charsmap))]
     return _replace(step) if isinstance(step, Replace) else None
+
+
+def charsmap_step(charsmap: Charsmap, longest: bool = False) -> bytes:
+    """Return a charsmap as a step of C; `longest`: as SentencePiece reads it, and not by grapheme clusters."""
+    table = charsmap.ascii_map().tobytes() + charsmap.units.tobytes()
+    flags = lib.FE_CHARSMAP_LONGEST if longest else 0
+    head = _HEAD.pack(lib.FE_NORM_CHARSMAP, flags, 0, len(table), len(charsmap.replacements))
+    return head + table + charsmap.replacements
 
 
 def _bert(step: BertNormalizer) -> list[bytes]:
@@ -133,6 +145,11 @@ def _replace(step: Replace) -> list[bytes] | None:
         return [_packed(lib.FE_NORM_REPLACE, old=step.pattern, new=step.content)] if step.pattern else None
     if step.pattern == r"\s+":
         return [_packed(lib.FE_NORM_RUNS, lib.FE_RUNS_WHITE, 1, new=step.content)]
+    if step.pattern == r"\s{2,}|[\n\r\t]" and step.content == " ":  # behind the runs these stand alone
+        return [
+            _packed(lib.FE_NORM_RUNS, lib.FE_RUNS_WHITE, 2, new=" "),
+            *(_packed(lib.FE_NORM_REPLACE, old=char, new=" ") for char in "\n\r\t"),
+        ]
     char, rest = step.pattern[:1], step.pattern[1:]
     is_plain = char == " " or (not char.isascii() and char.isprintable())  # no character that a pattern reads otherwise
     least = {"+": 1, "{2,}": 2}.get(rest)

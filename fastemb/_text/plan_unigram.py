@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from .bpe_model import MARK
 from .chain import Chain
-from .components import NFC, NFD, NFKC, NFKD, Lowercase, Metaspace, Model, TokenizerFile, Unigram
+from .components import NFC, NFD, NFKC, NFKD, Lowercase, Metaspace, Model, TokenizerFile, Unigram, WhitespaceSplit
 from .core import lib
 from .plan_chars import PREPEND_MARK, SPACE_TO_MARK, marks_in_c
 from .plan_cuts import cuts_in_c
@@ -54,6 +54,8 @@ def unigram_in_c(file: TokenizerFile) -> Scored | None:
 def _cut(file: TokenizerFile) -> Scored | None:
     """Return the same where other pre-tokenizers cut first; marks may come last, before every piece or before none."""
     steps, flags, normal = file.pre_tokenizers, 0, normal_in_c(file.normalizers)
+    if steps == (WhitespaceSplit(), Metaspace(MARK, "always", True)) and normal is not None:
+        return Scored(lib.FE_WHITE_WORDS | lib.FE_SPACE_MARK | lib.FE_SPLIT_MARKS, normal.steps)
     if steps and isinstance(last := steps[-1], Metaspace):
         if last.replacement != MARK or last.prepend_scheme == "first":
             return None

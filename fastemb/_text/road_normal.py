@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 from . import components as parts
+from .charsmap import read_charsmap, replaced
 from .regex_split import compiled, spans
 from .road_text import Stretch
 from .step_classes import one_of, small_letters
@@ -41,6 +42,9 @@ def normalizer(step: parts.Normalizer) -> Normalize:
         return lambda text: _strip(text, step.strip_left, step.strip_right)
     if isinstance(step, parts.Prepend):
         return lambda text: text.prepended(step.prepend) if text.text else text
+    if isinstance(step, parts.Precompiled):
+        charsmap = read_charsmap(step.precompiled_charsmap)
+        return lambda text: replaced(text, charsmap)
     return {
         parts.StripAccents: lambda text: _dropped(text, "marks"),
         parts.Lowercase: _lowercase,

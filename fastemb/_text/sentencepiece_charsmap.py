@@ -87,12 +87,21 @@ class Charsmap:
         self.texts = data[4 + size :]
         if self.texts and self.texts[-1]:
             raise DamagedVocabularyError("normalizer_spec: the last text of precompiled_charsmap has no end")
+        try:
+            self.texts.decode()
+        except UnicodeDecodeError as error:
+            raise DamagedVocabularyError(
+                f"normalizer_spec: the texts of precompiled_charsmap are no UTF-8 (byte {error.start} of them)"
+            ) from None
         self.array = DoubleArray(np.frombuffer(data, "<u4", size // 4, 4 if size else 0))
 
     def longest(self, text: bytes, at: int, end: int) -> tuple[int, bytes]:
-        """Return how many bytes the longest rule takes at `at`, and what they become; 0 bytes where there is none."""
+        """Return how many bytes the longest rule takes at `at`, and what they become; 0 bytes where there is none.
+
+        One whose text begins inside a character, as only in a damaged charsmap, is none.
+        """
         size, value = self.array.longest(text, at, end)
-        if not size or value >= len(self.texts):
+        if not size or value >= len(self.texts) or self.texts[value] & 0xC0 == 0x80:
             return 0, b""
         return size, self.texts[value : self.texts.index(b"\0", value)]
 

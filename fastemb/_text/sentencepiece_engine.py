@@ -22,12 +22,16 @@ MOST_NBEST = 1024
 
 
 class Piece(NamedTuple):
-    """A piece of a text, the bytes it is written as, its id, and from which byte of the text up to which it stands."""
+    """A piece of a text, the bytes it is written as, its id, and from which byte of the text up to which it stands.
+
+    Of the bytes of an unknown character the last one stands for it; the others are `inner`, and stand for nothing.
+    """
 
     text: bytes
     id: int
     start: int
     end: int
+    inner: bool = False
 
 
 class Engine:
@@ -129,11 +133,12 @@ class Engine:
             start, at = origins[at], at + len(text)
             end, unknown = origins[at], kind == PieceType.UNKNOWN
             if unknown and in_bytes:
-                ends = [start] * (len(text) - 1) + [end]  # the last byte stands for the character
-                names = [f"<0x{byte:02X}>".encode() for byte in text]
+                last = len(text) - 1
                 found += [
-                    Piece(name, self._byte_ids[byte], start, stop)
-                    for name, byte, stop in zip(names, text, ends, strict=True)
+                    Piece(
+                        f"<0x{byte:02X}>".encode(), self._byte_ids[byte], start, end if k == last else start, k < last
+                    )
+                    for k, byte in enumerate(text)
                 ]
             elif unknown and was_unknown:
                 found[-1] = Piece(found[-1].text + text, id, found[-1].start, end)

@@ -337,7 +337,8 @@ def _fields(data: bytes, start: int, end: int, where: str) -> Iterator[Field]:
         else:
             raise _damaged(at, inside, f"the wire type {wire}, which there is not")
         if behind > end:
-            raise _damaged(at, inside, f"{behind - value_at} bytes, where {end - value_at} are left")
+            start = value if wire == BYTES else value_at
+            raise _damaged(at, inside, f"{behind - start} bytes, where {max(end - start, 0)} are left")
         yield Field(number, wire, value, behind, at)
         at = behind
 

@@ -33,16 +33,17 @@ def merges_of(model: SentencePieceModel) -> ScoredMerges | None:
     frozen = {model.pieces[id] for id in model.ids_of(PieceType.USER_DEFINED)}
     if model.ids_of(PieceType.UNUSED) or not names.isdisjoint(normal) or not names.isdisjoint(frozen):
         return None
-    scores = model.scores.tolist()
+    made = "".join(piece for piece in normal if len(piece) > 1)
+    if not {*made} <= normal.keys() | frozen:
+        return None  # a symbol without a piece merges all the same
+    scores, id_of = model.scores.tolist(), normal.get
     left, right, result = list[int](), list[int](), list[int]()
     for piece, id in sorted(normal.items(), key=lambda item: (-scores[item[1]], item[1])):
         for cut in range(1, len(piece)):
-            parts = piece[:cut], piece[cut:]
-            if any(len(part) == 1 and part not in normal and part not in frozen for part in parts):
-                return None  # a symbol without a piece merges all the same
-            if all(part in normal for part in parts):
-                left.append(normal[parts[0]])
-                right.append(normal[parts[1]])
+            first = id_of(piece[:cut])
+            if first is not None and (second := id_of(piece[cut:])) is not None:
+                left.append(first)
+                right.append(second)
                 result.append(id)
     merges = Merges(*(np.array(part, np.int32) for part in (left, right, result)))
     tied = _first_tied(model.scores[merges.result], merges.result)

@@ -41,7 +41,7 @@ def plan_pieces(data: bytes) -> Vocabulary:
 
 def _vocabulary(model: SentencePieceModel, data: bytes, in_c: Fields | None) -> Vocabulary:
     """Return a vocabulary of all pieces; `in_c` is what makes C encode, None where Python does."""
-    decoded = [_decoded(model, id) for id in range(len(model.pieces))]
+    decoded = _decoded(model)
     added = [AddedToken(model.pieces[id], id, special=True) for id in model.ids_of(PieceType.CONTROL)]
     if model.trainer.model_type == ModelType.BPE:  # which never go on into what stands beside them
         added += [
@@ -60,14 +60,15 @@ def _vocabulary(model: SentencePieceModel, data: bytes, in_c: Fields | None) -> 
     )
 
 
-def _decoded(model: SentencePieceModel, id: int) -> bytes:
-    """Return the bytes that a piece stands for, wherever it stands but at the start of a text."""
-    piece, kind = model.pieces[id], model.types[id]
-    if kind == PieceType.BYTE:
-        return bytes([BYTE_NAMES[piece]])
-    if kind == PieceType.UNKNOWN:
-        return model.trainer.unk_surface.encode()
-    return b"" if kind == PieceType.CONTROL else piece.replace(MARK, " ").encode()
+def _decoded(model: SentencePieceModel) -> list[bytes]:
+    """Return the bytes that each piece stands for, wherever it stands but at the start of a text."""
+    found = [piece.replace(MARK, " ").encode() for piece in model.pieces]
+    for id in model.ids_of(PieceType.BYTE):
+        found[id] = bytes([BYTE_NAMES[model.pieces[id]]])
+    for id in model.ids_of(PieceType.CONTROL):
+        found[id] = b""
+    found[model.unk_id] = model.trainer.unk_surface.encode()
+    return found
 
 
 # ---------------------------------------------------------------- the models

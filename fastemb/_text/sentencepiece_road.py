@@ -83,11 +83,10 @@ def _placed(pieces: list[Piece], text: str, base: int) -> Iterator[Placed]:
     for number, char in enumerate(text):
         at += len(char.encode())
         places[at] = number + 1
-    ends, before = [0] * len(pieces), 0
-    for k in range(len(pieces) - 1, -1, -1):  # bytes of a character: only the last one knows where it ends
-        inside = pieces[k].end == pieces[k].start and k + 1 < len(pieces) and pieces[k + 1].start == pieces[k].start
-        before = before if inside and pieces[k].text[:1] == b"<" else pieces[k].end
-        ends[k] = before
+    ends, end = [0] * len(pieces), 0
+    for k in range(len(pieces) - 1, -1, -1):
+        end = end if pieces[k].inner else pieces[k].end  # else that of the last byte of its character
+        ends[k] = end
     for piece, end in zip(pieces, ends, strict=True):
         yield Placed(piece.id, base + places[piece.start], base + places[end], False)
 

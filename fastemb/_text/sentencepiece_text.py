@@ -22,7 +22,7 @@ class Surface(NamedTuple):
 
 def text_message(text: bytes, pieces: Iterable[Surface], score: float | None = None) -> bytes:
     """Return the message of a text with its pieces."""
-    parts = [as_bytes(1, text)] if text else []
+    parts = [as_bytes(1, text)]
     for one in pieces:
         surface = b"" if one.surface is None else as_bytes(3, one.surface)
         places = as_number(4, one.start) + as_number(5, one.end)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .bpe_model import check_vocab, is_id, is_text, read_merges
+from .charsmap import read_charsmap
 from .component_reader import (
     Faults,
     Json,
@@ -26,7 +27,8 @@ from .component_reader import (
     read_truncation,
     shown,
 )
-from .components import Bpe, ByteLevel, ByteLevelNormalizer, Model, TokenizerFile, WordLevel, WordPiece
+from .components import Bpe, ByteLevel, ByteLevelNormalizer, Model, Precompiled, TokenizerFile, WordLevel, WordPiece
+from .rust_floats import read_float
 from .unigram_model import read_unigram
 from .vocabulary import NO_MERGES, AddedToken
 
@@ -64,7 +66,7 @@ class Refused(ValueError):
 def load_json(path: Path) -> Json:
     """Read a JSON object; any damage is a ValueError that names the file."""
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(path.read_bytes(), parse_float=read_float)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise ValueError(f"{path}: not valid JSON: {error}") from None
     if not isinstance(data, dict):
@@ -88,6 +90,9 @@ def parse_tokenizer_json(data: Json) -> TokenizerFile:
     faults.missing += [f"field {shown(name)} of the file" for name in sorted(data.keys() - _FIELDS)]
     model = faults.caught(_model, data.get("model"))
     normalizers = read_normalizers(data.get("normalizer"), faults)
+    for step in normalizers:
+        if isinstance(step, Precompiled):
+            faults.caught(read_charsmap, step.precompiled_charsmap)
     pre_tokenizers = read_pre_tokenizers(data.get("pre_tokenizer"), faults)
     if sum(isinstance(step, ByteLevel | ByteLevelNormalizer) for step in normalizers + pre_tokenizers) > 1:
         faults.missing.append("ByteLevel twice, which would write the bytes of bytes")

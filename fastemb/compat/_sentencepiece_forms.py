@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
@@ -15,16 +14,12 @@ from .._text.sentencepiece_text import Surface
 NO_IDS = "Input must be an integer buffer, list of integers, or a sequence of integers."
 
 
-def as_str(data: bytes) -> str:
-    """Return bytes as a text, each byte that is no part of valid UTF-8 as U+FFFD."""
-    parts, at = list[str](), 0
-    while at < len(data):
-        try:
-            return "".join([*parts, data[at:].decode()])
-        except UnicodeDecodeError as error:
-            parts += [data[at : at + error.start].decode(), "\ufffd" * (error.end - error.start)]
-            at += error.end
-    return "".join(parts)
+def is_utf8(text: str | bytes) -> bool:
+    """Return whether a text is a str, or bytes that are one."""
+    try:
+        return isinstance(text, str) or text.decode() is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def is_row(value: Any) -> bool:
@@ -59,10 +54,13 @@ def starts_of(text: str) -> list[int]:
 def surfaces_of(text: str | bytes, data: bytes, pieces: list[Piece]) -> Iterable[Surface]:
     """Return pieces with their parts of a text, in its characters or bytes."""
     places = places_of(text) if isinstance(text, str) else range(len(text) + 1)
-    found = []
-    for k, piece in enumerate(pieces):
-        following = pieces[k + 1] if k + 1 < len(pieces) else None
-        inside = re.fullmatch(rb"<0x..>", piece.text) and piece.start == piece.end and following is not None
-        surface = None if inside else data[piece.start : piece.end]
-        found.append(Surface(piece.text, piece.id, surface, places[piece.start], places[piece.end]))
-    return found
+    return [
+        Surface(
+            piece.text,
+            piece.id,
+            None if piece.inner else data[piece.start : piece.end],
+            places[piece.start],
+            places[piece.end],
+        )
+        for piece in pieces
+    ]

@@ -17,7 +17,7 @@ import numpy as np
 
 from .._text.sentencepiece_engine import Piece
 from .._text.sentencepiece_text import Surface, nbest_message, text_message
-from ._sentencepiece_forms import NO_IDS, as_str, is_row, only, places_of, ranges_of, starts_of, surfaces_of
+from ._sentencepiece_forms import NO_IDS, is_row, is_utf8, only, places_of, ranges_of, starts_of, surfaces_of
 from ._sentencepiece_model import ModelMethods
 
 __all__ = ["SentencePieceProcessor", "SetRandomGeneratorSeed", "set_random_generator_seed"]
@@ -146,11 +146,12 @@ class SentencePieceProcessor(ModelMethods):
         return rows if is_batch else rows[0]
 
     def _ids(self, texts: list[Any], kind: Any, asked: dict[str, Any]) -> list[Any]:
-        given = [text if isinstance(text, str) else as_str(text) for text in texts]
-        if len(given) == 1:
-            found = [self._tokenizer.encode(given[0])]
+        if not all(map(is_utf8, texts)):  # a bad byte is U+FFFD behind the rules, which may know that character
+            return [self._by_engine(text, kind, asked, None) for text in texts]
+        if len(texts) == 1:
+            found = [self._tokenizer.encode(texts[0])]
         else:
-            ragged = self._tokenizer.encode_batch(given)
+            ragged = self._tokenizer.encode_batch(texts)
             found = [ragged.ids[start:end] for start, end in ranges_of(ragged.offsets)]
         rows = [self._surrounded(row.tolist(), asked) for row in found]
         return [np.array(row, np.int32) for row in rows] if kind == "numpy" else rows
