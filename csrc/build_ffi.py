@@ -14,15 +14,17 @@ HERE = Path(__file__).parent
 STABLE = not sysconfig.get_config_var("Py_GIL_DISABLED")  # free-threaded CPython has no stable ABI yet
 
 ffi = FFI()
-# fe.h holds plain declarations only, so dropping its preprocessor lines leaves what cffi parses.
-ffi.cdef(re.sub(r"^\s*#.*$", "", (HERE / "fe.h").read_text(encoding="utf-8"), flags=re.MULTILINE))
+# These hold plain declarations only, so dropping their preprocessor lines leaves what cffi parses.
+for header in ("fe.h", "fe_train.h"):
+    ffi.cdef(re.sub(r"^\s*#.*$", "", (HERE / header).read_text(encoding="utf-8"), flags=re.MULTILINE))
 ffi.set_source(
     "fastemb._text._core",
-    '#include "fe.h"',
+    '#include "fe.h"\n#include "fe_train.h"',
     # join.c is no function of the cffi module: it lies in the same file, and takes Python's objects.
     sources=[f"csrc/{source.name}" for source in sorted(HERE.glob("*.c"))] + ["csrc/python/join.c"],
     depends=[f"csrc/{header.name}" for header in sorted(HERE.glob("*.h"))],
     include_dirs=["csrc"],
+    libraries=[] if sys.platform == "win32" else ["m"],
     # No -march and no -mavx: a wheel must run on every CPU of its kind.
     extra_compile_args=[]
     if sys.platform == "win32"

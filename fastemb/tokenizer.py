@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from . import _frameworks, _tokens
 from ._checks import ModelLength, as_flag, as_integer
-from ._opened import Opened
 from ._text.batch import encode_plain, encode_rows
 from ._text.chunks import cut_chunks, whole_ids
 from ._text.core import SHORT, Core, Ids
@@ -19,7 +18,7 @@ from ._text.count import count_given
 from ._text.decode import decode_row, decode_rows
 from ._text.encode import NotPlainError, Options, encode_texts
 from ._text.file_calls import calls_of
-from ._text.files import Cuts, encode_text_file, replacing
+from ._text.files import Cuts, encode_text_file
 from ._text.load import load
 from ._text.placing import Placing
 from ._text.plan import cutter_of, decoders_of
@@ -46,6 +45,7 @@ from ._tokens import (
     as_limit,
     as_row,
 )
+from ._training import Trained
 from ._words import shown, type_name
 from .encoded import Encoded, Side, Strategy, encoded_of
 from .ragged import Ragged
@@ -57,7 +57,7 @@ PlacedRows = tuple[Ragged, Spans]
 VIEWED = 64  # ids; the first of so many are given out as a view, which is quicker than a copy and keeps little memory
 
 
-class Tokenizer(Opened):
+class Tokenizer(Trained):
     r"""A tokenizer by byte pair encoding, WordPiece or Unigram, read from its maker's own files.
 
     Make one with `Tokenizer.load`. It never changes: any number of threads may use it at once, and a copy is the
@@ -188,27 +188,6 @@ class Tokenizer(Opened):
             The pattern needs the package ``regex``.
         """
         return cls(load(as_path(path), pattern, special_tokens, as_flag(mmap, "mmap")))
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the tokenizer to one file that `load` opens in milliseconds, whatever files it was read from.
-
-        Parameters
-        ----------
-        path : path-like
-            The file; a file that exists is replaced, in one step. It is for processors of the same byte order, and for
-            this version of the format: `load` refuses a file of another by name.
-
-        Raises
-        ------
-        TypeError
-            `path` is no path.
-        FileNotFoundError
-            There is no such folder to write to.
-        IsADirectoryError
-            `path` is a folder.
-        """
-        with replacing(as_path(path)) as stream:
-            stream.write(self._core.image())
 
     # ---------------------------------------------------------------- encoding
 

@@ -36,7 +36,7 @@ PUBLIC = {
     "search": {"pooling"},
     "static": {"tokenizer", "pooling", "search", "_text", "_models"},
     "encoded": {"_text"},
-    "tokenizer": {"_text", "_tokens", "_opened", "encoded"},
+    "tokenizer": {"_text", "_tokens", "_training", "encoded"},
 }
 SHARED = {"ragged", "quantized"}  # all public modules may import these
 ASKED = {"_bags", "_embeds", "_updates"}  # what was asked for
@@ -70,6 +70,7 @@ ALLOWED = {
     "_words": set(),
     "_tokens": {"_text", "_checks", "_words"},
     "_opened": {"_text", "_tokens", "_checks", "_words"},
+    "_training": {"_text", "_opened", "_checks", "_words"},
     "_threads": {"_processors"},
     "_processors": set(),
     "_text": TOOLS,

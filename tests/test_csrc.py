@@ -79,10 +79,10 @@ def test_every_allocation_fails_once(sanitizers, tmp_path):
     flags = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DFE_CHECKED"]
     flags += ["-DFE_NEAR=3", "-include", str(fuzz / "fail.h"), "-I", str(CSRC), "-I", str(fuzz)]
     sources = [
-        *(str(fuzz / name) for name in ("memory.c", "chance.c", "models.c", "unigrams.c", "programs.c")),
+        *(str(fuzz / name) for name in ("memory.c", "chance.c", "models.c", "unigrams.c", "programs.c", "training.c")),
         *map(str, CSRC.glob("*.c")),
     ]
-    subprocess.run(["cc", *flags, *sources, "-o", program], check=True)
+    subprocess.run(["cc", *flags, *sources, "-lm", "-o", program], check=True)
     done = subprocess.run([program, "12", "3"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "no error" in done.stdout
@@ -141,7 +141,7 @@ def emulated(tmp_path_factory):
     flags = ["-O1", "-static", "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
 
     def run(sources, *arguments):
-        subprocess.run([ARM, *STRICT, *flags, *sources, "-o", program], check=True)
+        subprocess.run([ARM, *STRICT, *flags, *sources, "-lm", "-o", program], check=True)
         done = subprocess.run([EMULATOR, program, *arguments], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout

@@ -19,7 +19,7 @@ import pytest
 import fastemb
 from fastemb import _checks, _tokens, _warmup
 from fastemb._cpu import lookup, search
-from fastemb._text import calls
+from fastemb._text import calls, export, train
 
 PACKAGE = Path(fastemb.__file__).parent
 TABLE, X, IDS = np.ones((5, 4), "f4"), np.ones((2, 3, 4), "f4"), [[0, 1, 2], [3, 4, 0]]
@@ -49,6 +49,20 @@ def load_ranks(word):
         lines = [b"%s %d\n" % (base64.b64encode(bytes([byte])), byte) for byte in range(256)]
         Path(folder, "ranks").write_bytes(b"".join(lines))
         return fastemb.Tokenizer.load(Path(folder, "ranks"), "gpt2", special_tokens=word)
+
+
+def train_kind(word):
+    """Train a tokenizer of that kind, of as many tokens as there can be."""
+    return fastemb.Tokenizer.train(["ab ab"], word, 6 if word == "unigram" else 300)
+
+
+def save_trained(word):
+    """Save a tokenizer that can be saved in that format."""
+    kind = {"vocab.txt": "wordpiece", "sentencepiece": "unigram"}.get(word, "bpe")
+    more = {"normalization": "identity"} if word == "sentencepiece" else {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) if word == "merges.txt" else Path(folder, "file")
+        fastemb.Tokenizer.train(["ab ab"], kind, 6 if word == "sentencepiece" else 300, **more).save(path, word)
 
 
 def grad_of(mode):
@@ -107,6 +121,12 @@ OPTIONS = {
     ("Tokenizer.decode_batch", "unknown"): (_tokens.UnknownMode, lambda word, t: t.decode_batch([[1]], unknown=word)),
     ("Tokenizer.decoder", "unknown"): (_tokens.UnknownMode, lambda word, t: t.decoder(unknown=word)),
     ("Tokenizer.load", "special_tokens"): (_tokens.ModelTokens, lambda word, _: load_ranks(word)),
+    ("Tokenizer.train", "kind"): (train.Kind, lambda word, _: train_kind(word)),
+    ("Tokenizer.train", "normalization"): (
+        train.Normalization, lambda word, _: fastemb.Tokenizer.train(["ab ab"], "unigram", 6, normalization=word)
+    ),
+    ("Tokenizer.train", "score"): (train.Score, lambda word, _: fastemb.Tokenizer.train(["a b"], score=word)),
+    ("Tokenizer.save", "format"): (export.Format, lambda word, _: save_trained(word)),
     ("StaticModel.encode", "max_length"): (
         _checks.ModelLength, lambda word, t: fastemb.StaticModel(t, np.ones((4, 2), "f4")).encode("a", max_length=word)
     ),
@@ -121,6 +141,7 @@ OPTIMIZERS = ("SGD", "Adagrad", "Adam", "AdamW")
 OPEN = {
     ("Tokenizer.decode", "ids"), ("Tokenizer.decode_bytes", "ids"), ("Tokenizer.decode_batch", "rows"),
     ("Tokenizer.load", "path"), ("Tokenizer.load", "pattern"), ("Tokenizer.load", "special_tokens"),
+    ("Tokenizer.train", "texts"), ("Tokenizer.train", "pattern"), ("Tokenizer.train", "special_tokens"),
     ("Tokenizer.save", "path"), ("Tokenizer.encode", "text"), ("Tokenizer.encode_batch", "texts"),
     ("Tokenizer.count", "text"), ("Tokenizer.count_batch", "texts"), ("Tokenizer.truncate", "text"),
     ("Tokenizer.decode", "errors"), ("Tokenizer.decode_batch", "errors"), ("Tokenizer.token_to_id", "token"),

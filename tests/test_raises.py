@@ -203,8 +203,17 @@ PROMISES = {
             lambda w: fastemb.Tokenizer.load(w[0] / "ranks"), lambda w: fastemb.Tokenizer.load(w[0] / "broken.json")
         ],
     },
+    "Tokenizer.train": {
+        TypeError: [lambda w: fastemb.Tokenizer.train("text"), lambda w: fastemb.Tokenizer.train([1])],
+        ValueError: [
+            lambda w: fastemb.Tokenizer.train([]), lambda w: fastemb.Tokenizer.train(["a"], vocab_size=255),
+            lambda w: fastemb.Tokenizer.train([b"\xff"]), lambda w: fastemb.Tokenizer.train(["a"], lowercase=True),
+        ],
+        FileNotFoundError: [lambda w: fastemb.Tokenizer.train(w[0] / "none")],
+    },
     "Tokenizer.save": {
         TypeError: [lambda w: w[1].save(None)],
+        ValueError: [lambda w: w[1].save(w[0] / "x", "json"), lambda w: w[1].save(w[0] / "x", "vocab.txt")],
         FileNotFoundError: [lambda w: w[1].save(w[0] / "none" / "file")],
         IsADirectoryError: [lambda w: w[1].save(w[0])],
     },
@@ -343,7 +352,8 @@ PROMISES = {
 }  # fmt: skip
 #: What is promised and cannot be made to happen here: without a package, without a device.
 ELSEWHERE = {
-    "Tokenizer.load": {"ImportError"}, "StaticModel.load": {"ModuleNotFoundError"},
+    "Tokenizer.load": {"ImportError"}, "Tokenizer.train": {"ImportError", "OSError"}, "Tokenizer.save": {"OSError"},
+    "StaticModel.load": {"ModuleNotFoundError"},
     "cuda_check": {"IndexError", "ValueError"},
 }  # fmt: skip
 #: The same of what all optimizers have.

@@ -51,6 +51,7 @@ int main(int argc, char **argv) {
         check_ranks();
         check_merges();
         check_spans();
+        check_training();
         rounds++;
     } while (now() - start < seconds);
     printf("fuzz: seed %llu, %llu rounds, %llu broken vocabularies refused, no error\n", (unsigned long long)number,

@@ -110,6 +110,10 @@ void check_ranks(void);
 void check_merges(void);
 void check_spans(void);
 
+/* training.c */
+void check_training(void);
+fe_status train_without_checks(void); /* a small text by every trainer: FE_OK, or what went wrong first */
+
 /* mutate.c: damages an image in place, under a right checksum, and takes the damage back from an intact copy. */
 void damage(uint8_t *image, int64_t size);
 void heal(uint8_t *image, const uint8_t *intact);

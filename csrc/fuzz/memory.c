@@ -141,12 +141,30 @@ static int64_t large(void) {
     return play_all(&s);
 }
 
+/* Every trainer. */
+static int64_t training(void) {
+    allocations = 0;
+    seed(1);
+    CHECK(train_without_checks() == FE_OK);
+    const int64_t all = allocations;
+    for (int way = 0; way < 2; way++)
+        for (failing = 0; failing < all; failing++) {
+            for_good = way;
+            allocations = 0;
+            seed(1);
+            (void)short_of_memory(train_without_checks());
+        }
+    failing = NEVER;
+    return 2 * all;
+}
+
 int main(int argc, char **argv) {
     const int64_t vocabularies = argc > 1 ? atoll(argv[1]) : 10;
     int64_t runs = 0;
     seed(argc > 2 ? strtoull(argv[2], NULL, 10) : 1);
     for (int64_t i = 0; i < vocabularies; i++) runs += small();
     runs += large();
+    runs += training();
     printf("memory: %lld runs with a failing allocation, no error\n", (long long)runs);
     return 0;
 }

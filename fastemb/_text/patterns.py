@@ -99,6 +99,11 @@ _OTHERS = {
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|"
     r"\s*[\r\n]|\s+(?!\S)|\s+": Pattern.QWEN2,
 }
+# Spellings by which a tokenizer.json can have them, where their own mean something else there: in Oniguruma {1,3}+ is a
+# group repeated.
+ONIGURUMA: dict[Pattern, tuple[str, ...]] = {
+    Pattern.CL100K: (SPELLINGS[Pattern.CL100K][0].replace("{1,3}+", "{1,3}"),),
+}
 # Patterns whose dialect is a condition: in the other one they mean something else, or cannot be given at all.
 _ONLY_FANCY = {Pattern.CL100K}
 _ONLY_ONIGURUMA = {Pattern.DEEPSEEK_V3, Pattern.GPT2_DIGITS}
@@ -123,8 +128,11 @@ def known_pattern(*patterns: str, dialect: Dialect = "fancy") -> Pattern | None:
     """
     # A tokenizer.json may hold the line breaks themselves: in a class and outside they mean what their escapes do.
     texts = tuple(text.replace("\r", r"\r").replace("\n", r"\n") for text in patterns)
+    if dialect == "oniguruma" and texts in _BY_ONIGURUMA:
+        return _BY_ONIGURUMA[texts]
     found = _BY_SPELLING.get(texts)
     return None if found in (_ONLY_FANCY if dialect == "oniguruma" else _ONLY_ONIGURUMA) else found
 
 
 _BY_SPELLING = {texts: number for number, texts in SPELLINGS.items()} | {(text,): n for text, n in _OTHERS.items()}
+_BY_ONIGURUMA = {texts: number for number, texts in ONIGURUMA.items()}

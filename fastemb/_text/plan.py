@@ -48,8 +48,8 @@ Fields = dict[str, Any]  # of a BpeModel
 _TEXT_DECODERS = (Replace(MARK, True, " "), ByteFallback(), Fuse(), StripDecoder(" ", 1, 0))
 
 
-def plan(file: TokenizerFile) -> Vocabulary:
-    """Return the vocabulary of a file, by the fastest road that is exact."""
+def plan(file: TokenizerFile, keep_merges: bool = False) -> Vocabulary:
+    """Return the vocabulary of a file, by the fastest road that is exact; with its merges, from which it is saved."""
     try:
         calls_of(file)
     except ValueError as error:
@@ -68,7 +68,7 @@ def plan(file: TokenizerFile) -> Vocabulary:
                 return decoded_vocabulary(file, scored, to_notes(file, general_road=False))
         model = in_c(file)
         if model is not None:
-            kept = may_need_road(file, model.prepend_mark)
+            kept = keep_merges or may_need_road(file, model.prepend_mark)
             return replace(model, steps=to_notes(file, False, keep_merges=kept)).vocabulary()
         Road(file)  # faults of patterns show here, not at the first text
     except Unsupported as error:
