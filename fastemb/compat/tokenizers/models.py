@@ -42,8 +42,8 @@ class Model(Component, slot=True):
         """Return the tokens of a piece."""
         names = {id: token for token, id in self.vocabulary().items()}
         found, at = [], 0
-        for id, size in tokenize(parse_tokenizer_json({"model": self._node}).model)(sequence) if sequence else ():
-            found.append(Token(id, names[id], (at, at + size)))
+        for id, size, back in tokenize(parse_tokenizer_json({"model": self._node}).model)(sequence) if sequence else ():
+            found.append(Token(id, names[id], (at - back, at + size)))
             at += size
         return found
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..._text.files import replacing
+from ..._text.rust_floats import read_float
 from ..._text.texts import as_path
 from . import document as doc
 from .added_token import AddedToken
@@ -714,7 +715,7 @@ def _parsed(text: str | bytes) -> Tokenizer:
     if not isinstance(text, str | bytes):
         raise TypeError(f"a tokenizer.json must be given as str or bytes, got {type(text).__name__}")
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_float=read_float)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not valid JSON: {error}") from None
     if not isinstance(document, dict):
