@@ -320,9 +320,8 @@ def six_numbers(record: Record) -> str:
         [
             cells_in_bars(lines),
             "",
-            f"One thread on each side of an {record.processor} with {record.cores} cores; medians of "
-            + ", then ".join(dict.fromkeys(f"`{run['command']}`" for run in record.runs.values()))
-            + ".",
+            f"One thread on each side of an {record.processor} with {record.cores} cores; medians of the runs whose "
+            "[commands](docs/benchmarks.md) are on the page of all comparisons.",
             *(["In brackets: where the rival's allocator keeps its memory, as ours does."] if any_kept else []),
             f"fastemb is slower in {lost} of {len(pairs)} comparisons: "
             "[they come first](docs/benchmarks.md#what-is-lost) on the page of all of them.",
