@@ -19,14 +19,15 @@ from ._models.folders import (
     first_columns,
     model2vec_settings,
     read_table,
-    table_of,
+    stored_table,
 )
 from ._models.recognise import read_words
 from ._models.sentence_transformers import Dense, read_modules
 from ._models.subwords import Subwords
-from ._static.options import EncodeOptions, check_count, check_normalize, keep, written
+from ._static.options import EncodeOptions, check_count, check_normalize, keep, with_prompt, written
+from ._static.picked import Picked
 from ._static.streams import Streams
-from ._static.windows import Cut, Join, Windows, as_cut, windows_of
+from ._static.windows import Cut, Join, WindowVectors, as_cut, windows_of
 from ._static.words import find_unknown, in_subwords, join_subwords
 from ._text.core import Core
 from ._text.texts import as_path, as_tuple, only_str
@@ -38,7 +39,7 @@ from .quantized import QuantizedTable
 from .ragged import Ragged
 from .tokenizer import Tokenizer
 
-__all__ = ["StaticModel"]
+__all__ = ["StaticModel", "WindowVectors"]
 
 SMALL_TEXTS = 1 << 8  # more texts are no small call
 
@@ -62,8 +63,9 @@ class StaticModel(Streams):
     Attributes
     ----------
     tokenizer : Tokenizer
-    table : ndarray, shape (V, D)
-        float16, float32 or float64 rows, one for each id; there may be more.
+    table : ndarray or QuantizedTable, shape (V, D)
+        float16, float32 or float64 rows as the file has them, one for each id; there may be more. Of int8 a
+        `QuantizedTable` of as many bytes, and with ``mapping`` the rows that ids share.
     prompts : dict of str to str
         What the model puts before texts, by name; empty for most.
 
@@ -77,8 +79,15 @@ class StaticModel(Streams):
     refused by name; of all that its ``truncate_dim`` keeps the first columns. (`load` with ``dim``, instead of that,
     keeps them before they are normalised.) A tensor ``embeddings`` is a model2vec model: a text is cut to
     ``max_length`` ids (and before that to as many characters as these could have), ids of the unknown token are
-    dropped, and ``config.json`` says whether vectors are normalised. In both, ``weights`` and ``mapping`` tensors
-    are applied to the table when it is loaded, no template is added, and added tokens are recognised.
+    dropped, and ``config.json`` says whether vectors are normalised. In both, tensors ``weights``
+    and ``mapping`` are applied, no template is added, and added tokens are recognised: a float32 table is multiplied by
+    its weights when it is loaded; of float16, of a mapped table and of one with ``mapping``, which would grow by it,
+    they are applied to the rows that are read.
+
+    A file of word vectors has no tokenizer: text is cut at white space, case and punctuation stay as they are, and the
+    vector of a text is the mean of those of its words. Words that are not in the file are left out and not counted; a
+    fastText ``.bin`` has vectors for them by their n-grams. Of a word that stands there twice the first row counts, one
+    that is no UTF-8 keeps its row under a name with backslashes.
     """
 
     _small: _Small | None = None  # of the tokenizer and the table that it names
@@ -112,6 +121,7 @@ class StaticModel(Streams):
         self.prompts: dict[str, str] = {}
         self._prompt = ""
         self._layers: list[Dense] = []
+        self._picked: Picked | None = None  # rows that ids share or weigh
         self._subwords: Subwords | None = None  # of which the last rows are
         self._kept: int | None = None  # columns of vectors that are normalised before they are cut
         # model2vec cuts a text to this many characters for each id it may have, before tokenizing it; 0: no cut
@@ -194,9 +204,15 @@ class StaticModel(Streams):
         if name == MODEL2VEC and config_file is not None:
             settings = model2vec_settings(config_file, tokenizer.unk_id)
         try:
-            return cls(tokenizer, table_of(tensors, name), **settings)
+            table, mapping, weights = stored_table(tensors, name)
+            # Ids reach as many rows as the mapping has; this stand-in of them takes no memory.
+            reached = table if mapping is None else np.broadcast_to(np.float32(0), (len(mapping), table.shape[1]))
+            model = cls(tokenizer, reached, **settings)
         except ValueError as error:
             raise ValueError(f"{table_file}: {error}") from None
+        model.table = table
+        model._picked = None if mapping is None and weights is None else Picked(mapping, weights)
+        return model
 
     @classmethod
     def _read_words(cls, file: Path, mapped: bool) -> StaticModel:
@@ -226,7 +242,7 @@ class StaticModel(Streams):
         self, texts: str | Sequence[str], *, join: Join = "mean", **options: Unpack[EncodeOptions]
     ) -> npt.NDArray[np.float32]: ...
     @overload
-    def encode(self, texts: str | Sequence[str], *, join: None, **options: Unpack[EncodeOptions]) -> Windows: ...
+    def encode(self, texts: str | Sequence[str], *, join: None, **options: Unpack[EncodeOptions]) -> WindowVectors: ...
     def encode(
         self,
         texts: str | Sequence[str],
@@ -239,7 +255,7 @@ class StaticModel(Streams):
         window: int | None = None,
         overlap: int = 0,
         join: Join | None = "mean",
-    ) -> npt.NDArray[np.float32] | Windows:
+    ) -> npt.NDArray[np.float32] | WindowVectors:
         """Return one vector for each text.
 
         Parameters
@@ -266,10 +282,10 @@ class StaticModel(Streams):
 
         Returns
         -------
-        ndarray of float32, shape (N, D), or (D,) for a single ``str``; with ``join=None`` a `Windows`
+        ndarray of float32, shape (N, D), or (D,) for a single ``str``; with ``join=None`` a `WindowVectors`
             The mean of the rows of a text's ids, zero for a text without ids. Sums run in float32 (of a float64
             table in float64) in the order of the ids and are rounded once; the bits do not depend on the number
-            of threads. `Windows` is a named tuple: ``vectors``, shape (W, D), and ``offsets``, shape (N+1,), of
+            of threads. `WindowVectors` is a named tuple: ``vectors``, shape (S, D), and ``offsets``, shape (N+1,), of
             the first window of each text.
 
         Raises
@@ -295,7 +311,7 @@ class StaticModel(Streams):
         if window is not None or overlap != 0 or join != "mean":
             cut = as_cut(window, overlap, join, out)
         if prompt is not None or prompt_name is not None or self._prompt or self._layers or self._kept:
-            texts = self._with_prompt(texts, prompt, prompt_name)
+            texts = with_prompt(texts, self.prompts, self._prompt, prompt, prompt_name)
         elif cut is None and out is None and isinstance(max_length, str) and max_length in MODEL_LENGTHS:
             vectors = self._encode_small(texts, self._normalize if normalize is None else normalize)
             if vectors is not None:
@@ -304,7 +320,7 @@ class StaticModel(Streams):
             row = out[np.newaxis] if isinstance(out, np.ndarray) else out
             if cut is not None:
                 joined = self._encode_windows([texts], cut, normalize, max_length, row)
-                return joined if isinstance(joined, Windows) else joined[0]
+                return joined if isinstance(joined, WindowVectors) else joined[0]
             vector: npt.NDArray[np.float32] = self._pool(self._tokenize([texts], max_length), normalize, row)[0]
             return vector
         if cut is not None:
@@ -313,13 +329,13 @@ class StaticModel(Streams):
 
     def _encode_windows(
         self, texts: Sequence[Any], cut: Cut, normalize: bool | None, max_length: Any, out: Any
-    ) -> npt.NDArray[np.float32] | Windows:
+    ) -> npt.NDArray[np.float32] | WindowVectors:
         """Return the vectors of windows, or what they are joined to."""
         limit = None if is_word(max_length, MODEL_LENGTHS) else max_length
         rows, offsets = windows_of(self._tokenize(texts, limit), cut)
         vectors = self._pool(rows, normalize)
         if cut.join is None:
-            return Windows(vectors, offsets)
+            return WindowVectors(vectors, offsets)
         scaled = self._normalize if normalize is None else bool(normalize)
         joined: npt.NDArray[np.float32] = pool(vectors, offsets=offsets, mode=cut.join, normalize=scaled, out=out)
         return joined
@@ -329,25 +345,9 @@ class StaticModel(Streams):
         return {name: value for name, value in self.__dict__.items() if name != "_small"}
 
     def __repr__(self) -> str:
-        return f"<StaticModel: {self.table.shape[0]} x {self.table.shape[1]} {self.table.dtype}, {self.tokenizer!r}>"
-
-    def _with_prompt(self, texts: Any, prompt: Any, name: Any) -> Any:
-        """Return texts with what stands before each of them."""
-        if name is not None:
-            if prompt is not None:
-                raise ValueError("prompt and prompt_name are given; one of them says what stands before texts")
-            if not isinstance(name, str) or name not in self.prompts:
-                raise ValueError(f"prompt_name must be one of {', '.join(self.prompts) or 'none'}, got {shown(name)}")
-            prompt = self.prompts[name]
-        if not isinstance(prompt, str | None):
-            raise TypeError(f"prompt must be a str or None, got {type_name(prompt)}")
-        front = self._prompt if prompt is None else prompt
-        if not front:
-            return texts
-        if isinstance(texts, str):
-            return front + texts
-        given: tuple[Any, ...] = as_tuple(texts)
-        return [front + text for text in only_str(given)]
+        table = self.table
+        kind = f"{table.bits}-bit codes" if isinstance(table, QuantizedTable) else table.dtype
+        return f"<StaticModel: {table.shape[0]} x {table.shape[1]} {kind}, {self.tokenizer!r}>"
 
     # The small path: few short texts of which nothing is cut off and no id is dropped -----------------------------
 
@@ -379,7 +379,11 @@ class StaticModel(Streams):
         tokenizer, table = self.tokenizer, self.table  # read once: another thread may replace them
         way, room = tokenizer._short_way("all"), _devices.static(table)
         rows = room.small_rows(table)
-        return None if way is None or rows is None else _Small(tokenizer, table, *way, rows, room.small_means)
+        return (
+            None
+            if way is None or rows is None or self._picked
+            else _Small(tokenizer, table, *way, rows, room.small_means)
+        )
 
     def _cuts(self, texts: list[str]) -> bool:
         """Whether some text has more characters than count."""
@@ -394,7 +398,7 @@ class StaticModel(Streams):
         return drop is not None and bool(np.count_nonzero(ids == drop))
 
     def _is_plain(self) -> bool:
-        return not self._layers and self._kept is None
+        return not self._layers and self._kept is None and self._picked is None
 
     def _ids(self, text: str) -> npt.NDArray[Any]:
         return self._tokenize([text], None).ids
@@ -443,7 +447,10 @@ class StaticModel(Streams):
         if self._subwords is not None:
             rows, weights = in_subwords(rows, len(self.table), self._subwords)
         now = scaled and not self._layers
-        vectors = embedding_bag(self.table, rows, mode="mean", weights=weights, normalize=now, out=means)
+        if self._picked is not None:
+            vectors = self._picked.means(self.table, rows, now, means)
+        else:
+            vectors = embedding_bag(self.table, rows, mode="mean", weights=weights, normalize=now, out=means)
         if not self._layers:
             return vectors
         for layer in self._layers:

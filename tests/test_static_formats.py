@@ -158,7 +158,6 @@ def test_saved_and_read_back(load, tmp_path, as_binary):
     if as_binary:
         assert (tmp_path / "saved").read_bytes() == binary()
     half = fastemb.StaticModel(model.tokenizer, TABLE[:, 3:].astype(np.float16), drop=len(WORDS))
-    half._words = len(WORDS)
     half.save_word2vec(tmp_path / "saved", binary=as_binary)
     assert np.array_equal(fastemb.StaticModel.load(tmp_path / "saved").table, half.table)
 
@@ -321,6 +320,31 @@ def test_tables_stay_as_they_are_stored(tmp_path, dtype, mapped):
         assert np.array_equal(model.table, table)
     wide = fastemb.StaticModel(model.tokenizer, table.astype(np.float32))
     np.testing.assert_allclose(model.encode(["hello world", ""]), wide.encode(["hello world", ""]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int8])
+@pytest.mark.parametrize("names", ["mapping", "weights", "mapping weights"])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_no_table_grows_by_weights_or_a_mapping(tmp_path, dtype, names, mapped):
+    rng, V = np.random.default_rng(1), len(VOCAB)
+    rows = 9 if "mapping" in names else V
+    table = rng.integers(-128, 128, (rows, 5)).astype(dtype)
+    more = {"mapping": rng.integers(0, rows, V), "weights": rng.random(V)}
+    mapping = more["mapping"] if "mapping" in names else np.arange(V)
+    weights = more["weights"] if "weights" in names else np.ones(V)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document()))
+    tensors = {"embeddings": table} | {name: more[name] for name in names.split()}
+    safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
+    model = fastemb.StaticModel.load(tmp_path, mmap=mapped)
+    assert (model.table.codes if dtype == np.int8 else model.table).nbytes == table.nbytes
+    wide = (table[mapping].astype(np.float64) * weights[:, None]).astype(np.float32)
+    law = fastemb.StaticModel(model.tokenizer, wide, drop=model.tokenizer.unk_id)
+    for normalize in (False, True):
+        vectors = model.encode(["hello world the", "", "the"], normalize=normalize)
+        expected = law.encode(["hello world the", "", "the"], normalize=normalize)
+        np.testing.assert_allclose(vectors, expected, rtol=1e-5, atol=1e-5)
+    found, expected = model.most_similar(wide[7], 3), law.most_similar(wide[7], 3)
+    np.testing.assert_allclose([score for _, score in found], [score for _, score in expected], atol=1e-6)
 
 
 # gensim ------------------------------------------------------------------------------------------------------------

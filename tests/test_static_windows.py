@@ -22,7 +22,7 @@ def model(tmp_path_factory):
 
 
 def cut(ids, window, overlap):
-    """Windows by their definition: each begins window - overlap behind the last, until one reaches the end."""
+    """WindowVectors by their definition: each begins window - overlap behind the last, until one reaches the end."""
     found, at = [], 0
     while at < len(ids):
         found.append(list(ids[at : at + window]))

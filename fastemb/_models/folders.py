@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -53,27 +53,41 @@ def read_table(path: Path, mapped: bool = False) -> tuple[Tensors, str]:
     return tensors, tables[0]
 
 
-def table_of(tensors: Tensors, name: str) -> npt.NDArray[Any] | QuantizedTable:
-    """Return the table that ids index, with the maker's weights and mapping applied; int8 stays a byte a number."""
+class Stored(NamedTuple):
+    """A table as its file has it, which row each id has, and what that is multiplied by where it is read."""
+
+    rows: npt.NDArray[Any] | QuantizedTable
+    mapping: npt.NDArray[Any] | None = None
+    weights: npt.NDArray[np.float32] | None = None
+
+
+def stored_table(tensors: Tensors, name: str) -> Stored:
+    """Return a table without a larger copy of it; int8 stays a byte a number.
+
+    Weights are multiplied into a table that is no larger for it: float32 or float64, or int8, whose scales they are.
+    """
     table = tensors[name]
     if table.ndim != 2 or not table.shape[1]:
         raise ValueError(f"tensor {name!r} must have two axes and some columns, got shape {table.shape}")
     mapping, weights = tensors.get("mapping"), tensors.get("weights")
-    if mapping is not None:
-        if mapping.ndim != 1 or not np.all((mapping >= 0) & (mapping < len(table))):
-            raise ValueError(f"tensor 'mapping' must hold row numbers below {len(table)}")
-        table = table[mapping]
+    if mapping is not None and (mapping.ndim != 1 or not np.all((mapping >= 0) & (mapping < len(table)))):
+        raise ValueError(f"tensor 'mapping' must hold row numbers below {len(table)}")
+    ids = table if mapping is None else mapping
+    factors = np.ones(len(table), np.float32)
     if weights is not None:
-        if weights.shape != table.shape[:1]:
-            raise ValueError(f"tensor 'weights' must have shape {table.shape[:1]}, got {weights.shape}")
+        if weights.shape != ids.shape[:1]:
+            raise ValueError(f"tensor 'weights' must have shape {ids.shape[:1]}, got {weights.shape}")
         with np.errstate(over="ignore"):
             factors = weights.astype(np.float32)
         if not np.isfinite(factors).all():
             raise ValueError("tensor 'weights' holds numbers that are not finite in float32")
-        if table.dtype == np.int8:
-            return _as_codes(table, factors)
-        table = table * factors[:, np.newaxis]
-    return _as_codes(table, np.ones(len(table), np.float32)) if table.dtype == np.int8 else table
+    apart = weights is not None and (mapping is not None or table.dtype.itemsize == 2 or isinstance(table, np.memmap))
+    if table.dtype == np.int8:
+        rows = _as_codes(table, np.ones(len(table), np.float32) if apart else factors)
+        return Stored(rows, mapping, factors if apart else None)
+    if apart or weights is None:
+        return Stored(table, mapping, factors if apart else None)
+    return Stored(table * factors[:, np.newaxis])
 
 
 def _as_codes(table: npt.NDArray[np.int8], factors: npt.NDArray[np.float32]) -> QuantizedTable:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .._checks import ModelLength
-from .._words import shown
+from .._text.texts import as_tuple, only_str
+from .._words import shown, type_name
 from ..ragged import Ragged
 
 
@@ -22,6 +23,25 @@ class EncodeOptions(TypedDict, total=False):
     out: npt.NDArray[Any] | None
     window: int | None
     overlap: int
+
+
+def with_prompt(texts: Any, prompts: dict[str, str], default: str, prompt: Any, name: Any) -> Any:
+    """Return texts with what stands before each of them."""
+    if name is not None:
+        if prompt is not None:
+            raise ValueError("prompt and prompt_name are given; one of them says what stands before texts")
+        if not isinstance(name, str) or name not in prompts:
+            raise ValueError(f"prompt_name must be one of {', '.join(prompts) or 'none'}, got {shown(name)}")
+        prompt = prompts[name]
+    if not isinstance(prompt, str | None):
+        raise TypeError(f"prompt must be a str or None, got {type_name(prompt)}")
+    front = default if prompt is None else prompt
+    if not front:
+        return texts
+    if isinstance(texts, str):
+        return front + texts
+    given: tuple[Any, ...] = as_tuple(texts)
+    return [front + text for text in only_str(given)]
 
 
 def written(vectors: npt.NDArray[np.float32], out: Any) -> npt.NDArray[np.float32]:

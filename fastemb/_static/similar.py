@@ -26,7 +26,7 @@ class Similar:
     tokenizer: Tokenizer
     table: Any
     _words: int | None = None  # how many rows are words, where those behind them are none
-    _names: tuple[Tokenizer, list[str | None]] | None = None  # the names of rows, and the tokenizer that they are of
+    _names: tuple[Tokenizer, list[str | None], set[int]] | None = None  # of rows, by this tokenizer; which have none
 
     def encode(self, texts: Any) -> Any:
         """Return vectors."""
@@ -48,12 +48,12 @@ class Similar:
 
         Parameters
         ----------
-        a, b : str, sequence of str, or ndarray of float, shape (A, D), (B, D) or (D,)
+        a, b : str, sequence of str, or ndarray of float, shape (N, D), (Q, D) or (D,)
             Texts, which are encoded, or vectors of any model. None for `b`: as `a`.
 
         Returns
         -------
-        ndarray of float32, shape (A, B)
+        ndarray of float32, shape (N, Q)
             New; without the axis of a single ``str`` or vector. The cosine with a zero vector is 0.
 
         Raises
@@ -175,7 +175,7 @@ class Similar:
             shape = next(part.shape for part in parts if part.shape != (vectors.shape[1],))
             raise ValueError(f"a vector must have shape ({vectors.shape[1]},), got {shape}")
         left_out = {int(id) for item, _ in signed if isinstance(item, str) for id in self._ids(item)}
-        left_out.update(id for id, name in enumerate(names) if name is None)
+        left_out |= self._names[2] if self._names else set()
         query = np.array(np.sum(parts, axis=0, dtype=np.float32))
         scores, ids = topk(query, vectors, min(k + len(left_out), len(names)))
         best = zip(ids.tolist(), scores.tolist(), strict=True)
@@ -206,13 +206,12 @@ class Similar:
         """Return the name of each row that a token has; None for the others."""
         tokenizer = self.tokenizer
         if self._names is None or self._names[0] is not tokenizer:
-            names: list[str | None] = [None] * min(
-                tokenizer.vocab_size if self._words is None else self._words, len(self.table)
-            )
+            count = tokenizer.vocab_size if self._words is None else self._words
+            names: list[str | None] = [None] * (min(count, len(self.table)) if self._is_plain() else count)
             for name, id in tokenizer.vocab.items():
                 if id < len(names):
                     names[id] = name
-            self._names = tokenizer, names
+            self._names = tokenizer, names, {id for id, name in enumerate(names) if name is None}
         return self._names[1]
 
     def _rows(self) -> Any:
@@ -220,7 +219,7 @@ class Similar:
         count, table = len(self._row_names()), self.table
         if not self._is_plain():
             return self._pool(Ragged(np.arange(count), np.arange(count + 1)))
-        if len(table) == count:
+        if len(table) <= count:
             return table
         if isinstance(table, QuantizedTable):
             codes, scale, offset = (part[:count] for part in (table.codes, table.scale, table.offset))

@@ -34,7 +34,7 @@ class Streams(Similar):
         batch : int, default 4096
             How many texts are encoded together.
         **options
-            As for `encode`, but `out`; `join` must not be None.
+            As for `encode`, but ``out``; ``join`` must not be None.
 
         Yields
         ------

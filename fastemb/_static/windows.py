@@ -16,15 +16,15 @@ Join = Literal["mean", "max"]
 JOINS: tuple[Join, ...] = ("mean", "max")
 
 
-class Windows(NamedTuple):
+class WindowVectors(NamedTuple):
     """The vectors of the windows of some texts.
 
     Attributes
     ----------
-    vectors : ndarray of float32, shape (W, D)
+    vectors : ndarray of float32, shape (S, D)
         One for each window, text by text.
     offsets : ndarray of int64, shape (N+1,)
-        Text `i` has the windows from ``offsets[i]`` to ``offsets[i+1]``; a text without ids has none.
+        Text ``i`` has the windows from ``offsets[i]`` to ``offsets[i+1]``; a text without ids has none.
     """
 
     vectors: npt.NDArray[np.float32]
