@@ -136,7 +136,7 @@ class StaticModel(Streams):
         Parameters
         ----------
         path : path-like, optional
-            A folder with ``tokenizer.json`` and one ``.safetensors`` file that holds the table, or with a
+            A folder with ``tokenizer.json`` and one ``.safetensors`` or ``.npy`` file that holds the table, or with a
             ``modules.json`` that names it; or a file under any name, told apart by content: word vectors as text, a
             word and its numbers a line (GloVe's; with a header word2vec's and fastText's ``.vec``), compressed by gzip
             or not, word2vec's binary file, or fastText's ``.bin``. None: the model inside
@@ -144,9 +144,9 @@ class StaticModel(Streams):
         dim : int, optional
             Keep the first `dim` columns of the table, without a copy; of a model with ``Dense`` those of its vectors.
         mmap : bool, default False
-            Map the table into memory instead of reading it, so that processes share its pages: of a ``.safetensors``
-            file with floats and neither ``weights`` nor ``mapping``, and of fastText's ``.bin`` the rows of n-grams.
-            The file must then not change while the model is in use. Other tables are read.
+            Map the table into memory instead of reading it, so that processes share its pages: floats of a ``.npy`` or
+            ``.safetensors`` file, and of fastText's ``.bin`` the rows of n-grams. The file must then not change while
+            the model is in use. Other tables are read.
 
         Returns
         -------

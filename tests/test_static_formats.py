@@ -322,6 +322,28 @@ def test_tables_stay_as_they_are_stored(tmp_path, dtype, mapped):
     np.testing.assert_allclose(model.encode(["hello world", ""]), wide.encode(["hello world", ""]), rtol=1e-6)
 
 
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8", "i1"])
+def test_tables_of_npy_files(tmp_path, dtype, mapped):
+    table = np.random.default_rng(1).integers(-128, 128, (len(VOCAB), 5)).astype(dtype)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document()))
+    np.save(tmp_path / "table.npy", table)
+    model = fastemb.StaticModel.load(tmp_path, mmap=mapped)
+    assert isinstance(model.table, np.memmap) == (mapped and dtype != "i1")
+    wide = fastemb.StaticModel(model.tokenizer, table.astype(np.float32))
+    np.testing.assert_allclose(model.encode(["hello world", ""]), wide.encode(["hello world", ""]), rtol=1e-6)
+    for array, words in (
+        (np.ones(5, int), "expected float16, float32, float64 or int8, it holds int64"),
+        (None, "damaged"),
+    ):
+        if array is None:
+            (tmp_path / "table.npy").write_bytes(b"\x93NUMPY" + b"x" * 9)
+        else:
+            np.save(tmp_path / "table.npy", array)
+        with pytest.raises(ValueError, match=rf"table\.npy: {words}"):
+            fastemb.StaticModel.load(tmp_path, mmap=mapped)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int8])
 @pytest.mark.parametrize("names", ["mapping", "weights", "mapping weights"])
 @pytest.mark.parametrize("mapped", [False, True])

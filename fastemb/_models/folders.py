@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .._text.tokenizer_json import load_json
 from ..quantized import QuantizedTable
-from .tensors import FLOATS, INTEGERS, Tensors, one_file, read_tensors
+from .tensors import FLOATS, INTEGERS, Tensors, one_file, read_array, read_tensors
 
 MODEL2VEC, WORDLLAMA = "embeddings", "embedding.weight"  # the names of their tables; StaticEmbedding's is the latter
 TENSORS = {MODEL2VEC: (*FLOATS, "I8"), WORDLLAMA: (*FLOATS, "I8"), "mapping": INTEGERS, "weights": FLOATS}
@@ -41,11 +41,15 @@ def find_files(folder: Path) -> tuple[Path, Path, Path]:
     tokenizer = folder / "tokenizer.json"
     if not tokenizer.is_file():
         raise FileNotFoundError(f"no model in {folder}: it holds no tokenizer.json")
-    return tokenizer, one_file(folder), folder / "config.json"
+    arrays = sorted(folder.glob("*.npy"))
+    alone = len(arrays) == 1 and not any(folder.glob("*.safetensors"))
+    return tokenizer, arrays[0] if alone else one_file(folder), folder / "config.json"
 
 
 def read_table(path: Path, mapped: bool = False) -> tuple[Tensors, str]:
-    """Return the tensors that make a model, and the name of its table."""
+    """Return the tensors that make a model, and the name of its table; a lone array is as one without a config."""
+    if path.suffix == ".npy":
+        return {WORDLLAMA: read_array(path, mapped)}, WORDLLAMA
     tensors, found = read_tensors(path, TENSORS, mapped)
     tables = [name for name in (MODEL2VEC, WORDLLAMA) if name in tensors]
     if len(tables) != 1:

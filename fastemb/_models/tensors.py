@@ -64,6 +64,23 @@ def read_tensors(path: Path, wanted: Mapping[str, Sequence[str]], mapped: bool =
     return tensors | {name: _bfloat16(path, name) for name in kinds if kinds[name] == "BF16"}, names
 
 
+def read_array(path: Path, mapped: bool) -> npt.NDArray[Any]:
+    """Return the array of an `.npy` file; mapped, as a read-only view of its pages.
+
+    Raises
+    ------
+    ValueError
+        The file is damaged, or holds neither floats nor int8.
+    """
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (ValueError, EOFError, OSError, SyntaxError) as error:
+        raise ValueError(f"{path}: damaged .npy file: {error}") from None
+    if array.dtype.str[1:] not in ("f2", "f4", "f8", "i1"):
+        raise ValueError(f"{path}: expected float16, float32, float64 or int8, it holds {array.dtype}")
+    return array
+
+
 def _entry(path: Path, name: str) -> tuple[int, int, list[int], str]:
     """Return the first byte of a tensor of a file, of which safetensors has checked that it is one, and its end.
 
