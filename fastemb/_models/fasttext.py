@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +81,7 @@ def _read_words(reader: _Reader) -> list[bytes]:
 class _Reader:
     """A file that is read in order; where it ends too early that is an error with the byte."""
 
-    def __init__(self, path: Path, stream: IO[bytes]) -> None:
+    def __init__(self, path: Path, stream: BufferedReader) -> None:
         self.path, self._stream = path, stream
         self._size = path.stat().st_size
 
@@ -99,11 +100,12 @@ class _Reader:
     def text(self) -> bytes:
         """Return the next text, which ends with a NUL."""
         at, parts = self._stream.tell(), bytearray()
-        while (byte := self._stream.read(1)) != b"\0":
-            if not byte or len(parts) >= LONGEST_WORD:
-                raise self.fault("the file ends in a word" if not byte else "a word does not end", at)
-            parts += byte
-        return bytes(parts)
+        while (end := (ahead := self._stream.peek()).find(b"\0")) < 0:
+            if not ahead or len(parts) >= LONGEST_WORD:
+                raise self.fault("a word does not end" if ahead else "the file ends in a word", at)
+            parts += self._stream.read(len(ahead))
+        parts += self._stream.read(end + 1)
+        return bytes(parts[:-1])
 
     def table(self, V: int, D: int, mapped: bool) -> npt.NDArray[np.float32]:
         """Return the next V rows of D float32 numbers."""
