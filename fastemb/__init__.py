@@ -32,6 +32,7 @@ _HOMES = {
     "StaticModel": "static",
     "Tokenizer": "tokenizer",
     "Truncation": "encoded",
+    "WindowVectors": "static",
     "alibi": "position",
     "cuda_check": "_cuda_check",
     "embed": "embedding",
@@ -75,6 +76,7 @@ __all__ = [
     "StaticModel",
     "Tokenizer",
     "Truncation",
+    "WindowVectors",
     "__version__",
     "alibi",
     "cuda_check",
@@ -115,7 +117,7 @@ if TYPE_CHECKING:
     from fastemb.quantized import QuantizedTable, quantize
     from fastemb.ragged import Ragged
     from fastemb.search import topk
-    from fastemb.static import StaticModel
+    from fastemb.static import StaticModel, WindowVectors
     from fastemb.tokenizer import Tokenizer
 
 

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _devices
-from ._checks import MODEL_LENGTHS, ModelLength, as_float_table, is_word
+from ._checks import MODEL_LENGTHS, ModelLength, as_flag, as_float_table, is_word
+from ._models.folders import (
+    MODEL2VEC,
+    find_default,
+    find_files,
+    first_columns,
+    model2vec_settings,
+    read_table,
+    stored_table,
+)
+from ._models.recognise import read_words
 from ._models.sentence_transformers import Dense, read_modules
-from ._models.tensors import FLOATS, INTEGERS, Tensors, one_file, read_tensors
+from ._models.subwords import Subwords
+from ._static.options import EncodeOptions, check_count, check_normalize, keep, with_prompt, written
+from ._static.picked import Picked
+from ._static.streams import Streams
+from ._static.windows import Cut, Join, WindowVectors, as_cut, windows_of
+from ._static.words import find_unknown, in_subwords, join_subwords
 from ._text.core import Core
 from ._text.texts import as_path, as_tuple, only_str
-from ._text.tokenizer_json import load_json
+from ._text.word_list import word_list
 from ._words import shown, type_name, way_to_array
-from .pooling import embedding_bag
+from .pooling import embedding_bag, pool
 from .pooling import normalize as normalize_rows
+from .quantized import QuantizedTable
 from .ragged import Ragged
 from .tokenizer import Tokenizer
 
-__all__ = ["StaticModel"]
+__all__ = ["StaticModel", "WindowVectors"]
 
-MODEL2VEC, WORDLLAMA = "embeddings", "embedding.weight"  # the names of their tables; StaticEmbedding's is the latter
-TENSORS = {MODEL2VEC: (*FLOATS, "I8"), WORDLLAMA: (*FLOATS, "I8"), "mapping": INTEGERS, "weights": FLOATS}
-DEFAULT_MAX_LENGTH = 512  # model2vec's, where its config names none
-DEFAULT_TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"  # inside the package wordllama
-DEFAULT_TABLE = "weights/l2_supercat_256.safetensors"
 SMALL_TEXTS = 1 << 8  # more texts are no small call
 
 
@@ -45,7 +55,7 @@ class _Small(NamedTuple):
     means: Callable[..., npt.NDArray[np.float32] | None]
 
 
-class StaticModel:
+class StaticModel(Streams):
     """A tokenizer and a table: a text's vector is the mean of its tokens' rows.
 
     Make one with `StaticModel.load`.
@@ -53,8 +63,9 @@ class StaticModel:
     Attributes
     ----------
     tokenizer : Tokenizer
-    table : ndarray, shape (V, D)
-        float16, float32 or float64 rows, one for each id; there may be more.
+    table : ndarray or QuantizedTable, shape (V, D)
+        float16, float32 or float64 rows as the file has them, one for each id; there may be more. Of int8 a
+        `QuantizedTable` of as many bytes, and with ``mapping`` the rows that ids share.
     prompts : dict of str to str
         What the model puts before texts, by name; empty for most.
 
@@ -68,8 +79,15 @@ class StaticModel:
     refused by name; of all that its ``truncate_dim`` keeps the first columns. (`load` with ``dim``, instead of that,
     keeps them before they are normalised.) A tensor ``embeddings`` is a model2vec model: a text is cut to
     ``max_length`` ids (and before that to as many characters as these could have), ids of the unknown token are
-    dropped, and ``config.json`` says whether vectors are normalised. In both, ``weights`` and ``mapping`` tensors
-    are applied to the table when it is loaded, no template is added, and added tokens are recognised.
+    dropped, and ``config.json`` says whether vectors are normalised. In both, tensors ``weights``
+    and ``mapping`` are applied, no template is added, and added tokens are recognised: a float32 table is multiplied by
+    its weights when it is loaded; of float16, of a mapped table and of one with ``mapping``, which would grow by it,
+    they are applied to the rows that are read.
+
+    A file of word vectors has no tokenizer: text is cut at white space, case and punctuation stay as they are, and the
+    vector of a text is the mean of those of its words. Words that are not in the file are left out and not counted; a
+    fastText ``.bin`` has vectors for them by their n-grams. Of a word that stands there twice the first row counts, one
+    that is no UTF-8 keeps its row under a name with backslashes.
     """
 
     _small: _Small | None = None  # of the tokenizer and the table that it names
@@ -77,7 +95,7 @@ class StaticModel:
     def __init__(
         self,
         tokenizer: Tokenizer,
-        table: npt.NDArray[Any],
+        table: npt.NDArray[Any] | QuantizedTable,
         *,
         normalize: bool = False,
         max_length: int | None = None,
@@ -85,15 +103,16 @@ class StaticModel:
     ) -> None:
         if not isinstance(tokenizer, Tokenizer):
             raise TypeError(f"tokenizer must be a fastemb.Tokenizer, got {type_name(tokenizer)}")
-        if not isinstance(table, np.ndarray):
+        if not isinstance(table, np.ndarray | QuantizedTable):
             raise TypeError(f"table must be a numpy.ndarray, got {type_name(table)}{way_to_array(table, 'table')}")
-        as_float_table(table, "table")
-        _check_normalize(normalize)
-        max_length, drop = _check_count(max_length, "max_length"), _check_count(drop, "drop", least=0)
-        if table.ndim != 2 or len(table) < tokenizer.vocab_size:
-            raise ValueError(
-                f"the table has shape {table.shape}, but the tokenizer's vocabulary needs {tokenizer.vocab_size} rows"
-            )
+        if isinstance(table, np.ndarray):
+            as_float_table(table, "table")
+        check_normalize(normalize)
+        max_length, drop = check_count(max_length, "max_length"), check_count(drop, "drop", least=0)
+        needed = tokenizer.vocab_size
+        needed -= drop == needed - 1  # the last id, where it is never looked up
+        if len(table.shape) != 2 or len(table) < needed:
+            raise ValueError(f"the table has shape {table.shape}, but the tokenizer's vocabulary needs {needed} rows")
         self.tokenizer = tokenizer
         self.table = table
         self._normalize = normalize
@@ -102,22 +121,32 @@ class StaticModel:
         self.prompts: dict[str, str] = {}
         self._prompt = ""
         self._layers: list[Dense] = []
+        self._picked: Picked | None = None  # rows that ids share or weigh
+        self._subwords: Subwords | None = None  # of which the last rows are
         self._kept: int | None = None  # columns of vectors that are normalised before they are cut
         # model2vec cuts a text to this many characters for each id it may have, before tokenizing it; 0: no cut
         self._chars_per_id = max(1, int(np.median([len(token) for token in tokenizer.vocab])))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | None = None, *, dim: int | None = None) -> StaticModel:
-        """Read a model from a folder.
+    def load(
+        cls, path: str | os.PathLike[str] | None = None, *, dim: int | None = None, mmap: bool = False
+    ) -> StaticModel:
+        """Read a model from a folder, or word vectors from a file.
 
         Parameters
         ----------
         path : path-like, optional
-            A folder with ``tokenizer.json`` and one ``.safetensors`` file that holds the table, or with a
-            ``modules.json`` that names it. None: the model inside the installed package ``wordllama``. Nothing is ever
-            downloaded.
+            A folder with ``tokenizer.json`` and one ``.safetensors`` or ``.npy`` file that holds the table, or with a
+            ``modules.json`` that names it; or a file under any name, told apart by content: word vectors as text, a
+            word and its numbers a line (GloVe's; with a header word2vec's and fastText's ``.vec``), compressed by gzip
+            or not, word2vec's binary file, or fastText's ``.bin``. None: the model inside
+            the installed package ``wordllama``. Nothing is ever downloaded.
         dim : int, optional
             Keep the first `dim` columns of the table, without a copy; of a model with ``Dense`` those of its vectors.
+        mmap : bool, default False
+            Map the table into memory instead of reading it, so that processes share its pages: floats of a ``.npy`` or
+            ``.safetensors`` file, and of fastText's ``.bin`` the rows of n-grams. The file must then not change while
+            the model is in use. Other tables are read.
 
         Returns
         -------
@@ -136,20 +165,23 @@ class StaticModel:
         ModuleNotFoundError
             The package ``safetensors`` is not installed.
         """
-        _check_count(dim, "dim")
+        check_count(dim, "dim")
+        mapped = as_flag(mmap, "mmap")
         if path is None:
-            return cls._read(*_find_default())._first(dim)
+            return cls._read(*find_default(), mapped)._first(dim)
         folder = as_path(path)
+        if folder.is_file():
+            return cls._read_words(folder, mapped)._first(dim)
         if not folder.is_dir():
-            what = "is no folder" if folder.exists() else "does not exist"
+            what = "is neither a folder nor a file" if folder.exists() else "does not exist"
             raise FileNotFoundError(f"no model at {folder}: it {what}")
         if not (folder / "modules.json").is_file():
-            return cls._read(*_find_files(folder))._first(dim)
+            return cls._read(*find_files(folder), mapped)._first(dim)
         modules = read_modules(folder)
-        files = _find_files(modules.folder)
-        if files[2].is_file() and _read_table(files[1])[1] == MODEL2VEC:  # its own maker's folder, written for both
-            return cls._read(*files)._first(dim)
-        model = cls._read(files[0], files[1], None)
+        files = find_files(modules.folder)
+        if files[2].is_file() and read_table(files[1])[1] == MODEL2VEC:  # its own maker's folder, written for both
+            return cls._read(*files, mapped)._first(dim)
+        model = cls._read(files[0], files[1], None, mapped)
         model.prompts, model._layers, model._normalize = modules.prompts, modules.layers, modules.normalize
         model._prompt = modules.prompts[modules.default_prompt] if modules.default_prompt is not None else ""
         model._max_length, model._chars_per_id = modules.max_length, 0
@@ -164,17 +196,35 @@ class StaticModel:
         return model._first(dim)
 
     @classmethod
-    def _read(cls, tokenizer_file: Path, table_file: Path, config_file: Path | None) -> StaticModel:
+    def _read(cls, tokenizer_file: Path, table_file: Path, config_file: Path | None, mapped: bool) -> StaticModel:
         """Return the model of a tokenizer and a table; a config is read where there may be one."""
         tokenizer = Tokenizer.load(tokenizer_file)
-        tensors, name = _read_table(table_file)
+        tensors, name = read_table(table_file, mapped)
         settings: dict[str, Any] = {}
         if name == MODEL2VEC and config_file is not None:
-            settings = _model2vec_settings(config_file, tokenizer)
+            settings = model2vec_settings(config_file, tokenizer.unk_id)
         try:
-            return cls(tokenizer, _table(tensors, name), **settings)
+            table, mapping, weights = stored_table(tensors, name)
+            # Ids reach as many rows as the mapping has; this stand-in of them takes no memory.
+            reached = table if mapping is None else np.broadcast_to(np.float32(0), (len(mapping), table.shape[1]))
+            model = cls(tokenizer, reached, **settings)
         except ValueError as error:
             raise ValueError(f"{table_file}: {error}") from None
+        model.table = table
+        model._picked = None if mapping is None and weights is None else Picked(mapping, weights)
+        return model
+
+    @classmethod
+    def _read_words(cls, file: Path, mapped: bool) -> StaticModel:
+        """Return the model of a file of word vectors."""
+        (words, table, subwords), names = read_words(file, mapped)
+        core, unknown = word_list(file, words)
+        model = cls(Tokenizer(core), table, drop=unknown)
+        model._words, model._chars_per_id = unknown, 0
+        if subwords is not None and names is not None:
+            model._subwords = subwords
+            join_subwords(table, names, subwords)
+        return model
 
     def _first(self, dim: int | None) -> StaticModel:
         """Keep the first columns of the vectors."""
@@ -184,9 +234,15 @@ class StaticModel:
         if dim is not None and self._layers:
             self._layers = [*self._layers[:-1], self._layers[-1].first(dim)]
         elif dim is not None:
-            self.table = self.table[:, :dim]
+            self.table = first_columns(self.table, dim)
         return self
 
+    @overload
+    def encode(
+        self, texts: str | Sequence[str], *, join: Join = "mean", **options: Unpack[EncodeOptions]
+    ) -> npt.NDArray[np.float32]: ...
+    @overload
+    def encode(self, texts: str | Sequence[str], *, join: None, **options: Unpack[EncodeOptions]) -> WindowVectors: ...
     def encode(
         self,
         texts: str | Sequence[str],
@@ -196,7 +252,10 @@ class StaticModel:
         prompt: str | None = None,
         prompt_name: str | None = None,
         out: npt.NDArray[Any] | None = None,
-    ) -> npt.NDArray[np.float32]:
+        window: int | None = None,
+        overlap: int = 0,
+        join: Join | None = "mean",
+    ) -> npt.NDArray[np.float32] | WindowVectors:
         """Return one vector for each text.
 
         Parameters
@@ -212,13 +271,22 @@ class StaticModel:
             The prompt of the model that has this name.
         out : ndarray, shape (N, D), optional
             Where to write.
+        window : int, optional
+            Cut each text into windows of so many ids; the last may be shorter. The model's own `max_length` then cuts
+            nothing, only one that is given does. A prompt stands before the text, so in its first window.
+        overlap : int, default 0
+            How many ids two neighbouring windows share, less than `window`.
+        join : {"mean", "max"} or None, default "mean"
+            What becomes of the vectors of a text's windows, each of them as that of a text: their mean, or their
+            maximum column by column, of length one where vectors are to be normalised. None: all of them are returned.
 
         Returns
         -------
-        ndarray of float32, shape (N, D), or (D,) for a single ``str``
+        ndarray of float32, shape (N, D), or (D,) for a single ``str``; with ``join=None`` a `WindowVectors`
             The mean of the rows of a text's ids, zero for a text without ids. Sums run in float32 (of a float64
             table in float64) in the order of the ids and are rounded once; the bits do not depend on the number
-            of threads.
+            of threads. `WindowVectors` is a named tuple: ``vectors``, shape (S, D), and ``offsets``, shape (N+1,), of
+            the first window of each text.
 
         Raises
         ------
@@ -227,7 +295,8 @@ class StaticModel:
             `prompt` no ``str``, or `out` no NumPy array of floats.
         ValueError
             There is no prompt of the name `prompt_name`, or `prompt` is given too; `max_length` is less
-            than 1, or `out` has the wrong shape, is read-only or overlaps the table.
+            than 1, or `out` has the wrong shape, is read-only or overlaps the table; `window` is less than 1,
+            `overlap` not less than it, `join` none of the words, or one of these is given without `window`.
 
         Examples
         --------
@@ -238,42 +307,47 @@ class StaticModel:
         >>> model.encode("one text", normalize=True).shape
         (256,)
         """
+        cut = None
+        if window is not None or overlap != 0 or join != "mean":
+            cut = as_cut(window, overlap, join, out)
         if prompt is not None or prompt_name is not None or self._prompt or self._layers or self._kept:
-            texts = self._with_prompt(texts, prompt, prompt_name)
-        elif out is None and isinstance(max_length, str) and max_length in MODEL_LENGTHS:
+            texts = with_prompt(texts, self.prompts, self._prompt, prompt, prompt_name)
+        elif cut is None and out is None and isinstance(max_length, str) and max_length in MODEL_LENGTHS:
             vectors = self._encode_small(texts, self._normalize if normalize is None else normalize)
             if vectors is not None:
                 return vectors
         if isinstance(texts, str):
             row = out[np.newaxis] if isinstance(out, np.ndarray) else out
+            if cut is not None:
+                joined = self._encode_windows([texts], cut, normalize, max_length, row)
+                return joined if isinstance(joined, WindowVectors) else joined[0]
             vector: npt.NDArray[np.float32] = self._pool(self._tokenize([texts], max_length), normalize, row)[0]
             return vector
+        if cut is not None:
+            return self._encode_windows(as_tuple(texts), cut, normalize, max_length, out)
         return self._pool(self._tokenize(as_tuple(texts), max_length), normalize, out)
+
+    def _encode_windows(
+        self, texts: Sequence[Any], cut: Cut, normalize: bool | None, max_length: Any, out: Any
+    ) -> npt.NDArray[np.float32] | WindowVectors:
+        """Return the vectors of windows, or what they are joined to."""
+        limit = None if is_word(max_length, MODEL_LENGTHS) else max_length
+        rows, offsets = windows_of(self._tokenize(texts, limit), cut)
+        vectors = self._pool(rows, normalize)
+        if cut.join is None:
+            return WindowVectors(vectors, offsets)
+        scaled = self._normalize if normalize is None else bool(normalize)
+        joined: npt.NDArray[np.float32] = pool(vectors, offsets=offsets, mode=cut.join, normalize=scaled, out=out)
+        return joined
 
     def __getstate__(self) -> dict[str, Any]:
         """Copy and pickle without what is looked up again."""
         return {name: value for name, value in self.__dict__.items() if name != "_small"}
 
     def __repr__(self) -> str:
-        return f"<StaticModel: {self.table.shape[0]} x {self.table.shape[1]} {self.table.dtype}, {self.tokenizer!r}>"
-
-    def _with_prompt(self, texts: Any, prompt: Any, name: Any) -> Any:
-        """Return texts with what stands before each of them."""
-        if name is not None:
-            if prompt is not None:
-                raise ValueError("prompt and prompt_name are given; one of them says what stands before texts")
-            if not isinstance(name, str) or name not in self.prompts:
-                raise ValueError(f"prompt_name must be one of {', '.join(self.prompts) or 'none'}, got {shown(name)}")
-            prompt = self.prompts[name]
-        if not isinstance(prompt, str | None):
-            raise TypeError(f"prompt must be a str or None, got {type_name(prompt)}")
-        front = self._prompt if prompt is None else prompt
-        if not front:
-            return texts
-        if isinstance(texts, str):
-            return front + texts
-        given: tuple[Any, ...] = as_tuple(texts)
-        return [front + text for text in only_str(given)]
+        table = self.table
+        kind = f"{table.bits}-bit codes" if isinstance(table, QuantizedTable) else table.dtype
+        return f"<StaticModel: {table.shape[0]} x {table.shape[1]} {kind}, {self.tokenizer!r}>"
 
     # The small path: few short texts of which nothing is cut off and no id is dropped -----------------------------
 
@@ -305,7 +379,11 @@ class StaticModel:
         tokenizer, table = self.tokenizer, self.table  # read once: another thread may replace them
         way, room = tokenizer._short_way("all"), _devices.static(table)
         rows = room.small_rows(table)
-        return None if way is None or rows is None else _Small(tokenizer, table, *way, rows, room.small_means)
+        return (
+            None
+            if way is None or rows is None or self._picked
+            else _Small(tokenizer, table, *way, rows, room.small_means)
+        )
 
     def _cuts(self, texts: list[str]) -> bool:
         """Whether some text has more characters than count."""
@@ -319,6 +397,12 @@ class StaticModel:
             return True
         return drop is not None and bool(np.count_nonzero(ids == drop))
 
+    def _is_plain(self) -> bool:
+        return not self._layers and self._kept is None and self._picked is None
+
+    def _ids(self, text: str) -> npt.NDArray[Any]:
+        return self._tokenize([text], None).ids
+
     # The general road ---------------------------------------------------------------------------------------------
 
     def _tokenize(self, texts: Sequence[Any], max_length: int | ModelLength | None = "model") -> Ragged:
@@ -326,7 +410,7 @@ class StaticModel:
         if is_word(max_length, MODEL_LENGTHS):
             limit = self._max_length
         else:
-            limit = _check_count(max_length, "max_length", f" ({MODEL_LENGTHS[0]!r} is the model's own)")
+            limit = check_count(max_length, "max_length", f" ({MODEL_LENGTHS[0]!r} is the model's own)")
         if limit is not None and self._chars_per_id:
             most = limit * self._chars_per_id
             texts = only_str(texts)
@@ -334,132 +418,41 @@ class StaticModel:
                 texts = [text[:most] for text in texts]
         rows = self.tokenizer._encode_str(tuple(texts))
         if limit is not None and rows.lengths.max(initial=0) > limit:
-            rows = _keep(rows, np.arange(rows.ids.size) - np.repeat(rows.offsets[:-1], rows.lengths) < limit)
-        return rows if self._drop is None else _keep(rows, rows.ids != self._drop)
+            rows = keep(rows, np.arange(rows.ids.size) - np.repeat(rows.offsets[:-1], rows.lengths) < limit)
+        if self._drop is None:
+            return rows
+        kept = rows.ids != self._drop
+        if self._subwords is not None and not kept.all():
+            return find_unknown(self.tokenizer, only_str(texts), self._drop, len(self.table), limit)
+        return keep(rows, kept)
 
     def _pool(
         self, rows: Ragged, normalize: bool | None = None, out: npt.NDArray[Any] | None = None
     ) -> npt.NDArray[np.float32]:
         """Return the mean row of each list of ids, in float32 whatever the table's type."""
         if normalize is not None:
-            _check_normalize(normalize)
+            check_normalize(normalize)
         if self._kept is None:
             return self._vectors(rows, self._normalize if normalize is None else normalize, out)
         vectors = self._vectors(rows, self._normalize if normalize is None else False, None)
         kept = np.ascontiguousarray(vectors[:, : self._kept])
-        return normalize_rows(kept, out=out) if normalize else _written(kept, out)
+        return normalize_rows(kept, out=out) if normalize else written(kept, out)
 
     def _vectors(self, rows: Ragged, scaled: bool, out: npt.NDArray[Any] | None) -> npt.NDArray[np.float32]:
         """Return the vectors of all columns."""
         means = out
         if out is None or self._layers:
             means = _devices.static(self.table).new_vectors(len(rows), self.table.shape[1])
-        vectors = embedding_bag(self.table, rows, mode="mean", normalize=scaled and not self._layers, out=means)
+        weights = None
+        if self._subwords is not None:
+            rows, weights = in_subwords(rows, len(self.table), self._subwords)
+        now = scaled and not self._layers
+        if self._picked is not None:
+            vectors = self._picked.means(self.table, rows, now, means)
+        else:
+            vectors = embedding_bag(self.table, rows, mode="mean", weights=weights, normalize=now, out=means)
         if not self._layers:
             return vectors
         for layer in self._layers:
             vectors = layer(vectors)
-        return normalize_rows(vectors, out=out) if scaled else _written(vectors, out)
-
-
-def _written(vectors: npt.NDArray[np.float32], out: Any) -> npt.NDArray[np.float32]:
-    """Return vectors in `out`, where that is given."""
-    if out is None:
-        return vectors
-    if not isinstance(out, np.ndarray) or out.shape != vectors.shape or out.dtype.kind != "f":
-        raise ValueError(f"out must be a floating-point array of shape {vectors.shape}, got {shown(out)}")
-    out[...] = vectors
-    written: npt.NDArray[np.float32] = out
-    return written
-
-
-def _check_count(value: Any, name: str, words: str = "", least: int = 1) -> int | None:
-    """Return a whole number of at least 1 (or another), or None; ``words`` say what else may be given."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be an integer or None{words}, got {shown(value)}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {shown(value)}")
-    return int(value)
-
-
-def _check_normalize(normalize: Any) -> None:
-    """Refuse what is no bool: a text would count as True."""
-    if not isinstance(normalize, bool | np.bool_):
-        raise TypeError(f"normalize must be a bool or None, got {shown(normalize)}")
-
-
-def _keep(rows: Ragged, kept: npt.NDArray[np.bool_]) -> Ragged:
-    """Return the rows with only those ids for which `kept` is true."""
-    if kept.all():
-        return rows
-    before = np.concatenate(([0], np.cumsum(kept, dtype=np.int64)))
-    return Ragged(rows.ids[kept], before[rows.offsets])
-
-
-def _find_default() -> tuple[Path, Path, Path]:
-    """Return the tokenizer, the table and the (absent) config inside the installed package wordllama."""
-    found = importlib.util.find_spec("wordllama")  # the package itself is not imported: it needs a second
-    if found is None or not found.submodule_search_locations:
-        raise FileNotFoundError(
-            "no model given, and the package wordllama, which carries the default one, is not installed: "
-            "pip install 'fastemb[demo]', or name a model folder"
-        )
-    home = Path(found.submodule_search_locations[0])
-    files = home / DEFAULT_TOKENIZER, home / DEFAULT_TABLE, home / "config.json"
-    for file in files[:2]:
-        if not file.is_file():
-            raise FileNotFoundError(f"the installed package wordllama lacks {file}")
-    return files
-
-
-def _find_files(folder: Path) -> tuple[Path, Path, Path]:
-    """Return the tokenizer, the table and the config of a model folder; only the config may be missing."""
-    tokenizer = folder / "tokenizer.json"
-    if not tokenizer.is_file():
-        raise FileNotFoundError(f"no model in {folder}: it holds no tokenizer.json")
-    return tokenizer, one_file(folder), folder / "config.json"
-
-
-def _read_table(path: Path) -> tuple[Tensors, str]:
-    """Return the tensors that make a model, and the name of its table."""
-    tensors, found = read_tensors(path, TENSORS)
-    tables = [name for name in (MODEL2VEC, WORDLLAMA) if name in tensors]
-    if len(tables) != 1:
-        raise ValueError(f"{path}: expected one tensor named {MODEL2VEC!r} or {WORDLLAMA!r}, it holds {found}")
-    return tensors, tables[0]
-
-
-def _table(tensors: Tensors, name: str) -> npt.NDArray[Any]:
-    """Return the table that ids index, with the maker's weights and mapping applied."""
-    table = tensors[name]
-    if table.ndim != 2 or not table.shape[1]:
-        raise ValueError(f"tensor {name!r} must have two axes and some columns, got shape {table.shape}")
-    if table.dtype == np.int8:
-        table = table.astype(np.float16)  # exact; the maker's code reads them without a scale
-    mapping, weights = tensors.get("mapping"), tensors.get("weights")
-    if mapping is not None:
-        if mapping.ndim != 1 or not np.all((mapping >= 0) & (mapping < len(table))):
-            raise ValueError(f"tensor 'mapping' must hold row numbers below {len(table)}")
-        table = table[mapping]
-    if weights is not None:
-        if weights.shape != table.shape[:1]:
-            raise ValueError(f"tensor 'weights' must have shape {table.shape[:1]}, got {weights.shape}")
-        with np.errstate(over="ignore"):
-            factors = weights.astype(np.float32)
-        if not np.isfinite(factors).all():
-            raise ValueError("tensor 'weights' holds numbers that are not finite in float32")
-        table = table * factors[:, np.newaxis]
-    return table
-
-
-def _model2vec_settings(path: Path, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Return what a model2vec config asks for; without the file, its maker's defaults."""
-    config = load_json(path) if path.is_file() else {}
-    max_length, normalize = config.get("max_length", DEFAULT_MAX_LENGTH), config.get("normalize", False)
-    if not (max_length is None or (type(max_length) is int and max_length > 0)):
-        raise ValueError(f"{path}: max_length must be a positive integer or null, got {max_length!r}")
-    if normalize not in (True, False, None):
-        raise ValueError(f"{path}: normalize must be true or false, got {normalize!r}")
-    return {"max_length": max_length, "normalize": bool(normalize), "drop": tokenizer.unk_id}
+        return normalize_rows(vectors, out=out) if scaled else written(vectors, out)

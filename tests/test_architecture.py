@@ -34,7 +34,7 @@ PUBLIC = {
     "quantized": set(),
     "ragged": set(),
     "search": {"pooling"},
-    "static": {"tokenizer", "pooling", "search", "_text", "_models"},
+    "static": {"tokenizer", "pooling", "search", "_text", "_models", "_static"},
     "encoded": {"_text"},
     "tokenizer": {"_text", "_tokens", "_training", "encoded"},
 }
@@ -74,7 +74,8 @@ ALLOWED = {
     "_threads": {"_processors"},
     "_processors": set(),
     "_text": TOOLS,
-    "_models": {"_text", "_words"},
+    "_models": {"_text", "_words", "quantized"},
+    "_static": {"tokenizer", "pooling", "search", "quantized", "ragged", "_text", "_models", "_checks", "_words"},
     # rooms below where the cost of a call matters
     "torch": {"", *PUBLIC, *SHARED, *ASKED, "_checks", "_devices", "_frameworks"},
     "reference": set(),

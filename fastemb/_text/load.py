@@ -83,14 +83,14 @@ def _load_folder(folder: Path, pattern: str | None, special_tokens: Special) -> 
             return _load_file(folder / name, pattern, special_tokens)
     if encoder.is_file() and (folder / "vocab.bpe").is_file():
         _refuse(folder, "GPT-2's files", pattern, special_tokens)
-        return _build(folder, read_gpt2_files(encoder, folder / "vocab.bpe").vocabulary())
+        return build(folder, read_gpt2_files(encoder, folder / "vocab.bpe").vocabulary())
     if vocab.is_file() and merges.is_file():
         kind = named_class(folder) if pattern is None else None
         if kind is not None:
             _refuse(folder, f"a tokenizer_config.json of a {kind}", None, special_tokens)
             return _planned(folder, read_named_pair(folder, kind))
         needed = _required(folder, "vocab.json and merges.txt do", pattern)
-        return _build(folder, read_pair(vocab, merges, needed, as_added(special_tokens, needed)).vocabulary())
+        return build(folder, read_pair(vocab, merges, needed, as_added(special_tokens, needed)).vocabulary())
     if (folder / "vocab.txt").is_file():
         return _load_file(folder / "vocab.txt", pattern, special_tokens)
     found = [sorted(folder.glob("*.tiktoken")), [folder / "tokenizer.model"]]
@@ -126,7 +126,7 @@ def _load_file(file: Path, pattern: str | None, special_tokens: Special, mapped:
         raise ValueError(f"{file}: it is {kind}; what can be read is {KINDS}")
     if file.name == "vocab.txt" or looks_like_vocab_txt(text):
         _refuse(file, "a WordPiece vocabulary", pattern, special_tokens)
-        return _build(file, plan(read_vocab_txt(file)))
+        return build(file, plan(read_vocab_txt(file)))
     if text.lstrip().startswith((b"{", b"[")):
         return _load_json(file, pattern, special_tokens)
     if not looks_like_rank_file(text):
@@ -134,7 +134,7 @@ def _load_file(file: Path, pattern: str | None, special_tokens: Special, mapped:
     needed = _required(file, "a rank file does", pattern)
     ranks = read_rank_file(file)
     try:
-        return _build(file, ranked_vocabulary(ranks, needed, as_added(special_tokens, needed)))
+        return build(file, ranked_vocabulary(ranks, needed, as_added(special_tokens, needed)))
     except ValueError as error:
         raise error if str(error).startswith(str(file)) else ValueError(f"{file}: {error}") from None
 
@@ -148,7 +148,7 @@ def _load_json(file: Path, pattern: str | None, special_tokens: Special) -> Core
         except DamagedVocabularyError as error:
             raise ValueError(f"{file}: damaged tekken file: {error}") from None
         added = [AddedToken(content, id, special=True) for content, id in model.special_tokens.items()]
-        return _build(file, ranked_vocabulary(model.vocabulary, model.pattern, added))
+        return build(file, ranked_vocabulary(model.vocabulary, model.pattern, added))
     if kind := json_kind_of(document):
         raise ValueError(f"{file}: it is {kind}; what can be read is {KINDS}")
     _refuse(file, "a tokenizer.json", pattern, special_tokens)
@@ -157,7 +157,7 @@ def _load_json(file: Path, pattern: str | None, special_tokens: Special) -> Core
 
 def _planned(file: Path, parsed: TokenizerFile) -> Core:
     try:
-        return _build(file, plan(parsed))
+        return build(file, plan(parsed))
     except ValueError as error:
         raise error if str(error).startswith(str(file)) else ValueError(f"{file}: {error}") from None
 
@@ -204,7 +204,7 @@ def _own_format() -> bytes:
     return bytes(smallest.image()[8:16])
 
 
-def _build(file: Path, vocabulary: Vocabulary) -> Core:
+def build(file: Path, vocabulary: Vocabulary) -> Core:
     try:
         return Core(with_own_text(vocabulary))
     except ValueError as error:

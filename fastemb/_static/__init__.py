@@ -1,0 +1,1 @@
+"""What static models do beside pooling: words and their parts, windows of long texts, neighbours, files."""
