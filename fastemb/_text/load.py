@@ -164,7 +164,7 @@ def _planned(file: Path, parsed: TokenizerFile) -> Core:
 
 def _build_pieces(file: Path) -> Core:
     try:
-        return _build(file, plan_pieces(file.read_bytes()))
+        return build(file, plan_pieces(file.read_bytes()))
     except DamagedVocabularyError as error:
         raise ValueError(f"{file}: damaged SentencePiece model: {error}") from None
 
