@@ -9,19 +9,16 @@ it, as OUT.part: a run that was ended goes on from there when the same command i
 from __future__ import annotations
 
 import argparse
-import tempfile
-import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import fastemb
 
 from . import options, reading, writing
+from .delivery import Work, deliver, says_more
 from .progress import Progress
-from .resuming import Part, check_output, copy, is_stream, opened_stream, write_all
+from .resuming import check_output, is_stream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,82 +50,58 @@ def run(args: argparse.Namespace) -> int:
     options.set_threads(args)
     path: Path | None = args.output
     files = options.sources(args)
-    streams = path is not None and is_stream(path)
-    if path is not None and not streams:
+    if path is not None and not is_stream(path):
         check_output(path, [source.name for source in files], args.model)
     kind = writing.kind_of(path, args.to)
-    clock = Clock()
-    with clock.timed("load model"):
-        model = options.model(args)
-    with clock.timed("load kernels"):  # compiled at the first use on a machine, afterwards read from disk
-        dim = len(model.encode("a"))
-    work = _Work(model, args.normalize, dim, kind, clock, Progress(sum(s.size for s in files), args.quiet))
-    if path is None:
-        work.run(reading.read(files), lambda data: None)
-    elif streams:
-        _to_stream(path, work, files)
-    else:
-        with Part(path, _what_decides(args, model, kind, files), args.quiet) as part:
-            _to_part(part, work, files)
-    if not args.quiet and not (streams and str(path) in ("-", "/dev/stdout")):
+    work = _Vectors(args, kind, files)
+    deliver(path, work, files, _what_decides(args, work.model, kind), args.quiet)
+    if says_more(path, args.quiet):
         print(work.report())
-        shape, name = (work.documents, dim), str(path) if str(path).isprintable() else repr(str(path))
+        shape, name = (work.documents, work.dim), str(path) if str(path).isprintable() else repr(str(path))
         print(_rows(work.first, shape) if path is None else f"wrote          {name}  {shape} float32")
     return 0
 
 
-class Clock:
-    """The seconds of each stage."""
+class _Vectors(Work):
+    """Documents in, vectors out."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {"read": 0.0}
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Count what is done as a part of a stage."""
-        start = time.perf_counter()
-        yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
-
-
-class _Work:
-    """Documents in, vectors out, and what is told of them."""
-
-    def __init__(
-        self, model: fastemb.StaticModel, normalize: bool | None, dim: int, kind: str, clock: Clock, progress: Progress
-    ) -> None:
-        self.model, self.normalize, self.dim, self.kind = model, normalize, dim, kind
-        self.clock, self.progress = clock, progress
-        self.documents = self.tokens = self.size = self.earlier = 0
+    def __init__(self, args: argparse.Namespace, kind: str, files: list[reading.Source]) -> None:
+        progress = Progress(sum(source.size for source in files), args.quiet)
+        super().__init__(progress, writing.HEADERS[kind], kind in writing.ELSEWHERE, kind == "jsonl")
+        self.kind, self.path, self.normalize = kind, args.output, args.normalize
+        with self.clock.timed("load model"):
+            self.model = options.model(args)
+        with self.clock.timed("load kernels"):  # compiled at the first use on a machine, afterwards read from disk
+            self.dim = len(self.model.encode("a"))
+        self.clock.seconds |= {"tokenize": 0.0, "look up, pool": 0.0}
+        self.tokens = 0
         self.first: list[Any] = []
-        clock.seconds |= {"tokenize": 0.0, "look up, pool": 0.0}
+        import numpy as np
 
-    def run(self, blocks: Iterator[reading.Block], write: Any, keep: Any = None) -> None:
-        """Write the vectors of all blocks, and say after each where it ends."""
-        timed = self.clock.timed
-        try:
-            while True:
-                with timed("read"):
-                    block = next(blocks, None)
-                if block is None:
-                    return
-                with timed("tokenize"):
-                    texts = self.model._with_prompt(block.texts, None, None)
-                    rows = self.model._tokenize(texts)
-                with timed("look up, pool"):
-                    vectors = self.model._pool(rows, self.normalize)
-                if len(self.first) < SHOWN:
-                    self.first += list(vectors[: SHOWN - len(self.first)].copy())
-                with timed("write"):
-                    write(writing.block(self.kind, block.texts, vectors))
-                self.documents += len(block.texts)
-                self.tokens += rows.ids.size
-                self.size += block.size
-                if keep is not None:
-                    keep({"at": list(block.end), "documents": self.documents})
-                self.progress.show(block.stored, self.documents, block.size)
-        finally:
-            self.progress.close()
+        self._scratch = [np.empty((0, self.dim), np.float32) for _ in range(2)]  # one is written, one filled
+
+    def compute(self, texts: list[str]) -> Any:
+        """Return the vectors of a block, in one of two arrays, which grow to what is needed."""
+        with self.clock.timed("tokenize"):
+            rows = self.model._tokenize(self.model._with_prompt(texts, None, None))
+        self.tokens += rows.ids.size
+        self._scratch.reverse()
+        scratch = self._scratch[0]
+        with self.clock.timed("look up, pool"):
+            if len(scratch) < len(texts):
+                scratch.resize((len(texts), self.dim), refcheck=False)
+            vectors = self.model._pool(rows, self.normalize, scratch[: len(texts)])
+        if len(self.first) < SHOWN:
+            self.first += list(vectors[: SHOWN - len(self.first)].copy())
+        return vectors
+
+    def block(self, texts: list[str], result: Any) -> Any:
+        """Return the bytes that are written of a block."""
+        return b"" if self.path is None else writing.block(self.kind, texts, result)
+
+    def finish(self, part: IO[bytes], new: IO[bytes] | None) -> None:
+        """Make the output of what was written."""
+        writing.finish(self.kind, part, new, self.documents, self.dim, self.path)
 
     def report(self) -> str:
         """Return what was done, how fast."""
@@ -149,51 +122,7 @@ class _Work:
         return "\n".join(f"{name:<15}{value}" for name, value in lines)
 
 
-def _to_part(part: Part, work: _Work, files: list[reading.Source]) -> None:
-    """Write a file, from where an earlier run was ended."""
-    try:
-        _continue(part, work, files)
-    except reading.ChangedError as error:
-        if any(source.name == "-" for source in files):  # it is gone
-            raise ValueError(f"{error}; remove {part.path.name}.part to begin anew") from None
-        part.restart(str(error))
-        _continue(part, work, files)
-    rows = work.documents
-    part.finish(
-        lambda file, new: writing.finish(work.kind, file, new, rows, work.dim, part.path),
-        elsewhere=work.kind in writing.ELSEWHERE,
-    )
-
-
-def _continue(part: Part, work: _Work, files: list[reading.Source]) -> None:
-    start = None
-    work.documents = work.earlier = 0
-    if part.state is not None:
-        start = reading.Position(*part.state["at"])
-        work.documents = work.earlier = part.state["documents"]
-    elif part.size == 0:
-        part.write(bytes(writing.HEADERS[work.kind]))
-    work.run(reading.read(files, start), part.write, part.keep)
-
-
-def _to_stream(path: Path, work: _Work, files: list[reading.Source]) -> None:
-    """Write to a pipe: what needs the number of rows in front waits in a file without a name until all are there."""
-    with opened_stream(path) as stream:
-        if work.kind == "jsonl":
-            work.run(reading.read(files), lambda data: write_all(stream, data))
-            return
-        with tempfile.TemporaryFile() as part, tempfile.TemporaryFile() as new:
-            part.write(bytes(writing.HEADERS[work.kind]))
-            work.run(reading.read(files), part.write)
-            part.seek(0)
-            elsewhere = work.kind in writing.ELSEWHERE
-            writing.finish(work.kind, part, new if elsewhere else None, work.documents, work.dim, path)
-            copy(new if elsewhere else part, stream)
-
-
-def _what_decides(
-    args: argparse.Namespace, model: fastemb.StaticModel, kind: str, files: list[reading.Source]
-) -> dict[str, Any]:
+def _what_decides(args: argparse.Namespace, model: fastemb.StaticModel, kind: str) -> dict[str, Any]:
     """Return all that decides an output but the texts: tables by their bytes, other files by their dates."""
     folder = (
         None
@@ -206,8 +135,6 @@ def _what_decides(
     )
     rows: npt.NDArray[np.uint8] = model.table.reshape(-1) if model.table.flags.c_contiguous else model.table.copy()
     return {
-        "version": fastemb.__version__,
-        "files": [source[:4] for source in files],
         "to": kind,
         "dim": args.dim,
         "normalize": args.normalize,

@@ -246,9 +246,14 @@ def _named(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
+def is_stdout(path: Path) -> bool:
+    """Whether an output is standard output."""
+    return str(path) in ("-", "/dev/stdout")
+
+
 def is_stream(path: Path) -> bool:
     """Whether an output is written as it comes: standard output, a pipe, a device."""
-    if str(path) == "-" or str(path) == "/dev/stdout" or str(path).startswith(("/dev/fd/", "/proc/self/fd/")):
+    if is_stdout(path) or str(path).startswith(("/dev/fd/", "/proc/self/fd/")):
         return True
     try:
         mode = os.stat(path).st_mode
@@ -260,7 +265,7 @@ def is_stream(path: Path) -> bool:
 @contextmanager
 def opened_stream(path: Path) -> Iterator[Any]:
     """Open such an output."""
-    if str(path) in ("-", "/dev/stdout"):
+    if is_stdout(path):
         sys.stdout.flush()
         with open(os.dup(1), "wb", buffering=0) as file:
             yield file
