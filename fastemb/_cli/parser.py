@@ -15,7 +15,18 @@ import fastemb
 
 from .resuming import unwinding
 
-COMMANDS = ("embed", "tokenize", "count", "decode", "info", "warmup")
+COMMANDS = (
+    "embed",
+    "tokenize",
+    "count",
+    "decode",
+    "train-tokenizer",
+    "quantize",
+    "info",
+    "warmup",
+    "bench",
+    "completion",
+)
 
 _ENDS = """Exit status: 0 done; 2 refused, one line on standard error says why; 130 interrupted; 141 nobody reads the
 output any more; 128 + n ended by signal n. `fastemb COMMAND --help` tells more of each."""

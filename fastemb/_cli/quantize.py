@@ -1,7 +1,8 @@
 """Turn a table of vectors into int8 or int4, row by row.
 
 The table is an .npy file, or the one table of floats in a .safetensors file. What is written is a .safetensors file
-with the tensors codes (uint8), scale and offset (float32) that fastemb.QuantizedTable takes: value = code * scale + offset.
+with the tensors codes (uint8), scale and offset (float32) that fastemb.QuantizedTable takes:
+value = code * scale + offset.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Every line, or field of JSONL, CSV, TSV and Parquet, is a text.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import fastemb
 
 from . import options, reading
-from .resuming import check_output
+from .resuming import Part, check_output
 
 HELP = "train a tokenizer on texts"
 KINDS = ("bpe", "wordpiece", "unigram")
@@ -41,7 +42,10 @@ def run(args: argparse.Namespace) -> int:
         raise ImportError("this fastemb has no Tokenizer.train: train-tokenizer needs a later one")
     special = {"special_tokens": args.special} if args.special else {}
     tokenizer = train(_texts(files), vocab_size=args.vocab_size, kind=args.kind, **special)
-    tokenizer.save(args.output)
+    with tempfile.TemporaryDirectory() as folder, Part(args.output, {"train": None}, args.quiet) as part:
+        tokenizer.save(Path(folder, "tokenizer.json"))
+        part.write(Path(folder, "tokenizer.json").read_bytes())
+        part.finish(lambda file, new: None, elsewhere=False)
     if not args.quiet:
         print(f"wrote {args.output}: {tokenizer.vocab_size:,} tokens")
     return 0
