@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
-CHUNK = 1 << 22  # bytes read at a time: what memory is in proportion to
+CHUNK = 1 << 20  # bytes read at a time: what memory is in proportion to
 BATCH = 1 << 15  # documents of a block at most: a block of empty lines would have a row of vectors for every byte
 DEFAULT_FIELD = "text"
 
