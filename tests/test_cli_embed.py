@@ -73,6 +73,30 @@ def test_parquet_in_and_out(tmp_path, vectors):
     assert np.array_equal(np.array(column.to_pylist(), np.float32), vectors)
 
 
+def test_zst(tmp_path, capsys, vectors):
+    zstandard = pytest.importorskip("zstandard", reason="the package zstandard is not installed")
+    packed = [zstandard.compress("\n".join(texts).encode()) for texts in (TEXTS[:2], ["", *TEXTS[2:]])]
+    (tmp_path / "t.txt.zst").write_bytes(b"".join(packed))  # two frames
+    embed(tmp_path / "t.txt.zst", "-o", tmp_path / "v.npy")
+    assert np.array_equal(np.load(tmp_path / "v.npy"), vectors)
+    (tmp_path / "t.txt.zst").write_bytes(b"no zst")
+    assert "t.txt.zst: damaged .zst file" in refused(capsys, tmp_path / "t.txt.zst")
+
+
+def test_without_zstandard_one_line_says_so(tmp_path, capsys, monkeypatch):
+    for name in ("zstandard", "compression", "compression.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    (tmp_path / "t.txt.zst").write_bytes(b"")
+    assert "needs the package zstandard: pip install zstandard" in refused(capsys, tmp_path / "t.txt.zst")
+
+
+@pytest.mark.parametrize("cut", [30, 60])
+def test_a_gz_file_that_ends_too_early(tmp_path, capsys, cut):
+    data = gzip.compress("\n".join(TEXTS * 3).encode())
+    (tmp_path / "t.gz").write_bytes(data[:cut])
+    assert "t.gz: damaged .gz file" in refused(capsys, tmp_path / "t.gz")
+
+
 def test_without_pyarrow_one_line_says_so(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     for argv in (["t.parquet"], ["t.txt", "-o", "v.parquet"]):
