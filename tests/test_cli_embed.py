@@ -314,3 +314,9 @@ def test_any_place_of_a_file_can_be_gone_on_from(tmp_path, monkeypatch, suffix):
         rest = list(reading.read(files, block.end))
         assert [text for b in rest for text in b.texts] == [t for b in blocks[number + 1 :] for t in b.texts]
         assert not rest or rest[-1].end == blocks[-1].end
+
+
+def test_the_kind_of_a_file_may_be_said(tmp_path, vectors):
+    WRITERS["jsonl"](tmp_path / "t.log")
+    embed(tmp_path / "t.log", "--from", "jsonl", "-o", tmp_path / "v.npy")
+    assert np.array_equal(np.load(tmp_path / "v.npy"), vectors)

@@ -19,7 +19,7 @@ def add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", metavar="FILE", nargs="+", help="a file, or - for standard input")
     parser.add_argument(
         "--from",
-        dest="kind",
+        dest="read_as",
         choices=reading.KINDS,
         help="what files are (default: by their suffixes, else text); .gz and .zst are unpacked",
     )
@@ -32,7 +32,7 @@ def add_files(parser: argparse.ArgumentParser) -> None:
 
 def sources(args: argparse.Namespace) -> list[reading.Source]:
     """Return the files that were named, each looked at."""
-    return reading.sources(args.files, args.kind, args.field)
+    return reading.sources(args.files, args.read_as, args.field)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
