@@ -43,7 +43,8 @@ ASKED = {"_bags", "_embeds", "_updates"}  # what was asked for
 TOOLS = {"_memory", "_threads"}
 ALLOWED = {
     "": set(PUBLIC) | {"_cuda_check", "_threads", "_warmup"},  # lazily, by name
-    "__main__": {"", *PUBLIC},
+    "__main__": {"_cli"},
+    "_cli": {"", *PUBLIC},  # commands know what users know
     "_warmup": {
         "",
         *PUBLIC,

@@ -1,0 +1,150 @@
+r"""Turn texts into vectors, one for each document.
+
+Every line of a text file is a document, an empty one gives zeros. Lines end at \n, and one \r before it is dropped,
+as is a byte order mark before the first line. Of JSONL, CSV, TSV and Parquet, --field names the field that holds the
+text. Files are read by blocks, however large they are. An output appears when it is whole; until then it lies beside
+it, as OUT.part: a run that was ended goes on from there when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import fastemb
+
+from . import options, reading, writing
+from .delivery import Work, deliver, says_more
+from .progress import Progress
+from .resuming import check_output, is_stream
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+HELP = "turn texts into vectors, one a document"
+SHOWN = 3  # rows and columns printed where no output file is named
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    options.add_files(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        type=Path,
+        help="write the vectors here (float32), by the suffix as npy, npz, safetensors, parquet or jsonl; - is "
+        "standard output (default: print the first ones)",
+    )
+    parser.add_argument("--to", choices=writing.KINDS, help="what to write, whatever the suffix")
+    options.add_model(parser)
+    parser.add_argument("--normalize", action="store_true", default=None, help="scale every vector to length one")
+    options.add_threads(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    options.set_threads(args)
+    path: Path | None = args.output
+    files = options.sources(args)
+    if path is not None and not is_stream(path):
+        check_output(path, [source.name for source in files], args.model)
+    kind = writing.kind_of(path, args.to)
+    work = _Vectors(args, kind, files)
+    deliver(path, work, files, _what_decides(args, work.model, kind), args.quiet)
+    if says_more(path, args.quiet):
+        print(work.report())
+        shape, name = (work.documents, work.dim), str(path) if str(path).isprintable() else repr(str(path))
+        print(_rows(work.first, shape) if path is None else f"wrote          {name}  {shape} float32")
+    return 0
+
+
+class _Vectors(Work):
+    """Documents in, vectors out."""
+
+    def __init__(self, args: argparse.Namespace, kind: str, files: list[reading.Source]) -> None:
+        progress = Progress(sum(source.size for source in files), args.quiet)
+        super().__init__(progress, writing.HEADERS[kind], kind in writing.ELSEWHERE, kind == "jsonl")
+        self.kind, self.path, self.normalize = kind, args.output, args.normalize
+        with self.clock.timed("load model"):
+            self.model = options.model(args)
+        with self.clock.timed("load kernels"):  # compiled at the first use on a machine, afterwards read from disk
+            self.dim = len(self.model.encode("a"))
+        self.clock.seconds |= {"tokenize": 0.0, "look up, pool": 0.0}
+        self.tokens = 0
+        self.first: list[Any] = []
+        import numpy as np
+
+        self._scratch = [np.empty((0, self.dim), np.float32) for _ in range(2)]  # one is written, one filled
+
+    def compute(self, texts: list[str]) -> Any:
+        """Return the vectors of a block, in one of two arrays, which grow to what is needed."""
+        with self.clock.timed("tokenize"):
+            rows = self.model._tokenize(self.model._with_prompt(texts, None, None))
+        self.tokens += rows.ids.size
+        self._scratch.reverse()
+        scratch = self._scratch[0]
+        with self.clock.timed("look up, pool"):
+            if len(scratch) < len(texts):
+                scratch.resize((len(texts), self.dim), refcheck=False)
+            vectors = self.model._pool(rows, self.normalize, scratch[: len(texts)])
+        if len(self.first) < SHOWN:
+            self.first += list(vectors[: SHOWN - len(self.first)].copy())
+        return vectors
+
+    def block(self, texts: list[str], result: Any) -> Any:
+        """Return the bytes that are written of a block."""
+        return b"" if self.path is None else writing.block(self.kind, texts, result)
+
+    def finish(self, part: IO[bytes], new: IO[bytes] | None) -> None:
+        """Make the output of what was written."""
+        writing.finish(self.kind, part, new, self.documents, self.dim, self.path)
+
+    def report(self) -> str:
+        """Return what was done, how fast."""
+        rows, dim = self.model.table.shape
+        seconds = self.clock.seconds
+        work = max(seconds["tokenize"] + seconds["look up, pool"], 1e-9)
+        documents = self.documents - self.earlier
+        rates = f"{documents / work:,.0f} documents/s", f"{self.tokens / work:,.0f} tokens/s"
+        lines = [
+            ("model", f"{rows:,} x {dim} {self.model.table.dtype}"),
+            ("documents", f"{self.documents:,}"),
+            *([("of a run before", f"{self.earlier:,}")] if self.earlier else []),
+            ("tokens", f"{self.tokens:,}"),
+            ("bytes", f"{self.size:,}"),
+            *((stage, f"{time:.3f} s") for stage, time in seconds.items()),
+            ("throughput", ", ".join([*rates, f"{self.size / work / 1e6:.1f} MB/s"])),
+        ]
+        return "\n".join(f"{name:<15}{value}" for name, value in lines)
+
+
+def _what_decides(args: argparse.Namespace, model: fastemb.StaticModel, kind: str) -> dict[str, Any]:
+    """Return all that decides an output but the texts: tables by their bytes, other files by their dates."""
+    folder = (
+        None
+        if args.model is None
+        else sorted(
+            (str(file.relative_to(args.model)), file.stat().st_size, file.stat().st_mtime_ns)
+            for file in args.model.rglob("*")
+            if file.suffix in (".json", ".txt", ".safetensors") and file.is_file()
+        )
+    )
+    rows: npt.NDArray[np.uint8] = model.table.reshape(-1) if model.table.flags.c_contiguous else model.table.copy()
+    return {
+        "to": kind,
+        "dim": args.dim,
+        "normalize": args.normalize,
+        "model": [str(model.table.dtype), list(model.table.shape), zlib.crc32(rows.view("u1").data), folder],
+    }
+
+
+def _rows(first: list[Any], shape: tuple[int, int]) -> str:
+    lines = [f"vectors        {shape} float32 (name a file with -o to keep them)"]
+    for row in first:
+        dots = " ..." if row.size > SHOWN else ""
+        lines.append("  [" + " ".join(f"{value: .6f}" for value in row[:SHOWN]) + dots + "]")
+    return "\n".join(lines + ["  ..."] * (shape[0] > SHOWN))

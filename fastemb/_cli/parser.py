@@ -1,0 +1,92 @@
+"""The parser of all commands, and what their ends are: a status, and at most one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import fastemb
+
+from .resuming import unwinding
+
+COMMANDS = (
+    "embed",
+    "tokenize",
+    "count",
+    "decode",
+    "train-tokenizer",
+    "quantize",
+    "info",
+    "warmup",
+    "bench",
+    "completion",
+)
+
+_ENDS = """Exit status: 0 done; 2 refused, one line on standard error says why; 130 interrupted; 141 nobody reads the
+output any more; 128 + n ended by signal n. `fastemb COMMAND --help` tells more of each."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0 done, 2 refused, 128 + n ended by signal n."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by >&-
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (open to the end)
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show is no failure
+    args = make_parser().parse_args(argv)
+    try:
+        with unwinding():
+            status = int(args.run(args))
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt as stop:
+        print(f"fastemb: interrupted{_notes(stop)}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # whoever read our output has had enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its exit
+        return 128 + signal.SIGPIPE
+    except (OSError, ValueError, TypeError, LookupError, MemoryError, ImportError) as error:
+        print(f"fastemb: error: {_one_line(error)}{_notes(error)}", file=sys.stderr)
+        return 2
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end."""
+        self.exit(2, f"fastemb: error: {' '.join(message.split())} (see {self.prog} --help)\n")
+
+
+def make_parser() -> Parser:
+    """Return the parser of all commands."""
+    parser = Parser(prog="fastemb", description="Text to token ids to vectors, fast.", epilog=_ENDS)
+    parser.add_argument("--version", action="version", version=f"fastemb {fastemb.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    for name in COMMANDS:
+        module = importlib.import_module(f".{name.replace('-', '_')}", __package__)
+        command = commands.add_parser(
+            name, help=module.HELP, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.add(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"
+    return " ".join(text.split())
+
+
+def _notes(error: BaseException) -> str:
+    """Return what was added to an error on its way, such as what of an output is kept."""
+    return "".join(f"; {' '.join(note.split())}" for note in getattr(error, "__notes__", []))

@@ -1,0 +1,322 @@
+"""What `fastemb embed` reads and writes, that memory is bounded, and that a run goes on where it was killed."""
+
+import gzip
+import json
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import fastemb
+from fastemb.__main__ import main
+from fastemb._cli import reading
+
+TEXTS = ['plain "quoted", words', "two\twords, é", "", "last 中文"]
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    return fastemb.StaticModel.load().encode(TEXTS)
+
+
+def embed(*argv):
+    assert main(["embed", *map(str, argv), "-q"]) == 0
+
+
+def refused(capsys, *argv):
+    capsys.readouterr()
+    assert main(["embed", *map(str, argv), "-q"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("fastemb: error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def write_csv(path, delimiter=","):
+    quoted = ['"' + text.replace('"', '""') + '"' for text in TEXTS]
+    path.write_text("id,text\r\n" + "".join(f"{i},{text}\r\n" for i, text in enumerate(quoted)), newline="")
+
+
+WRITERS = {
+    "txt": lambda path: path.write_text("\n".join(TEXTS)),
+    "jsonl": lambda path: path.write_text("\n\n".join(json.dumps({"text": text}) for text in TEXTS)),
+    "ndjson": lambda path: path.write_text("\n".join(json.dumps(text) for text in TEXTS)),
+    "csv": write_csv,
+    "tsv": lambda path: path.write_text("text\tid\n" + "".join(f"{t.replace(chr(9), ' ')}\t1\n" for t in TEXTS)),
+    "txt.gz": lambda path: path.write_bytes(gzip.compress("\n".join(TEXTS).encode())),
+    "jsonl.gz": lambda path: path.write_bytes(gzip.compress("\n".join(json.dumps(t) for t in TEXTS).encode())),
+}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_kinds_of_input(tmp_path, vectors, suffix):
+    WRITERS[suffix](tmp_path / f"t.{suffix}")
+    embed(tmp_path / f"t.{suffix}", "-o", tmp_path / "v.npy")
+    expected = vectors
+    if suffix == "tsv":
+        expected = fastemb.StaticModel.load().encode([text.replace("\t", " ") for text in TEXTS])
+    assert np.array_equal(np.load(tmp_path / "v.npy"), expected)
+
+
+def test_parquet_in_and_out(tmp_path, vectors):
+    pa = pytest.importorskip("pyarrow", reason="the package pyarrow is not installed")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"body": TEXTS, "n": range(4)}), tmp_path / "t.parquet")
+    embed(tmp_path / "t.parquet", "--field", "body", "-o", tmp_path / "v.parquet")
+    column = pq.read_table(tmp_path / "v.parquet")["vectors"]
+    assert np.array_equal(np.array(column.to_pylist(), np.float32), vectors)
+
+
+def test_zst(tmp_path, capsys, vectors):
+    zstandard = pytest.importorskip("zstandard", reason="the package zstandard is not installed")
+    packed = [zstandard.compress("\n".join(texts).encode()) for texts in (TEXTS[:2], ["", *TEXTS[2:]])]
+    (tmp_path / "t.txt.zst").write_bytes(b"".join(packed))  # two frames
+    embed(tmp_path / "t.txt.zst", "-o", tmp_path / "v.npy")
+    assert np.array_equal(np.load(tmp_path / "v.npy"), vectors)
+    (tmp_path / "t.txt.zst").write_bytes(b"no zst")
+    assert "t.txt.zst: damaged .zst file" in refused(capsys, tmp_path / "t.txt.zst")
+
+
+def test_without_zstandard_one_line_says_so(tmp_path, capsys, monkeypatch):
+    for name in ("zstandard", "compression", "compression.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    (tmp_path / "t.txt.zst").write_bytes(b"")
+    assert "needs the package zstandard: pip install zstandard" in refused(capsys, tmp_path / "t.txt.zst")
+
+
+@pytest.mark.parametrize("cut", [30, 60])
+def test_a_gz_file_that_ends_too_early(tmp_path, capsys, cut):
+    data = gzip.compress("\n".join(TEXTS * 3).encode())
+    (tmp_path / "t.gz").write_bytes(data[:cut])
+    assert "t.gz: damaged .gz file" in refused(capsys, tmp_path / "t.gz")
+
+
+def test_without_pyarrow_one_line_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for argv in (["t.parquet"], ["t.txt", "-o", "v.parquet"]):
+        for name in ("t.parquet", "t.txt"):
+            (tmp_path / name).write_text("a\n")
+        argv = [tmp_path / word if "." in word else word for word in argv]
+        assert "needs the package pyarrow: pip install pyarrow" in refused(capsys, *argv)
+
+
+def test_kinds_of_output(tmp_path, vectors):
+    file = tmp_path / "t.txt"
+    WRITERS["txt"](file)
+    embed(file, "-o", tmp_path / "v.npz")
+    assert np.array_equal(np.load(tmp_path / "v.npz")["vectors"], vectors)
+    embed(file, "-o", tmp_path / "v.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "v.jsonl").read_text().split("\n")[:-1]]
+    assert [row["text"] for row in rows] == TEXTS
+    assert np.array_equal(np.array([row["vector"] for row in rows], np.float32), vectors)
+    embed(file, "-o", tmp_path / "v.bin", "--to", "safetensors")
+    safetensors = pytest.importorskip("safetensors.numpy", reason="the package safetensors is not installed")
+    assert np.array_equal(safetensors.load_file(tmp_path / "v.bin")["vectors"], vectors)
+
+
+def test_several_files_and_standard_input(tmp_path, vectors):
+    (tmp_path / "a.txt").write_text("\n".join(TEXTS[:1]))
+    (tmp_path / "b.jsonl").write_text(json.dumps({"t": TEXTS[1]}))
+    command = [sys.executable, "-m", "fastemb", "embed", tmp_path / "a.txt", tmp_path / "b.jsonl", "-", "--field", "t"]
+    done = subprocess.run(
+        [*command, "-o", "/dev/stdout"], input="\n".join(TEXTS[2:]).encode(), capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    (tmp_path / "v.npy").write_bytes(done.stdout)
+    assert np.array_equal(np.load(tmp_path / "v.npy"), vectors)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("t.jsonl", '{"text": "a"}\n{"txt": "b"}\n', "line 2: no field 'text'; there are 'txt'"),
+        ("t.jsonl", '{"text": "a"}\n{"text": 7}\n', "line 2: expected a text, got a number"),
+        ("t.jsonl", '{"text": "a"}\n{"text"\n', "line 2: not JSON"),
+        ("t.jsonl", '"a"\n"\\ud800"\n', "line 2: the text holds half of a surrogate pair"),
+        ("t.csv", "text,n\na,1\nb\n", "line 3: 1 columns, where the first row has 2"),
+        ("t.csv", 'text,n\na,1\n"b,1\n', "line 3: unexpected end of data"),
+        ("t.csv", "id,body\n1,a\n", "no field 'text'; there are 'id', 'body'"),
+        ("t.txt.gz", "no gz", "damaged .gz file"),
+    ],
+)
+def test_bad_rows(tmp_path, capsys, name, text, words):
+    (tmp_path / name).write_text(text)
+    err = refused(capsys, tmp_path / name, "-o", tmp_path / "v.npy")
+    assert name in err
+    assert words in err
+    assert not (tmp_path / "v.npy").exists()
+
+
+def test_what_is_finished_is_kept_until_the_row_is_mended(tmp_path, capsys, vectors):
+    file, out = tmp_path / "t.jsonl", tmp_path / "v.npy"
+    good = [json.dumps({"text": text}) for text in TEXTS]
+    file.write_text("\n".join([*good[:3], "bad", good[3]]))
+    assert "line 4: not JSON: Expecting value at column 1; what was finished is kept in v.npy.part" in refused(
+        capsys, file, "-o", out
+    )
+    file.write_text("\n".join(good))
+    assert main(["embed", str(file), "-o", str(out)]) == 0
+    assert re.search(r"of a run before *3\n", capsys.readouterr().out)
+    assert np.array_equal(np.load(out), vectors)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.jsonl", "v.npy"]
+
+
+def test_a_file_that_begins_otherwise_is_begun_anew(tmp_path, capsys, vectors):
+    file, out = tmp_path / "t.jsonl", tmp_path / "v.npy"
+    file.write_text('"another text"\nbad\n')
+    refused(capsys, file, "-o", out)
+    file.write_text("\n".join(json.dumps(text) for text in TEXTS))
+    assert main(["embed", str(file), "-o", str(out)]) == 0
+    assert "does not begin as it did when the run before was ended: begun anew" in capsys.readouterr().err
+    assert np.array_equal(np.load(out), vectors)
+
+
+def test_the_part_of_another_run_is_replaced(tmp_path, capsys, vectors):
+    file, out = tmp_path / "t.jsonl", tmp_path / "v.npy"
+    file.write_text('"another text"\nbad\n')
+    refused(capsys, file, "-o", out)
+    WRITERS["txt"](tmp_path / "t.txt")
+    assert main(["embed", str(tmp_path / "t.txt"), "-o", str(out)]) == 0
+    assert "v.npy.part: the part of another run is replaced" in capsys.readouterr().err
+    assert np.array_equal(np.load(out), vectors)
+
+
+def test_a_part_that_is_of_no_run_is_left_alone(tmp_path, capsys):
+    WRITERS["txt"](tmp_path / "t.txt")
+    (tmp_path / "v.npy.part").write_text("mine")
+    assert "is in the way, and of no run of fastemb" in refused(capsys, tmp_path / "t.txt", "-o", tmp_path / "v.npy")
+    assert (tmp_path / "v.npy.part").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.txt", "v.npy.part"]
+
+
+def test_a_journal_whose_last_line_is_cut_off(tmp_path, capsys, vectors):
+    """As a failure of the machine may leave it: what is whole counts, what the part holds behind it does not."""
+    file, out = tmp_path / "t.jsonl", tmp_path / "v.npy"
+    good = [json.dumps({"text": text}) for text in TEXTS]
+    file.write_text("\n".join([*good[:3], "bad"]))
+    refused(capsys, file, "-o", out)
+    with open(tmp_path / "v.npy.part", "ab") as part, open(tmp_path / "v.npy.part.journal", "ab") as journal:
+        part.write(b"more" * 99)
+        journal.write(b'01234567 {"at": [0, 9')
+    file.write_text("\n".join(good))
+    embed(file, "-o", out)
+    assert np.array_equal(np.load(out), vectors)
+
+
+SLOW = """
+import sys, time
+from fastemb._cli import records, resuming
+from fastemb.__main__ import main
+records.CHUNK, resuming.SECONDS = 1 << 12, 0.0
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "out"),
+    [
+        ("t.txt", "v.npy"),
+        pytest.param("t.csv", "v.jsonl", marks=pytest.mark.exhaustive),
+        pytest.param("t.txt.gz", "v.npz", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(tmp_path, name, out):
+    draw = random.Random(name)
+    lines = [" ".join(draw.choices(["a", "word", "of", "some", "text"], k=9)) for _ in range(6_000)]
+    data = ("text\n" + "\n".join(lines) + "\n").encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    (tmp_path / "whole").mkdir()
+    embed(tmp_path / name, "-o", tmp_path / "whole" / out)
+    command = [sys.executable, "-c", SLOW, "embed", str(tmp_path / name), "-o", str(tmp_path / out)]
+    went_on = 0
+    for attempt in range(9):
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        journal = tmp_path / f"{out}.part.journal"
+        before = journal.stat().st_size if journal.exists() else 0
+        if attempt < 3:  # killed when it has written something, a random moment later
+            while child.poll() is None and (not journal.exists() or journal.stat().st_size < before + 200):
+                time.sleep(0.002)
+            time.sleep(draw.random() * 0.05)
+            child.send_signal(signal.SIGKILL)
+        printed = child.communicate()[0]
+        went_on += "of a run before" in printed
+        if child.returncode == 0:
+            break
+        assert child.returncode == -signal.SIGKILL
+        assert not (tmp_path / out).exists() or not journal.exists()
+    assert went_on or attempt < 2
+    assert (tmp_path / out).read_bytes() == (tmp_path / "whole" / out).read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, out, "whole"])
+
+
+def test_a_full_disk(tmp_path, vectors):
+    """A limit on the size of files stands for it: the finished part is kept, and the next run goes on."""
+    (tmp_path / "t.txt").write_text("some words\n" * 2000)
+    code = SLOW.replace("import sys", "import resource, sys").replace(
+        "sys.exit", "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))\nsys.exit"
+    )
+    command = ["embed", str(tmp_path / "t.txt"), "-o", str(tmp_path / "v.npy")]
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"fastemb: error: {tmp_path / 'v.npy'}: File too large; what was finished is kept")
+    assert done.stderr.count("\n") == 1
+    assert (tmp_path / "v.npy.part").exists()
+    embed(*command[1:])
+    assert np.array_equal(np.load(tmp_path / "v.npy"), fastemb.StaticModel.load().encode(["some words"] * 2000))
+
+
+def test_a_full_device(tmp_path, capfd):
+    (tmp_path / "t.txt").write_text("some words\n")
+    assert main(["embed", str(tmp_path / "t.txt"), "-q", "-o", "/dev/full"]) == 2
+    assert "No space left on device" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["npy", "jsonl"])
+def test_a_closed_pipe(tmp_path, kind):
+    (tmp_path / "t.txt").write_text("some words\n" * 3000)
+    command = (
+        f"{sys.executable} -m fastemb embed {tmp_path / 't.txt'} -o - --to {kind} | head -c 10; echo ${{PIPESTATUS[0]}}"
+    )
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert (done.stdout[10:].strip(), done.stderr) == (b"141", b"")
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    """Peak memory of 50 MB of text, whose vectors are twice that, is that of a small file and a constant."""
+    with open(tmp_path / "t.txt", "w") as file:
+        for i in range(100):
+            file.write(("word " * 99 + f"{i}\n") * 1000)
+    code = (
+        "import re, sys; from fastemb.__main__ import main; assert main(sys.argv[1:]) == 0;"
+        "print(int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) // 1024)"
+    )
+    command = [sys.executable, "-c", code, "embed", str(tmp_path / "t.txt"), "-q", "-o", str(tmp_path / "v.npy")]
+    peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert peak < 400
+    assert np.load(tmp_path / "v.npy", mmap_mode="r").shape == (100_000, 256)
+
+
+@pytest.mark.parametrize("suffix", ["txt", "jsonl", "csv"])
+def test_any_place_of_a_file_can_be_gone_on_from(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr("fastemb._cli.records.BATCH", 2)
+    monkeypatch.setattr("fastemb._cli.records.CHUNK", 16)
+    WRITERS[suffix](tmp_path / f"t.{suffix}")
+    files = reading.sources([str(tmp_path / f"t.{suffix}")] * 2)
+    blocks = list(reading.read(files))
+    assert [text for block in blocks for text in block.texts] == TEXTS * 2
+    for number, block in enumerate(blocks):
+        rest = list(reading.read(files, block.end))
+        assert [text for b in rest for text in b.texts] == [t for b in blocks[number + 1 :] for t in b.texts]
+        assert not rest or rest[-1].end == blocks[-1].end
+
+
+def test_the_kind_of_a_file_may_be_said(tmp_path, vectors):
+    WRITERS["jsonl"](tmp_path / "t.log")
+    embed(tmp_path / "t.log", "--from", "jsonl", "-o", tmp_path / "v.npy")
+    assert np.array_equal(np.load(tmp_path / "v.npy"), vectors)
