@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import fastemb
 
+from .._static.options import with_prompt
 from . import options, reading, writing
 from .delivery import Work, deliver, says_more
 from .progress import Progress
@@ -83,7 +84,8 @@ class _Vectors(Work):
     def compute(self, texts: list[str]) -> Any:
         """Return the vectors of a block, in one of two arrays, which grow to what is needed."""
         with self.clock.timed("tokenize"):
-            rows = self.model._tokenize(self.model._with_prompt(texts, None, None))
+            prompted = with_prompt(texts, self.model.prompts, self.model._prompt, None, None)
+            rows = self.model._tokenize(prompted)
         self.tokens += rows.ids.size
         self._scratch.reverse()
         scratch = self._scratch[0]
@@ -111,7 +113,7 @@ class _Vectors(Work):
         documents = self.documents - self.earlier
         rates = f"{documents / work:,.0f} documents/s", f"{self.tokens / work:,.0f} tokens/s"
         lines = [
-            ("model", f"{rows:,} x {dim} {self.model.table.dtype}"),
+            ("model", f"{rows:,} x {dim} {options.numbers_of(self.model.table)}"),
             ("documents", f"{self.documents:,}"),
             *([("of a run before", f"{self.earlier:,}")] if self.earlier else []),
             ("tokens", f"{self.tokens:,}"),

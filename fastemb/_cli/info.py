@@ -7,6 +7,8 @@ from pathlib import Path
 
 import fastemb
 
+from . import options
+
 HELP = "say what is installed, and what is in a model or tokenizer"
 
 
@@ -25,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         model = fastemb.StaticModel.load(args.path)
         rows, dim = model.table.shape
         print(f"model      {args.path}")
-        print(f"table      {rows:,} x {dim} {model.table.dtype}, {model.table.nbytes / 1e6:.1f} MB")
+        print(f"table      {rows:,} x {dim} {options.numbers_of(model.table)}, {model.table.nbytes / 1e6:.1f} MB")
         print(
             f"vectors    {len(model.encode('a'))} columns, {'of length one' if model._normalize else 'not normalised'}"
         )

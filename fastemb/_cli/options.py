@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fastemb
 
@@ -49,6 +49,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def model(args: argparse.Namespace) -> StaticModel:
     """Return the model that was named."""
     return fastemb.StaticModel.load(args.model, dim=args.dim)
+
+
+def numbers_of(table: Any) -> str:
+    """Return what the numbers of a model's table are."""
+    return f"int{table.bits}" if isinstance(table, fastemb.QuantizedTable) else str(table.dtype)
 
 
 def add_tokenizer(parser: argparse.ArgumentParser) -> None:
