@@ -378,6 +378,33 @@ def test_a_rate_that_became_negative_is_refused():
         train(weight, optimizer, [0])
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "error", "words"),
+    [
+        ("betas", (2.0, 0.9), ValueError, r"betas\[0\] must be from 0 on and below 1, got 2.0"),
+        ("weight_decay", None, TypeError, "weight_decay must be a real number, got None"),
+        ("eps", -1.0, ValueError, "eps must be finite and not negative, got -1.0"),
+        ("check_finite", "no", TypeError, "check_finite must be"),
+    ],
+)
+def test_options_set_between_steps_are_checked(name, value, error, words):
+    """Also of the second group, and as soon as they are right again, steps go on with them."""
+    weights = [make_weight(seed=seed) for seed in (0, 1)]
+    optimizer = optim.Adam([{"params": [weight]} for weight in weights])
+    for weight in weights:
+        weight.grad = sparse(0)
+    optimizer.step()
+    before = [weight.detach().clone() for weight in weights]
+    optimizer.param_groups[1][name] = value
+    for _ in range(2):
+        with pytest.raises(error, match=words):
+            optimizer.step()
+    assert all(torch.equal(weight, old) for weight, old in zip(weights, before, strict=True))
+    optimizer.param_groups[1][name] = {"betas": (0.5, 0.9), "check_finite": True}.get(name, 0.25)
+    optimizer.step()
+    assert not torch.equal(weights[1], before[1])
+
+
 def test_closures():
     weight = make_weight(4, 3)
     optimizer = optim.SGD([weight], lr=0.1)
