@@ -179,6 +179,22 @@ def test_resumed_or_not_and_on_any_threads_the_same_bits(name, shape, dtype, thr
             assert same_bits(bits(state[key]), bits(other[key]))
 
 
+def test_each_parameter_has_a_chance_of_its_own():
+    """That of fastemb.optim with its number among all added to the seed, those without a gradient counted too."""
+    weights = [make_weight(dtype=torch.bfloat16) for _ in range(3)]
+    groups = [{"params": weights[:2]}, {"params": weights[2:]}]
+    optimizer = optim.SGD(groups, lr=1e-3, stochastic_rounding=True, seed=5)
+    grad = sparse(0, dtype=torch.bfloat16, coalesce=True)
+    weights[0].grad = weights[2].grad = grad
+    optimizer.step()
+    for k in (0, 2):
+        table = make_weight(dtype=torch.bfloat16).detach()
+        alone = fastemb.SGD(lr=1e-3, stochastic_rounding=True, seed=5 + k)
+        alone.step(table, fastemb.RowGrad(grad.indices()[0], grad.values()))
+        assert same_bits(bits(weights[k]), bits(table))
+    assert not torch.equal(weights[0], weights[2])
+
+
 def test_any_thread_count_the_same_bits(small_grain):
     for name, kind in ALL.items():
         found = []
