@@ -101,7 +101,12 @@ def main(arguments: list[str] | None = None) -> tuple[float, float]:
     parser.add_argument("--columns", type=int, default=64, help="numbers of a vector")
     asked = parser.parse_args(arguments)
 
+    if not asked.folder.is_dir():
+        parser.error(f"{asked.folder} is no folder")
     names, seen, held = read_texts(asked.folder, asked.glob, asked.least)
+    if len(names) < 2 or not seen or not held:
+        found = f"{len(names)} with {asked.least} files {asked.glob} or more"
+        parser.error(f"{asked.folder} must have folders of two classes or more, got {found}; see --least, --glob")
     print(f"{len(names)} classes: {', '.join(names)}; {len(seen)} texts to train on, {len(held)} held out")
 
     words = [text for _, text in seen + held]

@@ -108,6 +108,9 @@ def main(arguments: list[str] | None = None) -> tuple[float, float]:
     found = [pair for pair in read_pairs(asked.code) if pair[1].strip()][: asked.most]
     seen = [(sentence, code) for held, sentence, code in found if not held]
     held = [(sentence, code) for held, sentence, code in found if held]
+    if len(seen) < asked.batch or not held:
+        found = f"{len(seen)} to train on and {len(held)} held out"
+        parser.error(f"{asked.code} must have pairs enough for a batch of {asked.batch}, got {found}")
     print(f"{len(seen)} pairs to train on, {len(held)} held out; a table of {table.shape}")
 
     before = recall(table, encode, held)

@@ -38,6 +38,13 @@ def test_sentences_find_their_code(contrastive, capsys, llama_weights, tmp_path)
     assert f"recall@1 after: {after:.3f}" in out
 
 
+def test_too_few_pairs_are_refused(contrastive, capsys, llama_weights, tmp_path):
+    (tmp_path / "a.py").write_text('def f():\n    """Do it."""\n')
+    with pytest.raises(SystemExit):
+        contrastive.main(["--code", str(tmp_path)])
+    assert "enough for a batch of 256, got 0 to train on and 1 held out" in capsys.readouterr().err
+
+
 def test_the_gradient_of_the_contrastive_loss(contrastive):
     vectors = np.random.default_rng(0).standard_normal((12, 5)) / 4
     _, grad = contrastive.loss_grad(vectors)

@@ -336,6 +336,50 @@ def test_the_table_may_change_before_a_gradient_that_does_not_read_it():
                 bags.sum().backward()
 
 
+def test_the_table_may_change_where_weights_of_ids_are_constants():
+    """They are saved, the table is not: its values are only in the gradient of the weights."""
+    table, ids, weights = torch.randn(5, 4, requires_grad=True), torch.tensor([[1, 2]]), torch.tensor([[2.0, 3.0]])
+    for trained in (False, True):
+        bags = ft.embedding_bag(table, ids, mode="sum", weights=weights.clone().requires_grad_(trained))
+        with torch.no_grad():
+            table.add_(1)
+        if trained:
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                bags.sum().backward()
+        else:
+            bags.sum().backward()
+            assert table.grad[:, 0].tolist() == [0, 2, 3, 0, 0]
+
+
+@pytest.mark.parametrize("options", [{}, {"padding_idx": 1}, {"padding_idx": -1, "sparse": True}], ids=str)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("mode", THEIRS)
+def test_a_layer_with_max_norm_serves_twice_before_the_gradient(mode, weighted, options):
+    """As torch's: the second call scales rows of the same table, of which the first has no need."""
+    ours, theirs = layers(9, 3, mode=mode, max_norm=2.0, **options)
+    theirs.sparse = False  # which torch refuses of maxima
+    batches = torch.tensor([[1, 5, 5], [2, 1, 8]]), torch.tensor([[0, 1, 2], [4, 7, 6]])
+    more = (None, torch.tensor([[1.0, 2.0, 4.0], [1.0, 0.5, 3.0]])) if weighted and mode == "sum" else ()
+    for layer in (ours, theirs):
+        sum(layer(batch, *more).square().sum() for batch in batches).backward()
+    assert ours.weight.grad.is_sparse is ours.sparse
+    torch.testing.assert_close(ours.weight, theirs.weight)
+    torch.testing.assert_close(ours.weight.grad.to_dense(), theirs.weight.grad.to_dense())
+
+
+def test_rows_of_a_batch_alone_are_the_same_bags():
+    """What a layer with max_norm does for maxima: no bit and no gradient depends on it."""
+    ids, offsets = torch.tensor([3, 1, 3, 0, 7, 3], dtype=torch.int32), torch.tensor([0, 0, 4])
+    for mode, counts, padding in itertools.product(("max", "mean_max"), (False, True), (None, 3, 5)):
+        options = {"freeze": False, "mode": mode, "scale_grad_by_freq": counts, "padding_idx": padding}
+        plain = ft.EmbeddingBag.from_pretrained(whole(9, 4), **options)
+        scaled = ft.EmbeddingBag.from_pretrained(whole(9, 4), max_norm=1e6, **options)
+        assert torch.equal(plain(ids, offsets), scaled(ids, offsets))
+        assert torch.equal(table_grad(plain, ids, offsets), table_grad(scaled, ids, offsets))
+        for shape in ((2, 0), (0, 3)):
+            assert torch.equal(plain(ids.new_empty(shape)), scaled(ids.new_empty(shape)))
+
+
 # Refusals ----------------------------------------------------------------------------------------------------------
 
 
@@ -370,8 +414,14 @@ def test_bad_ids(bad):
         (ValueError, "1-D ids need offsets", lambda t: ft.EmbeddingBag(5, 4)(torch.tensor([0]))),
         (ValueError, "offsets go with 1-D ids",
          lambda t: ft.EmbeddingBag(5, 4)(torch.tensor([[0]]), torch.tensor([0]))),
-        (ValueError, "offsets", lambda t: ft.EmbeddingBag(5, 4)(torch.tensor([0, 1]), torch.tensor([0, 2, 1]))),
-        (ValueError, "offsets", lambda t: ft.EmbeddingBag(5, 4)(torch.tensor([0, 1]), torch.tensor([1]))),
+        (ValueError, r"offsets must not descend, got offsets\[1\] = 2 and offsets\[2\] = 1",
+         lambda t: ft.EmbeddingBag(5, 4)(torch.tensor([0, 1]), torch.tensor([0, 2, 1]))),
+        (ValueError, r"offsets must start at 0, got offsets\[0\] = 1",
+         lambda t: ft.EmbeddingBag(5, 4)(torch.tensor([0, 1]), torch.tensor([1]))),
+        (ValueError, r"offsets must not be larger than 2, the number of ids, got offsets\[1\] = 7",
+         lambda t: ft.EmbeddingBag(5, 4)(torch.tensor([0, 1]), torch.tensor([0, 7]))),
+        (ValueError, "offsets must have an entry for each bag, the first of which is 0, got none for 2 ids",
+         lambda t: ft.EmbeddingBag(5, 4)(torch.tensor([0, 1]), torch.tensor([], dtype=torch.int64))),
         (ValueError, "padding_idx must be a row of the table, from -5 to 4, got 7",
          lambda t: ft.embedding_bag(t, [[0]], padding_idx=7)),
         (ValueError, r"grad must have the shape of the result, \(1, 4\), got \(2, 4\)",

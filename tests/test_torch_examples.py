@@ -20,3 +20,10 @@ def test_texts_are_classified(tmp_path, capsys):
     assert right == 1.0
     out = capsys.readouterr().out
     assert "2 classes: fruit, tools; 32 texts to train on, 8 held out" in out
+
+
+@pytest.mark.parametrize(("given", "words"), [("nowhere", "is no folder"), (".", "got 0 with 10 files")])
+def test_folders_without_classes_are_refused(given, words, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        load_example("classify").main([str(tmp_path / given)])
+    assert words in capsys.readouterr().err

@@ -370,6 +370,8 @@ def test_bad_ids(bad, N):
         (TypeError, "table must be a torch tensor, got ndarray", lambda t: ft.gather(np.zeros((2, 2)), [0])),
         (TypeError, "one device, got cpu and meta", lambda t: ft.gather(t, torch.zeros(2, dtype=int, device="meta"))),
         (TypeError, "one device, got cpu and meta", lambda t: ft.gather(t.to("meta"), torch.zeros(2, dtype=int))),
+        (TypeError, "a table with a gradient must have dtype float64, .* got complex64",
+         lambda t: ft.gather(t.to(torch.complex64), [0])),
         (TypeError, "padding_idx", lambda t: ft.gather(t, [0], padding_idx=0.5)),
         (ValueError, "padding_idx must be a row of the table, from -5 to 4, got 5",
          lambda t: ft.gather(t, [0], padding_idx=5)),

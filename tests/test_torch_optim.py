@@ -179,6 +179,22 @@ def test_resumed_or_not_and_on_any_threads_the_same_bits(name, shape, dtype, thr
             assert same_bits(bits(state[key]), bits(other[key]))
 
 
+def test_each_parameter_has_a_chance_of_its_own():
+    """That of fastemb.optim with its number among all added to the seed, those without a gradient counted too."""
+    weights = [make_weight(dtype=torch.bfloat16) for _ in range(3)]
+    groups = [{"params": weights[:2]}, {"params": weights[2:]}]
+    optimizer = optim.SGD(groups, lr=1e-3, stochastic_rounding=True, seed=5)
+    grad = sparse(0, dtype=torch.bfloat16, coalesce=True)
+    weights[0].grad = weights[2].grad = grad
+    optimizer.step()
+    for k in (0, 2):
+        table = make_weight(dtype=torch.bfloat16).detach()
+        alone = fastemb.SGD(lr=1e-3, stochastic_rounding=True, seed=5 + k)
+        alone.step(table, fastemb.RowGrad(grad.indices()[0], grad.values()))
+        assert same_bits(bits(weights[k]), bits(table))
+    assert not torch.equal(weights[0], weights[2])
+
+
 def test_any_thread_count_the_same_bits(small_grain):
     for name, kind in ALL.items():
         found = []
@@ -376,6 +392,33 @@ def test_a_rate_that_became_negative_is_refused():
     optimizer.param_groups[0]["lr"] = -1.0
     with pytest.raises(ValueError, match="lr must be finite and not negative"):
         train(weight, optimizer, [0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "words"),
+    [
+        ("betas", (2.0, 0.9), ValueError, r"betas\[0\] must be from 0 on and below 1, got 2.0"),
+        ("weight_decay", None, TypeError, "weight_decay must be a real number, got None"),
+        ("eps", -1.0, ValueError, "eps must be finite and not negative, got -1.0"),
+        ("check_finite", "no", TypeError, "check_finite must be"),
+    ],
+)
+def test_options_set_between_steps_are_checked(name, value, error, words):
+    """Also of the second group, and as soon as they are right again, steps go on with them."""
+    weights = [make_weight(seed=seed) for seed in (0, 1)]
+    optimizer = optim.Adam([{"params": [weight]} for weight in weights])
+    for weight in weights:
+        weight.grad = sparse(0)
+    optimizer.step()
+    before = [weight.detach().clone() for weight in weights]
+    optimizer.param_groups[1][name] = value
+    for _ in range(2):
+        with pytest.raises(error, match=words):
+            optimizer.step()
+    assert all(torch.equal(weight, old) for weight, old in zip(weights, before, strict=True))
+    optimizer.param_groups[1][name] = {"betas": (0.5, 0.9), "check_finite": True}.get(name, 0.25)
+    optimizer.step()
+    assert not torch.equal(weights[1], before[1])
 
 
 def test_closures():

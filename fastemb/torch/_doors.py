@@ -141,6 +141,13 @@ def wrapped(padding_idx: Any, V: int) -> int | None:
 _BITS = {torch.float32: np.float32, torch.float64: np.float64, torch.float16: np.float16, torch.bfloat16: np.int16}
 
 
+def require_trainable(table: Tensor) -> None:
+    """Refuse a table of which there is no gradient, before the backward, whose words would be of other arrays."""
+    if table.dtype not in _BITS:
+        dtype = str(table.dtype).removeprefix("torch.")
+        raise TypeError(f"a table with a gradient must have dtype float64, float32, float16 or bfloat16, got {dtype}")
+
+
 _FEW = 1 << 14  # numbers, from which on a kernel is faster than NumPy's assignment
 
 

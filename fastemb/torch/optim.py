@@ -94,6 +94,14 @@ class _RowOptimizer(torch.optim.Optimizer):
                     f"{name}={group[name]!r} is torch's own; {type(self).__name__} of fastemb.torch has none"
                 )
 
+    def _check_changed(self, group: Mapping[str, Any], number: int) -> None:
+        """Refuse options that were set between steps; those that are as they were are not looked at: 25 us a group."""
+        checked = self.__dict__.setdefault("_checked", {})  # which copies and pickles leave behind
+        options = [group[name] for name in self.defaults if name != "lr"]  # that one is looked at by each step
+        if checked.get(number) != options:
+            self._check_options(group)
+            checked[number] = options
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:  # of a checkpoint of torch's, which does not have all options
@@ -122,10 +130,12 @@ class _RowOptimizer(torch.optim.Optimizer):
         IndexError
             If a sparse gradient names a row that is not there.
         TypeError
-            If a gradient is no tensor of floats; if a state is on another device than its parameter.
+            If a gradient is no tensor of floats; if a state is on another device than its parameter; if an option that
+            was set between steps is not of its type.
         ValueError
-            If the shape of a gradient does not fit; if a state has another shape or dtype than its parameter asks for;
-            if a parameter cannot be written to; if a gradient is not finite and the group has ``check_finite=True``.
+            If such an option is out of its range; if the shape of a gradient does not fit; if a state has another shape
+            or dtype than its parameter asks for; if a parameter cannot be written to; if a gradient is not finite and
+            the group has ``check_finite=True``.
 
         Notes
         -----
@@ -138,7 +148,8 @@ class _RowOptimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         todo, index = [], 0
-        for group in self.param_groups:
+        for number, group in enumerate(self.param_groups):
+            self._check_changed(group, number)
             for p in group["params"]:
                 if p.grad is not None:
                     todo.append(self._asked(p, p.grad, group, index))
@@ -453,7 +464,9 @@ class Adam(_RowOptimizer):
     Of sparse gradients the numbers are SparseAdam's: rows without a gradient keep their means and their weights, the
     bias is corrected by the number of all steps, and `eps` is added before that. Of dense gradients they are those of
     ``torch.optim.Adam``, which adds it after. So one optimizer serves a whole model, its tables row by row. The states
-    are ``step``, ``exp_avg`` and ``exp_avg_sq``: each of the three loads checkpoints of the other two.
+    are ``step``, ``exp_avg`` and ``exp_avg_sq``: each of the three loads checkpoints of the other two. Means of squares
+    are moved by their difference, as SparseAdam does it: with ``betas[1]`` near 0, which keeps nearly nothing of them,
+    dense steps have rounding errors of the last square where torch's have those of the next.
 
     Examples
     --------

@@ -85,7 +85,7 @@ class Bag(Function):
         asked: Bagged,
     ) -> Tensor:  # fmt: skip
         """Return bags; keep what gradients depend on."""
-        reads_rows = asked.reads_rows or weights is not None
+        reads_rows = asked.reads_rows or ctx.needs_input_grad[1]  # that of the weights
         ctx.save_for_backward(ids, offsets, mask, weights, table if reads_rows else None)
         ctx.asked, ctx.table = asked, None if reads_rows else table.detach()  # which may change in between
         return bags_of(table, Slots(ids, offsets, mask), weights, asked)
@@ -153,8 +153,8 @@ def _grads_inside(
         return reduce_rows(rows, parts._replace(weights=weights), asked)
 
     shape = (table if table is not None else shape_of).shape  # type: ignore[union-attr]
-    if weights is None:
-        (of_rows,) = torch.func.vjp(lambda rows: bags(rows, None), rows)[1](grad)
+    if weights is None or not weights.requires_grad:
+        (of_rows,) = torch.func.vjp(lambda rows: bags(rows, parts.weights), rows)[1](grad)
         return grad_of_table(of_rows, parts.ids, shape, asked.table), None
     of_rows, of_weights = torch.func.vjp(bags, rows, parts.weights)[1](grad)
     return grad_of_table(of_rows, parts.ids, shape, asked.table), of_weights.view(weights.shape)

@@ -131,8 +131,10 @@ class Gather(Function):
         """Return rows; keep the ids."""
         ctx.save_for_backward(ids)
         ctx.shape, ctx.asked = table.shape, asked
-        small = table.dtype is torch.float32 and table.is_cpu
-        return _small_gather(table, ids) if small else fastemb.gather(table, ids)
+        if table.dtype is torch.float32 and table.is_cpu:
+            return _small_gather(table, ids)
+        _doors.require_trainable(table)
+        return fastemb.gather(table, ids)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:

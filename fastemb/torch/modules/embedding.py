@@ -156,19 +156,50 @@ class EmbeddingBag(torch.nn.EmbeddingBag):
             A new tensor of the weight's dtype; zeros for an empty bag, in every mode.
         """
         _doors.require_tensor(input, "input")
+        first = None  # offsets as they were given, where they are not as kernels take them
         if input.is_nested:
             if offsets is not None:
                 raise ValueError("a nested tensor brings its own offsets; none must be given with it")
             input, offsets, per_sample_weights = flat(input, per_sample_weights)
         elif isinstance(offsets, torch.Tensor) and not self.include_last_offset and input.dim() == 1 == offsets.dim():
-            offsets = torch.cat([offsets, offsets.new_full((1,), len(input))])
-        if self.max_norm is not None:
-            _renorm(self.weight, input, self.max_norm, self.norm_type)
+            first, offsets = offsets, torch.cat([offsets, offsets.new_full((1,), len(input))])
         for name, given in (("offsets", offsets), ("per_sample_weights", per_sample_weights)):
             if given is not None:
                 _doors.require_tensor(given, name)
+        table = self.weight
         asked = Bagged(self.mode, self.padding_idx, False, self.scale_grad_by_freq, self.sparse)
-        return bag(self.weight, Slots(input, offsets, None), per_sample_weights, asked)
+        if self.max_norm is not None:
+            _renorm(table, input, self.max_norm, self.norm_type)
+            if asked.reads_rows and table.requires_grad and _doors.door(table, input) is _doors.EAGER:
+                table, input, asked = _rows_alone(table, input, asked)
+        try:
+            return bag(table, Slots(input, offsets, None), per_sample_weights, asked)
+        except ValueError:
+            if first is not None and not torch.compiler.is_compiling():
+                _require_starts(first, len(input))
+            raise
+
+
+def _require_starts(offsets: Tensor, N: int) -> None:
+    """Refuse first offsets in words of the caller's, who did not give the last one that kernels are told."""
+    if N and not len(offsets):
+        raise ValueError(f"offsets must have an entry for each bag, the first of which is 0, got none for {N} ids")
+    if len(offsets) and offsets[-1] > N:
+        place = f"offsets[{len(offsets) - 1}] = {int(offsets[-1])}"
+        raise ValueError(f"offsets must not be larger than {N}, the number of ids, got {place}")
+
+
+def _rows_alone(table: Tensor, ids: Tensor, asked: Bagged) -> tuple[Tensor, Tensor, Bagged]:
+    """Return the rows of a batch, and ids among them.
+
+    The gradient of a maximum reads rows, and the next call of the layer may scale others in place: autograd, which
+    knows tensors and no rows, would refuse the gradient then. torch saves the places of the maxima.
+    """
+    unique, places = torch.unique(ids.long(), return_inverse=True)
+    rows = look_up(table, unique, asked.table._replace(by_count=False))
+    padding = None if asked.padding_idx is None else (unique == asked.padding_idx).nonzero()
+    at = int(padding) if padding is not None and len(padding) else None
+    return rows, places, asked._replace(padding_idx=at, sparse=False)
 
 
 def _renorm(weight: Tensor, ids: Tensor, max_norm: float, norm_type: float) -> None:
