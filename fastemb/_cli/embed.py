@@ -15,7 +15,6 @@ from typing import IO, TYPE_CHECKING, Any
 
 import fastemb
 
-from .._static.options import with_prompt
 from . import options, reading, writing
 from .delivery import Work, deliver, says_more
 from .progress import Progress
@@ -79,12 +78,15 @@ class _Vectors(Work):
         self.first: list[Any] = []
         import numpy as np
 
+        from .._static.options import with_prompt
+
+        self._prompted = with_prompt
         self._scratch = [np.empty((0, self.dim), np.float32) for _ in range(2)]  # one is written, one filled
 
     def compute(self, texts: list[str]) -> Any:
         """Return the vectors of a block, in one of two arrays, which grow to what is needed."""
         with self.clock.timed("tokenize"):
-            prompted = with_prompt(texts, self.model.prompts, self.model._prompt, None, None)
+            prompted = self._prompted(texts, self.model.prompts, self.model._prompt, None, None)
             rows = self.model._tokenize(prompted)
         self.tokens += rows.ids.size
         self._scratch.reverse()
