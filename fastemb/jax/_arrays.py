@@ -20,6 +20,8 @@ def as_array(value: Any, name: str) -> jax.Array:
             raise TypeError(f"{name} is an array of {value.dtype}, which has no numbers")
         if not isinstance(value, jax.core.Tracer):
             _require_cpu(value, name)
+        elif any(type(n) is not int for n in value.shape):
+            raise TypeError(f"{name} must have a shape of numbers, got the symbolic shape {value.shape}")
         return value
     if isinstance(value, QuantizedTable):
         raise TypeError(f"{name} must be an array, got a QuantizedTable; give {name}.dequantize()")
