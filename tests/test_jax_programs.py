@@ -142,6 +142,41 @@ print("good")
     assert run(code) == "good\n"
 
 
+def test_gradients_on_several_devices():
+    """What all devices share has the sum of what each of them gives, as with functions of JAX."""
+    code = """
+import os
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+import jax, jax.numpy as jnp, numpy as np, fastemb.jax as fj
+from fastemb import LayerNorm
+from jax.sharding import Mesh, PartitionSpec as P
+random = np.random.default_rng(1)
+given = [jnp.asarray(random.standard_normal(shape), "f4") for shape in ((50, 8), (9, 8), (8,), (8, 5))]
+ids = jnp.asarray(random.integers(0, 50, (8, 5)))
+def loss(table, positions, weight, weights, ids):
+    rows = fj.rope(fj.embed(table, ids, positions=positions, norm=LayerNorm(weight)))
+    bags = fj.embedding_bag(table, ids, weights=weights)
+    return (fj.pool(rows, mode="max") ** 2).sum() + ((fj.gather(table, ids).sum(1) * bags) ** 2).sum()
+places = P(), P(), P(), P("b"), P("b")
+mesh = Mesh(np.array(jax.devices()), ("b",))
+def spread(function, out):
+    return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=places, out_specs=out))
+every = (0, 1, 2, 3)
+whole = spread(lambda *arrays: jax.lax.psum(loss(*arrays), "b"), P())
+expected = jax.grad(loss, every)(*given, ids)
+for found in jax.grad(whole, every)(*given, ids), spread(jax.grad(loss, every), places[:4])(*given, ids):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+found = jax.shard_map(
+    lambda ids: jax.tree.map(lambda one: one[None], fj.row_grad(ids, jnp.ones((2, 5, 3)), size=12)),
+    mesh=mesh, in_specs=P("b"), out_specs=P("b"),
+)(ids)
+assert found.rows.shape == (4, 12, 3)
+print("good")
+"""
+    assert run(code) == "good\n"
+
+
 # Exports and handlers ---------------------------------------------------------------------------------------------
 
 

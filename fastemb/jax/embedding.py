@@ -125,7 +125,7 @@ def embed(
     given = _arrays.present(given)
     embeds = _embeds_of(_Asked(scale, kind, eps, mode), given)
     eps = 0.0 if embeds.norm is None else embeds.norm.eps
-    result: jax.Array = _embed(_Asked(embeds.scale, kind, eps, embeds.mode), given)
+    result: jax.Array = _embed(_Asked(embeds.scale, kind, eps, embeds.mode), _arrays.alike(given))
     return result
 
 
