@@ -82,7 +82,7 @@ def stand_in(array: Any) -> Any:
 
 def varying(arrays: Iterable[Any]) -> frozenset[Any]:
     """Return the axes of a mesh along which any of some arrays differs, inside of `shard_map`."""
-    types = [jax.typeof(array) for array in arrays]
+    types = [jax.typeof(array) for array in arrays if isinstance(array, jax.core.Tracer)]  # others differ along none
     return frozenset().union(*(one.vma if hasattr(one, "vma") else one.manual_axis_type.varying for one in types))
 
 
@@ -97,7 +97,7 @@ def as_varying(array: Any, axes: frozenset[Any]) -> Any:
 def alike(given: dict[str, Any]) -> dict[str, Any]:
     """Return arrays by their names that differ along the same axes, as JAX makes operands of its own functions."""
     axes = varying(given.values())
-    return {name: as_varying(array, axes) for name, array in given.items()}
+    return {name: as_varying(array, axes) for name, array in given.items()} if axes else given
 
 
 def present(given: dict[str, Any]) -> dict[str, Any]:
