@@ -127,11 +127,33 @@ def test_any_bags(given, mode, dtype, width, normalize):
     assert same_bits(np.asarray(fj.pool(jnp.asarray(table[ids]), offsets=offsets, **options)), expected)
 
 
-@pytest.mark.parametrize("name", ["bool", "int8", "uint16", "int32", "complex64", "float8_e4m3fn"])
-def test_gather_moves_any_dtype(name):
+#: All of JAX's dtypes whose elements are whole bytes; float32 and its like are seen elsewhere.
+BYTES = "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "complex64", *(
+    f"float8_{kind}" for kind in ("e3m4", "e4m3", "e4m3b11fnuz", "e4m3fn", "e4m3fnuz", "e5m2", "e5m2fnuz", "e8m0fnu")
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("road", ["small", "general"])
+@pytest.mark.parametrize("name", BYTES)
+def test_gather_moves_any_dtype(name, road, monkeypatch):
     table = jnp.asarray(np.abs(cases.TABLE)).astype(name)
+    if road == "general":  # which ids of 8 bits take
+        monkeypatch.setattr(cases, "IDS", cases.IDS.astype(np.int8))
     assert same_bits(np.asarray(fj.gather(table, cases.IDS)), np.asarray(table)[cases.IDS])
     assert same_bits(np.asarray(fj.gather(table, cases.IDS - 3, mode="wrap")), np.asarray(table)[cases.IDS - 3])
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4"])
+def test_any_integers_are_offsets(dtype):
+    """None of fewer bits are read as if they were of 64, which here are other offsets that ascend, too."""
+    table, n = cases.TABLE.astype("f4"), 8 // np.dtype(dtype).itemsize
+    room = np.zeros(40, "i8")
+    at = -room.ctypes.data % 64 // 8  # from where XLA takes memory as it lies
+    room[at + 1 : at + n + 1] = 8
+    offsets = room[at:].view(dtype)[: n + 1]
+    assert offsets.tolist() == [0] * n + [8]
+    found = fj.embedding_bag(jnp.asarray(table), cases.FLAT[:8], jnp.from_dlpack(offsets))
+    assert same_bits(np.asarray(found), fastemb.embedding_bag(table, cases.FLAT[:8], offsets))
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4"])

@@ -163,6 +163,15 @@ def test_row_grad(dtype, options):
         fj.row_grad(cases.IDS, grad, size=n - 1, **options).rows.block_until_ready()
 
 
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "u4"])
+def test_ids_behind_those_in_use_are_those_of_no_row(dtype):
+    table, ids = jnp.zeros((70_000, 1)), np.array([np.iinfo(dtype).max >> (16 if dtype == "u4" else 0), 3], dtype)
+    found = fj.row_grad(ids, jnp.ones((2, 1)), size=5)
+    assert found.ids.dtype == (np.uint32 if dtype == "u4" else np.int32)
+    written = table.at[found.ids].set(7.0)
+    assert sorted(np.flatnonzero(written)) == sorted(ids.tolist())
+
+
 def test_a_step_on_the_rows_in_use():
     table, target = jnp.asarray(cases.TABLE, "f4"), jnp.asarray(cases.X[::-1], "f4")
 

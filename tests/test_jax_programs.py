@@ -142,6 +142,41 @@ print("good")
     assert run(code) == "good\n"
 
 
+def test_gradients_on_several_devices():
+    """What all devices share has the sum of what each of them gives, as with functions of JAX."""
+    code = """
+import os
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+import jax, jax.numpy as jnp, numpy as np, fastemb.jax as fj
+from fastemb import LayerNorm
+from jax.sharding import Mesh, PartitionSpec as P
+random = np.random.default_rng(1)
+given = [jnp.asarray(random.standard_normal(shape), "f4") for shape in ((50, 8), (9, 8), (8,), (8, 5))]
+ids = jnp.asarray(random.integers(0, 50, (8, 5)))
+def loss(table, positions, weight, weights, ids):
+    rows = fj.rope(fj.embed(table, ids, positions=positions, norm=LayerNorm(weight)))
+    bags = fj.embedding_bag(table, ids, weights=weights)
+    return (fj.pool(rows, mode="max") ** 2).sum() + ((fj.gather(table, ids).sum(1) * bags) ** 2).sum()
+places = P(), P(), P(), P("b"), P("b")
+mesh = Mesh(np.array(jax.devices()), ("b",))
+def spread(function, out):
+    return jax.jit(jax.shard_map(function, mesh=mesh, in_specs=places, out_specs=out))
+every = (0, 1, 2, 3)
+whole = spread(lambda *arrays: jax.lax.psum(loss(*arrays), "b"), P())
+expected = jax.grad(loss, every)(*given, ids)
+for found in jax.grad(whole, every)(*given, ids), spread(jax.grad(loss, every), places[:4])(*given, ids):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+found = jax.shard_map(
+    lambda ids: jax.tree.map(lambda one: one[None], fj.row_grad(ids, jnp.ones((2, 5, 3)), size=12)),
+    mesh=mesh, in_specs=P("b"), out_specs=P("b"),
+)(ids)
+assert found.rows.shape == (4, 12, 3)
+print("good")
+"""
+    assert run(code) == "good\n"
+
+
 # Exports and handlers ---------------------------------------------------------------------------------------------
 
 
@@ -211,6 +246,33 @@ def test_handlers_say_which_version_they_are_of(asker, told):
         metadata[3] = metadata[4] = -1
 
 
+def test_an_exception_before_the_first_line_of_the_road_is_an_error(monkeypatch):
+    """As of a handler of signals, which Python calls where a function begins; ctypes returns anything then."""
+    said, words = [], ctypes.c_int64
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: said.append(what.exc_type))
+
+    def road(asked):
+        raise KeyboardInterrupt
+
+    def make_error(given):
+        said.append(ctypes.string_at((words * 4).from_address(given)[2]))
+        return 77
+
+    functions = ctypes.CFUNCTYPE(None, words)(road), ctypes.CFUNCTYPE(words, words)(make_error)
+    of_road, of_errors = (ctypes.cast(one, ctypes.c_void_p).value for one in functions)
+    state, ended, interrupted = (words * 2)(), *map(ctypes.create_string_buffer, (b"ended", b"interrupted"))
+    gate = ffi.make_gate(*map(ctypes.addressof, (state, ended, interrupted)), of_road)
+    api = (words * 7)(0, 0, 0, 0, 0, 0, of_errors)
+    frame = (words * 3)(0, 0, ctypes.addressof(api))
+    assert gate(ctypes.addressof(frame)) == 77
+    assert said == [KeyboardInterrupt, b"interrupted"]
+    assert list(state) == [0, 0]
+    state[1] = 1
+    assert gate(ctypes.addressof(frame)) == 77
+    assert said[2:] == [b"ended"]
+    assert list(state) == [0, 1]
+
+
 def test_frames_are_read_where_the_header_says(tmp_path):
     """Compile the header that jaxlib brings, and ask it for the offsets that handlers have as numbers."""
     compiler = shutil.which("cc") or shutil.which("gcc")
@@ -236,6 +298,7 @@ def test_frames_are_read_where_the_header_says(tmp_path):
         for field, at in places.items()
     )
     codes = {"S32": 4, "S64": 5, "PRED": 1, "BF16": 16, "F8E4M3FN": 20}
+    codes |= {"F8E4M3": 28, "F8E3M4": 29, "F8E8M0FNU": 33}
     checks += "".join(f'_Static_assert(XLA_FFI_DataType_{name} == {code}, "{name}");\n' for name, code in codes.items())
     errors = {"CANCELLED": 1, "INVALID_ARGUMENT": 3, "RESOURCE_EXHAUSTED": 8, "OUT_OF_RANGE": 11, "INTERNAL": 13}
     checks += "".join(
@@ -268,3 +331,33 @@ print("end")
 def test_a_process_ends_while_calls_are_on_their_way(what):
     """XLA waits for its threads at the end and holds the GIL: none of them may wait for it."""
     assert run(END, what) == "end\n"
+
+
+def test_what_a_process_does_at_its_end_may_call_us():
+    code = """
+import atexit, jax.numpy as jnp, fastemb.jax as fj
+x = jnp.ones((2, 4))
+atexit.register(lambda: print(fj.rope(x)[0, 0]))
+fj.rope(x).block_until_ready()
+"""
+    assert run(code) == "1.0\n"
+
+
+def test_interrupts():
+    """Ctrl-C in a program whose calls are made by the main thread: nearly always while that is not in Python."""
+    code = """
+import signal, jax, jax.numpy as jnp, fastemb.jax as fj
+jax.config.update("jax_cpu_enable_async_dispatch", False)
+x, wide = jnp.ones((8, 64)), jnp.ones((300, 300))
+def step(_, both):
+    return fj.rope(both[0]), jnp.sin(both[1] @ both[1])
+program = jax.jit(lambda *both: jax.lax.fori_loop(0, 10**7, step, both)[0]).lower(x, wide).compile()
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+for k in range(5):
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        program(x, wide)
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        print("CANCELLED: interrupted by" in str(error) or "INTERNAL: KeyboardInterrupt" in str(error))
+"""
+    assert run(code) == "True\n" * 5

@@ -1,5 +1,6 @@
 """What callers give as arrays of JAX, and stand-ins of them, by which the checks of the NumPy functions are asked."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -20,6 +21,8 @@ def as_array(value: Any, name: str) -> jax.Array:
             raise TypeError(f"{name} is an array of {value.dtype}, which has no numbers")
         if not isinstance(value, jax.core.Tracer):
             _require_cpu(value, name)
+        elif any(type(n) is not int for n in value.shape):
+            raise TypeError(f"{name} must have a shape of numbers, got the symbolic shape {value.shape}")
         return value
     if isinstance(value, QuantizedTable):
         raise TypeError(f"{name} must be an array, got a QuantizedTable; give {name}.dequantize()")
@@ -75,6 +78,26 @@ def stand_in(array: Any) -> Any:
     if array is None:
         return None
     return np.broadcast_to(np.zeros((), np.dtype(array.dtype)), array.shape)
+
+
+def varying(arrays: Iterable[Any]) -> frozenset[Any]:
+    """Return the axes of a mesh along which any of some arrays differs, inside of `shard_map`."""
+    types = [jax.typeof(array) for array in arrays if isinstance(array, jax.core.Tracer)]  # others differ along none
+    return frozenset().union(*(one.vma if hasattr(one, "vma") else one.manual_axis_type.varying for one in types))
+
+
+def as_varying(array: Any, axes: frozenset[Any]) -> Any:
+    """Return an array that is said to differ along some axes, too: what flows back is summed over them."""
+    more = tuple(sorted(axes - varying([array]), key=str))
+    if not more:
+        return array
+    return jax.lax.pcast(array, more, to="varying") if hasattr(jax.lax, "pcast") else jax.lax.pvary(array, more)
+
+
+def alike(given: dict[str, Any]) -> dict[str, Any]:
+    """Return arrays by their names that differ along the same axes, as JAX makes operands of its own functions."""
+    axes = varying(given.values())
+    return {name: as_varying(array, axes) for name, array in given.items()} if axes else given
 
 
 def present(given: dict[str, Any]) -> dict[str, Any]:

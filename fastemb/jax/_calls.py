@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from .._cpu.kernels import ffi, jit
-from . import _general
+from . import _arrays, _general
 
 Operands = dict[str, Any]
 #: From the size of a batch, which operands have it as their first axis, and all operands: the operands of one call that
@@ -93,7 +93,8 @@ def call(asked: Call, operands: Operands, results: dict[str, jax.ShapeDtypeStruc
     function = jax.ffi.ffi_call(asked.target, [*results.values()], vmap_method="sequential")
     # XLA sorts attributes by name: the handlers read these as the first and the second.
     found = function(*operands.values(), call=text, small=np.array(asked.numbers or (0,), np.int64))
-    return dict(zip(results, found, strict=True))
+    axes = _arrays.varying(operands.values())
+    return {name: _arrays.as_varying(one, axes) for name, one in zip(results, found, strict=True)}
 
 
 def batched(run: Callable[[Operands], Any], fold: Fold, operands: Operands) -> Any:

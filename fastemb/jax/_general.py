@@ -30,7 +30,8 @@ _DTYPES = {
     1: np.bool_, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64, 6: np.uint8, 7: np.uint16, 8: np.uint32,
     9: np.uint64, 10: np.float16, 11: np.float32, 12: np.float64, 15: np.complex64, 16: ml_dtypes.bfloat16,
     18: np.complex128, 19: ml_dtypes.float8_e5m2, 20: ml_dtypes.float8_e4m3fn, 23: ml_dtypes.float8_e4m3b11fnuz,
-    24: ml_dtypes.float8_e5m2fnuz, 25: ml_dtypes.float8_e4m3fnuz,
+    24: ml_dtypes.float8_e5m2fnuz, 25: ml_dtypes.float8_e4m3fnuz, 28: ml_dtypes.float8_e4m3,
+    29: ml_dtypes.float8_e3m4, 33: ml_dtypes.float8_e8m0fnu,
 }  # fmt: skip
 
 
@@ -89,8 +90,10 @@ def _error(frame: int, error: BaseException) -> int:
     return address
 
 
-def _run(frame: int) -> int:
-    """Do what a call frame asks for; return 0 or the address of an error."""
+def _run(box: int) -> None:
+    """Do what the call frame at an address asks for; write 0 or the address of an error behind that address."""
+    answer = (ctypes.c_int64 * 2).from_address(box)
+    frame = answer[0]
     try:
         words = _words(frame, 21)
         text = _words(_words(words[20], 1)[0], 2)
@@ -100,22 +103,23 @@ def _run(frame: int) -> int:
         _FUNCTIONS[asked.function](
             dict(zip(asked.operands, given, strict=True)), asked.options, dict(zip(asked.results, outs, strict=True))
         )
+        answer[1] = 0
     except BaseException as error:
-        return _error(frame, error)
-    return 0
+        answer[1] = _error(frame, error)
 
 
 #: The road as a C function. It takes the GIL, which kernels let go while they run.
-_road = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(_run)
+_road = ctypes.CFUNCTYPE(None, ctypes.c_int64)(_run)
 _state = (ctypes.c_int64 * 2)()  # calls on the road, and whether it is closed: read and written by the gate, too
-_words_of_end = ctypes.create_string_buffer(b"the interpreter is ending")
+_ended = ctypes.create_string_buffer(b"the interpreter is ending")
+_interrupted = ctypes.create_string_buffer(b"interrupted by an exception of a signal handler, as by Ctrl-C")
 
 
 def address() -> int:
     """Return the address of the general road behind its gate, compiled now. Once in a process."""
-    atexit.register(_close)  # JAX's own end waits for XLA with the GIL held, and was registered before
     road = ctypes.cast(_road, ctypes.c_void_p).value or 0
-    _kept.append(ffi.make_gate(ctypes.addressof(_state), road, ctypes.addressof(_words_of_end)))
+    state, ended, interrupted = (ctypes.addressof(one) for one in (_state, _ended, _interrupted))
+    _kept.append(ffi.make_gate(state, ended, interrupted, road))
     return jit.entry_point(_kept[0])
 
 
@@ -127,6 +131,11 @@ def _close() -> None:
     _state[1] = 1
     while _state[0]:
         time.sleep(0.001)  # without the GIL, which they are waiting for
+
+
+# JAX's own end waits for XLA with the GIL held, and was registered before. Registered now and not at the first call,
+# so that what a program registers behind its imports may still call us.
+atexit.register(_close)
 
 
 # What calls do ---------------------------------------------------------------------------------------------------

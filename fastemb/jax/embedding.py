@@ -116,14 +116,16 @@ def embed(
     if isinstance(eps, jax.core.Tracer):
         way = "make the norm out of weight and bias where they are traced: LayerNorm(weight, bias, eps)"
         raise TypeError(f"norm.eps must be a number when a program is traced, got a tracer; {way}")
-    floats = {"positions": positions, "segments": segments, "norm.weight": weight, "norm.bias": bias}
+    if kind is not None:  # None is no weight, as elsewhere
+        given["norm.weight"] = _arrays.as_array(weight, "norm.weight")
+    floats = {"positions": positions, "segments": segments, "norm.bias": bias}
     given |= {name: None if array is None else _arrays.as_array(array, name) for name, array in floats.items()}
     lists = {"position_ids": position_ids, "segment_ids": segment_ids, "mask": mask}
     given |= {name: _arrays.optional(array, name) for name, array in lists.items()}
     given = _arrays.present(given)
     embeds = _embeds_of(_Asked(scale, kind, eps, mode), given)
     eps = 0.0 if embeds.norm is None else embeds.norm.eps
-    result: jax.Array = _embed(_Asked(embeds.scale, kind, eps, embeds.mode), given)
+    result: jax.Array = _embed(_Asked(embeds.scale, kind, eps, embeds.mode), _arrays.alike(given))
     return result
 
 

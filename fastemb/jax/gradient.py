@@ -42,9 +42,9 @@ def row_grad(
     Returns
     -------
     fastemb.RowGrad
-        ``ids``, shape (size,): those in use, ascending, and behind them the largest number of their dtype, which no
-        table has: ``table.at[ids].add(rows)`` drops it. ``rows``, shape (size, D): sums in float32, of float64 in
-        float64, and zeros behind them.
+        ``ids``, shape (size,), of the dtype of `ids` or int32 where that has 8 or 16 bits: those in use, ascending, and
+        behind them the largest number of the dtype, which no table has: ``table.at[ids].add(rows)`` drops it.
+        ``rows``, shape (size, D): sums in float32, of float64 in float64, and zeros behind them.
 
     Raises
     ------
@@ -99,8 +99,9 @@ def _row_grad(asked: _Asked, given: Operands) -> dict[str, jax.Array]:
     def run(operands: Operands) -> dict[str, jax.Array]:
         ids, grad = operands["ids"], operands["grad"]
         dtype = np.float64 if grad.dtype == np.float64 else np.float32
+        wide = ids.dtype if ids.dtype.itemsize >= 4 else np.dtype(np.int32)  # tables may have rows 127 and 65535
         results = {
-            "ids": jax.ShapeDtypeStruct((asked.size,), ids.dtype),
+            "ids": jax.ShapeDtypeStruct((asked.size,), wide),
             "rows": jax.ShapeDtypeStruct((asked.size, grad.shape[-1]), dtype),
         }
         options = {"padding_idx": asked.padding_idx, "scale_grad_by_freq": asked.scale_grad_by_freq}

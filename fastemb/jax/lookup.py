@@ -85,7 +85,9 @@ def gather(table: Any, ids: Any, *, mode: IdMode = "raise") -> jax.Array:
     _checks.as_ids(_arrays.stand_in(ids))
     _checks.require_word(mode, _checks.ID_MODES, "mode")
     _checks.require_axis(table, "table")
-    result: jax.Array = _gather(_Asked(mode, table.shape, str(table.dtype)), table, ids)
+    result: jax.Array = _gather(
+        _Asked(mode, table.shape, str(table.dtype)), **_arrays.alike({"table": table, "ids": ids})
+    )
     return result
 
 

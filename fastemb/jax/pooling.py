@@ -109,7 +109,7 @@ def embedding_bag(
     }  # fmt: skip
     given = _arrays.present(given)
     bags = _bags_of(given, mode, normalize, padding_idx)
-    result: jax.Array = _reduce(_Asked(mode, bags.normalize, bags.padding_idx), given)
+    result: jax.Array = _reduce(_Asked(mode, bags.normalize, bags.padding_idx), _arrays.alike(given))
     return result
 
 
@@ -180,7 +180,7 @@ def pool(
     }  # fmt: skip
     given = _arrays.present(given)
     bags = _bags_of(given, mode, normalize, None)
-    result: jax.Array = _reduce(_Asked(mode, bags.normalize), given)
+    result: jax.Array = _reduce(_Asked(mode, bags.normalize), _arrays.alike(given))
     return result
 
 

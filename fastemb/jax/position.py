@@ -87,7 +87,7 @@ def rope(
     if ids is not None:  # as many axes as x has rows in, so that a batch is one axis more of both
         ids = ids[:, np.newaxis] if ids.ndim == 2 and x.ndim == 4 else ids
         given["position_ids"] = ids.reshape(*[1] * (x.ndim - 1 - ids.ndim), *ids.shape)
-    result: jax.Array = _rope(_Asked(asked[2], *asked[4:]), _arrays.present(given))
+    result: jax.Array = _rope(_Asked(asked[2], *asked[4:]), _arrays.alike(_arrays.present(given)))
     return result
 
 

@@ -32,6 +32,7 @@ SMALL_BYTES = 1 << 19
 # XLA's numbers for the types of masks and ids.
 _BOOL, _S32, _S64 = 1, 4, 5
 _CANCELLED = 1  # of its errors
+_UNANSWERED = -1  # by the general road: neither 0 nor the address of an error
 _VERSION_ASKED = 1  # the type of the extension by which a frame asks for a handler's version
 _WORD, _HALF, _BYTE, _F32, _F64 = np.int64(0), np.int32(0), np.int8(0), np.float32(0), np.float64(0)
 
@@ -135,11 +136,21 @@ def call_at(typingctx: Any, address: Any, argument: Any) -> Any:
     return types.int64(types.int64, types.int64), codegen
 
 
-def make_gate(state: int, road: int, words: int) -> Any:
+@part
+def cancelled(frame: int, words: int) -> int:
+    """Return the address of an error that says the words at an address."""
+    error = np.array([32, 0, words, _CANCELLED])
+    return int(call_at(word(word(frame, 2), 6), address(error))) + min(error.size, 0)
+
+
+def make_gate(state: int, ended: int, interrupted: int, road: int) -> Any:
     """Make the function before the general road, which lets no call into Python when the interpreter ends.
 
     A thread of XLA that asks for the GIL then would wait for ever, and XLA for it. ``state`` is the address of two
-    numbers: how many calls are on the road, and whether it is closed. ``words`` is that of what the error says.
+    numbers: how many calls are on the road, and whether it is closed. The others are those of what errors say.
+
+    The road gets the address of two words, the frame's and one for its answer. What its function returns would be no
+    answer: where a handler of signals (that of Ctrl-C) raises before its first line, ctypes returns anything.
     """
 
     @of_process
@@ -147,11 +158,12 @@ def make_gate(state: int, road: int, words: int) -> Any:
         add_atomic(state, 1)
         if add_atomic(state + 8, 0):
             add_atomic(state, -1)
-            error = np.array([32, 0, words, _CANCELLED])
-            return int(call_at(word(word(frame, 2), 6), address(error))) + min(error.size, 0)
-        found = int(call_at(road, frame))
+            return int(cancelled(frame, ended))
+        asked = np.array([frame, _UNANSWERED])
+        call_at(road, address(asked))
         add_atomic(state, -1)
-        return found
+        found = asked[1]
+        return int(cancelled(frame, interrupted)) if found == _UNANSWERED else int(found)
 
     return gate
 
@@ -246,7 +258,7 @@ def reduce(frame: int) -> int:
     slots, other = operand(frame, 1) if bags else table, operand(frame, 1 + bags) if ragged or masked else 0
     S, D = length(out, 0), length(out, 1)
     N = size(slots) if bags else size(table) // max(D, 1)
-    unusual = masked and not (kind(other) == _BOOL or kind(other) == _S32)
+    unusual = (ragged or masked) and not (kind(other) == _S32 or kind(other) == (_BOOL if masked else _S64))
     if unusual or not 0 < N * D * 4 <= SMALL_BYTES or not 0 < S * D * 4 <= SMALL_BYTES:
         return int(general(frame))
     bounds = np.empty(3 * S + 2 + (3 * N if masked else 0), np.int64)
