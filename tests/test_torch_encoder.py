@@ -167,6 +167,9 @@ def test_lists_and_errors():
         embed(table, IDS, norm=LayerNorm(table[0], [0.0] * D))
     with pytest.raises(ValueError, match="padding_idx must be a row of the table, from -11 to 10, got 11"):
         embed(table, IDS, padding_idx=V)
+    for positions, words in ((table, "must be a row of positions, from -11 to 10, got 11"), (None, "there are none")):
+        with pytest.raises(ValueError, match=f"position_padding.*{words}"):
+            embed(table, IDS, positions=positions, position_padding=V)
     (grad,) = torch.autograd.grad(embed(table, IDS, padding_idx=-2).sum(), table)
     assert not grad[9].any()
     assert grad[2].any()
@@ -261,6 +264,11 @@ def test_dropout_is_torchs():
     torch.manual_seed(5)
     assert torch.equal(found, torch.nn.functional.dropout(module.eval()(IDS), 0.1))
     assert (found == 0).any()
+    module.dropout.train()  # of a model that is evaluated: to sample it
+    torch.manual_seed(5)
+    assert torch.equal(module(IDS), found)
+    module.train().dropout.eval()
+    assert torch.equal(module(IDS), module.eval()(IDS))
 
 
 def test_what_layers_of_torch_can_do():

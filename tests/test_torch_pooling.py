@@ -11,7 +11,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 import fastemb  # noqa: E402
-from fastemb.torch import Pooling, pool  # noqa: E402
+from fastemb.torch import Pooling, embed, pool  # noqa: E402
 
 MODES = "sum", "mean", "max", "cls", "last", "mean_sqrt_len", "weighted_mean", "mean_max"
 B, T, D = 3, 4, 5
@@ -395,3 +395,14 @@ def test_cls_embeddings_that_are_given():
 def test_arrays_of_numpy_beside_a_tensor():
     x = rows(False, dtype=torch.float32).requires_grad_()
     assert torch.equal(pool(x, np.asarray(MASK)), pool(x, MASK.tolist()))
+
+
+@pytest.mark.filterwarnings("error")  # torch warns of memory that nobody may write to
+def test_arrays_of_which_torch_has_no_view():
+    x = rows(False, dtype=torch.float32)
+    locked = np.asarray(MASK).copy()
+    locked.flags.writeable = False
+    for mask in (locked, np.asarray(MASK, ">i4"), np.asarray(MASK)[:, ::-1].copy()[:, ::-1]):
+        assert torch.equal(pool(x, mask), pool(x, MASK))
+        table = x.flatten(0, 1)
+        assert torch.equal(embed(table, mask, mask=mask), embed(table, MASK, mask=MASK))

@@ -1,5 +1,6 @@
 """fastemb.torch's rotary and Rotary: rope's numbers, gradients of every order, and transformers' models."""
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the package torch is not installed")
@@ -127,6 +128,33 @@ def test_layouts_and_shares():
         Rotary(D, unsqueeze_dim=3)
     with pytest.raises(ValueError, match="dim must be even"):
         Rotary(7)
+
+
+@pytest.mark.parametrize("made_in_inference", [False, True])
+def test_no_call_changes_what_others_find(made_in_inference):
+    """Frequencies follow rows to their device; those of meta and of traces have no numbers, and are not kept."""
+    x = draw(B, H, T, D).requires_grad_()
+    with torch.inference_mode(made_in_inference):
+        module = Rotary(D, scaling={"rope_type": "linear", "factor": 2.0})
+    assert module(torch.empty(B, H, T, D, device="meta")).is_meta
+    with torch._subclasses.FakeTensorMode(allow_non_fake_inputs=True):
+        assert module(torch.empty(B, H, T, D, device="meta")).is_meta
+    turned = module(x)
+    assert torch.equal(turned, rotary(x, torch.arange(T) / 2.0))
+    turned.sum().backward()
+
+
+def test_what_is_no_tensor_or_too_short():
+    x = draw(B, H, T, D)
+    with pytest.raises(TypeError, match="k must be a torch tensor, got list"):
+        Rotary(D)(x, x.tolist())
+    with pytest.raises(ValueError, match=r"q must have shape \(\.\.\., T, heads, D\)"):
+        Rotary(D, unsqueeze_dim=2)(x[0, 0])
+    places = np.arange(T, dtype=">i4")[::-1]  # of which torch has no view
+    expected = rotary(x, torch.arange(T - 1, -1, -1))
+    assert torch.equal(rotary(x, places), expected)
+    across = Rotary(D, unsqueeze_dim=2)(x.transpose(1, 2), position_ids=places)
+    assert torch.equal(across.transpose(1, 2), expected)
 
 
 def transformers_model(name):

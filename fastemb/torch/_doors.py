@@ -45,6 +45,14 @@ def door(*tensors: Any) -> int:
     return EAGER
 
 
+def is_batch(grad: Tensor) -> bool:
+    """Whether a gradient of an eager backward is many: of ``torch.func.vmap`` around it, or of ``is_grads_batched``.
+
+    Either has no memory of its own.
+    """
+    return in_transform() or is_old_batch(grad)
+
+
 def require_tensor(value: Any, name: str) -> None:
     """Refuse what is no tensor, where torch takes nothing else."""
     if not isinstance(value, torch.Tensor):
@@ -97,19 +105,20 @@ def as_ids(ids: Any) -> Tensor:
     """Return ids as a tensor, which autograd can keep; of a list or an array of NumPy's one with its memory."""
     if isinstance(ids, torch.Tensor):
         return ids
-    array = _checks.as_ids(ids)
-    if not array.flags.writeable or not array.dtype.isnative:  # of which torch cannot have a view
-        array = array.astype(array.dtype.newbyteorder("="))
-    return torch.from_numpy(array)
+    return _of_numpy(_checks.as_ids(ids))
 
 
 def as_tensor(values: Any, name: str) -> Tensor | None:
-    """Return offsets, a mask or weights as a tensor, or None."""
+    """Return offsets, positions, a mask or weights as a tensor, or None."""
     if values is None or isinstance(values, torch.Tensor):
         return values
-    array = np.asarray(_checks.as_numbers(values, name))
-    if not array.flags.writeable or not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
+    return _of_numpy(np.asarray(_checks.as_numbers(values, name)))
+
+
+def _of_numpy(array: Any) -> Tensor:
+    """Return a tensor with the memory of an array of NumPy's; of a copy where torch cannot have a view."""
+    if not array.flags.writeable or not array.dtype.isnative or any(stride < 0 for stride in array.strides):
+        array = array.astype(array.dtype.newbyteorder("="), order="C")
     return torch.from_numpy(array)
 
 
@@ -125,13 +134,13 @@ def jagged(nested: Tensor) -> tuple[Tensor, Tensor]:
     return nested.values(), nested.offsets()
 
 
-def wrapped(padding_idx: Any, V: int) -> int | None:
+def wrapped(padding_idx: Any, V: int, name: str = "padding_idx", table: str = "the table") -> int | None:
     """Return which row a ``padding_idx`` means; a negative one counts from the end, as in torch."""
     row = _checks.as_padding(padding_idx)
     if row is None:
         return None
     if not -V <= row < V:
-        raise ValueError(f"padding_idx must be a row of the table, from {-V} to {V - 1}, got {row}")
+        raise ValueError(f"{name} must be a row of {table}, from {-V} to {V - 1}, got {row}")
     return row % V
 
 

@@ -81,9 +81,11 @@ def embed(
     if padding_idx is not None:
         padding_idx = _doors.wrapped(padding_idx, len(table))
     if position_padding is not None:
-        position_padding = _doors.wrapped(position_padding, 0 if positions is None else len(positions))
+        if positions is None:
+            raise ValueError(f"position_padding is a row of positions, and there are none; got {position_padding}")
+        position_padding = _doors.wrapped(position_padding, len(positions), "position_padding", "positions")
     places, kinds = (one if one is None else _doors.as_ids(one) for one in (position_ids, segment_ids))
-    kept = None if mask is None else torch.as_tensor(mask)
+    kept = _doors.as_tensor(mask, "mask")
     arrays = Arrays(table, positions, segments, weight, bias, _doors.as_ids(ids), places, kinds, kept)
     rows: torch.Tensor = functions.embed(arrays, Options(scale, kind, eps, padding_idx, position_padding))
     return rows

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from .._checks import PoolMode
-from . import _views
+from . import _doors, _views
 from ._functions import pooling as functions
 from ._functions.pooling import Arrays, Options
 
@@ -59,6 +59,7 @@ def pool(
              [1., 0.]]])
     """
     _views.require_tensors(x=x)
-    lists = [one if one is None else torch.as_tensor(one) for one in (weights, mask, lengths, offsets)]
+    given = {"weights": weights, "mask": mask, "lengths": lengths, "offsets": offsets}
+    lists = [_doors.as_tensor(one, name) for name, one in given.items()]
     rows: torch.Tensor = functions.pool(Arrays(x, *lists), Options(mode, normalize))
     return rows

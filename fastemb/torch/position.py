@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from . import _views
+from . import _doors, _views
 from ._functions import position as functions
 from ._functions.position import Arrays, Options
 
@@ -57,6 +57,6 @@ def rotary(
             [ 0.5403, -0.8415]])
     """
     _views.require_tensors(x=x)
-    lists = [one if one is None else torch.as_tensor(one) for one in (position_ids, inv_freq)]
+    lists = [_doors.as_tensor(position_ids, "position_ids"), _doors.as_tensor(inv_freq, "inv_freq")]
     turned: torch.Tensor = functions.rope(Arrays(x, *lists), Options(base, scale, interleaved, inverse))
     return turned

@@ -171,7 +171,7 @@ class Embed(Function):
     def backward(ctx: Any, grad: Any) -> Any:
         """Return the gradients of what has one."""
         arrays = Arrays._make(ctx.saved_tensors)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or _doors.is_batch(grad):
             return *composed(grad, arrays, ctx.options), None, None
         return *backward(grad, arrays, ctx.options, ctx.needs_input_grad[0]), None, None
 
@@ -210,6 +210,8 @@ class EmbedInside(Function):
             return torch.stack([EmbedInside.apply(*call, options) for call in calls]), 0
         tables, lists, axes = given[: IDS + 1], given[IDS + 1 : -1], in_dims[IDS + 1 : -1]
         inner = lists[0].dim() - (axes[0] is not None)
+        if not inner and tables[1] is not None and lists[1] is None:  # or positions would count the batch
+            raise ValueError("a single id has no place of its own: positions need position_ids")
         shape = info.batch_size, *(lists[0].shape if axes[0] is None else lists[0].movedim(axes[0], 0).shape[1:])
         moved = [in_front(one, axis, inner) for one, axis in zip(lists, axes, strict=True)]
         moved = [one if one is None else one.expand(shape) for one in moved]

@@ -32,11 +32,9 @@ def pool(arrays: Arrays, options: Options) -> Any:
     """Pool rows, through the door of the call."""
     way = _doors.door(*arrays)
     if way is _doors.EAGER:
-        return (
-            Pool.apply(*arrays[:2], arrays[2:], options)
-            if _doors.needs_graph(*arrays[:2])
-            else forward(arrays, options)
-        )
+        if _doors.needs_graph(*arrays[:2]):
+            return _pool(*arrays[:2], arrays[2:], options)
+        return forward(arrays, options)
     if way is _doors.TRANSFORM:
         return PoolInside.apply(*arrays, options)
     return torch.ops.fastemb.pool.default(*arrays, *options)
@@ -99,9 +97,9 @@ def composed(grad: Any, arrays: Arrays, options: Options) -> tuple[Any, Any]:
             by_weight = _over(by_weight, w.sum(1, keepdim=True))
         by_weight = torch.where(kept, by_weight, 0.0)
     if slots is not None:  # what is no slot has a share of 0, and adds nothing to row 0
-        by_x = torch.zeros_like(given, dtype=g.dtype).index_add(0, slots.reshape(-1), by_x.flatten(0, 1))
+        by_x = torch.zeros_like(given, dtype=g.dtype).index_add(0, slots.reshape(-1), by_x.reshape(-1, by_x.shape[-1]))
         if by_weight is not None:
-            by_weight = torch.zeros_like(weights, dtype=g.dtype).index_add(0, slots.reshape(-1), by_weight.flatten())
+            by_weight = torch.zeros_like(weights, dtype=g.dtype).index_add(0, slots.reshape(-1), by_weight.reshape(-1))
     return by_x.to(given.dtype), None if by_weight is None else by_weight.to(weights.dtype)
 
 
@@ -172,7 +170,7 @@ class Pool(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         """Return the gradients of what has one."""
-        find = composed if torch.is_grad_enabled() else backward
+        find = composed if torch.is_grad_enabled() or _doors.is_batch(grad) else backward
         return *find(grad, Arrays._make(ctx.saved_tensors), ctx.options), None, None
 
 

@@ -54,6 +54,25 @@ def back(options: Options) -> Options:
     return options._replace(inverse=not options.inverse)
 
 
+def composed(arrays: Arrays, options: Options) -> Any:
+    """Turn rows by torch's operations: of a batch of gradients, in which nobody else sees numbers.
+
+    Cosines and sines are what becomes of pairs (1, 0).
+    """
+    x = arrays.x
+    half = x.shape[-1] // 2
+    pairs, axis = ((half, 2), -1) if options.interleaved else ((2, half), -2)
+    pairs = *x.shape[:-1], *pairs
+    wide = torch.float64 if x.dtype == torch.float64 else torch.float32
+    ones = torch.zeros(x.shape, dtype=wide, device=x.device)
+    ones.view(pairs).select(axis, 0).fill_(1)
+    cos, sin = forward(arrays._replace(x=ones), options).view(pairs).unbind(axis)
+    rows = x.to(wide).reshape(pairs)  # of older batches' operations there are few
+    first, second = rows.select(axis, 0), rows.select(axis, 1)
+    turned = torch.stack([first * cos - second * sin, second * cos + first * sin], axis)
+    return turned.reshape(x.shape).to(x.dtype)
+
+
 class Rope(Function):
     """`rope` where no transform of torch.func is active."""
 
@@ -67,7 +86,12 @@ class Rope(Function):
     @staticmethod
     def backward(ctx: Any, grad: Any) -> Any:
         """Return the gradients of what has one."""
-        arrays, options = Arrays(_views.packed(grad), *ctx.saved_tensors), back(ctx.options)
+        options = back(ctx.options)
+        if _doors.in_transform():
+            return RopeInside.apply(grad, *ctx.saved_tensors, options), None, None, None
+        if _doors.is_old_batch(grad):
+            return composed(Arrays(grad, *ctx.saved_tensors), options), None, None, None
+        arrays = Arrays(_views.packed(grad), *ctx.saved_tensors)
         turned = Rope.apply(*arrays, options) if torch.is_grad_enabled() else forward(arrays, options)
         return turned, None, None, None
 
@@ -107,6 +131,8 @@ class RopeInside(Function):
             return torch.stack(turned), 0
         whole = x.unsqueeze(0).expand(info.batch_size, *x.shape) if along_x is None else x.movedim(along_x, 0)
         rank = whole.dim() - 2  # axes of the positions of one call
+        if not rank and position_ids is None:  # or they would count the batch
+            raise ValueError(f"x of shape {tuple(whole.shape[1:])} has no axis of positions; give position_ids")
         if position_ids is not None:
             inner = position_ids.dim() - (along_ids is not None)
             if rank == 3 and inner == 2:  # (B, T) beside (B, heads, T, D)

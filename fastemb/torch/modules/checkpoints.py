@@ -19,8 +19,12 @@ _GPT2 = {"word_embeddings": ("wte.weight",), "position_embeddings": ("wpe.weight
 #: Kinds of models whose positions begin behind the row of padding.
 _ROBERTA = {
     "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text", "xmod",
-    "longformer", "mpnet",
+    "longformer", "mpnet", "luke",
 }  # fmt: skip
+#: Kinds of models that name their tables like BERT and number positions in yet another way, from 2 on.
+_OTHERS = {"nystromformer", "mra", "yoso"}
+#: What configurations call the dropout of the first layer.
+_DROPOUTS = "hidden_dropout_prob", "embd_pdrop", "embed_dropout"
 
 
 class Checkpoint(NamedTuple):
@@ -31,6 +35,7 @@ class Checkpoint(NamedTuple):
     padding_idx: int | None
     eps: float | None
     dropout: float
+    training: bool
 
 
 def read(source: Any, prefix: str | None, numbering: Any) -> Checkpoint:
@@ -39,8 +44,6 @@ def read(source: Any, prefix: str | None, numbering: Any) -> Checkpoint:
     if isinstance(source, torch.nn.Module):
         # Parameters themselves, of which a state dict would have copies that nobody trains; tied ones by all names.
         tensors: Any = dict(source.named_parameters(remove_duplicate=False))
-        config = getattr(source, "config", None)
-        config = config.to_dict() if config is not None else _told_by(source)
         names, where = list(tensors), f"the parameters of a {type(source).__name__}"
     elif isinstance(source, Mapping):
         tensors, names, where = source, list(source), "the mapping"
@@ -60,6 +63,10 @@ def read(source: Any, prefix: str | None, numbering: Any) -> Checkpoint:
         saw = f"it is behind each of {[place[0] for place in places]}: give prefix" if places else "it is not there"
         raise ValueError(f"from_bert looks in {where} for {wanted}; {saw}")
     before, known, family = places[0]
+    if isinstance(source, torch.nn.Module):
+        config = _told_by(source, before)
+    if family == "bert":
+        _require_bert(names, before, config)
     found: dict[str, Any] = {}
     for part, spellings in known.items():
         name = next((before + spelling for spelling in spellings if before + spelling in tensors), None)
@@ -70,13 +77,23 @@ def read(source: Any, prefix: str | None, numbering: Any) -> Checkpoint:
     default = {"bert": (0, 1e-12), "roberta": (1, 1e-5)}[numbering] if family == "bert" else (None, None)
     return Checkpoint(
         found, numbering, config.get("pad_token_id", default[0]) if family == "bert" else None,
-        config.get("layer_norm_eps", default[1]), config.get("hidden_dropout_prob", config.get("embd_pdrop", 0.1)),
+        config.get("layer_norm_eps", default[1]), next((config[name] for name in _DROPOUTS if name in config), 0.1),
+        source.training if isinstance(source, torch.nn.Module) else True,
     )  # fmt: skip
 
 
-def _told_by(module: Any) -> dict[str, Any]:
-    """Return what a first layer by itself tells, by the names of a configuration."""
-    told = {}
+def _told_by(source: torch.nn.Module, before: str) -> dict[str, Any]:
+    """Return the configuration nearest to the tables, or what their own module tells, by a configuration's names.
+
+    A model may be part of others: of a SentenceTransformer, which has none, or beside a decoder, whose is another.
+    """
+    path = before.split(".")[:-1]
+    for depth in range(len(path), -1, -1):
+        config: Any = getattr(source.get_submodule(".".join(path[:depth])), "config", None)
+        if hasattr(config, "to_dict"):  # other libraries have other objects of this name
+            told: dict[str, Any] = config.to_dict()
+            return told
+    module, told = source.get_submodule(".".join(path)), {}
     words, positions = (getattr(module, name, None) for name in ("word_embeddings", "position_embeddings"))
     if words is not None and positions is not None:
         told["model_type"] = "bert" if positions.padding_idx is None else "roberta"
@@ -87,6 +104,21 @@ def _told_by(module: Any) -> dict[str, Any]:
     if dropout is not None:
         told["hidden_dropout_prob"] = dropout.p
     return told
+
+
+def _require_bert(names: list[str], before: str, config: Mapping[str, Any]) -> None:
+    """Refuse a first layer that does more than add, normalise and drop out: its numbers would silently be others."""
+    if config.get("model_type") in _OTHERS:
+        raise ValueError(f"from_bert does not know how {config['model_type']} numbers positions")
+    known = {spelling for spellings in _BERT.values() for spelling in spellings}
+    for name in names:
+        rest = name.removeprefix(before)
+        beside = name.startswith(before) and rest.endswith((".weight", ".bias")) and rest.count(".") == 1
+        if beside and rest not in known and (before.endswith("embeddings.") or "embeddings" in rest):
+            raise ValueError(
+                f"from_bert knows no use for {name}, which stands beside {before}word_embeddings.weight: the first "
+                "layer of this model does more than this module"
+            )
 
 
 def _numbering(found: Mapping[str, Any], before: str, config: Mapping[str, Any], family: str) -> str:

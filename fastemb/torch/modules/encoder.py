@@ -131,8 +131,9 @@ class TokenPositionEmbedding(torch.nn.Module):
         Returns
         -------
         TokenPositionEmbedding
-            In training mode. Of a module it has the very parameters, so that tied weights stay tied; of a mapping
-            parameters that share the memory of its tensors; of files tensors of its own.
+            In the mode of the module, else in training mode. Of a module it has the very parameters, so that tied
+            weights stay tied; of a mapping parameters that share the memory of its tensors; of files tensors of its
+            own.
 
         Raises
         ------
@@ -179,6 +180,7 @@ class TokenPositionEmbedding(torch.nn.Module):
                 getattr(layer, name).weight = weight
         if layer.LayerNorm is not None and "bias" not in tensors:
             layer.LayerNorm.bias = None
+        layer.train(found.training)
         return layer
 
     def forward(
@@ -253,7 +255,8 @@ class TokenPositionEmbedding(torch.nn.Module):
         )  # fmt: skip
         skipped = None if positions is None else positions.padding_idx
         rows = embed(arrays, Options(self.scale, kind, eps, padding, skipped))
-        return self.dropout(rows) if self.training else rows
+        dropout = part("dropout")  # which may be in a mode of its own, to sample a model that is evaluated
+        return dropout(rows) if dropout.training else rows
 
     def _roberta_positions(self, ids: Any, embeds: Any, start: int, mask: Any) -> Any:
         """Return positions that begin behind the row of padding, which padding has."""

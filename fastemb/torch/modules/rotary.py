@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ...position import rope_frequencies
+from .. import _doors
 from .._functions.position import Arrays, Options, rope
 
 
@@ -61,7 +62,8 @@ class Rotary(torch.nn.Module):
         self.dim, self.base, self.interleaved, self.unsqueeze_dim = dim, float(base), interleaved, unsqueeze_dim
         self.columns = 2 * len(inv_freq)  # that are turned
         # Without scaling the base says it all, and small calls know its cosines and sines already.
-        self._inv_freq = None if scaling is None else torch.from_numpy(inv_freq)
+        with torch.inference_mode(False):  # a tensor that was made in it cannot be kept for a backward
+            self._inv_freq = None if scaling is None else torch.from_numpy(inv_freq)
         self._options = Options(self.base, scale, interleaved, False)
 
     def extra_repr(self) -> str:
@@ -94,16 +96,25 @@ class Rotary(torch.nn.Module):
         return turned if k is None else (turned, self._turn(k, "k", position_ids))
 
     def _turn(self, x: torch.Tensor, name: str, position_ids: Any) -> Any:
-        if x.shape[-1] != self.dim:
+        _doors.require_tensor(x, name)
+        if x.shape[-1:] != (self.dim,):
             raise ValueError(f"{name} must have {self.dim} columns, as the module was told, got shape {tuple(x.shape)}")
+        position_ids = _doors.as_tensor(position_ids, "position_ids")
         if self.unsqueeze_dim == 2:  # a position for each token, whatever the head
+            if x.dim() < 3:
+                raise ValueError(
+                    f"{name} must have shape (..., T, heads, D) with unsqueeze_dim=2, got {tuple(x.shape)}"
+                )
             if position_ids is None:
                 position_ids = torch.arange(x.shape[-3], device=x.device)
             axes = x.dim() - 2 - position_ids.dim()
             position_ids = position_ids.unsqueeze(-1)[(None,) * axes]
         speed = self._inv_freq
         if speed is not None and speed.device != x.device:
-            speed = self._inv_freq = speed.to(x.device)
+            speed = speed.to(x.device)
+            # Only a plain tensor is kept: not one of meta, of a trace, of a transform, or of inference mode.
+            if _doors.door(x) is _doors.EAGER and not torch.is_inference_mode_enabled():
+                self._inv_freq = speed
         if self.columns == self.dim:
             return rope(Arrays(x, position_ids, speed), self._options)
         turned = rope(Arrays(x[..., : self.columns], position_ids, speed), self._options)
