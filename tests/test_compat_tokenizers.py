@@ -579,6 +579,56 @@ def test_shown():
     assert str(us) == str(them)
 
 
+def test_shown_whatever_tokens_are_called():
+    """Tokens that are called as fields are, merges as older files have them, and how texts are cut and filled up."""
+    vocab = {"type": 0, "Sequence": 1, "t": 2, "y": 3, "ty": 4}
+    for merges in ([["t", "y"]], ["t y"]):
+        text = theirs.Tokenizer(theirs.models.BPE(vocab, [("t", "y")])).to_str()
+        document = json.loads(text)
+        document["model"]["merges"] = merges
+        them, us = (module.Tokenizer.from_str(json.dumps(document)) for module in (theirs, ours))
+        for one in (them, us):
+            one.enable_truncation(7, stride=1, strategy="only_first", direction="left")
+            one.enable_padding(length=4, direction="left")
+            one.add_special_tokens(["type"])
+        assert (repr(us), str(us)) == (repr(them), str(them))
+        for one in (them, us):
+            one.enable_padding(pad_to_multiple_of=8)
+        again = ours.Tokenizer.from_str(them.to_str())  # the fields of the file in their order
+        assert repr(again) == repr(us) == repr(them)
+
+
+PIECES = [("<unk>", 0.0), ("\u2581", -3.0), ("\u2581a", -3.5), ("a", -4.0), ("bc", -4.5), ("fi", -5.0)]
+
+
+@pytest.mark.parametrize("parts", ["", "normalizer", "padding", "windows"])
+def test_unknown_pieces_are_called_what_they_are(parts):
+    """Of Unigram alone; in windows, in pairs, in words, and behind normalizers that change the text."""
+    pairs = [module.Tokenizer(module.models.Unigram(PIECES, 0)) for module in (theirs, ours)]
+    for module, one in zip((theirs, ours), pairs, strict=True):
+        one.add_special_tokens(["<unk>", "<s>"])
+        one.pre_tokenizer = module.pre_tokenizers.Metaspace()
+        one.post_processor = module.processors.TemplateProcessing("<s> $A", "<s> $A $B:1", [("<s>", 6)])
+        if parts == "normalizer":
+            one.normalizer = module.normalizers.Sequence([module.normalizers.NFKC(), module.normalizers.Lowercase()])
+        if parts == "padding":
+            one.enable_padding(length=40, direction="left")
+        if parts == "windows":
+            one.enable_truncation(5)
+    them, us = pairs
+    texts = ["xyz a bcx", "\ufb01X \u00bd a", "<unk> q<s>q", "", "\U0001f600\u65e5bc \u65e5"]
+    for text in texts:
+        for first, second in ((them.encode(text), us.encode(text)), (them.encode(text, "qa"), us.encode(text, "qa"))):
+            assert second.tokens == first.tokens
+            assert [one.tokens for one in second.overflowing][:1] == [one.tokens for one in first.overflowing][:1]
+        words = text.split()
+        assert us.encode(words, is_pretokenized=True).tokens == them.encode(words, is_pretokenized=True).tokens
+    batches = [[one.tokens for one in each.encode_batch(texts)] for each in pairs]
+    assert batches[0] == batches[1]
+    found = [[one.as_tuple() for one in each.model.tokenize("axyz\u65e5bc")] for each in pairs]
+    assert found[0] == found[1]
+
+
 def test_models_of_files(tmp_path):
     vocab, merges = {"a": 0, "b": 1, "ab": 2}, [("a", "b")]
     saved = ours.models.BPE(vocab, merges).save(str(tmp_path), "x")
