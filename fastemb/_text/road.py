@@ -164,6 +164,13 @@ class Road:
                 for piece in pieces:
                     yield TEXT, piece
 
+    def plain_pieces(self, text: str) -> list[str]:
+        """Return the pieces of a text in which no added token is looked for, as training has them."""
+        pieces = [self._normalized(whole(text))] if text else []
+        for cut in self._cuts:
+            pieces = [part for piece in pieces if piece.text for part in cut(piece)]
+        return [piece.text for piece in pieces if piece.text]
+
     def _normalized(self, stretch: Stretch) -> Stretch:
         for normalize in self._normalizers:
             stretch = normalize(stretch)
