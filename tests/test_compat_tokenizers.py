@@ -6,6 +6,7 @@ What the owners' own tests ask for is among it, in other words.
 import asyncio
 import copy
 import json
+import os
 import pickle
 from collections import Counter
 from functools import cache
@@ -717,6 +718,14 @@ def test_not_trained(model, trainer, texts, error, words):
     with pytest.raises(error, match=words):
         us.train_from_iterator(texts, getattr(ours.trainers, trainer)() if isinstance(trainer, str) else trainer)
     assert us.to_str() == before
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is no regular file"):
+        pair("bert")[1].save(str(tmp_path / "pipe"))
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_models_of_files(tmp_path):
