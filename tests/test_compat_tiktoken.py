@@ -198,6 +198,7 @@ WRONG = [
     ("decode_single_token_bytes", "a"),
     ("decode_tokens_bytes", [1, 10**6]),
     ("decode_batch", [[10**6]]),
+    ("encode_single_token", 5),
     ("encode_single_token", "hello world"),
     ("encode_single_token", b"\xff\xfe\xfd"),
     ("is_special_token", "a"),

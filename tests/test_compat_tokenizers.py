@@ -6,6 +6,7 @@ What the owners' own tests ask for is among it, in other words.
 import asyncio
 import copy
 import json
+import os
 import pickle
 from collections import Counter
 from functools import cache
@@ -577,6 +578,154 @@ def test_shown():
         tokenizer.decoder = module.decoders.Replace(module.Regex("a"), 'b"')
     assert repr(us) == repr(them)
     assert str(us) == str(them)
+
+
+def test_shown_whatever_tokens_are_called():
+    """Tokens that are called as fields are, merges as older files have them, and how texts are cut and filled up."""
+    vocab = {"type": 0, "Sequence": 1, "t": 2, "y": 3, "ty": 4}
+    for merges in ([["t", "y"]], ["t y"]):
+        text = theirs.Tokenizer(theirs.models.BPE(vocab, [("t", "y")])).to_str()
+        document = json.loads(text)
+        document["model"]["merges"] = merges
+        them, us = (module.Tokenizer.from_str(json.dumps(document)) for module in (theirs, ours))
+        for one in (them, us):
+            one.enable_truncation(7, stride=1, strategy="only_first", direction="left")
+            one.enable_padding(length=4, direction="left")
+            one.add_special_tokens(["type"])
+        assert (repr(us), str(us)) == (repr(them), str(them))
+        for one in (them, us):
+            one.enable_padding(pad_to_multiple_of=8)
+        again = ours.Tokenizer.from_str(them.to_str())  # the fields of the file in their order
+        assert repr(again) == repr(us) == repr(them)
+
+
+PIECES = [("<unk>", 0.0), ("\u2581", -3.0), ("\u2581a", -3.5), ("a", -4.0), ("bc", -4.5), ("fi", -5.0)]
+
+
+@pytest.mark.parametrize("parts", ["", "normalizer", "padding", "windows"])
+def test_unknown_pieces_are_called_what_they_are(parts):
+    """Of Unigram alone; in windows, in pairs, in words, and behind normalizers that change the text."""
+    pairs = [module.Tokenizer(module.models.Unigram(PIECES, 0)) for module in (theirs, ours)]
+    for module, one in zip((theirs, ours), pairs, strict=True):
+        one.add_special_tokens(["<unk>", "<s>"])
+        one.pre_tokenizer = module.pre_tokenizers.Metaspace()
+        one.post_processor = module.processors.TemplateProcessing("<s> $A", "<s> $A $B:1", [("<s>", 6)])
+        if parts == "normalizer":
+            one.normalizer = module.normalizers.Sequence([module.normalizers.NFKC(), module.normalizers.Lowercase()])
+        if parts == "padding":
+            one.enable_padding(length=40, direction="left")
+        if parts == "windows":
+            one.enable_truncation(5)
+    them, us = pairs
+    texts = ["xyz a bcx", "\ufb01X \u00bd a", "<unk> q<s>q", "", "\U0001f600\u65e5bc \u65e5"]
+    for text in texts:
+        for first, second in ((them.encode(text), us.encode(text)), (them.encode(text, "qa"), us.encode(text, "qa"))):
+            assert second.tokens == first.tokens
+            assert [one.tokens for one in second.overflowing][:1] == [one.tokens for one in first.overflowing][:1]
+        words = text.split()
+        assert us.encode(words, is_pretokenized=True).tokens == them.encode(words, is_pretokenized=True).tokens
+    batches = [[one.tokens for one in each.encode_batch(texts)] for each in pairs]
+    assert batches[0] == batches[1]
+    found = [[one.as_tuple() for one in each.model.tokenize("axyz\u65e5bc")] for each in pairs]
+    assert found[0] == found[1]
+
+
+PRE_TOKENIZERS = {
+    "none": lambda module: None,
+    "bytes": lambda module: module.ByteLevel(add_prefix_space=False),
+    "spaced bytes": lambda module: module.ByteLevel(),
+    "digits": lambda module: module.Sequence([module.Digits(True), module.ByteLevel(add_prefix_space=False)]),
+    "words": lambda module: module.BertPreTokenizer(),
+    "marks": lambda module: module.Metaspace(),
+}
+TRAINED_ON = [
+    "low Lower lowest 12 1\u00e9\u00e9 \u65e5\u672c\u65e5\u672c \ufb01 \ufb01x",
+    "",
+    "\u00ad\n",
+    "<s>low [x] \n\n lower",
+] * 2
+
+
+@pytest.mark.parametrize("name", PRE_TOKENIZERS)
+@pytest.mark.parametrize("alphabet", ["", "bytes", "few"])
+@pytest.mark.parametrize("trained", ["BPE", "WordPiece"])
+@pytest.mark.parametrize("whose", [theirs, ours], ids=["their trainer", "our trainer"])
+def test_trained(tmp_path, name, alphabet, trained, whose):
+    """The same files, by C and by the general road; a trainer of either library."""
+    level = sorted(theirs.pre_tokenizers.ByteLevel.alphabet())
+    options = {"vocab_size": 330, "show_progress": False, "special_tokens": ["<unk>", "<s>", "low"]}
+    options["initial_alphabet"] = {"": [], "bytes": level, "few": ["q", "lx"]}[alphabet]
+    if trained == "WordPiece":  # theirs numbers characters that go on with a word by chance; special tokens it does not
+        letters = sorted({*level, *"".join(TRAINED_ON).lower(), "f", "i", "\u2581"})
+        options["special_tokens"] = ["<unk>", *letters, *(f"##{letter}" for letter in letters)]
+        options["vocab_size"] = 2 * len(letters) + 20
+    path = tmp_path / "texts.txt"
+    path.write_text("".join(TRAINED_ON), newline="")
+    found = []
+    for module in (theirs, ours):
+        for by_file in (False, True):
+            one = module.Tokenizer(getattr(module.models, trained)(unk_token="<unk>"))
+            one.normalizer = module.normalizers.Sequence([module.normalizers.NFKC(), module.normalizers.Lowercase()])
+            one.pre_tokenizer = PRE_TOKENIZERS[name](module.pre_tokenizers)
+            kind = getattr(
+                (theirs if module is theirs else whose).trainers, {"BPE": "BpeTrainer"}.get(trained, "WordPieceTrainer")
+            )
+            trainer = pickle.loads(pickle.dumps(kind(**options)))
+            if by_file:
+                one.train([str(path)], trainer)
+            else:
+                one.train_from_iterator([TRAINED_ON[:2], *TRAINED_ON[2:]], trainer)
+            found.append((json.loads(one.to_str()), [one.encode(text).ids for text in TRAINED_ON]))
+    assert found[2] == found[0]
+    assert found[3] == found[1]
+
+
+def test_trainers():
+    settings = {"vocab_size": 9, "special_tokens": ["a", ours.AddedToken("b", lstrip=True)], "initial_alphabet": ["xy"]}
+    for name in ("BpeTrainer", "WordPieceTrainer"):
+        us = getattr(ours.trainers, name)(**settings)
+        settings["special_tokens"][1] = theirs.AddedToken("b", lstrip=True)
+        assert us.__getstate__() == getattr(theirs.trainers, name)(**settings).__getstate__()
+        assert copy.deepcopy(us).__getstate__() == us.__getstate__()
+        us.vocab_size = 12
+        assert us.vocab_size == 12
+        assert us.special_tokens == [
+            ours.AddedToken("a", special=True),
+            ours.AddedToken("b", lstrip=True, special=True),
+        ]
+    with pytest.raises(TypeError, match="vocab_size must be an integer, got str"):
+        ours.trainers.BpeTrainer(vocab_size="5")
+    with pytest.raises(OverflowError, match="min_frequency must be at least 0, got -1"):
+        ours.trainers.BpeTrainer(min_frequency=-1)
+
+
+@pytest.mark.parametrize(
+    ("model", "trainer", "texts", "error", "words"),
+    [
+        ("BPE", "WordPieceTrainer", ["a"], ValueError, "WordPieceTrainer can only train a WordPiece"),
+        ("Unigram", None, ["a"], NotImplementedError, "Unigram is not trained by the drop-in"),
+        ("BPE", theirs.trainers.UnigramTrainer(), ["a"], ValueError, "UnigramTrainer can only train a Unigram"),
+        ("Unigram", theirs.trainers.UnigramTrainer(), ["a"], NotImplementedError, "UnigramTrainer is not in the drop"),
+        ("BPE", 5, ["a"], TypeError, "trainer must be a trainer, got int"),
+        ("BPE", None, [], ValueError, "nothing to train on"),
+        ("BPE", None, [[5]], TypeError, "texts must be str"),
+        ("BPE", ours.trainers.BpeTrainer(end_of_word_suffix="</w>"), ["a"], NotImplementedError, "end_of_word_suffix"),
+    ],
+)
+def test_not_trained(model, trainer, texts, error, words):
+    us = ours.Tokenizer(getattr(ours.models, model)())
+    before = us.to_str()
+    with pytest.raises(error, match=words):
+        us.train_from_iterator(texts, getattr(ours.trainers, trainer)() if isinstance(trainer, str) else trainer)
+    assert us.to_str() == before
+
+
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is no regular file"):
+        pair("bert")[1].save(str(tmp_path / "pipe"))
+    assert (tmp_path / "pipe").is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_models_of_files(tmp_path):

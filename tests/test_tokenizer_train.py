@@ -333,6 +333,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, corpus):
         (["a"], {"kind": "unigram", "score": "frequency"}, ValueError, "score is for bpe and wordpiece"),
         (["a"], {"kind": "unigram", "vocab_size": 4}, ValueError, "there are 3 special tokens and 2 characters"),
         (["a"], {"kind": "unigram", "vocab_size": 99}, ValueError, "no more than 5 tokens can be made"),
+        (["a"], {"kind": "unigram", "vocab_size": 2**31 - 2}, ValueError, "no more than 5 tokens can be made"),
         (["a"], {"kind": "unigram", "special_tokens": ["<s>"]}, ValueError, "must have '<unk>'"),
         (["a"], {"kind": "unigram", "max_token_length": 33}, ValueError, "at most 32 for unigram"),
         (["a"], {"kind": "unigram", "character_coverage": 0}, ValueError, "above 0 and at most 1"),

@@ -40,6 +40,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a new file that takes the place of `path` when all has been written, and is gone where that failed."""
     if path.is_dir():
         raise IsADirectoryError(f"cannot save to {path}: it is a folder")
+    if path.exists() and not path.is_file():  # whose place no file is to take
+        raise OSError(f"cannot save to {path}: it is no regular file (a pipe or a device)")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"cannot save to {path}: there is no folder {path.parent}")
     spare = path.with_name(f"{path.name}.{secrets.token_hex(8)}")

@@ -101,6 +101,19 @@ class Road:
             found += [word] if number != TEXT else [word] * len(self._tokens(piece.text))
         return found
 
+    def unknowns(self, text: str, actions: bytes, unk: int) -> dict[tuple[int, int], str]:
+        """Return what the pieces have where a token is `unk`, by from which character up to which it stands."""
+        found: dict[tuple[int, int], str] = {}
+        for number, piece in self._pieces(text, actions, self._cuts):
+            tokens = self._tokens(piece.text) if number == TEXT else []
+            if any(token.id == unk for token in tokens):
+                data, at = piece.text.encode(), 0
+                for token, placed in zip(tokens, _placed(piece, tokens), strict=True):
+                    at += token.size
+                    if token.id == unk:
+                        found[placed.start, placed.end] = data[at - token.size : at].decode()
+        return found
+
     def rows(self, texts: Sequence[str], actions: bytes, limit: int = NO_LIMIT) -> tuple[Ids, Offsets]:
         """Return the ids of texts, row after row, and the offsets of the rows (one more than texts).
 
@@ -150,6 +163,13 @@ class Road:
                     pieces = [part for piece in pieces for part in cut(piece)]
                 for piece in pieces:
                     yield TEXT, piece
+
+    def plain_pieces(self, text: str) -> list[str]:
+        """Return the pieces of a text in which no added token is looked for, as training has them."""
+        pieces = [self._normalized(whole(text))] if text else []
+        for cut in self._cuts:
+            pieces = [part for piece in pieces if piece.text for part in cut(piece)]
+        return [piece.text for piece in pieces if piece.text]
 
     def _normalized(self, stretch: Stretch) -> Stretch:
         for normalize in self._normalizers:

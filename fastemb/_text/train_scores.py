@@ -18,6 +18,7 @@ from .train_texts import Tally, check
 #: What SentencePiece does to spaces: those at the ends go, and of several in a row all but one.
 SPACES = (Strip(strip_left=True, strip_right=True), Replace(" {2,}", False, " "))
 SEEDS = 1_000_000  # substrings with which training begins, at most
+MOST_SEEDS = (1 << 26) - 1  # that C can number
 LONGEST = 16  # characters of a piece, if nothing else is asked for
 MOST_LONGEST = 32
 _SHRINK = 0.75  # what a pruning leaves
@@ -75,7 +76,7 @@ def _new_trainer(tally: Tally, chars: list[int], count: int, longest: int) -> An
     alive = ffi.from_buffer("uint32_t[]", codes), ffi.from_buffer("int32_t[]", scripts)
     model = {
         "pieces": count,
-        "seeds": max(SEEDS, count + len(chars)),
+        "seeds": min(max(SEEDS, count + len(chars)), MOST_SEEDS),  # of a text there are hardly so many
         "longest": longest,
         "shrink": _SHRINK,
         "steps": _STEPS,

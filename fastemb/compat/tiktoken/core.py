@@ -322,6 +322,8 @@ class Encoding:
         """
         if isinstance(text_or_bytes, str):
             text_or_bytes = text_or_bytes.encode()
+        elif not isinstance(text_or_bytes, bytes):
+            raise TypeError(f"text_or_bytes must be a str or bytes, got {type_name(text_or_bytes)}")
         id = self._mergeable_ranks.get(text_or_bytes)
         return self._core_bpe.encode_single_token(text_or_bytes) if id is None else id
 

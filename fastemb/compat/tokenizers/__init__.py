@@ -1,6 +1,6 @@
 """A drop-in for ``tokenizers``: `Tokenizer` with its parts, `Encoding`, `AddedToken`, and decoding in a stream.
 
-Nothing is downloaded, nothing is trained; texts are encoded by `fastemb.Tokenizer`, so at its speed.
+Nothing is downloaded; texts are encoded by `fastemb.Tokenizer`, so at its speed.
 
 Examples
 --------
@@ -20,6 +20,7 @@ from . import models as models
 from . import normalizers as normalizers
 from . import pre_tokenizers as pre_tokenizers
 from . import processors as processors
+from . import trainers as trainers
 from .added_token import AddedToken as AddedToken
 from .component import Regex as Regex
 from .encoding import Encoding as Encoding

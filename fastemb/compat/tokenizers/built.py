@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..._text.batch import template_of
 from ..._text.calls import Template
-from ..._text.components import ByteFallback, ByteLevel, ByteLevelNormalizer, TokenizerFile
+from ..._text.components import ByteFallback, ByteLevel, ByteLevelNormalizer, TokenizerFile, Unigram
 from ..._text.core import Core
 from ..._text.decoders import Decoders
 from ..._text.encode import Options
@@ -109,6 +109,15 @@ class Built:
     def takers(self) -> frozenset[int]:
         """Added tokens that take white space, which is part of what stands for them in `Encoding.tokens`."""
         return frozenset(token.id for token in self.file.added if token.lstrip or token.rstrip)
+
+    @cached_property
+    def unk_id(self) -> int | None:
+        """The id that is called in `Encoding.tokens` what stands for it, and by no name: Unigram's unknown one."""
+        return self.file.model.unk_id if isinstance(self.file.model, Unigram) else None
+
+    def unknowns(self, text: str) -> dict[tuple[int, int], str]:
+        """Return what pieces of a text have where a token is `unk_id`, by its place."""
+        return {} if self.unk_id is None else self.road.unknowns(repaired(text), self.actions, self.unk_id)
 
     def words(self, texts: Sequence[str], actions: bytes) -> npt.NDArray[np.int32]:
         """Return the number of the piece of each token of texts, one text after another."""

@@ -22,6 +22,10 @@ class Token(NamedTuple):
     value: str
     offsets: tuple[int, int]
 
+    def as_tuple(self) -> tuple[int, str, tuple[int, int]]:
+        """Return the three as a tuple."""
+        return self.id, self.value, self.offsets
+
 
 class Model(Component, slot=True):
     """A model."""
@@ -41,9 +45,12 @@ class Model(Component, slot=True):
     def tokenize(self, sequence: str) -> list[Token]:
         """Return the tokens of a piece."""
         names = {id: token for token, id in self.vocabulary().items()}
-        found, at = [], 0
+        if isinstance(self, Unigram):  # what is unknown is called what it is
+            names.pop(self._node["unk_id"], None)
+        data, found, at = sequence.encode(), list[Token](), 0
         for id, size, back in tokenize(parse_tokenizer_json({"model": self._node}).model)(sequence) if sequence else ():
-            found.append(Token(id, names[id], (at - back, at + size)))
+            name = names[id] if id in names else data[at - back : at + size].decode()
+            found.append(Token(id, name, (at - back, at + size)))
             at += size
         return found
 

@@ -38,6 +38,10 @@ def _component(node: dict[str, Any], most: int | None) -> str:
             return f"{name}({shown(inner, most)})"
         id = inner["id"] if name == "Sequence" else shown(inner["id"])
         return f"{name}(id={id}, type_id={inner['type_id']})"
+    return _mapping(node, most)
+
+
+def _mapping(node: dict[str, Any], most: int | None) -> str:
     return "{" + _joined((f'"{name}":{shown(value, most)}' for name, value in node.items()), len(node), most) + "}"
 
 
@@ -48,7 +52,10 @@ def _fields(kind: str, fields: dict[str, Any], most: int | None) -> Iterable[str
         elif kind.endswith("Processing") and name in ("sep", "cls"):
             yield f"{name}=({_plain(value[0])}, {_plain(value[1])})"
         elif (kind == "Unigram" and name == "vocab") or (kind == "BPE" and name == "merges"):
-            yield f"{name}=[{_joined((f'({_plain(a)}, {_plain(b)})' for a, b in value), len(value), most)}]"
+            pairs = (one.split(" ") if isinstance(one, str) else one for one in value)  # as older files have merges
+            yield f"{name}=[{_joined((f'({_plain(a)}, {_plain(b)})' for a, b in pairs), len(value), most)}]"
+        elif name == "vocab":  # a token may be called as a field is
+            yield f"{name}={_mapping(value, most)}"
         elif kind == "TemplateProcessing" and name == "special_tokens":
             parts = (f'"{one}":SpecialToken({_named(node)})' for one, node in value.items())
             yield f"{name}={{{_joined(parts, len(value), most)}}}"
@@ -60,6 +67,41 @@ def _named(node: dict[str, Any]) -> str:
     return ", ".join(f"{name}={shown(value)}" for name, value in node.items())
 
 
+_ADDED = ("id", "content", "single_word", "lstrip", "rstrip", "normalized", "special")
+_PARAMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "truncation": (
+        "TruncationParams",
+        {"direction": "Right", "max_length": None, "strategy": "LongestFirst", "stride": 0},
+    ),
+    "padding": (
+        "PaddingParams",
+        {
+            "strategy": "BatchLongest",
+            "direction": "Right",
+            "pad_to_multiple_of": None,
+            "pad_id": 0,
+            "pad_type_id": 0,
+            "pad_token": "[PAD]",
+        },
+    ),
+}
+
+
+def _slot(name: str, value: Any, most: int | None) -> str:
+    """Return a field of a document, whatever the order in which the file has what is in it."""
+    if name == "added_tokens":
+        value = [{field: token[field] for field in _ADDED if field in token} for token in value or ()]
+    if name not in _PARAMS or value is None:
+        return shown(value, most)
+    title, fields = _PARAMS[name]
+    parts = {field: value.get(field, default) for field, default in fields.items()}
+    words = (
+        f"{field}={one if field in ('direction', 'strategy') and isinstance(one, str) else shown(one)}"
+        for field, one in parts.items()
+    )
+    return f"{title}({', '.join(words)})"
+
+
 def document(node: dict[str, Any], most: int | None = None) -> str:
     """Return a whole document as text."""
-    return f"Tokenizer({', '.join(f'{name}={shown(value, most)}' for name, value in node.items())})"
+    return f"Tokenizer({', '.join(f'{name}={_slot(name, value, most)}' for name, value in node.items())})"

@@ -226,10 +226,25 @@ class Source:
             ):
                 if id in built.takers and side >= 0 and not self.call.pretokenized:
                     found[place] = built.as_found(id, sides[side][number][start:stop])
+        if built.unk_id is not None and built.unk_id in ids:
+            self._name_unknowns(row, found)
         if self.call.padding is not None:
             kept = self.attention_mask(row)
             found = [token if on else self.call.pad_token for token, on in zip(found, kept, strict=True)]
         return found
+
+    def _name_unknowns(self, row: int, names: list[str]) -> None:
+        """Put the text of what is unknown to where it stands."""
+        built, number = self.call.built, self.text_of(row)
+        sides = [self.texts[number]] if self.pairs is None else [self.texts[number], self.pairs[number]]
+        words = self.word_ids(row) if self.call.pretokenized else [None] * len(names)
+        known: dict[tuple[int, int | None], dict[tuple[int, int], str]] = {}
+        places = zip(self.ids(row), self._part(self._sequences, row), self.offsets(row), words, strict=True)
+        for at, (id, side, place, word) in enumerate(places):
+            if id == built.unk_id and side >= 0:
+                if (side, word) not in known:
+                    known[side, word] = built.unknowns(sides[side] if word is None else sides[side][word])
+                names[at] = known[side, word].get(place, names[at])  # else it stands in the text by its name
 
     # ---------------------------------------------------------------- of a row
 

@@ -7,7 +7,7 @@ import copy
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ..._text.files import replacing
 from ..._text.rust_floats import read_float
@@ -26,6 +26,8 @@ from .pre_tokenizers import PreTokenizer
 from .processors import PostProcessor
 from .shown import document as shown_document
 from .source import Call, Source
+from .trainers import texts_of, trainer_of
+from .training import train
 
 
 class Tokenizer:
@@ -202,11 +204,45 @@ class Tokenizer:
     def __deepcopy__(self, memo: object) -> Tokenizer:
         return copy.copy(self)  # values of a document are replaced, and never changed
 
-    def train(self, *arguments: Any, **options: Any) -> NoReturn:
-        """Refuse: nothing is trained here."""
-        raise NotImplementedError("the drop-in trains nothing; train with tokenizers, and load its file here")
+    def train(self, files: Iterable[str], trainer: Any = None) -> None:
+        """Train the model on files, each line a text; as `train_from_iterator`.
 
-    train_from_iterator = train
+        Parameters
+        ----------
+        files : list of path-like
+        trainer : Trainer, optional
+            As there.
+        """
+        if isinstance(files, str) or not isinstance(files, Iterable):
+            raise TypeError(f"files must be a list of paths, got {type(files).__name__}")
+        self._train([as_path(file) for file in files], trainer)
+
+    def train_from_iterator(self, iterator: Iterable[Any], trainer: Any = None, length: int | None = None) -> None:
+        """Train the model on texts: BPE and WordPiece.
+
+        Parameters
+        ----------
+        iterator : iterable of str, or of lists of str
+        trainer : Trainer, optional
+            What is asked for, of `fastemb.compat.tokenizers.trainers` or of ``tokenizers``.
+        length : int, optional
+            Taken as theirs is; nothing depends on it.
+
+        Raises
+        ------
+        NotImplementedError
+            The trainer, or a setting of it, is not supported.
+        TypeError
+            A text is no ``str``.
+        ValueError
+            The trainer is one of another model, or there is nothing to train on.
+        """
+        self._train(texts_of(iterator), trainer)
+
+    def _train(self, texts: Iterable[Any], trainer: Any) -> None:
+        asked = trainer_of(trainer, type(self.model).__name__)
+        self._change(model=train(self._document, asked, texts))
+        self._add(asked.special_tokens, True)
 
     # ---------------------------------------------------------------- parts
 
