@@ -3,6 +3,7 @@
 import re
 import struct
 from itertools import product
+from time import process_time
 
 import numpy as np
 import piece_models
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 import fastemb
 from fastemb._text.core import Core
-from fastemb._text.sentencepiece_charsmap import Charsmap, DoubleArray, double_array
+from fastemb._text.sentencepiece_charsmap import MOST_KEY_BYTES, Charsmap, DoubleArray, double_array
 from fastemb._text.sentencepiece_engine import Engine
 from fastemb._text.sentencepiece_file import (
     ModelType,
@@ -318,6 +319,35 @@ def test_normalizing_by_hand(text, options, want):
     data = piece_models.model([(char, -1) for char in chars], normalizer={"charsmap": charsmap(RULES), **options})
     tokenizer = Tokenizer(Core(plan_pieces(data)))
     assert "".join(read_model(data).pieces[id] for id in tokenizer.encode(text)) == want
+
+
+def test_a_run_of_nul_takes_time_by_its_length():
+    assert DoubleArray(double_array([])).longest(b"\0\0", 0, 2)[0] == 0
+    assert DoubleArray(double_array([b"\x01"])).longest(b"\0\x01", 0, 2)[0] == 0
+    tokenizer = Tokenizer(Core(plan_pieces(piece_models.model([("a", -1), ("\u2581", -1)]))))
+    start = process_time()
+    assert tokenizer.encode("\0" * 400_000 + "a").tolist() == [4, 0, 3]
+    assert process_time() - start < 10  # 0.1 s, and by the square of the length minutes
+
+
+def test_a_charsmap_that_leads_in_circles():
+    """Any number of the letter is a rule; as many are taken as a rule can have bytes."""
+    units = [0] + [1 << 31] * 255
+    units[ord("a")] = ord("a") | 1 << 8 | ord("a") << 10
+    data = struct.pack("<I256I", 1024, *units) + b"x\0"
+    text, want = "a" * (2 * MOST_KEY_BYTES + 1), "\u2581xxx"
+    assert Normalizer(NormalizerSpec(charsmap=data))(text.encode())[0].decode() == want
+    model = piece_models.model([("\u2581", -1), ("x", -1), ("a", -1)], normalizer={"charsmap": data})
+    assert Tokenizer(Core(plan_pieces(model))).encode(text).tolist() == [3, 4, 4, 4]
+
+
+@pytest.mark.parametrize("kind", [ModelType.UNIGRAM, ModelType.BPE])
+@pytest.mark.parametrize("what", [PieceType.NORMAL, PieceType.USER_DEFINED, PieceType.UNUSED])
+def test_pieces_of_any_length(kind, what):
+    longest = "a" * MOST_KEY_BYTES
+    plan_pieces(piece_models.model([("a", -1), (longest, -1, what)], kind))
+    with pytest.raises(DamagedVocabularyError, match="piece 4 has 4097 bytes, of which 4096 can be"):
+        plan_pieces(piece_models.model([("a", -1), (longest + "a", -1, what)], kind))
 
 
 def test_bytes_that_are_no_text():
