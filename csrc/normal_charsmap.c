@@ -15,7 +15,7 @@
 #include "unicode_graphemes.h"
 #include "utf8.h"
 
-enum { SMALL = 6, MAP = 16 };
+enum { SMALL = 6, MAP = 16, MOST_KEY_BYTES = 4096 }; /* the last: so a walk ends where units lead in circles, too */
 
 #define LEAF (UINT32_C(1) << 31)
 #define ONES UINT64_C(0x0101010101010101)
@@ -73,7 +73,8 @@ static bool match(const charsmap *m, const uint8_t *p, const uint8_t *end, bool 
                   uint32_t *place) {
     uint64_t node = children_of(unit_at(m, 0));
     bool found = false;
-    for (int32_t length, size; p < end; p += length) {
+    const uint8_t *const last = end - p > MOST_KEY_BYTES ? p + MOST_KEY_BYTES : end;
+    for (int32_t length, size; p < last; p += length) {
         const uint8_t *const bytes = char_at(p, end, &length, &size);
         bool ends = false;
         for (int32_t i = 0; i < size; i++) {

@@ -12,6 +12,7 @@
 #include "normal.h"
 #include "utf8.h"
 
+enum { MOST_KEY_BYTES = 4096 }; /* of a key: so a walk ends in an array whose units lead in circles, too */
 enum { PLAIN_BYTES = 16 }; /* bits for the ASCII characters behind which, if ASCII follows, nothing is looked for */
 
 static const uint8_t mark[3] = {0xE2, 0x96, 0x81}, replacement[3] = {0xEF, 0xBF, 0xBD};
@@ -44,8 +45,9 @@ static inline uint32_t label_of(uint32_t unit) { return unit & (1u << 31 | 0xFF)
 static int64_t longest(fe_array a, const uint8_t *p, const uint8_t *end, uint32_t *value) {
     int64_t found = 0;
     if (!a.count) return 0;
+    if (end - p > MOST_KEY_BYTES) end = p + MOST_KEY_BYTES;
     uint32_t place = offset_of(unit_at(a, 0));
-    for (const uint8_t *q = p; q < end; q++) {
+    for (const uint8_t *q = p; q < end && *q; q++) { /* no key has a NUL, which would lead from a root to itself */
         place ^= *q;
         if (place >= a.count) break;
         const uint32_t unit = unit_at(a, place);

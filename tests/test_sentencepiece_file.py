@@ -2,6 +2,8 @@
 
 import re
 import struct
+from itertools import product
+from time import process_time
 
 import numpy as np
 import piece_models
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 import fastemb
 from fastemb._text.core import Core
-from fastemb._text.sentencepiece_charsmap import Charsmap, DoubleArray, double_array
+from fastemb._text.sentencepiece_charsmap import MOST_KEY_BYTES, Charsmap, DoubleArray, double_array
 from fastemb._text.sentencepiece_engine import Engine
 from fastemb._text.sentencepiece_file import (
     ModelType,
@@ -265,6 +267,15 @@ def test_double_arrays(keys, text):
         assert not size or ordered[value] == want
 
 
+def test_a_double_array_has_no_other_keys():
+    letters = [bytes(word) for size in (1, 2, 3) for word in product(b"abcd", repeat=size)]
+    for keys in ([b"abc"], [b"123", b"<us>"], [b"abcd", b"ba"], [b"abc", b"bcd", b"dcba"]):
+        array = DoubleArray(double_array(keys))
+        for text in (*letters, b"13", b"23", b"<>", b"<s>", b"<u>", b"us>"):
+            want = max((key for key in keys if text.startswith(key)), key=len, default=b"")
+            assert array.longest(text, 0, len(text))[0] == len(want), (keys, text)
+
+
 def test_a_double_array_of_many_keys():
     keys = {f"<extra_id_{n}>".encode() for n in range(3000)} | {b"\n" * n for n in range(1, 32)}
     units = double_array(keys)
@@ -308,6 +319,35 @@ def test_normalizing_by_hand(text, options, want):
     data = piece_models.model([(char, -1) for char in chars], normalizer={"charsmap": charsmap(RULES), **options})
     tokenizer = Tokenizer(Core(plan_pieces(data)))
     assert "".join(read_model(data).pieces[id] for id in tokenizer.encode(text)) == want
+
+
+def test_a_run_of_nul_takes_time_by_its_length():
+    assert DoubleArray(double_array([])).longest(b"\0\0", 0, 2)[0] == 0
+    assert DoubleArray(double_array([b"\x01"])).longest(b"\0\x01", 0, 2)[0] == 0
+    tokenizer = Tokenizer(Core(plan_pieces(piece_models.model([("a", -1), ("\u2581", -1)]))))
+    start = process_time()
+    assert tokenizer.encode("\0" * 400_000 + "a").tolist() == [4, 0, 3]
+    assert process_time() - start < 10  # 0.1 s, and by the square of the length minutes
+
+
+def test_a_charsmap_that_leads_in_circles():
+    """Any number of the letter is a rule; as many are taken as a rule can have bytes."""
+    units = [0] + [1 << 31] * 255
+    units[ord("a")] = ord("a") | 1 << 8 | ord("a") << 10
+    data = struct.pack("<I256I", 1024, *units) + b"x\0"
+    text, want = "a" * (2 * MOST_KEY_BYTES + 1), "\u2581xxx"
+    assert Normalizer(NormalizerSpec(charsmap=data))(text.encode())[0].decode() == want
+    model = piece_models.model([("\u2581", -1), ("x", -1), ("a", -1)], normalizer={"charsmap": data})
+    assert Tokenizer(Core(plan_pieces(model))).encode(text).tolist() == [3, 4, 4, 4]
+
+
+@pytest.mark.parametrize("kind", [ModelType.UNIGRAM, ModelType.BPE])
+@pytest.mark.parametrize("what", [PieceType.NORMAL, PieceType.USER_DEFINED, PieceType.UNUSED])
+def test_pieces_of_any_length(kind, what):
+    longest = "a" * MOST_KEY_BYTES
+    plan_pieces(piece_models.model([("a", -1), (longest, -1, what)], kind))
+    with pytest.raises(DamagedVocabularyError, match="piece 4 has 4097 bytes, of which 4096 can be"):
+        plan_pieces(piece_models.model([("a", -1), (longest + "a", -1, what)], kind))
 
 
 def test_bytes_that_are_no_text():

@@ -21,7 +21,9 @@ Units = npt.NDArray[np.uint32]
 
 _HAS_LEAF, _LEAF, _WIDE = 1 << 8, 1 << 31, 1 << 9
 _LABEL = _LEAF | 0xFF
+_MOST_TRIES = 16
 MOST_UNITS = 1 << 29  # that offsets reach
+MOST_KEY_BYTES = 4096  # so a walk ends in an array whose units lead in circles, too
 
 
 def offset_of(unit: int) -> int:
@@ -43,13 +45,14 @@ class DoubleArray:
     def longest(self, text: bytes, at: int, end: int) -> tuple[int, int]:
         """Return the length of the longest key with which `text[at:end]` begins, and its value; 0 where none does.
 
-        A unit that leads out of the array, as only damaged ones do, leads nowhere.
+        A unit that leads out of the array, as only damaged ones do, leads nowhere. No key has a NUL, which would lead
+        from a root to itself, or is longer than `MOST_KEY_BYTES`.
         """
         units, found = self._units, (0, 0)
         place = offset_of(units[0]) if units else 0
-        for here in range(at, end):
+        for here in range(at, min(end, at + MOST_KEY_BYTES)):
             place ^= text[here]
-            if place >= len(units) or units[place] & _LABEL != text[here]:
+            if not text[here] or place >= len(units) or units[place] & _LABEL != text[here]:
                 break
             unit = units[place]
             place ^= offset_of(unit)
@@ -115,6 +118,7 @@ def double_array(keys: Iterable[bytes]) -> Units:
     # A unit that is not used has the label of no byte; the root has none.
     units, used, first = [0] + [_LEAF] * 255, bytearray(256), 1
     used[0] = 1
+    bases = set[int]()  # of two nodes with one base each would lead to the children of the other
     # Nodes still to be written: where each stands, its depth, and which keys, from one to another, go through it.
     todo = [(0, 0, 0, len(ordered))] if ordered else []
     while todo:
@@ -126,9 +130,12 @@ def double_array(keys: Iterable[bytes]) -> Units:
         wanted = ([0] if is_key else []) + labels
         while first < len(used) and used[first]:
             first += 1
-        base = first ^ wanted[0]
-        while not _is_free(used, base, wanted, node):
+        base = near = first ^ wanted[0]
+        while base in bases or not _is_free(used, base, wanted, node):
             base += 1
+        bases.add(base)
+        if base - near > _MOST_TRIES:  # else a place that fits nothing would be tried for each node
+            first += 1
         if base | 0xFF >= len(used):
             more = (base | 0xFF) + 257 - len(used)
             units += [_LEAF] * more

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .sentencepiece_bpe import BpeModel, Pieces, ids_of
+from .sentencepiece_charsmap import MOST_KEY_BYTES
 from .sentencepiece_file import MARK, ModelType, PieceType, SentencePieceModel
 from .sentencepiece_normal import MARK_BYTES, REPLACEMENT, Normalizer, Symbols, char_size, in_chars
 from .sentencepiece_unigram import UnigramModel
@@ -52,6 +53,7 @@ class Engine:
         symbols = [model.pieces[id].encode() for id in model.ids_of(PieceType.USER_DEFINED)]
         if any(b"\0" in symbol for symbol in symbols):
             raise DamagedVocabularyError("a user-defined symbol holds a NUL")
+        self._check_sizes()
         self._symbols = Symbols(symbols) if symbols else None
         self.normalize = Normalizer(model.normalizer, self._symbols, model.trainer.treat_whitespace_as_suffix)
         self._denormalize = None
@@ -62,6 +64,15 @@ class Engine:
         self._unigram = None if self.is_bpe else UnigramModel(model, self.ids)
         self._types = model.types.tolist()
         self._byte_ids = [self.ids.of(name.encode()) for name in BYTE_NAMES]
+
+    def _check_sizes(self) -> None:
+        """Refuse pieces so long that it would take too long to look for them at each place, or to take them apart."""
+        if max(map(len, self.model.pieces)) <= MOST_KEY_BYTES // 4:  # characters: of nearly all models
+            return
+        for id, (piece, kind) in enumerate(zip(self.model.pieces, self.model.types.tolist(), strict=True)):
+            is_found = kind in (PieceType.NORMAL, PieceType.USER_DEFINED, PieceType.UNUSED)
+            if is_found and (size := len(piece.encode())) > MOST_KEY_BYTES:
+                raise DamagedVocabularyError(f"piece {id} has {size} bytes, of which {MOST_KEY_BYTES} can be")
 
     # ---------------------------------------------------------------- text → pieces
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -51,7 +52,11 @@ class UnigramModel:
         self._defined = set(model.ids_of(PieceType.USER_DEFINED))
         unused = set(model.ids_of(PieceType.UNUSED))
         self._scores = {piece: (id, model.scores[id]) for piece, id in ids.open.items() if id not in unused}
-        self._beginnings = {piece[:size] for piece in ids.open for size in range(1, len(piece) + 1)}
+
+    @cached_property
+    def _beginnings(self) -> set[bytes]:
+        """All beginnings of pieces, made when the first text comes: where C encodes there may never be one."""
+        return {piece[:size] for piece in self._scores for size in range(1, len(piece) + 1)}
 
     def _found(self, text: bytes, start: int) -> Iterator[tuple[int, int, np.float32]]:
         """Yield where pieces that begin at `start` end, the shortest first, with their ids and scores."""
