@@ -19,6 +19,7 @@ import pytest
 import fastemb
 from fastemb import _checks, _tokens, _warmup
 from fastemb._cpu import lookup, search
+from fastemb._static import windows
 from fastemb._text import calls, export, train
 
 PACKAGE = Path(fastemb.__file__).parent
@@ -130,6 +131,9 @@ OPTIONS = {
     ("StaticModel.encode", "max_length"): (
         _checks.ModelLength, lambda word, t: fastemb.StaticModel(t, np.ones((4, 2), "f4")).encode("a", max_length=word)
     ),
+    ("StaticModel.encode", "join"): (
+        windows.Join, lambda word, t: fastemb.StaticModel(t, np.ones((4, 2), "f4")).encode("a", window=2, join=word)
+    ),
     ("set_cuda_check", "mode"): (
         _checks.CudaCheck, lambda word, _: (fastemb.set_cuda_check(word), fastemb.set_cuda_check("defer"))
     ),
@@ -149,6 +153,9 @@ OPEN = {
     ("Tokenizer.encode_batch", "pairs"),
     ("Tokenizer.encode_file", "path"), ("Tokenizer.encode_file", "out"),
     ("StaticModel.load", "path"), ("StaticModel.encode", "texts"), ("rope_frequencies", "scaling"),
+    ("StaticModel.encode_iter", "texts"), ("StaticModel.save_word2vec", "path"), ("StaticModel.most_similar", "query"),
+    ("StaticModel.similarity", "a"), ("StaticModel.similarity", "b"), ("StaticModel.analogy", "positive"),
+    ("StaticModel.analogy", "negative"),
     ("StaticModel.encode", "prompt"), ("StaticModel.encode", "prompt_name"),
     *((f"{kind}.{method}", "path") for kind in OPTIMIZERS for method in ("save", "load")),
     *((f"{kind}.load_state_dict", "state_dict") for kind in OPTIMIZERS),
@@ -162,7 +169,7 @@ def functions():
         if inspect.isfunction(value):
             yield name, value
         elif inspect.isclass(value):
-            ours = [vars(kind) for kind in value.__mro__ if kind.__module__.startswith("fastemb.")]
+            ours = [vars(kind) for kind in reversed(value.__mro__) if kind.__module__.startswith("fastemb.")]
             for method, made in [item for members in ours for item in members.items()]:
                 made = getattr(made, "__func__", made)
                 if inspect.isfunction(made) and (not method.startswith("_") or method == "__init__"):

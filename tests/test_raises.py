@@ -28,6 +28,12 @@ def world(tmp_path_factory):
     return folder, tokens, fastemb.StaticModel(tokens, np.ones((257, 2), "f4"))
 
 
+def word_file(folder):
+    """Write two words and their vectors."""
+    (folder / "words.txt").write_text("2 2\none 1 0\ntwo 0 1\n")
+    return folder / "words.txt"
+
+
 #: Of each public function: what it raises, and calls that make it, given a world.
 PROMISES = {
     "SGD": {
@@ -322,6 +328,31 @@ PROMISES = {
             lambda w: fastemb.StaticModel.load(w[0] / "none"), lambda w: fastemb.StaticModel.load(w[0] / "model")
         ],
         ValueError: [lambda w: fastemb.StaticModel.load(dim=0), lambda w: fastemb.StaticModel.load(dim=257)],
+    },
+    "StaticModel.similarity": {
+        TypeError: [lambda w: w[2].similarity(5)],
+        ValueError: [lambda w: w[2].similarity(np.ones((2, 3), "f4"), ["a"])],
+    },
+    "StaticModel.most_similar": {
+        KeyError: [lambda w: w[2].most_similar("")],
+        TypeError: [lambda w: w[2].most_similar(5), lambda w: w[2].most_similar("a", k="2")],
+        ValueError: [lambda w: w[2].most_similar("a", k=0), lambda w: w[2].most_similar(np.ones(3, "f4"))],
+    },
+    "StaticModel.analogy": {
+        KeyError: [lambda w: w[2].analogy([""])],
+        TypeError: [lambda w: w[2].analogy([5]), lambda w: w[2].analogy(["a"], k="2")],
+        ValueError: [lambda w: w[2].analogy([]), lambda w: w[2].analogy(["a"], k=0)],
+    },
+    "StaticModel.encode_iter": {
+        TypeError: [lambda w: w[2].encode_iter("a"), lambda w: w[2].encode_iter(["a"], batch="2")],
+        ValueError: [lambda w: w[2].encode_iter(["a"], batch=0), lambda w: w[2].encode_iter(["a"], join=None)],
+    },
+    "StaticModel.save_word2vec": {
+        FileNotFoundError: [
+            lambda w: fastemb.StaticModel.load(word_file(w[0])).save_word2vec(w[0] / "nothing" / "vectors")
+        ],
+        TypeError: [lambda w: w[2].save_word2vec(5), lambda w: w[2].save_word2vec(w[0] / "vectors", binary="no")],
+        ValueError: [lambda w: w[2].save_word2vec("")],
     },
     "StaticModel.encode": {
         TypeError: [

@@ -25,7 +25,7 @@ class Streams(Similar):
     def encode_iter(
         self, texts: Iterable[str], *, batch: int = 4096, **options: Any
     ) -> Iterator[npt.NDArray[np.float32]]:
-        """Yield the vectors of texts batch by batch, while the texts come.
+        """Return an iterator over the vectors of texts, batch by batch, while the texts come.
 
         Parameters
         ----------
@@ -36,16 +36,17 @@ class Streams(Similar):
         **options
             As for `encode`, but ``out``; ``join`` must not be None.
 
-        Yields
-        ------
-        ndarray of float32, shape (batch, D)
+        Returns
+        -------
+        iterator of ndarray of float32, shape (batch, D)
             A new array for each batch, the last with fewer rows. Rows are those of `encode`, to the bit.
 
         Raises
         ------
-        TypeError, ValueError
-            As `encode`; `texts`, `batch` and the names of options are looked at in the call itself, all else when a
-            batch is asked for.
+        TypeError
+            If `texts` is one text or no iterable, or `batch` no integer; as `encode`, when a batch is asked for.
+        ValueError
+            If `batch` is less than 1, or `out` or ``join=None`` is given; as `encode`, when a batch is asked for.
 
         Examples
         --------
