@@ -6,6 +6,7 @@ import numpy as np
 import piece_models
 import pytest
 
+from fastemb._text.sentencepiece_file import ModelType, PieceType
 from fastemb.compat import sentencepiece as ours
 
 NAMES = [("unigram", "nmt_nfkc"), ("bpe", "bytes"), ("unigram", "identity, symbols")]
@@ -45,6 +46,14 @@ def test_bytes_that_are_no_text(kind, name):
     for data in (b"a\xff\xe3\x81b", b"\xff", b"\xed\xa0\x80", b"a\xf0\x9f\x98", "é".encode() + b"\xc3"):
         for form in (int, bytes, str, "offset_mapping"):
             assert mine.encode(data, out_type=form) == want.encode(data, out_type=form), data
+
+
+def test_a_symbol_is_found_as_it_is_written():
+    """Not where its letters are left out: places in its double array are not shared."""
+    rows = [("▁", -1), ("a", -2), ("b", -3), ("c", -4), ("ac", -0.5), ("abc", 0, PieceType.USER_DEFINED)]
+    processor = ours.SentencePieceProcessor(model_proto=piece_models.model(rows, ModelType.BPE))
+    assert processor.encode("aac abc", out_type=str) == ["▁", "a", "ac", "▁", "abc"]
+    assert processor.encode("aac", out_type="offset_mapping")["offsets"] == [(0, 0), (0, 1), (1, 3)]
 
 
 @pytest.mark.parametrize("options", [{"add_bos": True}, {"add_eos": True, "reverse": True}, {"emit_unk_piece": True}])

@@ -2,6 +2,7 @@
 
 import re
 import struct
+from itertools import product
 
 import numpy as np
 import piece_models
@@ -263,6 +264,15 @@ def test_double_arrays(keys, text):
         size, value = array.longest(text, at, len(text))
         assert size == len(want)
         assert not size or ordered[value] == want
+
+
+def test_a_double_array_has_no_other_keys():
+    letters = [bytes(word) for size in (1, 2, 3) for word in product(b"abcd", repeat=size)]
+    for keys in ([b"abc"], [b"123", b"<us>"], [b"abcd", b"ba"], [b"abc", b"bcd", b"dcba"]):
+        array = DoubleArray(double_array(keys))
+        for text in (*letters, b"13", b"23", b"<>", b"<s>", b"<u>", b"us>"):
+            want = max((key for key in keys if text.startswith(key)), key=len, default=b"")
+            assert array.longest(text, 0, len(text))[0] == len(want), (keys, text)
 
 
 def test_a_double_array_of_many_keys():

@@ -115,6 +115,7 @@ def double_array(keys: Iterable[bytes]) -> Units:
     # A unit that is not used has the label of no byte; the root has none.
     units, used, first = [0] + [_LEAF] * 255, bytearray(256), 1
     used[0] = 1
+    bases = set[int]()  # of two nodes with one base each would lead to the children of the other
     # Nodes still to be written: where each stands, its depth, and which keys, from one to another, go through it.
     todo = [(0, 0, 0, len(ordered))] if ordered else []
     while todo:
@@ -127,8 +128,9 @@ def double_array(keys: Iterable[bytes]) -> Units:
         while first < len(used) and used[first]:
             first += 1
         base = first ^ wanted[0]
-        while not _is_free(used, base, wanted, node):
+        while base in bases or not _is_free(used, base, wanted, node):
             base += 1
+        bases.add(base)
         if base | 0xFF >= len(used):
             more = (base | 0xFF) + 257 - len(used)
             units += [_LEAF] * more
