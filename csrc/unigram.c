@@ -7,7 +7,7 @@
  * - tokenizer.json: sums of f64, from 0 at the start of every piece that the pre-tokenizer leaves;
  * - SentencePiece (FE_F32_SUMS): each sum is rounded to f32 where it is kept, from 0 at the start of the text.
  *
- * Each byte is looked at once for each byte of the longest piece at most. */
+ * Each byte is looked at once for each byte of the longest piece at most (unigram_find.c). */
 #include "unigram.h"
 
 #include <float.h>
@@ -99,86 +99,23 @@ static fe_status as_in_trie(fe_encoder *e, const uint8_t **p, const uint8_t **en
 
 /* ------------------------------------------------------------------ the best way */
 
-/* Offers a way to a place. */
-static inline void offer(fe_best *to, double score, int32_t start, int32_t piece, bool f32) {
-    if (f32) score = (double)(float)score;
-    if (to->start >= 0 && !(score > to->score)) return;
-    to->score = score;
-    to->start = start;
-    to->piece = piece;
-}
-
-static inline int32_t char_length(const uint8_t *p, const uint8_t *end) {
-    uint32_t code;
-    return *p < 0x80 ? 1 : fe_utf8_read(p, end, &code);
-}
-
-
-/* What was taken for zero is taken from all sums that are not settled. */
-static void take_for_zero(fe_best *best, int32_t at, int32_t reached) {
-    const float large = (float)best[at].score;
-    for (int32_t i = at; i <= reached; i++) best[i].score = (double)((float)best[i].score - large);
-}
-
-/* Of the exact sums of all ways to a place that differ in their last piece the best two. */
-static inline void note_sum(double *sums, double sum) {
-    if (sum > sums[0]) {
-        sums[1] = sums[0];
-        sums[0] = sum;
-    } else if (sum > sums[1]) {
-        sums[1] = sum;
-    }
-}
-
-/* The best ways to all places of [p, end), from a sum that was reached before it; with `sums`, to which they are noted,
- * from 0 and without rounding, too. */
-static inline __attribute__((always_inline)) void find_all(const fe_unigram *u, const uint8_t *p, const uint8_t *end,
-                                                           double score, bool f32, fe_best *best, double (*sums)[2]) {
-    const int32_t size = (int32_t)(end - p);
-    for (int32_t i = 0; i <= size; i++) best[i] = (fe_best){0, -1, -1};
-    for (int32_t i = 0; i <= size && sums; i++) sums[i][0] = sums[i][1] = -HUGE_VAL;
-    best[0] = (fe_best){score, 0, -1};
-    if (sums) sums[0][0] = 0;
-    for (int32_t at = 0, length, reached = 0; at < size; at += length) {
-        if (f32 && fe_is_large(best[at].score)) take_for_zero(best, at, reached);
-        const double before = best[at].score, exact = sums ? sums[at][0] : 0;
-        bool single = false;
-        length = char_length(p + at, end);
-        for (int32_t node = 0, to = at; to < size && (node = fe_trie_next(u->units, node, p[to])) >= 0;) {
-            const int32_t piece = u->units[node].value;
-            to++;
-            if (piece < 0) continue;
-            offer(&best[to], u->scores[piece] + before, at, piece, f32);
-            if (sums) note_sum(sums[to], u->scores[piece] + exact);
-            single |= to - at == length;
-            reached = to > reached ? to : reached;
-        }
-        if (single) continue;
-        offer(&best[at + length], u->unk_score + before, at, -1, f32);
-        if (sums) note_sum(sums[at + length], u->unk_score + exact);
-        reached = at + length > reached ? at + length : reached;
-    }
-}
-
 static fe_status find_ways(fe_encoder *e, const uint8_t *p, const uint8_t *end, double score, bool noted) {
     const fe_unigram *const u = &e->t->unigram;
     fe_lattice *const l = &e->lattice;
     if (grow(&l->best, &l->best_room, end - p + 1, sizeof *l->best) != FE_OK) return FE_NO_MEMORY;
     if (noted && grow(&l->sums, &l->sums_room, end - p + 1, sizeof *l->sums) != FE_OK) return FE_NO_MEMORY;
-    if (!(e->t->flags & FE_F32_SUMS)) find_all(u, p, end, score, false, l->best, noted ? l->sums : NULL);
-    else if (noted) find_all(u, p, end, score, true, l->best, l->sums);
-    else find_all(u, p, end, score, true, l->best, NULL);
+    fe_unigram_find(u, p, end, score, e->t->flags & FE_F32_SUMS, l->best, noted ? l->sums : NULL);
     return FE_OK;
 }
 
 /* Where the pieces of the best way end: l->ends[0] up to its end, from the last of `count` on. Every place at which a
- * character begins is reached, and ways lead from such places only. */
+ * character begins is reached, and ways lead from such places only. The way is followed once, to the end of the room. */
 static fe_status choose_way(fe_lattice *l, int64_t size, int64_t *count) {
-    int64_t n = 0;
-    for (int64_t at = size; at > 0; at = l->best[at].start) n++;
-    if (grow(&l->ends, &l->ends_room, n, sizeof *l->ends) != FE_OK) return FE_NO_MEMORY;
-    *count = n;
-    for (int64_t at = size; at > 0; at = l->best[at].start) l->ends[--n] = (int32_t)at;
+    if (grow(&l->ends, &l->ends_room, size, sizeof *l->ends) != FE_OK) return FE_NO_MEMORY;
+    int32_t *const behind = l->ends + size, *to = behind;
+    for (int64_t at = size; at > 0; at = l->best[at].start) *--to = (int32_t)at;
+    *count = behind - to;
+    memmove(l->ends, to, (size_t)*count * sizeof *to);
     return FE_OK;
 }
 

@@ -24,7 +24,7 @@ typedef struct fe_unigram {
 typedef struct fe_best {
     double score;
     int32_t start; /* where its last piece begins; -1: no way leads here */
-    int32_t piece; /* a value of the trie; -1: an unknown character */
+    int32_t piece; /* a value of the trie; fe_unigram.pieces: an unknown character */
 } fe_best;
 
 /* What finding the best way works with: all zero at first, freed by fe_lattice_clear. */

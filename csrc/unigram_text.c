@@ -36,16 +36,40 @@ static double limit_of(const fe_encoder *e, int64_t count, int64_t chars) {
     return f32 && limit > FE_LARGE_SUM - span ? FE_LARGE_SUM - span : limit; /* nor may a sum inside become large */
 }
 
-enum { VALUES = FE_CACHED_IDS - 1 }; /* of an entry; in the place of the last id is the limit */
+enum {
+    VALUES = FE_CACHED_IDS - 1, /* of an entry; in the place of the last id is the limit */
+    KEPT_BYTES = 64             /* of the longest word that is remembered: longer ones hardly come again */
+};
 
-static int32_t limit_bits(double limit) {
-    const float bounded = limit < 1e30 ? (float)(limit * 0.999) : 1e30F;
+#define LEAST_LIMIT 1e-30 /* lower ones are none: as a float they must differ from 0, with either sign */
+
+static int32_t limit_bits(double limit, bool unknown) {
+    const float low = limit < 1e30 ? (float)(limit * 0.999) : 1e30F, bounded = unknown ? -low : low;
     int32_t bits;
     memcpy(&bits, &bounded, sizeof bits);
     return bits;
 }
 
-/* Writes the ids of a word that is known, by its pieces, if its limit allows that; *done says so. */
+/* Writes the ids of a word with unknown characters: a value below 0 is a run of so many, which has one id. */
+static __attribute__((noinline)) fe_status replay_unknown(fe_encoder *e, const int32_t *values, int64_t count,
+                                                          double *score) {
+    const fe_tokenizer *const t = e->t;
+    const fe_unigram *const u = &t->unigram;
+    if (e->ids && count > e->capacity - e->written) return FE_FULL;
+    double sum = *score;
+    for (int64_t i = 0; i < count; i++) {
+        const int32_t value = values[i];
+        for (int32_t k = value < 0 ? value : -1; k < 0; k++)
+            sum = (double)(float)(sum + (value < 0 ? u->unk_score : u->scores[value]));
+        if (e->ids) e->ids[e->written + i] = t->token_ids[value < 0 ? t->unk : u->tokens[value]];
+    }
+    e->written += count;
+    *score = sum;
+    return FE_OK;
+}
+
+/* Writes the ids of a word that is known, by its pieces, if its limit allows that; *done says so. A limit below 0 is
+ * that of a word with unknown characters, but for its sign. */
 static inline fe_status replay(fe_encoder *e, const int32_t *pieces, int64_t count, int32_t bits, double *score,
                                bool *done) {
     const fe_tokenizer *const t = e->t;
@@ -53,7 +77,10 @@ static inline fe_status replay(fe_encoder *e, const int32_t *pieces, int64_t cou
     float limit;
     memcpy(&limit, &bits, sizeof limit);
     *done = fabs(*score) <= limit;
-    if (!*done) return FE_OK;
+    if (!*done) {
+        *done = fabs(*score) <= -limit;
+        return *done ? replay_unknown(e, pieces, count, score) : FE_OK;
+    }
     if (e->ids && count > e->capacity - e->written) return FE_FULL;
     double sum = *score;
     for (int64_t i = 0; i < count; i++) {
@@ -72,28 +99,46 @@ typedef struct fe_word_key {
     uint64_t hash; /* of a longer one */
 } fe_word_key;
 
-/* Remembers the `count` pieces of the way that was just chosen through [p, end), if all are known and the choice is not
- * close. */
-static fe_status remember(fe_encoder *e, const uint8_t *p, const uint8_t *end, const fe_word_key *k, bool front,
-                          int64_t count) {
+/* Puts the values of the way that was just chosen into e->symbols, and returns how many; *unknown says that there are
+ * runs of unknown characters among them. -1: what becomes of those is more than one id, or other ids. */
+static int64_t values_of(fe_encoder *e, int64_t count, bool *unknown) {
     const fe_lattice *const l = &e->lattice;
-    int64_t chars = front;
+    const bool fuses = (e->t->flags & (FE_F32_SUMS | FE_BYTE_FALLBACK)) == FE_F32_SUMS;
+    int64_t n = 0;
+    *unknown = false;
+    for (int64_t i = 0; i < count; i++) {
+        const int32_t piece = l->best[l->ends[i]].piece;
+        if (!fe_is_unknown(e->t, piece)) {
+            e->symbols[n++] = piece;
+            continue;
+        }
+        if (!fuses) return -1;
+        *unknown = true;
+        if (!n || e->symbols[n - 1] >= 0) e->symbols[n++] = 0;
+        e->symbols[n - 1]--;
+    }
+    return n;
+}
+
+/* Remembers the `ways` pieces of the way that was just chosen through [p, end), if the choice is not close. */
+static fe_status remember(fe_encoder *e, const uint8_t *p, const uint8_t *end, const fe_word_key *k, bool front,
+                          int64_t ways) {
+    int64_t chars = front, known;
+    bool unknown;
     for (const uint8_t *q = p; q < end; q++) chars += (*q & 0xC0) != 0x80;
-    for (int64_t i = 0; i < count; i++)
-        if (fe_is_unknown(e->t, l->best[l->ends[i]].piece)) return FE_OK;
-    const double limit = limit_of(e, count, chars);
-    if (!(limit > 0)) return FE_OK;
+    const double limit = limit_of(e, ways, chars);
+    if (!(limit >= LEAST_LIMIT)) return FE_OK;
     e->count = 0;
-    const fe_status status = fe_symbols_reserve(e, count + 1);
+    const fe_status status = fe_symbols_reserve(e, ways + 1);
     if (status != FE_OK) return status;
-    for (int64_t i = 0; i < count; i++) e->symbols[i] = l->best[l->ends[i]].piece;
+    const int64_t count = values_of(e, ways, &unknown);
+    const int32_t bits = limit_bits(limit, unknown);
+    if (count < 0) return FE_OK;
     if (end - p <= FE_KEY_BYTES && count <= VALUES) {
-        if (!fe_cache_find(e->cache, k->key))
-            fe_cache_put_noted(e->cache, k->key, e->symbols, count, limit_bits(limit));
+        if (!fe_cache_find(e->cache, k->key)) fe_cache_put_noted(e->cache, k->key, e->symbols, count, bits);
         return FE_OK;
     }
-    int64_t known;
-    e->symbols[count] = limit_bits(limit);
+    e->symbols[count] = bits;
     if (!front && !fe_cache_find_long(e->cache, p, (uint64_t)(end - p), k->hash, &known))
         fe_cache_put_long(e->cache, p, (uint64_t)(end - p), k->hash, e->symbols, count + 1);
     return FE_OK;
@@ -102,7 +147,7 @@ static fe_status remember(fe_encoder *e, const uint8_t *p, const uint8_t *end, c
 /* A word that the first table of the cache does not know; the sum runs on. */
 static __attribute__((noinline)) fe_status new_word(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front,
                                                     fe_word_key *k, double *score) {
-    const bool kept = e->cache && end - p <= FE_LONG_BYTES;
+    const bool kept = e->cache && end - p <= KEPT_BYTES;
     fe_status status = FE_OK;
     bool done = false;
     int64_t ways;

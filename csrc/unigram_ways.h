@@ -16,6 +16,11 @@ fe_status fe_unigram_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, 
 fe_status fe_unigram_push(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front, double *score, int64_t *ways,
                           bool noted);
 
+/* The best ways to all places of [p, end), from a sum that was reached before it; with `sums` (or NULL), to which they
+ * are noted, from 0 and without rounding, too. There is room for a place more than there are bytes. */
+void fe_unigram_find(const fe_unigram *u, const uint8_t *p, const uint8_t *end, double score, bool f32, fe_best *best,
+                     double (*sums)[2]);
+
 /* U+2581 at p. */
 static inline bool fe_is_mark(const uint8_t *p, const uint8_t *end) {
     return *p == 0xE2 && end - p >= 3 && p[1] == 0x96 && p[2] == 0x81;
@@ -23,7 +28,7 @@ static inline bool fe_is_mark(const uint8_t *p, const uint8_t *end) {
 
 /* True if a piece counts as unknown: in tokenizer.json's engine the name of the unknown token in the text does, too. */
 static inline bool fe_is_unknown(const fe_tokenizer *t, int32_t piece) {
-    return piece < 0 || (!(t->flags & FE_F32_SUMS) && t->unigram.tokens[piece] == t->unk);
+    return piece == t->unigram.pieces || (!(t->flags & FE_F32_SUMS) && t->unigram.tokens[piece] == t->unk);
 }
 
 /* SentencePiece takes a sum that has become large for zero, and what it was from all others, which stay exact so. */

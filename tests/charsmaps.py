@@ -18,7 +18,7 @@ def charsmap(pairs):
         for byte in key.encode() if isinstance(key, str) else key:
             node = node.setdefault(byte, {})
         node[0] = values[value]
-    units, taken = [0] * 256, {0}
+    units, taken, bases = [0] * 256, {0}, set()  # two nodes with one base would have each other's children
     first_free = 1
     todo = [(root, 0)]
     while todo:
@@ -29,9 +29,14 @@ def charsmap(pairs):
         while first_free in taken:
             first_free += 1
         place = first_free
-        while any(base_taken(place ^ byte ^ other, taken) for other in node) or not reaches(at ^ place ^ byte):
+        while (
+            place ^ byte in bases
+            or any(base_taken(place ^ byte ^ other, taken) for other in node)
+            or not reaches(at ^ place ^ byte)
+        ):
             place += 1
         base = place ^ byte
+        bases.add(base)
         while base | 255 >= len(units):
             units += [0] * 256
         units[at] |= at_offset(at ^ base) | (256 if 0 in node else 0)

@@ -164,6 +164,20 @@ def test_a_sum_that_runs_through_a_long_text():
     assert tokenizer.encode(text).tolist() == oracle.encode(text), "and once more, with what is remembered"
 
 
+def test_sums_through_remembered_words_with_unknown_characters():
+    """Of `ab` and `a b` rounding chooses, by the sum that unknown characters before them made; `cd` is close."""
+    pieces = [("▁", -1.3), ("a", -0.1), ("b", -0.3), ("ab", -0.4), ("c", -0.2), ("d", -0.7), ("cd", -0.901)]
+    data = piece_models.model([*pieces, ("x", -3.7)], ModelType.UNIGRAM)
+    oracle, tokenizer = piece_models.oracle(data), tokenizer_of(data)
+    chance = random.Random(5)
+    words = ["ab", "a界b", "界界界", "界ab", "cd界", "界cd", "ab" * 8 + "世界" * 3, "x世界x", "世界" * 40 + "ab"]
+    for size in (3, 40, 400, 9_000):
+        text = " ".join(chance.choices(words, k=size))
+        want = oracle.encode(text)
+        for _ in range(3):
+            assert tokenizer.encode(text).tolist() == want
+
+
 # ---------------------------------------------------------------- files
 
 
