@@ -109,7 +109,7 @@ static fe_status find_ways(fe_encoder *e, const uint8_t *p, const uint8_t *end, 
 }
 
 /* Where the pieces of the best way end: l->ends[0] up to its end, from the last of `count` on. Every place at which a
- * character begins is reached, and ways lead from such places only. The way is followed once, to the end of the room. */
+ * character begins is reached, and ways lead from such places only. The way is followed once, to the room's end. */
 static fe_status choose_way(fe_lattice *l, int64_t size, int64_t *count) {
     if (grow(&l->ends, &l->ends_room, size, sizeof *l->ends) != FE_OK) return FE_NO_MEMORY;
     int32_t *const behind = l->ends + size, *to = behind;

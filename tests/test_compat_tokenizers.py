@@ -520,7 +520,7 @@ def test_parts_are_changed_where_they_are():
         ours.processors.TemplateProcessing("$A:x")
     with pytest.raises(ValueError, match="Missing SpecialToken"):
         ours.processors.TemplateProcessing("[CLS] $A")
-    with pytest.raises(NotImplementedError, match="trains nothing"):
+    with pytest.raises(ValueError, match="there is nothing to train on"):
         us.train([])
 
 

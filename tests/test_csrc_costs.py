@@ -21,7 +21,7 @@ def counted(tmp_path_factory):
     """Give a call that returns the instructions of a case of fuzz/costs.c."""
     program = str(tmp_path_factory.mktemp("costs") / "costs")
     sources = [str(CSRC / "fuzz/costs.c"), *map(str, CSRC.glob("*.c"))]
-    subprocess.run(["cc", "-std=c11", "-O2", "-I", str(CSRC), *sources, "-o", program], check=True)
+    subprocess.run(["cc", "-std=c11", "-O2", "-I", str(CSRC), *sources, "-lm", "-o", program], check=True)
     valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", "--instr-atstart=no"]
 
     @functools.cache

@@ -53,6 +53,7 @@ def test_a_cache_that_could_not_be_made_is_asked_for_again(gpt2, monkeypatch):
 IMAGE = Path(__file__).parent.parent / "csrc/image.h"
 TAGS = re.findall(r"^    (FE_S_\w+),", IMAGE.read_text(encoding="utf-8"), re.MULTILINE)
 SECTIONS = len(TAGS)  # FE_SECTIONS
+HEADER = 112  # bytes before the places of the sections
 
 
 def fold(a: int, b: int) -> int:
@@ -76,7 +77,7 @@ def checksum(data: bytes) -> int:
 
 def sealed(content: bytes) -> bytes:
     """Give the content of a file a checksum that is right (fe_image_check)."""
-    size, places = 104 + 24 * SECTIONS, slice(24, 32)
+    size, places = HEADER + 24 * SECTIONS, slice(24, 32)
     header = bytearray(content[:size])
     header[places] = struct.pack("=Q", checksum(content[size:]))
     header[places] = struct.pack("=Q", checksum(bytes(header)))
@@ -112,7 +113,7 @@ def test_numbers_that_must_agree(saved, tmp_path):
 
 def test_more_added_ids_than_added_tokens(saved, tmp_path):
     """Once such a file was opened, and its first text read behind the actions that Python had made."""
-    places = [struct.unpack_from("=IIQQ", saved, 104 + 24 * i) for i in range(struct.unpack_from("=I", saved, 44)[0])]
+    places = [struct.unpack_from("=IIQQ", saved, HEADER + 24 * i) for i in range(struct.unpack_from("=I", saved, 44)[0])]
     ids = next(i for i, place in enumerate(places) if saved[place[2] :].startswith(struct.pack("=2i", 60_000, 60_001)))
     ids = ids if places[ids][3] == 4 * len(ADDED) else -1
     assert ids > 0
@@ -121,14 +122,14 @@ def test_more_added_ids_than_added_tokens(saved, tmp_path):
         content = bytearray(saved + more)
         struct.pack_into("=Q", content, 16, len(content))
         struct.pack_into("=Q", content, 80, added)
-        struct.pack_into("=IIQQ", content, 104 + 24 * ids, places[ids][0], 0, len(saved), len(more))
+        struct.pack_into("=IIQQ", content, HEADER + 24 * ids, places[ids][0], 0, len(saved), len(more))
         refused(sealed(bytes(content)), tmp_path / "file", "damaged")
 
 
 def test_pairs_of_tokens_that_there_are_not(saved, tmp_path):
     """The highest number stands for the ends of a piece: with a pair of it a piece would merge with its own end."""
     pairs, nobody = 6, (1 << 21) - 1
-    places = [struct.unpack_from("=IIQQ", saved, 104 + 24 * i) for i in range(struct.unpack_from("=I", saved, 44)[0])]
+    places = [struct.unpack_from("=IIQQ", saved, HEADER + 24 * i) for i in range(struct.unpack_from("=I", saved, 44)[0])]
     (at,) = [place for tag, _, place, _ in places if tag == pairs]
     wrong = (0, nobody, 255), (nobody, 0, 255), (nobody, nobody, 0), (0, 256, 0), (9, 9, 256)
     for left, right, rank in ((0, 1, 255), *wrong):
@@ -144,7 +145,7 @@ def test_pairs_of_tokens_that_there_are_not(saved, tmp_path):
 def test_lists_of_ids_that_must_agree(saved, tmp_path):
     """The ids of tokens, and the same sorted beside the tokens that have them: once ids came out that no token had."""
     bytes_alone = struct.pack("=256i", *range(256))
-    places = [struct.unpack_from("=IIQQ", saved, 104 + 24 * i) for i in range(struct.unpack_from("=I", saved, 44)[0])]
+    places = [struct.unpack_from("=IIQQ", saved, HEADER + 24 * i) for i in range(struct.unpack_from("=I", saved, 44)[0])]
     (tokens,) = struct.unpack_from("=I", saved, 56)
     lists = [at for _, _, at, size in places if size == 4 * tokens and saved[at:].startswith(bytes_alone)]
     assert len(lists) == 3  # sorted tokens are the third
@@ -171,7 +172,7 @@ NOTES = [
 
 def with_notes(saved: bytes, notes: bytes) -> bytes:
     """Put other notes, behind which all sections are empty, into the content of a file."""
-    places = range(104, 104 + 24 * struct.unpack_from("=I", saved, 44)[0], 24)
+    places = range(HEADER, HEADER + 24 * struct.unpack_from("=I", saved, 44)[0], 24)
     found = {TAGS[struct.unpack_from("=I", saved, at)[0]]: at for at in places}
     tag, zero, place, _ = struct.unpack_from("=IIQQ", saved, found["FE_S_NOTES"])
     content = bytearray(saved[:place] + notes + bytes(-len(notes) % 64))

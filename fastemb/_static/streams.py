@@ -46,7 +46,7 @@ class Streams(Similar):
         TypeError
             If `texts` is one text or no iterable, or `batch` no integer; as `encode`, when a batch is asked for.
         ValueError
-            If `batch` is less than 1, or `out` or ``join=None`` is given; as `encode`, when a batch is asked for.
+            If `batch` is less than 1, or ``out`` or ``join=None`` is given; as `encode`, when a batch is asked for.
 
         Examples
         --------
