@@ -56,6 +56,12 @@ SECTIONS = len(TAGS)  # FE_SECTIONS
 HEADER = 112  # bytes before the places of the sections
 
 
+def places_in(saved: bytes) -> list[tuple[int, int, int, int]]:
+    """The places of the sections: tag, nothing, first byte, size."""
+    (count,) = struct.unpack_from("=I", saved, 44)
+    return [struct.unpack_from("=IIQQ", saved, HEADER + 24 * i) for i in range(count)]
+
+
 def fold(a: int, b: int) -> int:
     return (a * b & MASK) ^ (a * b >> 64)
 
@@ -113,7 +119,7 @@ def test_numbers_that_must_agree(saved, tmp_path):
 
 def test_more_added_ids_than_added_tokens(saved, tmp_path):
     """Once such a file was opened, and its first text read behind the actions that Python had made."""
-    places = [struct.unpack_from("=IIQQ", saved, HEADER + 24 * i) for i in range(struct.unpack_from("=I", saved, 44)[0])]
+    places = places_in(saved)
     ids = next(i for i, place in enumerate(places) if saved[place[2] :].startswith(struct.pack("=2i", 60_000, 60_001)))
     ids = ids if places[ids][3] == 4 * len(ADDED) else -1
     assert ids > 0
@@ -129,7 +135,7 @@ def test_more_added_ids_than_added_tokens(saved, tmp_path):
 def test_pairs_of_tokens_that_there_are_not(saved, tmp_path):
     """The highest number stands for the ends of a piece: with a pair of it a piece would merge with its own end."""
     pairs, nobody = 6, (1 << 21) - 1
-    places = [struct.unpack_from("=IIQQ", saved, HEADER + 24 * i) for i in range(struct.unpack_from("=I", saved, 44)[0])]
+    places = places_in(saved)
     (at,) = [place for tag, _, place, _ in places if tag == pairs]
     wrong = (0, nobody, 255), (nobody, 0, 255), (nobody, nobody, 0), (0, 256, 0), (9, 9, 256)
     for left, right, rank in ((0, 1, 255), *wrong):
@@ -145,7 +151,7 @@ def test_pairs_of_tokens_that_there_are_not(saved, tmp_path):
 def test_lists_of_ids_that_must_agree(saved, tmp_path):
     """The ids of tokens, and the same sorted beside the tokens that have them: once ids came out that no token had."""
     bytes_alone = struct.pack("=256i", *range(256))
-    places = [struct.unpack_from("=IIQQ", saved, HEADER + 24 * i) for i in range(struct.unpack_from("=I", saved, 44)[0])]
+    places = places_in(saved)
     (tokens,) = struct.unpack_from("=I", saved, 56)
     lists = [at for _, _, at, size in places if size == 4 * tokens and saved[at:].startswith(bytes_alone)]
     assert len(lists) == 3  # sorted tokens are the third
