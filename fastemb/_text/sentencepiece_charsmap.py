@@ -22,7 +22,6 @@ Units = npt.NDArray[np.uint32]
 _HAS_LEAF, _LEAF, _WIDE = 1 << 8, 1 << 31, 1 << 9
 _LABEL = _LEAF | 0xFF
 _MOST_TRIES = 16
-MOST_UNITS = 1 << 29  # that offsets reach
 MOST_KEY_BYTES = 4096  # so a walk ends in an array whose units lead in circles, too
 
 
