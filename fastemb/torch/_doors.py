@@ -6,7 +6,7 @@ or made with tensors that stand for others. torch has three interfaces for these
 ``setup_context`` costs 25 us; an operation with a registered gradient costs 20 us.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn, TypeAlias
 
 import numpy as np
@@ -96,6 +96,29 @@ def eager_apply(function: type[Function]) -> Callable[..., Tensor]:
     """Return the ``apply`` of a Function without what torch does before it for transforms: a fifth of a small call."""
     apply: Callable[..., Tensor] = super(torch.autograd.Function, function).apply
     return apply
+
+
+# Batches of vmap -----------------------------------------------------------------------------------------------
+
+
+def one_by_one(apply: Callable[..., Tensor], size: int, axes: Sequence[Any], *given: Any) -> tuple[Tensor, int]:
+    """Return one call for each of a batch, stacked, and the axis of the batch, for a ``vmap`` without a better way.
+
+    What has no axis goes to every call as it is, and so do options, for which vmap has a tuple of none.
+    """
+    calls = (
+        [one.select(axis, i) if isinstance(axis, int) else one for one, axis in zip(given, axes, strict=True)]
+        for i in range(size)
+    )
+    return torch.stack([apply(*call) for call in calls]), 0
+
+
+def in_front(array: Any, axis: int | None, rank: int) -> Any:
+    """Return an array with a batch's axis in front of ``rank`` others, so that it broadcasts; None stays."""
+    if array is None:
+        return None
+    batch = array.unsqueeze(0) if axis is None else array.movedim(axis, 0)
+    return batch.reshape(batch.shape[0], *[1] * (rank + 1 - batch.dim()), *batch.shape[1:])
 
 
 # What callers give -----------------------------------------------------------------------------------------------

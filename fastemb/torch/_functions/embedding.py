@@ -203,24 +203,12 @@ class EmbedInside(Function):
         """One call with the axis in front of the ids where tables have none; else a call for each table."""
         options = given[-1]
         if any(axis is not None for axis in in_dims[: IDS + 1]):
-            calls = (
-                [one if axis is None else one.select(axis, i) for one, axis in zip(given[:-1], in_dims, strict=False)]
-                for i in range(info.batch_size)
-            )
-            return torch.stack([EmbedInside.apply(*call, options) for call in calls]), 0
+            return _doors.one_by_one(EmbedInside.apply, info.batch_size, in_dims, *given)
         tables, lists, axes = given[: IDS + 1], given[IDS + 1 : -1], in_dims[IDS + 1 : -1]
         inner = lists[0].dim() - (axes[0] is not None)
         if not inner and tables[1] is not None and lists[1] is None:  # or positions would count the batch
             raise ValueError("a single id has no place of its own: positions need position_ids")
         shape = info.batch_size, *(lists[0].shape if axes[0] is None else lists[0].movedim(axes[0], 0).shape[1:])
-        moved = [in_front(one, axis, inner) for one, axis in zip(lists, axes, strict=True)]
+        moved = [_doors.in_front(one, axis, inner) for one, axis in zip(lists, axes, strict=True)]
         moved = [one if one is None else one.expand(shape) for one in moved]
         return EmbedInside.apply(*tables, *moved, options), 0
-
-
-def in_front(array: Any, axis: int | None, rank: int) -> Any:
-    """Return an array with a batch's axis in front of ``rank`` others, so that it broadcasts; None stays."""
-    if array is None:
-        return None
-    batch = array.unsqueeze(0) if axis is None else array.movedim(axis, 0)
-    return batch.reshape(batch.shape[0], *[1] * (rank + 1 - batch.dim()), *batch.shape[1:])

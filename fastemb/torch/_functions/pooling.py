@@ -8,7 +8,6 @@ import fastemb
 
 from .. import _doors, _views
 from .._doors import Function
-from .embedding import in_front
 
 
 class Options(NamedTuple):
@@ -201,14 +200,10 @@ class PoolInside(Function):
         """Of padded rows one call, with the axis as so many more texts; of rows with offsets a call for each."""
         arrays, axes, options = Arrays._make(given[:-1]), in_dims[:-1], given[-1]
         if arrays.offsets is not None:
-            calls = (
-                [one if axis is None else one.select(axis, i) for one, axis in zip(arrays, axes, strict=True)]
-                for i in range(info.batch_size)
-            )
-            return torch.stack([PoolInside.apply(*call, options) for call in calls]), 0
+            return _doors.one_by_one(PoolInside.apply, info.batch_size, in_dims, *given)
         ranks = 3, 2, 2, 1, 1
         moved = [
-            one if one is None else _more_texts(in_front(one, axis, rank), info.batch_size)
+            one if one is None else _more_texts(_doors.in_front(one, axis, rank), info.batch_size)
             for one, axis, rank in zip(arrays, axes, ranks, strict=True)
         ]
         rows = PoolInside.apply(*moved, options)

@@ -8,7 +8,6 @@ import fastemb
 
 from .. import _doors, _views
 from .._doors import Function
-from .embedding import in_front
 
 
 class Options(NamedTuple):
@@ -123,12 +122,8 @@ class RopeInside(Function):
         """One call with the axis in front of the others where frequencies have none; else a call for each of them."""
         along_x, along_ids, along_freq, _ = in_dims
         if along_freq is not None:
-            calls = [
-                [one if axis is None else one.select(axis, i) for one, axis in zip((x, position_ids), in_dims)]  # noqa: B905
-                for i in range(info.batch_size)
-            ]
-            turned = [RopeInside.apply(*call, inv_freq.select(along_freq, i), options) for i, call in enumerate(calls)]
-            return torch.stack(turned), 0
+            given = x, position_ids, inv_freq
+            return _doors.one_by_one(RopeInside.apply, info.batch_size, in_dims, *given, options)
         whole = x.unsqueeze(0).expand(info.batch_size, *x.shape) if along_x is None else x.movedim(along_x, 0)
         rank = whole.dim() - 2  # axes of the positions of one call
         if not rank and position_ids is None:  # or they would count the batch
@@ -138,5 +133,5 @@ class RopeInside(Function):
             if rank == 3 and inner == 2:  # (B, T) beside (B, heads, T, D)
                 position_ids = position_ids.unsqueeze(-2) if along_ids is None else position_ids.movedim(along_ids, 0)
                 position_ids, along_ids = (position_ids, None) if along_ids is None else (position_ids.unsqueeze(-2), 0)
-            position_ids = in_front(position_ids, along_ids, rank)
+            position_ids = _doors.in_front(position_ids, along_ids, rank)
         return RopeInside.apply(whole, position_ids, inv_freq, options), 0
