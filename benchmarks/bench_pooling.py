@@ -111,6 +111,7 @@ def test_pool_masks(
 # Bags -------------------------------------------------------------------------------------------------------------
 
 TABLES = [(30_522, 384, 20), (128_256, 768, 32), (128_256, 4096, 32), (1_000_000, 128, 20)]
+CACHED = [(300, 64, 32), (1_000, 256, 32), (7_000, 256, 32)]  # in the first caches, the second, the last
 KINDS: list[Any] = [np.float32, np.float16, ml_dtypes.bfloat16]
 
 
@@ -120,7 +121,7 @@ def bags(request: pytest.FixtureRequest) -> tuple[Array, Array, Array]:
     (V, D, T), kind = request.param
     N = 81_920 if D < 4096 else 8192
     if not request.config.getoption("benchmark_enable"):
-        V, N = V // 32, N // 32
+        V, N = max(V // 32, 16), N // 32
     return draw_table(V, D, kind), draw_ids(V, N // T * T, "uniform"), np.arange(0, N // T * T + 1, T)
 
 
@@ -171,6 +172,14 @@ def test_bags(measure: Measure, bags: tuple[Array, Array, Array], mode: str, thr
     calls = bag_calls(bags, threads, mode=mode)
     asked = 1.2 if bags[0].dtype == np.float32 else 1.0
     measure(f"embedding_bag, {mode}", case, calls, name, agree=near, threads=threads, moved=moved, asked=asked)
+
+
+@pytest.mark.parametrize("name", ["fastemb", "torch"])
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+@pytest.mark.parametrize("bags", [(t, k) for t in CACHED for k in KINDS[:2]], indirect=True, ids=str)
+def test_bags_of_cached_tables(measure: Measure, bags: tuple[Array, Array, Array], mode: str, name: str) -> None:
+    case, moved = describe(bags, 1)
+    measure(f"embedding_bag, {mode}", case, bag_calls(bags, 1, mode=mode), name, agree=near, moved=moved, asked=1.0)
 
 
 @pytest.mark.allocates

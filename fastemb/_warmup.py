@@ -62,13 +62,23 @@ def _bags(table: _Array, ids: _Array) -> None:
     for mode in _MODES:
         pooling.embedding_bag(table, ids, mode=mode)  # small calls have kernels of their own
         pooling.embedding_bag(table, ids, mask=ids >= 0, mode=mode)
-        pooling.embedding_bag(table, ids, mode=mode, normalize=True)
-    pooling.embedding_bag(table, ids, mode="sum", weights=np.ones(ids.shape, np.float32))
+    for source in (table, _large(table)):  # tables that lie in a cache have kernels of their own
+        for mode in _MODES:
+            pooling.embedding_bag(source, ids, mode=mode, normalize=True)
+        pooling.embedding_bag(source, ids, mode="sum", weights=np.ones(ids.shape, np.float32))
     from ._cpu import static
 
     rows = static.small_rows(table)
     if rows is not None and ids.dtype == np.int32:  # small calls of static models
         static.small_means(rows, ids[0], None, normalize=False)
+
+
+def _large(table: _Array) -> _Array:
+    """Return a table of zeros that no cache holds; of its pages only those that are read become memory."""
+    from ._cpu.kernels.jit import TUNING
+
+    V = max(len(table), TUNING.cached_bytes // (table.shape[1] * table.itemsize) + 1)
+    return np.zeros((V, table.shape[1]), table.dtype)
 
 
 def _bags_backward(table: _Array, ids: _Array) -> None:
@@ -113,6 +123,9 @@ def _quantize(table: _Array, ids: _Array) -> None:
         lookup.gather(codes, ids, mode="clip")
         lookup.gather(codes, ids)  # from the second call on a table on there is a small kernel
         pooling.embedding_bag(codes, ids)
+        large = _large(codes.codes)
+        ones = np.ones(len(large), np.float32)
+        pooling.embedding_bag(quantized.QuantizedTable(large, ones, ones, (len(large), table.shape[1]), bits), ids)
 
 
 def _row_grad(table: _Array, ids: _Array) -> None:

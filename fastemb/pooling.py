@@ -125,7 +125,7 @@ def embedding_bag(
     """
     if type(table) is np.ndarray:
         if weights is None and padding_idx is None and normalize is False and out is None:
-            rows: _Array | None = _devices.HERE["pooling"].small_bags(table, ids, offsets, mask, mode)
+            rows: _Array | None = _devices.HERE["small_pools"].small_bags(table, ids, offsets, mask, mode)
             if rows is not None:
                 return rows
     elif framework := _frameworks.of(table):
@@ -196,7 +196,7 @@ def pool(
     """
     if type(x) is np.ndarray:
         if lengths is None and offsets is None and weights is None and normalize is False and out is None:
-            rows: _Array | None = _devices.HERE["pooling"].small_pool(x, mask, mode)
+            rows: _Array | None = _devices.HERE["small_pools"].small_pool(x, mask, mode)
             if rows is not None:
                 return rows
     elif framework := _frameworks.of(x):
@@ -246,7 +246,7 @@ def normalize(x: _Array, *, out: _Array | None = None) -> _Array:
     """
     if type(x) is np.ndarray:
         if out is None:
-            rows: _Array | None = _devices.HERE["pooling"].small_normalize(x)
+            rows: _Array | None = _devices.HERE["small_pools"].small_normalize(x)
             if rows is not None:
                 return rows
     elif framework := _frameworks.of(x):

@@ -294,24 +294,29 @@ def by_eight_callers(call, jobs):
 
 
 @contextmanager
-def general_calls(room, *twins, most=None):
-    """Give a list that grows with each call of a room's twins; ``most`` bytes are a small call, if that is given."""
+def general_calls(room, *twins, most=None, path=None):
+    """Give a list that grows with each call of a room's twins; ``most`` bytes are a small call, if that is given.
+
+    ``path`` is the file of the small path, where that is not the room's own.
+    """
     seen = []
     with pytest.MonkeyPatch.context() as patch:
         for name in twins:
             way = getattr(room, name)
             patch.setattr(room, name, lambda *given, way=way: seen.append(way) or way(*given))
         if most is not None:
-            patch.setattr(room, "_SMALL_BYTES", most)
+            patch.setattr(path or room, "_SMALL_BYTES", most)
+            if hasattr(path, "TUNING"):  # a table that lies in a cache may have larger calls
+                patch.setattr(path, "TUNING", path.TUNING._replace(cached_bytes=-1))
         yield seen
 
 
-def both_ways(room, twin, call):
+def both_ways(room, twin, call, path=None):
     """Return what a call gives by its small path, and what by the general road."""
     with general_calls(room, twin) as seen:
         small = call()
     assert not seen
-    with general_calls(room, twin, most=-4) as seen:
+    with general_calls(room, twin, most=-4, path=path) as seen:
         general = call()
     assert len(seen) == 1
     return small, general

@@ -12,6 +12,7 @@ import tokenizers
 
 import fastemb
 from fastemb import _threads
+from fastemb._cpu.kernels.jit import TUNING
 
 pytest.register_assert_rewrite("arrays")
 from arrays import FRAMEWORKS  # noqa: E402
@@ -45,10 +46,12 @@ def framework(request):
 @pytest.fixture
 def general_road(monkeypatch):
     """Let no call be small: not even one that has nothing to do takes the small path."""
-    families = "lookup", "pooling", "small_bags", "embedding", "position", "gradient", "search", "quantized", "static"
-    for family in families:
+    small = "lookup small_pools small_bags embedding position gradient search quantized static"
+    for family in small.split():
         monkeypatch.setattr(f"fastemb._cpu.{family}._SMALL_BYTES", -4)
     monkeypatch.setattr("fastemb._cpu.lookup._INTO_BYTES", 0)
+    for family in ("pooling", "small_pools"):  # nor does a table lie in a cache
+        monkeypatch.setattr(f"fastemb._cpu.{family}.TUNING", TUNING._replace(cached_bytes=-1))
 
 
 @pytest.fixture

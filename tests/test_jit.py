@@ -115,10 +115,12 @@ def test_only_jit_compiles():
 
 ASSEMBLY = """
 import numpy as np
+from fastemb._cpu import pooling
 from fastemb._cpu.kernels.lookup import gather_rows
 from fastemb._cpu.kernels.reduce import sum_rows
 from fastemb.lookup import gather
 from fastemb.pooling import embedding_bag
+pooling.TUNING = pooling.TUNING._replace(cached_bytes=-1)
 gather(np.ones((3, 64), "f4"), [0], mode="clip")
 embedding_bag(np.ones((3, 64), "f2"), [[0]])
 for kernel in (gather_rows, sum_rows):
@@ -142,7 +144,7 @@ def test_the_assembly_prefetches_and_widens():
         assert "vcvtph2ps" in bag_code
 
 
-def test_one_compilation_serves_every_layout():
+def test_one_compilation_serves_every_layout(general_road):
     table = np.ones((6, 64), np.float32)
     gather(table, [0], mode="clip")
     embedding_bag(table, [[0]])
@@ -155,7 +157,7 @@ def test_one_compilation_serves_every_layout():
     assert (len(gather_rows.signatures), len(sum_rows.signatures)) == before
 
 
-def test_one_compilation_serves_ids_of_both_sizes_and_no_ids():
+def test_one_compilation_serves_ids_of_both_sizes_and_no_ids(general_road):
     table, before = np.ones((6, 64), np.float32), set(sum_rows.signatures)
     for ids in (np.zeros((2, 3), np.int32), np.zeros((2, 3), np.int64)):
         embedding_bag(table, ids, mask=ids == 0, padding_idx=5)

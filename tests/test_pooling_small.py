@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import fastemb.reference as reference
 from fastemb._bags import MODES
 from fastemb._cpu import pooling as room
-from fastemb._cpu import small_bags
+from fastemb._cpu import small_bags, small_pools
 from fastemb.embedding import embed
 from fastemb.pooling import embedding_bag, embedding_bag_backward, normalize, pool
 from fastemb.ragged import Ragged
@@ -22,13 +22,13 @@ from fastemb.ragged import Ragged
 SMALL_MODES = ["sum", "mean", "mean_sqrt_len", "max"]
 
 
-general_calls = functools.partial(arrays.general_calls, room, "reduce", "normalize")
+general_calls = functools.partial(arrays.general_calls, room, "reduce", "normalize", path=small_pools)
 
 
 def both_ways(function, *given, **options):
     """Return what the small path gives, and what the general road gives."""
     twin = "normalize" if function is normalize else "reduce"
-    return arrays.both_ways(room, twin, lambda: function(*given, **options))
+    return arrays.both_ways(room, twin, lambda: function(*given, **options), small_pools)
 
 
 def draw_rows(rng, N, D):
@@ -199,7 +199,7 @@ def test_strange_bools_keep_their_rows():
 @pytest.mark.parametrize("D", [1, 16, 70])
 def test_long_bags_are_cut_as_others_are(mode, D):
     """Small calls of few columns may hold bags of many pieces."""
-    N = (room._SMALL_BYTES >> 2) // D
+    N = (small_pools._SMALL_BYTES >> 2) // D
     rng = np.random.default_rng(D)
     table, ids, offsets = draw_rows(rng, 50, D), rng.integers(0, 50, N), np.array([0, 3, N - 1, N])
     small, general = both_ways(embedding_bag, table, ids, offsets, mode=mode)
@@ -210,12 +210,25 @@ def test_long_bags_are_cut_as_others_are(mode, D):
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_the_size_at_which_calls_are_no_longer_small(more):
-    D, most = 64, room._SMALL_BYTES >> 2
+    D, most = 64, small_pools._SMALL_BYTES >> 2
     x, ids = np.ones((most // D + more, D), "f4"), np.zeros((1, most // D + more), int)
     for call in (lambda: embedding_bag(x, ids), lambda: pool(x[np.newaxis]), lambda: normalize(x)):
-        with general_calls() as seen:
+        with general_calls(most=4 * most) as seen:
             call()
         assert len(seen) == more
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_bags_of_a_table_in_a_cache_are_small_for_longer(monkeypatch, more):
+    """By the size of the table, and by that of the rows that are read."""
+    V, D = 100, 64
+    N = (small_pools._ONE_THREAD_BYTES >> 2) // D
+    table, ids = np.ones((V, D), "f4"), np.arange(N + more).reshape(1, -1) % V
+    for index, cached_bytes, expected in ((ids[:, :N], V * D * 4 - more, more), (ids, V * D * 4, more)):
+        monkeypatch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(cached_bytes=cached_bytes))
+        with general_calls() as seen:
+            assert (embedding_bag(table, index) == 1).all()
+        assert len(seen) == expected
 
 
 # What takes the general road --------------------------------------------------------------------------------------

@@ -4,9 +4,13 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from fastemb import embedding_bag
+from fastemb._cpu import pooling
 from fastemb._cpu.kernels import jit
+from fastemb._cpu.kernels.reduce import max_cached_rows, sum_cached_rows
 from fastemb._cpu.kernels.tuning import TUNINGS, choose
 
 DIGEST = """
@@ -14,6 +18,7 @@ import hashlib
 import numpy as np
 import fastemb
 from fastemb import _memory, _threads
+from fastemb._cpu import pooling
 digest, rng = hashlib.sha256(), np.random.default_rng(5)
 _memory.STREAM_BYTES = 1 << 16
 def take(result):
@@ -26,9 +31,11 @@ for dtype in ("f4", "f2"):
     for D in (1, 15, 64, 100, 384, 1100):
         table = rng.standard_normal((300, D)).astype(dtype)
         table[7], table[8, 0], table[9] = -0.0, np.inf, 0.0
-        for mode in ("sum", "mean", "max"):
-            take(fastemb.embedding_bag(table, ids, offsets, mode=mode, padding_idx=-1))
-        take(fastemb.embedding_bag(table, ids, offsets, mode="mean", weights=weights))
+        for cached_bytes in (1 << 23, -1):
+            pooling.TUNING = pooling.TUNING._replace(cached_bytes=cached_bytes)
+            for mode in ("sum", "mean", "max"):
+                take(fastemb.embedding_bag(table, ids, offsets, mode=mode, padding_idx=-1))
+            take(fastemb.embedding_bag(table, ids, offsets, mode="mean", weights=weights))
         x = table[ids[:900]].reshape(3, 300, D)
         take(fastemb.pool(x, lengths=[300, 5, 0], mode="max"))
         take(fastemb.pool(x, rng.random((3, 300)) < 0.5))
@@ -38,6 +45,9 @@ for dtype in ("f4", "f2"):
         take(fastemb.scatter_add(np.ones((1200, D), dtype), some, table[ids], alpha=0.3))
 take(fastemb.topk(table[:3], table[10:], 5, metric="dot"))
 codes = fastemb.quantize(rng.standard_normal((300, 384)).astype("f4"))
+pooling.TUNING = pooling.TUNING._replace(cached_bytes=1 << 23)
+take(fastemb.embedding_bag(codes, ids, offsets, mode="sum"))
+pooling.TUNING = pooling.TUNING._replace(cached_bytes=-1)
 take((codes.codes, codes.scale, codes.offset, fastemb.embedding_bag(codes, ids, offsets, mode="sum")))
 print(digest.hexdigest())
 """
@@ -45,8 +55,10 @@ print(digest.hexdigest())
 ASSEMBLY = """
 import numpy as np
 import fastemb
+from fastemb._cpu import pooling
 from fastemb._cpu.kernels.lookup import gather_rows
 from fastemb._cpu.kernels.reduce import sum_rows
+pooling.TUNING = pooling.TUNING._replace(cached_bytes=-1)
 table = np.ones((100, 64), "f4")
 fastemb.embedding_bag(table, [[1, 2]], out=np.empty((1, 64), "f4"))
 fastemb.gather(table, [1], mode="clip")
@@ -86,6 +98,26 @@ def test_rows_are_asked_for_as_the_tuning_says(name, printed):
 def test_sums_are_not_zeroed_for_each_bag(name, printed):
     """Numba zeroes what its own helper allocates: 4 KiB for each bag, a quarter of the time of short ones."""
     assert "memset" not in printed[name][1]
+
+
+def test_rows_in_a_cache_give_the_bits_of_rows_in_memory(monkeypatch):
+    """The bags of a table with either of its two kernels, which on some processors are two forms."""
+    rng = np.random.default_rng(3)
+    offsets, ids = np.array([0, 1, 3, 8, 8, 20, 275, 532, 1100]), rng.integers(0, 300, 1100)
+    taken = []
+    monkeypatch.setattr(pooling, "sum_cached_rows", lambda *given: taken.append("sum") or sum_cached_rows(*given))
+    monkeypatch.setattr(pooling, "max_cached_rows", lambda *given: taken.append("max") or max_cached_rows(*given))
+    for dtype in (np.float32, np.float16):
+        for D in (1, 15, 64, 100, 384, 1100):
+            table = rng.standard_normal((300, D)).astype(dtype)
+            for mode in ("mean", "max", "mean_max"):
+                out = []
+                for cached_bytes in (-1, table.nbytes - 1, table.nbytes):
+                    monkeypatch.setattr(pooling, "TUNING", jit.TUNING._replace(cached_bytes=cached_bytes))
+                    before = len(taken)
+                    out.append(embedding_bag(table, ids, offsets, mode=mode, normalize=True).tobytes())
+                    assert (len(taken) > before) == (cached_bytes == table.nbytes)
+                assert len(set(out)) == 1, (dtype, D, mode)
 
 
 def test_the_processor_decides_unless_asked(monkeypatch):

@@ -1,4 +1,4 @@
-"""The CPU's way with pools and bags: ranges of segments, blocks that stay in the cache, the small path."""
+"""The CPU's way with pools and bags: ranges of segments, blocks that stay in the cache."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -24,97 +24,14 @@ from .arrays import (
 from .entries import Entries, entries_of
 from .gradient import Runs
 from .kernels import pooling as kernels
+from .kernels.jit import TUNING
 from .kernels.layout import BY_COUNT, BY_ONE, BY_ROOT, Ids, Rows, Segments
-from .kernels.reduce import max_rows, sum_rows
+from .kernels.reduce import max_cached_rows, max_rows, sum_cached_rows, sum_rows
 from .lookup import first_bad
 
 # Results that are changed again after the sums go in blocks of about this size, which stay in the cache.
 _BLOCK_BYTES = 1 << 18
 _DIVIDE_BY = {"mean": BY_COUNT, "mean_max": BY_COUNT, "weighted_mean": BY_COUNT, "mean_sqrt_len": BY_ROOT}
-
-# The small path: calls that are not worth a second thread ----------------------------------------------------------
-
-_SMALL_BYTES = 1 << 19
-_FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)
-_ID_DTYPES = _INT64, np.dtype(np.int32)
-_NO_OFFSETS = np.zeros(1, np.int64)
-_NO_IDS, _NO_MASKED_IDS = np.zeros(0, np.int64), np.zeros((0, 0), np.int64)  # of as many axes as ids there have
-_SUMS, _MAXIMA = (kernels.sum_small, kernels.sum_small_kept), (kernels.max_small, kernels.max_small_kept)
-#: The kernels of a mode for all slots and for those a mask keeps, and what a sum is divided by.
-_SMALL: dict[str, tuple[tuple[Callable[..., int], Callable[..., int]], int]] = {
-    "sum": (_SUMS, BY_ONE), "mean": (_SUMS, BY_COUNT), "mean_sqrt_len": (_SUMS, BY_ROOT), "max": (_MAXIMA, BY_ONE)
-}  # fmt: skip
-
-
-def small_bags(table: Array, ids: Any, offsets: Any, mask: Any, mode: str) -> Array | None:
-    """Return the bags of a small call; None: take the general road, which says what is wrong if anything is."""
-    if table.dtype != _FLOAT32 or type(ids) is not np.ndarray or type(mode) is not str:
-        return None
-    dtype, N = ids.dtype, ids.size
-    if dtype not in _ID_DTYPES or not ids.flags.carray or not table.flags.carray or table.ndim != 2:
-        return None
-    D = table.shape[1]
-    if N * D > _SMALL_BYTES >> 2 or mode not in _SMALL:
-        return None
-    (kernel, masked), divide_by = _SMALL[mode]
-    if ids.ndim == 2 and offsets is None:
-        S, T = ids.shape
-        if mask is not None:
-            return _small_kept(masked, table, ids, mask, S, T, divide_by)
-        ids, offsets = ids.reshape(N), _NO_OFFSETS
-    elif ids.ndim == 1 and mask is None and type(offsets) is np.ndarray and offsets.dtype == _INT64:
-        S, T = offsets.size - 1, -1
-        if offsets.ndim != 1 or not offsets.flags.carray or S < 0 or S * D > _SMALL_BYTES >> 2:  # many may be empty
-            return None
-    else:
-        return None
-    out = np.empty((S, D), _FLOAT32)
-    return None if kernel(table, ids, N, offsets, T, out, divide_by) else out
-
-
-def small_pool(x: Array, mask: Any, mode: str) -> Array | None:
-    """Return the pool of a small call of shape (B, T, D); None: take the general road."""
-    if x.dtype != _FLOAT32 or not 0 < x.size <= _SMALL_BYTES >> 2 or not x.flags.carray or x.ndim != 3:
-        return None
-    if type(mode) is not str or mode not in _SMALL:
-        return None
-    (B, T, D), ((kernel, masked), divide_by) = x.shape, _SMALL[mode]
-    rows = x.reshape(B * T, D)
-    if mask is not None:
-        return _small_kept(masked, rows, _NO_MASKED_IDS, mask, B, T, divide_by)
-    out = np.empty((B, D), _FLOAT32)
-    kernel(rows, _NO_IDS, B * T, _NO_OFFSETS, T, out, divide_by)
-    return out
-
-
-def _small_kept(
-    kernel: Callable[..., int], rows: Array, ids: Array, mask: Any, S: int, T: int, divide_by: int
-) -> Array | None:
-    """Return one row for each of S times T slots, of which a mask keeps some; None: take the general road."""
-    if type(mask) is not np.ndarray or mask.shape != (S, T):
-        return None
-    if mask.dtype != _BOOL:
-        if mask.dtype not in _ID_DTYPES:
-            return None
-        mask = mask != 0
-    if not mask.flags.carray:
-        return None
-    out = np.empty((S, rows.shape[1]), _FLOAT32)
-    return None if kernel(rows, ids, mask, np.empty(T + 1 if S else 1, _INT64), T, out, divide_by) else out
-
-
-def small_normalize(x: Array) -> Array | None:
-    """Return rows at length one of a small call; None: take the general road."""
-    if x.dtype != _FLOAT32 or not 0 < x.size <= _SMALL_BYTES >> 2 or not x.flags.carray or not x.ndim:
-        return None
-    out = np.empty(x.shape, _FLOAT32)
-    if x.ndim == 2:
-        kernels.normalize_small(x, out)
-    else:
-        flat = -1, x.shape[-1]
-        kernels.normalize_small(x.reshape(flat), out.reshape(flat))
-    return out
-
 
 # Forward ----------------------------------------------------------------------------------------------------------
 
@@ -147,6 +64,11 @@ class _Call(NamedTuple):
     def cost(self) -> int:
         """The bytes of the rows that are read."""
         return self.ids.N * self.rows.D * self.rows.bits // 8
+
+    @property
+    def cached(self) -> bool:
+        """Whether the rows are those of a table that lies in a cache, whatever was read last."""
+        return self.bags.ids is not None and abs(self.ids.V * self.rows.stride) <= TUNING.cached_bytes
 
 
 def _call(bags: Bags, entries: Entries) -> _Call:
@@ -201,7 +123,7 @@ def _write(call: _Call, out: Array, private_out: bool, normalize: bool) -> None:
         if goal is None:
             _write_blocks(call, out, direct, normalize, start, stop)
             return
-        bad = _reduce_rows(call, goal, check, start, stop)
+        bad = _reduce_rows(call, call.bags.mode == "max", goal, check, start, stop)
         if bad >= 0:
             found.append(bad)
 
@@ -210,8 +132,9 @@ def _write(call: _Call, out: Array, private_out: bool, normalize: bool) -> None:
         _checks.raise_out_of_range(call.bags.ids, call.entries.slot(min(found)), call.bags.rows.shape[0])
 
 
-def _reduce_rows(call: _Call, out: Rows, check: bool, start: int, stop: int) -> int:
-    kernel: Callable[..., int] = max_rows if call.bags.mode == "max" else sum_rows
+def _reduce_rows(call: _Call, largest: bool, out: Rows, check: bool, start: int, stop: int) -> int:
+    sums, maxima = (sum_cached_rows, max_cached_rows) if call.cached else (sum_rows, max_rows)
+    kernel: Callable[..., int] = maxima if largest else sums
     return kernel(call.rows, call.ids, call.segments, out, check, start, stop)
 
 
@@ -239,11 +162,11 @@ def _reduce_halves(call: _Call, sums: Array, both: bool, first: int, last: int) 
     # Kernels number rows as they number segments.
     here = here._replace(address=here.address - first * here.stride, D=D)
     if not both:
-        _reduce_rows(call, here, False, first, last)
+        _reduce_rows(call, call.bags.mode == "max", here, False, first, last)
         return
-    sum_rows(call.rows, call.ids, call.segments, here, False, first, last)
     right = here._replace(address=here.address + D * sums.dtype.itemsize)
-    max_rows(call.rows, call.ids, call.segments, right, False, first, last)
+    _reduce_rows(call, False, here, False, first, last)
+    _reduce_rows(call, True, right, False, first, last)
 
 
 def normalize(x: Array, out: Array | None) -> Array:

@@ -1,22 +1,111 @@
-"""The small path of the gradients of ``pool`` in its modes that are sums: a few calls of NumPy, no kernel."""
+"""The small path of bags, pools and rows at length one: calls that are not worth a second thread.
 
+Forward it is one kernel. Of the gradients those of ``pool`` in its modes that are sums are here, a few calls of NumPy;
+those of bags are in ``small_bags.py``.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from . import pooling
 from .arrays import Array
+from .kernels import pooling as kernels
+from .kernels.jit import TUNING
+from .kernels.layout import BY_COUNT, BY_ONE, BY_ROOT
 
-_FLOAT32, _BOOL = np.dtype(np.float32), np.dtype(np.bool_)
-_MASKS = _BOOL, np.dtype(np.int64), np.dtype(np.int32)
-_MODES = "sum", "mean", "mean_sqrt_len"
+_SMALL_BYTES = 1 << 19
+_ONE_THREAD_BYTES = 1 << 24  # of a table that lies in a cache: a second thread would get less than it is worth
+_FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)
+_ID_DTYPES = _INT64, np.dtype(np.int32)
+_MASKS = _BOOL, *_ID_DTYPES
+_NO_OFFSETS = np.zeros(1, np.int64)
+_NO_IDS, _NO_MASKED_IDS = np.zeros(0, np.int64), np.zeros((0, 0), np.int64)  # of as many axes as ids there have
+_SUMS, _MAXIMA = (kernels.sum_small, kernels.sum_small_kept), (kernels.max_small, kernels.max_small_kept)
+#: The kernels of a mode for all slots and for those a mask keeps, and what a sum is divided by.
+_SMALL: dict[str, tuple[tuple[Callable[..., int], Callable[..., int]], int]] = {
+    "sum": (_SUMS, BY_ONE), "mean": (_SUMS, BY_COUNT), "mean_sqrt_len": (_SUMS, BY_ROOT), "max": (_MAXIMA, BY_ONE)
+}  # fmt: skip
+_SUM_MODES = "sum", "mean", "mean_sqrt_len"
+
+
+def small_bags(table: Array, ids: Any, offsets: Any, mask: Any, mode: str) -> Array | None:
+    """Return the bags of a small call; None: take the general road, which says what is wrong if anything is."""
+    if table.dtype != _FLOAT32 or type(ids) is not np.ndarray or type(mode) is not str:
+        return None
+    dtype, N = ids.dtype, ids.size
+    if dtype not in _ID_DTYPES or not ids.flags.carray or not table.flags.carray or table.ndim != 2:
+        return None
+    D = table.shape[1]
+    if N * D > _SMALL_BYTES >> 2 and (table.nbytes > TUNING.cached_bytes or N * D > _ONE_THREAD_BYTES >> 2):
+        return None
+    if mode not in _SMALL:
+        return None
+    (kernel, masked), divide_by = _SMALL[mode]
+    if ids.ndim == 2 and offsets is None:
+        S, T = ids.shape
+        if mask is not None:
+            return _small_kept(masked, table, ids, mask, S, T, divide_by)
+        ids, offsets = ids.reshape(N), _NO_OFFSETS
+    elif ids.ndim == 1 and mask is None and type(offsets) is np.ndarray and offsets.dtype == _INT64:
+        S, T = offsets.size - 1, -1
+        if offsets.ndim != 1 or not offsets.flags.carray or S < 0 or S * D > _SMALL_BYTES >> 2:  # many may be empty
+            return None
+    else:
+        return None
+    out = np.empty((S, D), _FLOAT32)
+    return None if kernel(table, ids, N, offsets, T, out, divide_by) else out
+
+
+def small_pool(x: Array, mask: Any, mode: str) -> Array | None:
+    """Return the pool of a small call of shape (B, T, D); None: take the general road."""
+    if x.dtype != _FLOAT32 or not 0 < x.size <= _SMALL_BYTES >> 2 or not x.flags.carray or x.ndim != 3:
+        return None
+    if type(mode) is not str or mode not in _SMALL:
+        return None
+    (B, T, D), ((kernel, masked), divide_by) = x.shape, _SMALL[mode]
+    rows = x.reshape(B * T, D)
+    if mask is not None:
+        return _small_kept(masked, rows, _NO_MASKED_IDS, mask, B, T, divide_by)
+    out = np.empty((B, D), _FLOAT32)
+    kernel(rows, _NO_IDS, B * T, _NO_OFFSETS, T, out, divide_by)
+    return out
+
+
+def _small_kept(
+    kernel: Callable[..., int], rows: Array, ids: Array, mask: Any, S: int, T: int, divide_by: int
+) -> Array | None:
+    """Return one row for each of S times T slots, of which a mask keeps some; None: take the general road."""
+    if type(mask) is not np.ndarray or mask.shape != (S, T):
+        return None
+    if mask.dtype != _BOOL:
+        if mask.dtype not in _ID_DTYPES:
+            return None
+        mask = mask != 0
+    if not mask.flags.carray:
+        return None
+    out = np.empty((S, rows.shape[1]), _FLOAT32)
+    return None if kernel(rows, ids, mask, np.empty(T + 1 if S else 1, _INT64), T, out, divide_by) else out
+
+
+def small_normalize(x: Array) -> Array | None:
+    """Return rows at length one of a small call; None: take the general road."""
+    if x.dtype != _FLOAT32 or not 0 < x.size <= _SMALL_BYTES >> 2 or not x.flags.carray or not x.ndim:
+        return None
+    out = np.empty(x.shape, _FLOAT32)
+    if x.ndim == 2:
+        kernels.normalize_small(x, out)
+    else:
+        flat = -1, x.shape[-1]
+        kernels.normalize_small(x.reshape(flat), out.reshape(flat))
+    return out
 
 
 def small_pool_backward(grad: Any, x: Array, mask: Any, mode: Any) -> Array | None:
     """Return the gradient of x, (B, T, D); None: take the general road, which says what is wrong if anything is."""
-    if type(grad) is not np.ndarray or type(mode) is not str or mode not in _MODES:
+    if type(grad) is not np.ndarray or type(mode) is not str or mode not in _SUM_MODES:
         return None
-    if x.dtype != _FLOAT32 or grad.dtype != _FLOAT32 or x.ndim != 3 or not 0 < x.size <= pooling._SMALL_BYTES >> 2:
+    if x.dtype != _FLOAT32 or grad.dtype != _FLOAT32 or x.ndim != 3 or not 0 < x.size <= _SMALL_BYTES >> 2:
         return None
     B, T, D = x.shape
     if grad.shape != (B, D):

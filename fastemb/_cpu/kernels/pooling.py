@@ -15,7 +15,7 @@ from .intrinsics import load_id, store_id
 from .jit import inlined, intrinsic, kernel, part
 from .layout import Ids, Rows, Segments
 from .lookup import address, first_bad_among, size_tag
-from .reduce import divisor, max_small_segment, sum_small_segment, zero_row
+from .reduce import divisor, max_cached_segment, sum_cached_segment, zero_row
 from .rows import OFFSET, moved, read, read_entry, times, weight_of, write
 from .vectors import Vector, every, highest, larger, narrow, pick_equal, total, wide
 
@@ -99,25 +99,25 @@ def reduce_small_kept(
 @kernel
 def sum_small(table: Any, ids: Any, N: int, offsets: Any, T: int, out: Any, divide_by: int) -> int:
     """Do as `reduce_small` does, with sums."""
-    return reduce_small(sum_small_segment, table, ids, N, offsets, T, out, divide_by)
+    return reduce_small(sum_cached_segment, table, ids, N, offsets, T, out, divide_by)
 
 
 @kernel
 def max_small(table: Any, ids: Any, N: int, offsets: Any, T: int, out: Any, divide_by: int) -> int:
     """Do as `reduce_small` does, with the largest of each column."""
-    return reduce_small(max_small_segment, table, ids, N, offsets, T, out, divide_by)
+    return reduce_small(max_cached_segment, table, ids, N, offsets, T, out, divide_by)
 
 
 @kernel
 def sum_small_kept(table: Any, ids: Any, mask: Any, kept: Any, T: int, out: Any, divide_by: int) -> int:
     """Do as `reduce_small_kept` does, with sums."""
-    return reduce_small_kept(sum_small_segment, table, ids, mask, kept, T, out, divide_by)
+    return reduce_small_kept(sum_cached_segment, table, ids, mask, kept, T, out, divide_by)
 
 
 @kernel
 def max_small_kept(table: Any, ids: Any, mask: Any, kept: Any, T: int, out: Any, divide_by: int) -> int:
     """Do as `reduce_small_kept` does, with the largest of each column."""
-    return reduce_small_kept(max_small_segment, table, ids, mask, kept, T, out, divide_by)
+    return reduce_small_kept(max_cached_segment, table, ids, mask, kept, T, out, divide_by)
 
 
 # Backward ---------------------------------------------------------------------------------------------------------

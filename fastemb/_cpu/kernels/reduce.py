@@ -13,7 +13,7 @@ import numpy as np
 
 from . import reduce_columns, reduce_rows
 from .intrinsics import as_acc, load_acc, load_id, store_id
-from .jit import TUNING, kernel, part
+from .jit import TUNING, inlined, kernel, part
 from .layout import BY_COUNT, BY_ONE
 from .lookup import first_bad_among
 from .rows import OFFSET, moved, write
@@ -32,9 +32,9 @@ def add(a: Any, b: Any) -> Any:
 
 # -0.0 + x is x for every x, -0.0 too: as if the sum were begun as a copy of its first row.
 sum_segment, max_segment = make_reduction(add, -0.0), make_reduction(larger, -np.inf)
-# Rows of small calls lie in a cache, where columns in registers are as good on any processor and quicker to compile.
-sum_small_segment = reduce_columns.make_reduction(add, -0.0)
-max_small_segment = reduce_columns.make_reduction(larger, -np.inf)
+# Where rows lie in a cache, columns in registers are as good or better on any processor, and quicker to compile.
+sum_cached_segment = reduce_columns.make_reduction(add, -0.0)
+max_cached_segment = reduce_columns.make_reduction(larger, -np.inf)
 
 
 @part
@@ -81,8 +81,10 @@ def gap_behind(segments: Any, s: int, stop: int) -> int:
     return max(gap, 0)
 
 
-@kernel
-def sum_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: int, stop: int) -> int:
+@inlined
+def put_sums(
+    reduce_segment: Any, table: Any, ids: Any, segments: Any, out: Any, check: bool, start: int, stop: int
+) -> int:
     """Check their ids if asked to, then write the sums of the segments [start, stop); return the first bad entry or -1.
 
     A segment without entries, or whose weights have no sum to divide by, is zeros.
@@ -97,13 +99,15 @@ def sum_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: 
             zero_row(table, out, s)
         else:
             rows, gap = moved(table, s * segments.batch_gap), gap_behind(segments, s, stop)
-            sum_segment(rows, ids, segments, out, s, begin, end, by, gap)
+            reduce_segment(rows, ids, segments, out, s, begin, end, by, gap)
     return -1
 
 
-@kernel
-def max_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: int, stop: int) -> int:
-    """Write the largest of each column for the segments [start, stop), as `sum_rows` writes sums."""
+@inlined
+def put_maxima(
+    reduce_segment: Any, table: Any, ids: Any, segments: Any, out: Any, check: bool, start: int, stop: int
+) -> int:
+    """Write the largest of each column for the segments [start, stop), as `put_sums` writes sums."""
     bad = first_bad_of(ids, segments, start, stop) if check else -1
     if bad >= 0:
         return bad
@@ -113,8 +117,32 @@ def max_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: 
             zero_row(table, out, s)
         else:
             rows, gap = moved(table, s * segments.batch_gap), gap_behind(segments, s, stop)
-            max_segment(rows, ids, segments, out, s, begin, end, as_acc(table.dtype_tag, 1), gap)
+            reduce_segment(rows, ids, segments, out, s, begin, end, as_acc(table.dtype_tag, 1), gap)
     return -1
+
+
+@kernel
+def sum_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: int, stop: int) -> int:
+    """Do as `put_sums` does, of rows that lie in memory."""
+    return put_sums(sum_segment, table, ids, segments, out, check, start, stop)
+
+
+@kernel
+def max_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: int, stop: int) -> int:
+    """Do as `put_maxima` does, of rows that lie in memory."""
+    return put_maxima(max_segment, table, ids, segments, out, check, start, stop)
+
+
+@kernel
+def sum_cached_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: int, stop: int) -> int:
+    """Do as `put_sums` does, of rows that lie in a cache."""
+    return put_sums(sum_cached_segment, table, ids, segments, out, check, start, stop)
+
+
+@kernel
+def max_cached_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: int, stop: int) -> int:
+    """Do as `put_maxima` does, of rows that lie in a cache."""
+    return put_maxima(max_cached_segment, table, ids, segments, out, check, start, stop)
 
 
 @kernel

@@ -6,8 +6,8 @@ well, and gives the same bits: each column is added in ascending order of entrie
 
 from typing import Any
 
-from .intrinsics import make_load_rows
-from .jit import inlined, machine_has, part
+from .intrinsics import load_id, make_load_rows
+from .jit import TUNING, inlined, machine_has, part
 from .rows import PIECE, read, times, weight_of, write
 from .vectors import (
     every,
@@ -30,16 +30,28 @@ WIDE = machine_has("avx512f")
 load_row = make_load_rows(1)  # and the row to ask for meanwhile
 
 
+@part
+def lies_in_cache(table: Any, ids: Any) -> bool:
+    """Whether a table is so small that its rows are in a cache: asking for them would cost half of a sum's time."""
+    small: bool = abs(ids.V * table.stride) <= TUNING.cached_bytes
+    return small
+
+
 def _make_blocks(combine: Any, start: float) -> Any:
     """Make the part that adds up a block of columns of one segment by ``combine``, beginning with ``start``."""
 
     def make(load_block: Any, every_block: Any, fetch_block: Any) -> Any:
         @inlined
-        def add_row(table: Any, ids: Any, segments: Any, i: int, end: int, gap: int, j: int, sums: Any) -> Any:
-            """Return the accumulators of a block of columns with the row of entry ``i``; ask for a later row."""
-            one, later = load_row(ids.id_tag, ids.address, ids.N, i, end, gap)
-            fetch_block(table.dtype_tag, table.address + later * table.stride, j)
-            fetch_scales(table.dtype_tag, table.scale, table.offset, later)
+        def add_row(
+            table: Any, ids: Any, segments: Any, i: int, end: int, gap: int, ask: bool, j: int, sums: Any
+        ) -> Any:
+            """Return the accumulators of a block of columns with the row of entry ``i``; ``ask`` for a later row."""
+            if ask:
+                one, later = load_row(ids.id_tag, ids.address, ids.N, i, end, gap)
+                fetch_block(table.dtype_tag, table.address + later * table.stride, j)
+                fetch_scales(table.dtype_tag, table.scale, table.offset, later)
+            else:
+                one = load_id(ids.id_tag, ids.address, i)
             scale, offset = scale_of(table.dtype_tag, table.scale, one), scale_of(table.dtype_tag, table.offset, one)
             x = load_block(table.dtype_tag, table.address + one * table.stride, j, scale, offset)
             return combine(sums, times(x, weight_of(table.dtype_tag, segments.weights, i)))
@@ -47,29 +59,29 @@ def _make_blocks(combine: Any, start: float) -> Any:
         @part
         def reduce_long(
             table: Any, ids: Any, segments: Any, out: Any, s: int, begin: int, end: int, by: Any, gap: int,
-            j: int,
+            ask: bool, j: int,
         ) -> None:  # fmt: skip
             """Reduce a block of columns piece by piece, the pieces in float64."""
             total = wide(every_block(table.dtype_tag, start))
             for cut in range(begin, end, PIECE):
                 sums = every_block(table.dtype_tag, start)
                 for i in range(cut, min(cut + PIECE, end)):
-                    sums = add_row(table, ids, segments, i, end, gap, j, sums)
+                    sums = add_row(table, ids, segments, i, end, gap, ask, j, sums)
                 total = combine(total, wide(sums))
             store(out.dtype_tag, out.address + s * out.stride, j, narrow(table.dtype_tag, total) / by)
 
         @inlined
         def reduce_block(
             table: Any, ids: Any, segments: Any, out: Any, s: int, begin: int, end: int, by: Any, gap: int,
-            j: int,
+            ask: bool, j: int,
         ) -> None:  # fmt: skip
             """Reduce a block of columns, with every accumulator in a register until the last row."""
             if end - begin > PIECE:  # apart: total and sums together cost short segments up to 40 %
-                reduce_long(table, ids, segments, out, s, begin, end, by, gap, j)
+                reduce_long(table, ids, segments, out, s, begin, end, by, gap, ask, j)
                 return
             sums = every_block(table.dtype_tag, start)
             for i in range(begin, end):
-                sums = add_row(table, ids, segments, i, end, gap, j, sums)
+                sums = add_row(table, ids, segments, i, end, gap, ask, j, sums)
             store(out.dtype_tag, out.address + s * out.stride, j, sums / by)
 
         return reduce_block
@@ -105,13 +117,13 @@ def make_reduction(combine: Any, start: float) -> Any:
         table: Any, ids: Any, segments: Any, out: Any, s: int, begin: int, end: int, by: Any, gap: int
     ) -> None:
         """Block of columns by block."""
-        D, j = table.D, 0
+        D, j, ask = table.D, 0, not lies_in_cache(table, ids)
         while j + 128 <= D:
-            reduce_wide(table, ids, segments, out, s, begin, end, by, gap, j)
+            reduce_wide(table, ids, segments, out, s, begin, end, by, gap, ask, j)
             j += 128 if WIDE else 64
         while j < D and D >= 64 and D * table.bits % 8 == 0:
             # The last block may go back over columns that are done: they get the same bits again.
-            reduce_64(table, ids, segments, out, s, begin, end, by, gap, min(j, D - 64))
+            reduce_64(table, ids, segments, out, s, begin, end, by, gap, ask, min(j, D - 64))
             j += 64
         while j < D:
             reduce_some(table, ids, segments, out, s, begin, end, by, gap, j, min(16, D - j))

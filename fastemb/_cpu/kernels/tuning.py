@@ -20,7 +20,8 @@ class Tuning(NamedTuple):
     ``scan_ahead`` are the bytes between the vector that is scored and the one that is asked for. Row gradients ask for
     rows ``rows_ahead`` rows before they are needed, but no more than ``grad_ahead`` bytes. `scatter_add` takes rows of
     up to ``unsorted`` bytes as they come where few ids come again, all others in the order of ids. Results of less than
-    ``into_bytes`` that a caller has memory for are copied plainly, into the caches.
+    ``into_bytes`` that a caller has memory for are copied plainly, into the caches. Of tables of up to ``cached_bytes``
+    bags are added by columns, and no row is asked for (0: not measured there).
     """
 
     by_rows: bool
@@ -32,16 +33,19 @@ class Tuning(NamedTuple):
     grad_ahead: int
     unsorted: int
     into_bytes: int
+    cached_bytes: int
 
 
 TUNINGS = {
     "amd": Tuning(
         by_rows=True, row_locality=2, rows_ahead=24, gather_whole=True, gather_ahead=16, scan_ahead=8256,
         grad_ahead=128 << 10, unsorted=1 << 40, into_bytes=16 << 20,
+        cached_bytes=8 << 20,
     ),
     "intel": Tuning(
         by_rows=False, row_locality=3, rows_ahead=12, gather_whole=False, gather_ahead=8, scan_ahead=1024,
         grad_ahead=6 << 10, unsorted=1 << 10, into_bytes=8 << 20,
+        cached_bytes=0,
     ),
 }  # fmt: skip
 
