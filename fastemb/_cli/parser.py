@@ -17,6 +17,7 @@ from .resuming import unwinding
 
 COMMANDS = (
     "embed",
+    "map",
     "tokenize",
     "count",
     "decode",

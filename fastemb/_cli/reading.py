@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .packed import PACKED, opened
-from .records import READERS
+from .records import READERS, Notes
 
 KINDS = tuple(READERS)
 
@@ -93,8 +93,11 @@ class ChangedError(ValueError):
     """The files do not begin with what was read before."""
 
 
-def read(files: Sequence[Source], start: Position | None = None) -> Iterator[Block]:
+def read(files: Sequence[Source], start: Position | None = None, notes: Notes | None = None) -> Iterator[Block]:
     """Give the documents of files, from a place on, behind which they are as they were.
+
+    With `notes` the lines of the documents, and the fields that are asked for, are noted there: of a whole reading, so
+    there is no `start` then.
 
     Raises
     ------
@@ -111,6 +114,9 @@ def read(files: Sequence[Source], start: Position | None = None) -> Iterator[Blo
     for number, source in enumerate(files):
         with opened(source.name, source.packed) as (stream, stored):
             reader = READERS[source.kind](source.name, source.field, stream, checksum)
+            if notes is not None:
+                reader.notes = notes
+                notes.starts.append(len(notes.lines))
             if resumed and number <= start.file:  # read for the checksum alone
                 reader.skip(start.offset, start.records) if number == start.file else reader.skip(None, None)
                 if number == start.file and reader.checksum != start.checksum:

@@ -11,7 +11,8 @@ import io
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 CHUNK = 1 << 20  # bytes read at a time: what memory is in proportion to
@@ -21,10 +22,42 @@ DEFAULT_FIELD = "text"
 _BOM = b"\xef\xbb\xbf"
 
 
+class Notes:
+    """What is kept of every document beside its text, for a command that asks: its line, and other fields.
+
+    Parameters
+    ----------
+    fields : sequence of str
+        The names of these fields.
+
+    Attributes
+    ----------
+    lines : array of int
+        The line on which each document begins; of Parquet, its row. Both from 1.
+    values : list of list
+        For each field, its value in every document, as the file has it; None where an object of JSONL lacks it.
+    starts : list of int
+        The number of documents before each file.
+    """
+
+    def __init__(self, fields: Sequence[str] = ()) -> None:
+        self.fields = tuple(fields)
+        self.lines = array("Q")
+        self.values: list[list[object]] = [[] for _ in self.fields]
+        self.starts: list[int] = []
+
+    def add(self, line: int, row: Iterable[object]) -> None:
+        """Note a document: the line on which it begins, and its values of the fields."""
+        self.lines.append(line)
+        for values, value in zip(self.values, row, strict=True):
+            values.append(value)
+
+
 class Lines:
     r"""A text file: every line is a document, of which ``\n``, and one ``\r`` before it, are no part."""
 
     share = 0.0  # of the file that was read, where bytes do not say it
+    notes: Notes | None = None  # where they are wanted
 
     def __init__(self, name: str, field: str | None, stream: IO[bytes], checksum: int) -> None:
         self.name, self.field, self.checksum = name, field, checksum
@@ -89,6 +122,8 @@ class Lines:
             lines = [line.removesuffix("\r") for line in lines]
         if rest:
             lines.append(rest)
+        if self.notes is not None:
+            self.notes.lines.extend(range(self.records + 1, self.records + len(lines) + 1))
         return lines, len(lines)
 
 
@@ -125,7 +160,7 @@ class Json(Lines):
             if not line or line.isspace():
                 continue
             try:
-                texts.append(self._text(line))
+                texts.append(self._text(line, self.records + number + 1))
             except ValueError as error:
                 start = 0
                 for _ in range(number):
@@ -134,9 +169,9 @@ class Json(Lines):
                 raise _BadRow(words, texts, start, number) from None
         return texts, len(lines) - (not lines[-1])
 
-    def _text(self, line: str) -> str:
+    def _text(self, line: str, number: int) -> str:
         try:
-            value = json.loads(line)
+            found = value = json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
             what = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "too deep"
             raise ValueError(f"not JSON: {what}") from None
@@ -151,6 +186,9 @@ class Json(Lines):
             raise ValueError(f"expected a text, got {_json_name(value)}")
         if "\\u" in line and any("\ud800" <= char <= "\udfff" for char in value):
             raise ValueError("the text holds half of a surrogate pair")
+        if self.notes is not None:
+            row = found if isinstance(found, dict) else {}
+            self.notes.add(number, map(row.get, self.notes.fields))
         return value
 
 
@@ -223,13 +261,18 @@ class Csv(_Rows):
         try:
             names = next(table, None)
             column = None if names is None else _column(names, self.field)
+            noted = [] if self.notes is None else [_column(names or [], field) for field in self.notes.fields]
+            end = table.line_num
             for row in table:
+                line, end = end + 1, table.line_num  # a quoted value may hold ends of lines
                 if not row:
                     continue
                 if len(row) != len(names or ()):
                     raise ValueError(
                         f"line {table.line_num}: {len(row)} columns, where the first row has {len(names or ())}"
                     )
+                if self.notes is not None:
+                    self.notes.add(line, [row[place] for place in noted])
                 yield row[column or 0]
         except csv.Error as error:
             raise ValueError(f"line {table.line_num}: {error}") from None
@@ -288,14 +331,18 @@ class Parquet(_Rows):
         kind = schema.field(name).type
         if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
             raise ValueError(f"column {name!r} is of {kind}, expected string")
-        done, rows = 0, max(1, self._file.metadata.num_rows)
-        for batch in self._file.iter_batches(batch_size=1 << 12, columns=[name]):
-            for text in batch.column(0).to_pylist():
+        done, total = 0, max(1, self._file.metadata.num_rows)
+        wanted = [] if self.notes is None else [schema.names[_column(schema.names, f)] for f in self.notes.fields]
+        for batch in self._file.iter_batches(batch_size=1 << 12, columns=[*dict.fromkeys([name, *wanted])]):
+            rows = zip(*(batch.column(column).to_pylist() for column in wanted), strict=True)
+            for text in batch.column(name).to_pylist():
                 done += 1
                 if text is None:
                     raise ValueError(f"row {done} is null, expected a text")
+                if self.notes is not None:
+                    self.notes.add(done, next(rows, ()))
                 yield text
-            self.share = done / rows
+            self.share = done / total
 
 
 READERS: dict[str, type[Lines]] = {"text": Lines, "jsonl": Json, "csv": Csv, "tsv": Tsv, "parquet": Parquet}
