@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 WORDS = 20_000
@@ -100,8 +101,8 @@ def drawn(count: int) -> list[str]:
         "".join(draw.choices("etaoinshrdlucmfwypvbgkjqxz", range(26, 0, -1), k=draw.randint(1, 9)))
         for _ in range(WORDS)
     ]
-    weights = [1 / rank for rank in range(1, WORDS + 1)]
-    return [" ".join(draw.choices(words, weights, k=draw.randint(10, 30))) for _ in range(count)]
+    weights = list(accumulate(1 / rank for rank in range(1, WORDS + 1)))
+    return [" ".join(draw.choices(words, cum_weights=weights, k=draw.randint(10, 30))) for _ in range(count)]
 
 
 if __name__ == "__main__":

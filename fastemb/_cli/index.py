@@ -20,7 +20,7 @@ from . import reading
 from .documents import blocks_of, known
 from .lines import Scan, lines_at, scan
 from .progress import Progress
-from .resuming import Part, check_output
+from .resuming import Part
 
 if TYPE_CHECKING:
     from .documents import Rows, Vectors
@@ -57,9 +57,9 @@ class Index(NamedTuple):
         while True:
             wanted = min(wanted, len(lines))
             scores, ids = fastemb.topk(query, vectors, wanted, metric="dot")
-            limit = scores[k - 1] - 2 * moved if k < wanted else -2.0
-            if wanted == len(lines) or scores[-1] < limit:  # not so if it is NaN
-                return np.sort(lines[ids[scores >= limit]])
+            limit = scores[k - 1] - 2 * moved if k <= wanted and not np.isnan(scores[k - 1]) else -2.0
+            if wanted == len(lines) or scores[-1] < limit:
+                return np.sort(lines[ids[scores >= limit]])  # no NaN, which a table may hold
             wanted *= 4
 
     def texts(self, lines: Rows) -> list[str]:
@@ -70,8 +70,8 @@ class Index(NamedTuple):
         for block, here in blocks_of([self.source]):
             found += [text for text, line in zip(block.texts, here.tolist(), strict=True) if line in wanted]
             if len(found) == len(wanted):
-                break
-        return found
+                return found
+        raise ValueError(f"{self.source.name}: changed while it was read")
 
 
 def check(files: list[reading.Source]) -> None:
@@ -79,7 +79,6 @@ def check(files: list[reading.Source]) -> None:
     for source in files:
         if not os.path.isfile(source.name):
             raise ValueError(f"{source.name}: an index is kept beside a file, which this is not")
-        check_output(Path(source.name + SUFFIX), [file.name for file in files], None)
 
 
 def kept(path: Path, source: reading.Source, model: fastemb.StaticModel, identity: Any, quiet: bool) -> Index:
