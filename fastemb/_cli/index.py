@@ -57,9 +57,9 @@ class Index(NamedTuple):
         while True:
             wanted = min(wanted, len(lines))
             scores, ids = fastemb.topk(query, vectors, wanted, metric="dot")
-            limit = scores[k - 1] - 2 * moved if k <= wanted and not np.isnan(scores[k - 1]) else -2.0
+            limit = scores[k - 1] - 2 * moved if k < wanted else -2.0
             if wanted == len(lines) or scores[-1] < limit:
-                return np.sort(lines[ids[scores >= limit]])  # no NaN, which a table may hold
+                return np.sort(lines[ids[scores >= limit]])
             wanted *= 4
 
     def texts(self, lines: Rows) -> list[str]:

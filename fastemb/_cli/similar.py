@@ -43,9 +43,7 @@ def run(args: argparse.Namespace) -> int:
     nearest.check(args, files)
     document = _document(own, int(line))
     model = options.model(args)
-    query = model.encode(document.text, normalize=True)
-    if not query.any():
-        raise ValueError(f"{args.item}: nothing in it is known to the model")
+    query = nearest.query_of(model, document.text, f"the document {args.item}")
     results.print_found(nearest.find(query, files, model, args, document[:2]), args.json)
     return 0
 
