@@ -76,15 +76,17 @@ texts_of_words = st.lists(st.lists(st.sampled_from(sorted(WORDS)), max_size=3).m
 @given(texts_of_words, st.sampled_from([word for word in WORDS if word != "not"]), st.integers(1, 9), st.booleans())
 def test_the_nearest_are_those_of_the_slow_law(model_file, tmp_path_factory, texts, query, k, end):
     folder = tmp_path_factory.mktemp("law")
-    texts = [*texts, "red"]
+    texts = [*texts, "red", *["not"] * 9, "cold"]
     (folder / "t.txt").write_text("\n".join(texts) + "\n" * end)
     law = expected(model_file, query, texts, k)
-    for more in ([], ["--index"], ["--index"]):  # without, one that is made, one that is there
-        rows = found("search", query, folder / "t.txt", "-k", k, "--model", model_file, "-q", *more)
-        assert [row["line"] for row in rows] == [line for line, _ in law]
-        assert np.allclose([row["score"] for row in rows], [score for _, score in law], rtol=0, atol=1e-7)
-        assert [row["text"] for row in rows] == [texts[line - 1] for line, _ in law]
-        assert {row["file"] for row in rows} == {str(folder / "t.txt")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "MORE", 0)
+        for more in ([], ["--index"], ["--index"]):  # without, one that is made, one that is there
+            rows = found("search", query, folder / "t.txt", "-k", k, "--model", model_file, "-q", *more)
+            assert [row["line"] for row in rows] == [line for line, _ in law]
+            assert np.allclose([row["score"] for row in rows], [score for _, score in law], rtol=0, atol=1e-7)
+            assert [row["text"] for row in rows] == [texts[line - 1] for line, _ in law]
+            assert {row["file"] for row in rows} == {str(folder / "t.txt")}
 
 
 def test_float16_alone_would_be_wrong(model_file, tmp_path, monkeypatch):

@@ -131,10 +131,10 @@ def _print_cluster(number: int, size: int, total: int, central: list[tuple[Any, 
         near = [results.scored(score, document) for score, document in central]
         results.print_json({"cluster": number, "size": size, "central": near})
         return
-    lines = results.Lines()
-    print(lines.paint(f"cluster {number}", "strong") + f": {size:,} documents, {100 * size / total:.1f} %")
+    printer = results.Printer()
+    print(printer.paint(f"cluster {number}", "strong") + f": {size:,} documents, {100 * size / total:.1f} %")
     for score, document in central:
-        lines.result(score, document, "  ")
+        printer.result(score, document, "  ")
 
 
 def _print_each(texts: _Texts, each: list[int], as_json: bool) -> None:

@@ -54,7 +54,7 @@ def blocks_of(
     import numpy as np
 
     notes = Notes()
-    for block in reading.read(files, start, notes):
+    for block in reading.read(files, start, notes=notes):
         yield block, np.array(notes.lines[-len(block.texts) :], np.int64)
         del notes.lines[:]  # or they would be held of all
 
