@@ -80,7 +80,7 @@ def test_groups(file):
         f"{file}:1  the cat sat\n"
         f"  1.0000  {file}:4  the cat sat\n"
         f"  1.0000  {file}:7  the cat sat\n"
-        "5 of 7 documents are kept, the others are near-duplicates of them\n"
+        "5 of 7 documents are kept, near-duplicates: 2\n"
     )
     assert run(file, "-q", "--threshold", "1") == "".join(
         run(file, "--threshold", "0.999").splitlines(keepends=True)[:-1]
@@ -98,7 +98,7 @@ def test_pairs_as_json(file):
 def test_what_is_kept_is_written(file, tmp_path):
     kept = ["the cat sat", "", "a dog ran", "The cat sat.", ""]
     out = tmp_path / "out.txt"
-    said = "5 of 7 documents are kept, the others are near-duplicates of them\n"
+    said = "5 of 7 documents are kept, near-duplicates: 2\n"
     assert run(file, "-o", out, "--threshold", "0.999") == f"wrote {out}: {said}"
     assert out.read_text() == "".join(f"{text}\n" for text in kept)
     run(file, "-o", tmp_path / "out.jsonl", "--threshold", "0.999", "-q")

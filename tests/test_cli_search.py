@@ -302,7 +302,7 @@ def test_similar_documents_are_those_of_the_slow_law_without_itself(model_file, 
     path = tmp_path / "t.txt"
     path.write_text("\n".join(texts))
     law = [line for line, _ in expected(model_file, "red", texts, 5) if line != 4]
-    for more in ([], [path], ["--index"], ["--index"]):
+    for more in ([], [path], [f"{tmp_path}/./t.txt"], ["--index"], ["--index"]):
         rows = found("similar", f"{path}:4", *more, "-k", 3, "--model", model_file)
         assert [row["line"] for row in rows] == law[:3]
     (tmp_path / "other.txt").write_text("red red\n")
@@ -356,7 +356,7 @@ def test_on_a_terminal_results_are_coloured_and_cut(model_file, tmp_path, monkey
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.text("aé\u2028 \n", max_size=9), max_size=30), st.integers(1, 12), st.data())
+@given(st.lists(st.text("aé\u2028\ufeff \n", max_size=9), max_size=30), st.integers(1, 12), st.data())
 def test_lines_are_found_from_any_chunk(tmp_path_factory, rows, chunk, data):
     folder = tmp_path_factory.mktemp("lines")
     texts = "\n".join([*rows, "end"]).split("\n")
@@ -367,7 +367,8 @@ def test_lines_are_found_from_any_chunk(tmp_path_factory, rows, chunk, data):
         patch.setattr(lines, "CHUNK", chunk)
         (source,) = reading.sources([str(folder / "t")])
         scan = lines.scan(source.name, first)
-        assert lines.lines_at(source, scan, numbers) == [texts[number - 1] for number in numbers]
+        known = [texts[0].removeprefix("\ufeff"), *texts[1:]]  # a byte order mark before the first is none of it
+        assert lines.lines_at(source, scan, numbers) == [known[number - 1] for number in numbers]
     stored = (folder / "t").read_bytes()
     assert (scan.size, scan.first_ends_line) == (len(stored), first > 0 and stored[first - 1] == 10)
     assert scan.checksum == zlib.crc32(stored)

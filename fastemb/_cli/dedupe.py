@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     _print_groups(dropped)
     if says_more(path, args.quiet) and not args.json:
         wrote = "" if path is None else f"wrote {results.plain(str(path))}: "
-        print(f"{wrote}{seen.kept:,} of {seen.documents:,} documents are kept, the others are near-duplicates of them")
+        others = seen.documents - seen.kept
+        print(f"{wrote}{seen.kept:,} of {seen.documents:,} documents are kept, near-duplicates: {others:,}")
     return 0
 
 

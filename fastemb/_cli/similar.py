@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     document = _document(own, int(line))
     model = options.model(args)
     query = nearest.query_of(model, document.text, f"the document {args.item}")
-    results.print_found(nearest.find(query, files, model, args, document[:2]), args.json)
+    same = next((file.name for file in files if file.name != "-" and os.path.samefile(file.name, name)), name)
+    results.print_found(nearest.find(query, files, model, args, but=(same, document.line)), args.json)
     return 0
 
 
