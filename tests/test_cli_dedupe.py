@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import fastemb
@@ -37,6 +37,7 @@ numbers = st.lists(st.lists(st.integers(-2, 2), min_size=3, max_size=3).filter(a
 
 @settings(max_examples=60, deadline=None)
 @given(numbers, st.sampled_from([0.3, 0.77, 0.9, 1.0]), st.integers(1, 9), st.integers(1, 9), st.integers(1, 20))
+@example([[1, 0, 0], [0, 1, 0], [2, 1, 0]], 0.3, 2, 9, 1)  # near to one of an earlier block, and less to one of its own
 def test_what_is_kept_is_the_slow_laws(rows, threshold, block, chunk, first):
     vectors = fastemb.normalize(np.array(rows, np.float32))
     with pytest.MonkeyPatch.context() as patch:

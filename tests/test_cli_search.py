@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import fastemb
 from fastemb import reference
 from fastemb.__main__ import main
-from fastemb._cli import index, lines, reading, results
+from fastemb._cli import documents, index, lines, reading, records, results
 
 WORDS = {
     "red": (3, 0, 1),
@@ -150,6 +150,21 @@ def test_several_files_and_standard_input(model_file, tmp_path):
     assert done.stdout.decode() == f"1.0000  -:2  red red\n1.0000  {tmp_path}/b.jsonl:1  red\n" + run(
         "search", "red", tmp_path / "a.txt", "-k", 1, "--model", model_file
     )
+
+
+def test_of_no_more_than_a_block_lines_are_held(model_file, tmp_path, monkeypatch):
+    made = []
+
+    class Watched(records.Notes):
+        def __init__(self):
+            super().__init__()
+            made.append(self)
+
+    monkeypatch.setattr(documents, "Notes", Watched)
+    monkeypatch.setattr(records, "BATCH", 3)
+    (tmp_path / "t.txt").write_text("blue\n" * 10 + "red\n")
+    rows = found("search", "red", tmp_path / "t.txt", "-k", 1, "--model", model_file)
+    assert ([row["line"] for row in rows], [len(notes.lines) for notes in made]) == ([11], [0])
 
 
 def encodings(monkeypatch):
