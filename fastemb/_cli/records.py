@@ -11,10 +11,10 @@ import io
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Any
 
-CHUNK = 1 << 20  # bytes read at a time: what memory is in proportion to
+CHUNK = 1 << 17  # bytes read at a time: what memory is in proportion to
 BATCH = 1 << 15  # documents of a block at most: a block of empty lines would have a row of vectors for every byte
 DEFAULT_FIELD = "text"
 
@@ -25,6 +25,7 @@ class Lines:
     r"""A text file: every line is a document, of which ``\n``, and one ``\r`` before it, are no part."""
 
     share = 0.0  # of the file that was read, where bytes do not say it
+    by_lines = False  # whether blocks of text are `PackedLines`, not lists
 
     def __init__(self, name: str, field: str | None, stream: IO[bytes], checksum: int) -> None:
         self.name, self.field, self.checksum = name, field, checksum
@@ -40,7 +41,7 @@ class Lines:
             left -= len(data)
         self.records += records or 0
 
-    def blocks(self) -> Iterator[tuple[list[str], int]]:
+    def blocks(self) -> Iterator[tuple[Sequence[str], int]]:
         """Give the documents, and the bytes that they took."""
         for data in self._whole_lines():
             try:
@@ -70,43 +71,44 @@ class Lines:
         if rest := b"".join(parts):  # what stands behind the last \n is a line only if it is something
             yield rest
 
-    def _decode(self, data: bytes) -> str:
+    def _decoded(self, data: bytes, decode: Callable[[bytes], Any]) -> Any:
+        """Return what becomes of some lines, the byte order mark left out that may stand before the first."""
+        plain = data if self.offset else data.removeprefix(_BOM)
         try:
-            text = data.decode("utf-8")
+            return decode(plain)
         except UnicodeDecodeError as error:
-            start = data.rfind(b"\n", 0, error.start) + 1
+            at = len(data) - len(plain) + error.start
+            start = data.rfind(b"\n", 0, at) + 1
             line = self.records + data.count(b"\n", 0, start) + 1
-            place = f"byte 0x{data[error.start]:02X} at offset {self.offset + error.start} (line {line})"
+            place = f"byte 0x{data[at]:02X} at offset {self.offset + at} (line {line})"
             before, rows = self._texts(data[:start]) if start else ([], 0)
             raise _BadRow(f"not UTF-8: {place}", before, start, rows) from None
-        return text.removeprefix("\ufeff") if not self.offset else text  # a byte order mark is no part of a document
 
-    def _texts(self, data: bytes) -> tuple[list[str], int]:
+    def _texts(self, data: bytes) -> tuple[Sequence[str], int]:
         """Return the documents of some lines, and how many lines they are."""
-        lines = self._decode(data).split("\n")  # never splitlines: a document may hold U+2028, \f and their like
-        rest = lines.pop()
-        if b"\r" in data:
-            lines = [line.removesuffix("\r") for line in lines]
-        if rest:
-            lines.append(rest)
-        return lines, len(lines)
+        from .._static.stages import PackedLines
+
+        lines = self._decoded(data, PackedLines)
+        return lines if self.by_lines else lines.strings, len(lines)
 
 
 class _BadRow(ValueError):
     """A row that is no document; the documents before it, where they end, and how many rows they are."""
 
-    def __init__(self, words: str, texts: list[str], start: int, rows: int) -> None:
+    def __init__(self, words: str, texts: Sequence[str], start: int, rows: int) -> None:
         super().__init__(words)
         self.texts, self.start, self.rows = texts, start, rows
 
 
 def _at_most(data: bytes) -> Iterator[bytes]:
     """Cut some lines behind every `BATCH`-th."""
-    if data.count(b"\n") <= BATCH:
-        yield data
-        return
     import numpy as np
 
+    from .._static.stages import line_ends
+
+    if line_ends(data) <= BATCH:
+        yield data
+        return
     start = 0
     for end in (np.flatnonzero(np.frombuffer(data, np.uint8) == 10)[BATCH - 1 :: BATCH] + 1).tolist():
         yield data[start:end]
@@ -120,7 +122,7 @@ class Json(Lines):
 
     def _texts(self, data: bytes) -> tuple[list[str], int]:
         texts: list[str] = []
-        lines = self._decode(data).split("\n")
+        lines = self._decoded(data, bytes.decode).split("\n")
         for number, line in enumerate(lines):
             if not line or line.isspace():
                 continue
@@ -177,7 +179,7 @@ class _Rows(Lines):
         self.records += len(texts)
         self.checksum = zlib.crc32("".join(f"{text}\0" for text in texts).encode(), self.checksum)
 
-    def blocks(self) -> Iterator[tuple[list[str], int]]:
+    def blocks(self) -> Iterator[tuple[Sequence[str], int]]:
         """Give the documents, and the bytes that they took."""
         texts: list[str] = []
         size = 0
