@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import time
@@ -92,8 +93,8 @@ class Work:
             self.progress.show(block.stored, self.documents, block.size)
 
         start = time.perf_counter()
-        with closing(self.progress):
-            relay(self._timed(blocks), compute, put, fastemb.get_num_threads())
+        with closing(self.progress):  # more threads than processors would only hold more blocks
+            relay(self._timed(blocks), compute, put, min(fastemb.get_num_threads(), os.cpu_count() or 1))
         self.seconds = time.perf_counter() - start
 
     def _timed(self, blocks: Iterator[reading.Block]) -> Iterator[reading.Block]:

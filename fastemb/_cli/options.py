@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="DIR",
         type=Path,
-        help="a folder with tokenizer.json and one .safetensors table (default: the installed one)",
+        help="a folder with tokenizer.json and a table, or a file of word vectors (default: the installed model)",
     )
     parser.add_argument("--dim", type=int, help="keep only the first DIM columns of the table")
 
@@ -85,5 +86,5 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 def set_threads(args: argparse.Namespace) -> None:
     """Let all later calls use as many threads as was said."""
-    if args.threads is not None:
-        fastemb.set_num_threads(args.threads)
+    if args.threads is not None:  # a number without sense would be threads that are made, one by one
+        fastemb.set_num_threads(min(args.threads, os.cpu_count() or 1))

@@ -139,9 +139,12 @@ class Json(Lines):
     def _text(self, line: str) -> str:
         try:
             value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            what = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "too deep"
-            raise ValueError(f"not JSON: {what}") from None
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+        except RecursionError:
+            raise ValueError("not JSON: too deep") from None
+        except ValueError:  # what Python says of it names a setting of Python
+            raise ValueError("not JSON: a number has too many digits") from None
         if isinstance(value, dict):
             field = DEFAULT_FIELD if self.field is None else self.field
             if field not in value:
@@ -170,7 +173,7 @@ class _Rows(Lines):
 
     def skip(self, offset: int | None, records: int | None) -> None:
         """Read up to a place, or all, for the checksum alone."""
-        for text in self._rows():
+        for text in self._named_rows():
             self._add([text])
             if self.records == records:
                 return
@@ -184,12 +187,12 @@ class _Rows(Lines):
         texts: list[str] = []
         size = 0
         bad: ValueError | None = None
-        rows = self._rows()
-        while bad is None:
+        rows = self._named_rows()
+        while True:
             try:
                 text = next(rows, None)
             except ValueError as error:
-                text, bad = None, ValueError(f"{self.name}: {error}")
+                text, bad = None, error
             if text is not None:
                 texts.append(text)
                 size += len(text)
@@ -201,6 +204,14 @@ class _Rows(Lines):
                 break
         if bad is not None:
             raise bad
+
+    def _named_rows(self) -> Iterator[str]:
+        try:
+            # `yield from` would close them when this is left, and `blocks` goes on where `skip` has stopped.
+            for text in self._rows():  # noqa: UP028
+                yield text
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
 
     def _rows(self) -> Iterator[str]:
         raise NotImplementedError
@@ -262,6 +273,8 @@ def _column(names: list[str], field: str | None) -> int:
     field = DEFAULT_FIELD if field is None else field
     if field not in names:
         raise ValueError(_no_field(field, names))
+    if names.count(field) > 1:
+        raise ValueError(f"{names.count(field)} columns are called {field!r}; which of them holds the text?")
     return names.index(field)
 
 
@@ -288,16 +301,23 @@ class Parquet(_Rows):
         schema = self._file.schema_arrow
         name = schema.names[_column(schema.names, self.field)]
         kind = schema.field(name).type
-        if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
+        plain = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+        if plain not in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view()):
             raise ValueError(f"column {name!r} is of {kind}, expected string")
         done, rows = 0, max(1, self._file.metadata.num_rows)
-        for batch in self._file.iter_batches(batch_size=1 << 12, columns=[name]):
+        for batch in self._batches(name):
             for text in batch.column(0).to_pylist():
                 done += 1
                 if text is None:
                     raise ValueError(f"row {done} is null, expected a text")
                 yield text
             self.share = done / rows
+
+    def _batches(self, name: str) -> Iterator[Any]:
+        try:
+            yield from self._file.iter_batches(batch_size=1 << 12, columns=[name])
+        except OSError as error:  # a damaged page
+            raise ValueError(f"damaged Parquet file: {error}") from None
 
 
 READERS: dict[str, type[Lines]] = {"text": Lines, "jsonl": Json, "csv": Csv, "tsv": Tsv, "parquet": Parquet}
