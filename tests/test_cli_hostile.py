@@ -1,11 +1,13 @@
 """Files that nobody should have written: each is refused by one line with status 2, and nothing is left behind."""
 
 import gzip
+import json
 import re
 import struct
 
 import numpy as np
 import pytest
+from word_cases import VOCAB, document
 
 import fastemb
 from fastemb.__main__ import main
@@ -111,6 +113,39 @@ def test_damaged_files_of_other_kinds(here, capfd, argv, name, data, words):
     (here / name).write_bytes(data)
     assert words in refused(capfd, *argv)
     assert sorted(path.name for path in here.iterdir()) == sorted([name, "vectors.txt"])
+
+
+@pytest.mark.parametrize("argv", [["embed", "--model"], ["tokenize", "-t"]])
+def test_a_model_of_one_file_is_not_overwritten(here, capfd, argv):
+    command, option = argv
+    (here / "t.txt").write_text("the\n")
+    (here / "link").symlink_to("vectors.txt")
+    for out in ("vectors.txt", "link"):
+        assert "belongs to the model" in refused(
+            capfd, command, "t.txt", option, "vectors.txt", "-o", out, "--to", "jsonl"
+        )
+    assert (here / "vectors.txt").read_bytes() == VECTORS
+
+
+def test_the_part_of_a_run_by_other_words_is_not_gone_on_with(here, capfd):
+    (here / "t.jsonl").write_text('"the"\nbad\n')
+    assert "what was finished is kept" in refused(capfd, *embed("t.jsonl"))
+    (here / "vectors.txt").write_bytes(VECTORS.replace(b"the", b"The"))  # the same table
+    (here / "t.jsonl").write_text('"the"\n"cat"\n')
+    assert main([*embed("t.jsonl")]) == 0
+    assert np.array_equal(np.load("v.npy"), [[0, 0, 0], [4, 5, 6]])
+
+
+def test_a_model_in_int8(here):
+    safetensors = pytest.importorskip("safetensors.numpy", reason="the package safetensors is not installed")
+    (here / "model").mkdir()
+    (here / "model/tokenizer.json").write_text(json.dumps(document()))
+    table = np.random.default_rng(0).integers(-128, 128, (len(VOCAB), 5)).astype(np.int8)
+    safetensors.save_file({"embeddings": table}, here / "model/model.safetensors")
+    (here / "t.txt").write_text("hello world\n\nthe\n")
+    assert main(["embed", "t.txt", "--model", "model", "-q", "-o", "v.npy"]) == 0
+    expected = fastemb.StaticModel.load(here / "model").encode(["hello world", "", "the"])
+    assert np.array_equal(np.load("v.npy"), expected)
 
 
 def test_a_number_of_threads_without_sense(here):

@@ -22,7 +22,6 @@ from .progress import Progress
 from .resuming import check_output, is_stream
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
 HELP = "turn texts into vectors, one a document"
@@ -135,22 +134,24 @@ class _Vectors(Work):
 
 def _what_decides(args: argparse.Namespace, model: fastemb.StaticModel, kind: str) -> dict[str, Any]:
     """Return all that decides an output but the texts: tables by their bytes, other files by their dates."""
-    folder = (
-        None
-        if args.model is None
-        else sorted(
-            (str(file.relative_to(args.model)), file.stat().st_size, file.stat().st_mtime_ns)
-            for file in args.model.rglob("*")
-            if file.suffix in (".json", ".txt", ".safetensors") and file.is_file()
-        )
+    path: Path | None = args.model
+    files = [] if path is None else [path] if path.is_file() else path.rglob("*")
+    dates = sorted(
+        (file.name if file == path else str(file.relative_to(args.model)), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in files
+        if file == path or (file.suffix in (".json", ".txt", ".safetensors") and file.is_file())
     )
-    rows: npt.NDArray[np.uint8] = model.table.reshape(-1) if model.table.flags.c_contiguous else model.table.copy()
-    return {
-        "to": kind,
-        "dim": args.dim,
-        "normalize": args.normalize,
-        "model": [str(model.table.dtype), list(model.table.shape), zlib.crc32(rows.view("u1").data), folder],
-    }
+    table = model.table
+    quantised = isinstance(table, fastemb.QuantizedTable)
+    arrays = [table.codes, table.scale, table.offset] if quantised else [table]
+    numbers = options.numbers_of(table), list(table.shape), [_checksum(array) for array in arrays]
+    return {"to": kind, "dim": args.dim, "normalize": args.normalize, "model": [*numbers, dates]}
+
+
+def _checksum(array: npt.NDArray[Any]) -> int:
+    import numpy as np
+
+    return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view("u1").data)
 
 
 def _rows(first: list[Any], shape: tuple[int, int]) -> str:
