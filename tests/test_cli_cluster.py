@@ -98,6 +98,25 @@ def test_of_centres_as_near_the_first_is_taken_whatever_blas_says(monkeypatch):
     assert kmeans._nearest(vectors, twice).max() < 6
 
 
+def test_stopped_early_labels_are_of_the_centres_that_are_returned(monkeypatch):
+    monkeypatch.setattr(kmeans, "TOLERANCE", 1e6)
+    vectors = unit(4, 200, 10)
+    found = kmeans.kmeans(vectors, 7, 0)
+    squares = ((vectors[:, np.newaxis].astype(np.float64) - found.centers) ** 2).sum(axis=2)
+    assert found.steps == 1
+    assert np.array_equal(found.labels, squares.argmin(axis=1))
+    assert found.inertia == pytest.approx(squares.min(axis=1).sum())
+
+
+def test_an_empty_cluster_gets_what_is_farthest():
+    vectors = unit(5, 30, 4)
+    centers, labels = vectors[:4], np.repeat([0, 2], 15)
+    squares = ((vectors.astype(np.float64) - centers[labels]) ** 2).sum(axis=1)
+    means = kmeans._means(vectors, labels, centers)
+    assert np.array_equal(means[[1, 3]], vectors[np.argsort(-squares)[:2]])
+    assert np.allclose(means[[0, 2]], [vectors[:15].mean(axis=0), vectors[15:].mean(axis=0)], atol=1e-6)
+
+
 def run(*argv, status=0):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

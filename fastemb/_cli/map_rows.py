@@ -70,7 +70,7 @@ def gathered(args: argparse.Namespace, files: list[reading.Source]) -> Iterator[
     given = None if args.vectors is None else opened_vectors(args.vectors)
     rows = Rows(args, files)
     with tempfile.TemporaryFile() as file:
-        rows.run(reading.read(files, None, rows.notes), file.write)
+        rows.run(reading.read(files, notes=rows.notes), file.write)
         count = len(rows.texts)
         if not count:
             raise ValueError(f"{', '.join(source.name for source in files)}: no documents, so there is nothing to show")
