@@ -132,7 +132,7 @@ def run(*argv, status=0):
 def files(tmp_path):
     model = tmp_path / "words.txt"
     model.write_text("red 1 0 0\nrose 1 0.1 0\nsky 0 1 0\nsea 0 1 0.1\nsun 0 0 1\n")
-    (tmp_path / "a.txt").write_text("sky\nred\n\nsea\nred\nunheard\n")
+    (tmp_path / "a.txt").write_text("red\nsky\n\nsea\nred\nunheard\n")
     (tmp_path / "b.jsonl").write_text('"sky sky sea"\n"sun"\n"rose"\n"sky"\n')
     return [tmp_path / "a.txt", tmp_path / "b.jsonl", "--model", model]
 
@@ -147,8 +147,8 @@ def test_clusters(files):
     ]
     assert [line.split("  ")[2] for line in printed if line[0] == " "] == [
         f"{b}:1",  # the nearest to the middle; then sky, which is once there twice
-        f"{a}:1",
         f"{a}:2",
+        f"{a}:1",
         f"{b}:3",
         f"{b}:2",
     ]
@@ -156,7 +156,7 @@ def test_clusters(files):
     rows = [json.loads(line) for line in run(*files, "-k", 3, "--json", "--show", 1).splitlines()]
     assert [(row["cluster"], row["size"]) for row in rows] == [(1, 4), (2, 3), (3, 1)]
     assert rows[2]["central"] == [{"score": 1.0, "file": str(b), "line": 2, "text": "sun"}]
-    assert run(*files, "-k", 3, "--each").split() == list("1201201321")
+    assert run(*files, "-k", 3, "--each").split() == list("2101201321")
     each = [json.loads(line) for line in run(*files, "-k", 3, "--each", "--json").splitlines()]
     assert each[5] == {"cluster": None, "file": str(a), "line": 6, "text": "unheard"}
     assert each[6] == {"cluster": 1, "file": str(b), "line": 1, "text": "sky sky sea"}
