@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import fastemb
 
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
     from fastemb import StaticModel, Tokenizer
 
 
-def add_files(parser: argparse.ArgumentParser) -> None:
-    """Add what is read: files, their kind, and the field that holds texts."""
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a file, or - for standard input")
+def add_files(parser: argparse.ArgumentParser, least: Literal["+", "*"] = "+") -> None:
+    """Add what is read: files, one or more, or any number; their kind, and the field that holds texts."""
+    parser.add_argument("files", metavar="FILE", nargs=least, help="a file, or - for standard input")
     parser.add_argument(
         "--from",
         dest="read_as",
@@ -41,7 +43,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="DIR",
         type=Path,
-        help="a folder with tokenizer.json and one .safetensors table (default: the installed one)",
+        help="a folder with tokenizer.json and a table, or a file of word vectors (default: the installed model)",
     )
     parser.add_argument("--dim", type=int, help="keep only the first DIM columns of the table")
 
@@ -49,6 +51,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def model(args: argparse.Namespace) -> StaticModel:
     """Return the model that was named."""
     return fastemb.StaticModel.load(args.model, dim=args.dim)
+
+
+def model_identity(args: argparse.Namespace, model: StaticModel) -> Any:
+    """Return what tells a model from others: of its table the bytes, of its other files sizes and dates."""
+    table: Any = model.table
+    arrays = (table.codes, table.scale, table.offset) if isinstance(table, fastemb.QuantizedTable) else (table,)
+    checksum = 0
+    for array in arrays:
+        rows = array if array.flags.c_contiguous else array.copy()
+        checksum = zlib.crc32(rows.reshape(-1).view("u1").data, checksum)
+    path: Path | None = args.model
+    others: list[tuple[str, int, int]] = []
+    if path is not None:
+        read = (".json", ".txt", ".safetensors")
+        files = [path] if path.is_file() else [f for f in path.rglob("*") if f.suffix in read and f.is_file()]
+        others = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return [numbers_of(table), list(table.shape), checksum, sorted(others)]
 
 
 def numbers_of(table: Any) -> str:
@@ -85,5 +104,5 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 def set_threads(args: argparse.Namespace) -> None:
     """Let all later calls use as many threads as was said."""
-    if args.threads is not None:
-        fastemb.set_num_threads(args.threads)
+    if args.threads is not None:  # a number without sense would be threads that are made, one by one
+        fastemb.set_num_threads(min(args.threads, os.cpu_count() or 1))
