@@ -10,6 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastemb
+from fastemb._cli import reading
+from fastemb._cli.delivery import Work
+from fastemb._cli.progress import Progress
 from fastemb._cli.relay import relay
 from fastemb._static.stages import PackedLines, ids_of, line_ends
 
@@ -100,3 +103,29 @@ def test_ids_of_lines_are_those_of_texts(model):
     rows, expected = ids_of(model, PackedLines("".join(f"{text}\n" for text in texts).encode())), ids_of(model, texts)
     assert np.array_equal(rows.ids, expected.ids)
     assert np.array_equal(rows.offsets, expected.offsets)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_who_computes_the_blocks_of_a_work(monkeypatch, shared):
+    """One thread in their order, whose calls may use more; or several, whose calls use themselves."""
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    computed, threads, written = [], set(), []
+
+    class Texts(Work):
+        def compute(self, texts):
+            computed.append(texts)
+            threads.add((threading.current_thread() is threading.main_thread(), fastemb.get_num_threads()))
+            return texts
+
+        def block(self, texts, result):
+            return texts[0]
+
+    work = Texts(Progress(0, quiet=True))
+    work.shared = shared
+    blocks = [reading.Block([str(i)], reading.Position(), 0, 1) for i in range(40)]
+    with fastemb.num_threads(3):
+        work.run(iter(blocks), written.append)
+    assert written == [str(i) for i in range(40)]
+    assert shared or computed == [[str(i)] for i in range(40)]
+    assert threads == ({(False, 1)} if shared else {(True, 3)})
+    assert (work.documents, work.size) == (40, 40)

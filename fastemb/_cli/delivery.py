@@ -49,9 +49,8 @@ class Work:
         Whether the output is what the blocks are, one after another: then a pipe gets them as they come.
     """
 
-    by_lines = (
-        False  # whether blocks of text files are `PackedLines`, of which a list is made only where it is asked for
-    )
+    by_lines = False  # whether it takes `PackedLines` of text files; else all blocks are lists
+    shared = False  # whether several threads compute blocks, in any order; else one, whose calls may use more
 
     def __init__(self, progress: Progress, header: int = 0, elsewhere: bool = False, in_order: bool = True) -> None:
         self.progress, self.header, self.elsewhere, self.in_order = progress, header, elsewhere, in_order
@@ -59,8 +58,12 @@ class Work:
         self.seconds = 0.0  # of `run`
         self.documents = self.earlier = self.size = 0
 
+    def source(self, files: list[reading.Source], start: reading.Position | None = None) -> Iterator[reading.Block]:
+        """Give the documents of files, from a place on."""
+        return reading.read(files, start, by_lines=self.by_lines)
+
     def compute(self, texts: Any) -> Any:
-        """Return what a block becomes. Several threads call it, each of them again when its last block is written."""
+        """Return what a block becomes; a thread calls it again when its last block is written."""
         raise NotImplementedError
 
     def block(self, texts: Any, result: Any) -> Any:
@@ -93,8 +96,10 @@ class Work:
             self.progress.show(block.stored, self.documents, block.size)
 
         start = time.perf_counter()
-        with closing(self.progress):  # more threads than processors would only hold more blocks
-            relay(self._timed(blocks), compute, put, min(fastemb.get_num_threads(), os.cpu_count() or 1))
+        # More threads than processors would only hold more blocks.
+        threads = min(fastemb.get_num_threads(), os.cpu_count() or 1) if self.shared else 1
+        with closing(self.progress):
+            relay(self._timed(blocks), compute, put, threads)
         self.seconds = time.perf_counter() - start
 
     def _timed(self, blocks: Iterator[reading.Block]) -> Iterator[reading.Block]:
@@ -114,7 +119,7 @@ def deliver(
     `decides` is what decides the output but the texts: the part of a run in which it was another is not gone on with.
     """
     if path is None:
-        work.run(reading.read(files, by_lines=work.by_lines), lambda data: None)
+        work.run(work.source(files), lambda data: None)
     elif is_stream(path):
         _to_stream(path, work, files)
     else:
@@ -148,12 +153,12 @@ def _continue(part: Part, work: Work, files: list[reading.Source]) -> None:
         work.documents = work.earlier = part.state["documents"]
     elif work.header:
         part.write(bytes(work.header))
-    work.run(reading.read(files, start, by_lines=work.by_lines), part.write, part.keep)
+    work.run(work.source(files, start), part.write, part.keep)
 
 
 def _to_stream(path: Path, work: Work, files: list[reading.Source]) -> None:
     """Write to a pipe: what needs the number of rows in front waits in a file without a name until all are there."""
-    blocks = reading.read(files, by_lines=work.by_lines)
+    blocks = work.source(files)
     with opened_stream(path) as stream:
         if work.in_order:
             work.run(blocks, lambda data: write_all(stream, data))

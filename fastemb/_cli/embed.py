@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 class _Vectors(Work):
     """Documents in, vectors out."""
 
-    by_lines = True
+    by_lines = shared = True
 
     def __init__(self, args: argparse.Namespace, kind: str, files: list[reading.Source]) -> None:
         progress = Progress(sum(source.size for source in files), args.quiet)
@@ -83,9 +83,9 @@ class _Vectors(Work):
         with self.clock.timed("tokenize"):
             rows = ids_of(self.model, texts)
         with self.clock.timed("look up, pool"):
-            return vectors_of(self.model, rows, self.normalize, self._rows(len(texts))), rows.ids.size
+            return vectors_of(self.model, rows, self.normalize, self._room_for(len(texts))), rows.ids.size
 
-    def _rows(self, count: int) -> Any:
+    def _room_for(self, count: int) -> Any:
         """Return this thread's room for so many vectors."""
         import numpy as np
 

@@ -70,6 +70,8 @@ def _identity(args: argparse.Namespace) -> Any:
 class _Ids(Work):
     """Documents in, ids out."""
 
+    shared = True
+
     def __init__(self, tokenizer: Tokenizer, kind: str, args: argparse.Namespace, progress: Progress) -> None:
         super().__init__(progress, elsewhere=kind == "npz", in_order=kind != "npz")
         self.tokenizer, self.kind, self.tokens = tokenizer, kind, 0
