@@ -299,7 +299,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     command = [sys.executable, "-c", code, "embed", str(tmp_path / "t.txt"), "-q", "-o", str(tmp_path / "v.npy")]
     peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert peak < 400
-    assert np.load(tmp_path / "v.npy", mmap_mode="r").shape == (100_000, 256)
+    assert np.load(tmp_path / "v.npy", mmap_mode="r").shape == (100_000, 128)
 
 
 @pytest.mark.parametrize("suffix", ["txt", "jsonl", "csv"])
