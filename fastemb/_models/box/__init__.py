@@ -37,7 +37,7 @@ def read_vocabulary() -> Core:
 def read_box(mapped: bool = False) -> npt.NDArray[np.float32] | QuantizedTable:
     """Return the table: numbers in float32, or mapped, their codes as the files have them.
 
-    Small calls on codes take 200 µs, on numbers 6, and these cost 15 MB and 5 ms once (docs/design/static_box.md).
+    Small calls on codes take 100 µs, on numbers 6, and these cost 15 MB and 5 ms once (docs/design/static_box.md).
     NumPy makes them, as a kernel would first have to be compiled or loaded.
     """
     codes, scale, offset = (_read(name, mapped) for name in ("codes", "scale", "offset"))
