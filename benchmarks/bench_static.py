@@ -11,6 +11,7 @@ import pytest
 
 import fastemb
 
+from . import quality
 from .corpora import Corpus
 from .measure import Measure, close, cores, equal
 
@@ -26,7 +27,7 @@ CONTENDERS = pytest.mark.parametrize("name", [RIVAL, "fastemb"])
 @pytest.fixture(scope="module")
 def model(word_llama: Any) -> fastemb.StaticModel:
     """Ours, from the same files; it depends on the rival's fixture because both are skipped together."""
-    return fastemb.StaticModel.load()
+    return quality.word_llama()
 
 
 def contenders(

@@ -1,7 +1,7 @@
 """Fine-tune a static table so that a sentence finds the code it describes; NumPy and fastemb alone.
 
-    pip install fastemb[static] wordllama
-    python examples/contrastive.py                          # Python's own library; wordllama's table
+    pip install fastemb
+    python examples/contrastive.py                          # Python's own library; the table that comes with fastemb
     python examples/contrastive.py --code FOLDER --model FOLDER
 
 Each pair is the first sentence of a docstring and the function below it, without the docstring. A batch of pairs is
@@ -95,7 +95,7 @@ def main(arguments: list[str] | None = None) -> tuple[float, float]:
     parser.add_argument(
         "--code", type=Path, default=Path(sysconfig.get_path("stdlib")), help="a folder of Python files"
     )
-    parser.add_argument("--model", help="a folder of a static model; else that of the package wordllama")
+    parser.add_argument("--model", help="a folder of a static model (default: the one that comes with fastemb)")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--lr", type=float, default=5e-3)

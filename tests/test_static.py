@@ -1,7 +1,6 @@
 """Text to vectors, held against the models' own packages: WordLlama and model2vec."""
 
 import copy
-import importlib.util
 import json
 import logging
 import pickle
@@ -23,8 +22,8 @@ from fastemb._text import encode
 
 
 @pytest.fixture(scope="module")
-def model():
-    return fastemb.StaticModel.load()
+def model(llama_folder):
+    return fastemb.StaticModel.load(llama_folder)
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +74,10 @@ def test_empty_texts(model):
     assert model.encode([]).shape == (0, 256)
 
 
-def test_added_tokens_are_recognised(model):
+def test_added_tokens_are_recognised(model, llama_folder):
     row = model.tokenizer.encode("a<s>b", special="all")
     assert row.tolist() == [263, 1, 289]
-    assert np.array_equal(model.encode("a<s>b"), fastemb.StaticModel.load().encode(["a<s>b"])[0])
+    assert np.array_equal(model.encode("a<s>b"), fastemb.StaticModel.load(llama_folder).encode(["a<s>b"])[0])
     assert_close_rows(model.encode(["a<s>b"]), model.table[row].astype(np.float32).mean(axis=0)[None], 1e-6)
 
 
@@ -137,18 +136,18 @@ def test_what_makes_no_model(model, options, words):
     assert fastemb.StaticModel(model.tokenizer, model.table, drop=0, max_length=np.int64(5)).encode("a").any()
 
 
-def test_dim_keeps_the_first_columns_without_a_copy(model):
-    small = fastemb.StaticModel.load(dim=64)
+def test_dim_keeps_the_first_columns_without_a_copy(model, llama_folder):
+    small = fastemb.StaticModel.load(llama_folder, dim=64)
     assert small.table.base is not None
     assert np.array_equal(small.encode("hello world"), model.encode("hello world")[:64])
     with pytest.raises(ValueError, match="dim must be from 1 to 256, got 257"):
-        fastemb.StaticModel.load(dim=257)
+        fastemb.StaticModel.load(llama_folder, dim=257)
     for dim in (0, -1):
         with pytest.raises(ValueError, match=f"dim must be at least 1, got {dim}"):
-            fastemb.StaticModel.load(dim=dim)
+            fastemb.StaticModel.load(llama_folder, dim=dim)
     for dim in ("64", 2.5, True):
         with pytest.raises(TypeError, match="dim must be an integer or None"):
-            fastemb.StaticModel.load(dim=dim)
+            fastemb.StaticModel.load(llama_folder, dim=dim)
 
 
 def test_the_same_bits_for_any_thread_count(small_grain, model, real_lines):
@@ -473,9 +472,3 @@ def test_damaged_configs(tmp_path, hf, config, message):
     folder = save_model2vec(tmp_path / "m", hf, config=config)
     with pytest.raises(ValueError, match=rf"config\.json: {message}"):
         fastemb.StaticModel.load(folder)
-
-
-def test_without_the_default_model(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FileNotFoundError, match=r"pip install 'fastemb\[demo\]'"):
-        fastemb.StaticModel.load()

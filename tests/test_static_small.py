@@ -24,8 +24,8 @@ ADDED = ["<unk>", "<s>", "</s>", "[X]", "ab", "the q", "é"]
 
 
 @pytest.fixture(scope="module")
-def model():
-    return fastemb.StaticModel.load()
+def model(llama_folder):
+    return fastemb.StaticModel.load(llama_folder)
 
 
 @pytest.fixture(scope="module")
@@ -226,8 +226,8 @@ def test_tables_of_other_layouts(model, layout):
     assert len(seen) == (2 if layout in ("strided", "fortran") else 1)
 
 
-def test_the_first_columns_of_a_table(model):
-    narrow = fastemb.StaticModel.load(dim=70)
+def test_the_first_columns_of_a_table(model, llama_folder):
+    narrow = fastemb.StaticModel.load(llama_folder, dim=70)
     assert same_bits(small(narrow, "a b"), model.encode("a b")[:70].copy())
     for normalize in (False, True):
         both(narrow, ["a b", "", "c"], normalize=normalize)

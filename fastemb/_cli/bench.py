@@ -25,7 +25,7 @@ ROWS, DIM, IDS = 200_000, 256, 1 << 17  # a table of 200 MB: no cache holds it
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("file", metavar="FILE", nargs="?", help="a text file to tokenize (default: made up)")
-    parser.add_argument("--model", metavar="DIR", type=Path, help="a model folder (default: the installed one)")
+    parser.add_argument("--model", metavar="DIR", type=Path, help="a model (default: the one that comes with fastemb)")
     parser.add_argument("--threads", type=int, metavar="N", help="use at most N threads")
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"for each line (default: {SECONDS:g})")
 

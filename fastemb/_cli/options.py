@@ -43,7 +43,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="DIR",
         type=Path,
-        help="a folder with tokenizer.json and a table, or a file of word vectors (default: the installed model)",
+        help="a folder with tokenizer.json and a table, or a file of word vectors (default: the model that comes with "
+        "fastemb)",
     )
     parser.add_argument("--dim", type=int, help="keep only the first DIM columns of the table")
 
@@ -82,7 +83,7 @@ def add_tokenizer(parser: argparse.ArgumentParser) -> None:
         "--tokenizer",
         metavar="PATH",
         type=Path,
-        help="a tokenizer's file, or a folder that holds one (default: that of the installed model)",
+        help="a tokenizer's file, or a folder that holds one (default: that of the model that comes with fastemb)",
     )
     parser.add_argument("--pattern", metavar="NAME", help="the pattern of a .tiktoken file, such as cl100k or o200k")
 

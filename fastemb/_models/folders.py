@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,24 +15,6 @@ from .tensors import FLOATS, INTEGERS, Tensors, one_file, read_array, read_tenso
 MODEL2VEC, WORDLLAMA = "embeddings", "embedding.weight"  # the names of their tables; StaticEmbedding's is the latter
 TENSORS = {MODEL2VEC: (*FLOATS, "I8"), WORDLLAMA: (*FLOATS, "I8"), "mapping": INTEGERS, "weights": FLOATS}
 DEFAULT_MAX_LENGTH = 512  # model2vec's, where its config names none
-DEFAULT_TOKENIZER = "tokenizers/l2_supercat_tokenizer_config.json"  # inside the package wordllama
-DEFAULT_TABLE = "weights/l2_supercat_256.safetensors"
-
-
-def find_default() -> tuple[Path, Path, Path]:
-    """Return the tokenizer, the table and the (absent) config inside the installed package wordllama."""
-    found = importlib.util.find_spec("wordllama")  # the package itself is not imported: it needs a second
-    if found is None or not found.submodule_search_locations:
-        raise FileNotFoundError(
-            "no model given, and the package wordllama, which carries the default one, is not installed: "
-            "pip install 'fastemb[demo]', or name a model folder"
-        )
-    home = Path(found.submodule_search_locations[0])
-    files = home / DEFAULT_TOKENIZER, home / DEFAULT_TABLE, home / "config.json"
-    for file in files[:2]:
-        if not file.is_file():
-            raise FileNotFoundError(f"the installed package wordllama lacks {file}")
-    return files
 
 
 def find_files(folder: Path) -> tuple[Path, Path, Path]:

@@ -71,7 +71,7 @@ class Similar:
         Examples
         --------
         >>> import fastemb
-        >>> model = fastemb.StaticModel.load()  # the installed wordllama's
+        >>> model = fastemb.StaticModel.load()
         >>> model.similarity(["a cat", "a dog", "the law"], "a kitten").argmax()
         np.int64(0)
         """
@@ -115,7 +115,7 @@ class Similar:
         Examples
         --------
         >>> import fastemb
-        >>> model = fastemb.StaticModel.load()  # the installed wordllama's
+        >>> model = fastemb.StaticModel.load()
         >>> len(model.most_similar("house", 3))
         3
         """
@@ -159,9 +159,9 @@ class Similar:
         Examples
         --------
         >>> import fastemb
-        >>> model = fastemb.StaticModel.load()  # the installed wordllama's
+        >>> model = fastemb.StaticModel.load()
         >>> found = model.analogy(["king", "woman"], ["man"], k=3)
-        >>> "▁man" in [word for word, _ in found], len(found)
+        >>> "man" in [word for word, _ in found], len(found)
         (False, 3)
         """
         k = as_integer(k, "k")

@@ -51,10 +51,10 @@ class Streams(Similar):
         Examples
         --------
         >>> import fastemb
-        >>> model = fastemb.StaticModel.load()  # the installed wordllama's
+        >>> model = fastemb.StaticModel.load()
         >>> lines = (f"line {i}" for i in range(5))
         >>> [vectors.shape for vectors in model.encode_iter(lines, batch=2)]
-        [(2, 256), (2, 256), (1, 256)]
+        [(2, 128), (2, 128), (1, 128)]
         """
         if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
             raise TypeError(f"texts must be an iterable of str, got {type_name(texts)}")
