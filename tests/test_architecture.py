@@ -79,6 +79,7 @@ ALLOWED = {
     "_static": {"tokenizer", "pooling", "search", "quantized", "ragged", "_text", "_models", "_checks", "_words"},
     # rooms below where the cost of a call matters
     "torch": {"", *PUBLIC, *SHARED, *ASKED, "_checks", "_devices", "_frameworks"},
+    "ray": {"", "static", "tokenizer", "_static", "_text", "_threads", "_checks", "_words"},
     "reference": set(),
     "compat": {*PUBLIC, *TOOLS, "_text", "_tokens", "_checks", "_words"},
 }
@@ -266,6 +267,8 @@ def test_docstring_examples(module):
         pytest.importorskip("torch", reason="the package torch is not installed")
     if room(module) == "jax":
         pytest.importorskip("jax", reason="the functions of fastemb.jax are for those who have JAX")
+    if room(module) == "ray":
+        pytest.importorskip("ray", reason="the package ray is not installed")
     result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
     assert result.failed == 0
 
