@@ -44,7 +44,7 @@ TOOLS = {"_memory", "_threads"}
 ALLOWED = {
     "": set(PUBLIC) | {"_cuda_check", "_threads", "_warmup"},  # lazily, by name
     "__main__": {"_cli"},
-    "_cli": {"", *PUBLIC, "_static"},  # commands know what users know; embed times a model's two stages
+    "_cli": {"", *PUBLIC, "_static", "ray"},  # commands know what users know; embed times a model's two stages
     "_warmup": {
         "",
         *PUBLIC,

@@ -73,6 +73,10 @@ class Work:
         self.clock = Clock()
         self.documents = self.earlier = self.size = 0
 
+    def source(self, files: list[reading.Source], start: reading.Position | None = None) -> Iterator[reading.Block]:
+        """Give the documents of files, from a place on."""
+        return reading.read(files, start)
+
     def compute(self, texts: list[str]) -> Any:
         """Return what a block becomes; of two results that were not written yet neither may change the other."""
         raise NotImplementedError
@@ -125,7 +129,7 @@ def deliver(
     `decides` is what decides the output but the texts: the part of a run in which it was another is not gone on with.
     """
     if path is None:
-        work.run(reading.read(files), lambda data: None)
+        work.run(work.source(files), lambda data: None)
     elif is_stream(path):
         _to_stream(path, work, files)
     else:
@@ -159,18 +163,18 @@ def _continue(part: Part, work: Work, files: list[reading.Source]) -> None:
         work.documents = work.earlier = part.state["documents"]
     elif work.header:
         part.write(bytes(work.header))
-    work.run(reading.read(files, start), part.write, part.keep)
+    work.run(work.source(files, start), part.write, part.keep)
 
 
 def _to_stream(path: Path, work: Work, files: list[reading.Source]) -> None:
     """Write to a pipe: what needs the number of rows in front waits in a file without a name until all are there."""
     with opened_stream(path) as stream:
         if work.in_order:
-            work.run(reading.read(files), lambda data: write_all(stream, data))
+            work.run(work.source(files), lambda data: write_all(stream, data))
             return
         with tempfile.TemporaryFile() as part, tempfile.TemporaryFile() as new:
             part.write(bytes(work.header))
-            work.run(reading.read(files), part.write)
+            work.run(work.source(files), part.write)
             part.seek(0)
             work.finish(part, new if work.elsewhere else None)
             copy(new if work.elsewhere else part, stream)

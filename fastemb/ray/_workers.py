@@ -60,10 +60,13 @@ class Worker:
 
     def __call__(self, table: Any) -> Any:
         """Return the table that takes the place of some rows."""
+        texts = self._texts(table)
         block = f"the block of {table.num_rows:,} rows"
-        texts = self._texts(table, block)
         if texts:
             block += f" that begins with {_short(texts[0])}{self._where(table, 0)}"
+        if None in texts:
+            row = texts.index(None)
+            self._fail(f"{block}: row {row} of it{self._where(table, row)} is null, expected a text")
         deaths = self._begin(block, 0, table.num_rows)
         if deaths.times > self._retries:
             self._fail(self._died_of(table, texts, block, deaths.times, deaths.first, deaths.end))
@@ -77,18 +80,14 @@ class Worker:
 
     # ---------------------------------------------------------------- inside
 
-    def _texts(self, table: Any, block: str) -> list[str]:
+    def _texts(self, table: Any) -> list[Any]:
+        """Return the texts of a table, None where there is none."""
         if self._column not in table.column_names:
             self._fail(f"there is no column {self._column!r}; there are {', '.join(map(repr, table.column_names))}")
         column, types = table[self._column], self._pa.types
-        if types.is_null(column.type) and table.num_rows:
-            column = column.cast(self._pa.string())
-        if table.num_rows and not (types.is_string(column.type) or types.is_large_string(column.type)):
+        if not (types.is_string(column.type) or types.is_large_string(column.type) or types.is_null(column.type)):
             self._fail(f"column {self._column!r} is of {column.type}, expected string")
-        texts: list[str] = column.to_pylist()
-        if column.null_count:
-            at = texts.index(None)  # type: ignore[arg-type]
-            self._fail(f"{block}: row {at} of it{self._where(table, at)} is null, expected a text")
+        texts: list[Any] = column.to_pylist()
         return texts
 
     def _where(self, table: Any, row: int) -> str:
@@ -193,5 +192,5 @@ def vectors_of_probe(model: Any, options: dict[str, Any]) -> bytes:
     return few + many
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+def _short(text: str | None) -> str:
+    return repr(text if text is None or len(text) <= 40 else text[:37] + "...")

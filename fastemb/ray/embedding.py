@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Unpack
 
-from .._static.options import check_normalize
 from ._asked import check_counts, check_dataset, check_word, mapped, needed
 from ._ledger import make_ledger
 from ._sharing import send_model
@@ -96,11 +95,23 @@ def embed_dataset(
     workers, retries = check_counts(workers, retries)
     wrong = sorted(options.keys() & {"out", "window", "overlap", "join"})
     if wrong:
-        raise ValueError(f"embed_dataset gives one new row a text: {wrong[0]} is no option of it")
-    asked: dict[str, Any] = dict(options)
-    if asked.get("normalize") is not None:
-        check_normalize(asked["normalize"])
+        raise ValueError(f"embed_dataset gives one vector a row: {wrong[0]} is no option of it")
+    return embed_rows(ray, ds, model, column, output, workers, retries, dict(options))[0]
+
+
+def embed_rows(
+    ray: Any,
+    ds: Any,
+    model: Any,
+    column: str,
+    output: str,
+    workers: int | None,
+    retries: int,
+    options: dict[str, Any],
+) -> tuple[Any, Any]:
+    """Return the dataset with its vectors, and the ledger of its workers."""
     loaded, sent = send_model(model)
-    probe = vectors_of_probe(loaded, asked)  # which looks at all options
-    arguments = make_ledger(ray), retries, column, ray.put(sent), output, asked, probe
-    return mapped(ray, ds, Embedder, arguments, workers)
+    probe = vectors_of_probe(loaded, options)  # which looks at all options, and compiles what workers then load
+    ledger = make_ledger(ray)
+    arguments = ledger, retries, column, ray.put(sent), output, options, probe
+    return mapped(ray, ds, Embedder, arguments, workers), ledger
