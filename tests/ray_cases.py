@@ -65,7 +65,11 @@ def kill_one_when(condition, seconds=60):
 def mappings(process, name):
     """What a process has of each file of that name in its memory, in kB by kind: Rss, Pss, Anonymous and so on."""
     found, here = [], False
-    for line in Path(f"/proc/{process}/smaps").read_text().splitlines():
+    try:
+        lines = Path(f"/proc/{process}/smaps").read_text().splitlines()
+    except OSError:  # it has ended
+        return []
+    for line in lines:
         key, _, value = line.partition(":")
         if "-" in line.split()[0]:
             here = name in line

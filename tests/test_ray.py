@@ -1,8 +1,10 @@
 """Vectors and shards of ids by Ray: the bytes of one machine, whichever workers die, and errors that name the row."""
 
 import os
+import re
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from ray_cases import DIM, kill, kill_one_when, make_model, mappings, words, wor
 import fastemb
 import fastemb.ray
 from fastemb.__main__ import main
-from fastemb.ray import _packing, _workers, embedding
+from fastemb.ray import _ledger, _packing, _sharing, _workers, embedding
 
 ray = pytest.importorskip("ray", reason="the package ray is not installed")
 pa = pytest.importorskip("pyarrow", reason="the package pyarrow is not installed")
@@ -69,11 +71,11 @@ RUNS = [*range(2), *(pytest.param(run, marks=pytest.mark.exhaustive) for run in 
 @pytest.mark.parametrize("run", RUNS)
 def test_a_worker_is_killed_and_nothing_is_lost(model, folder, run):
     """Once by the object store and once by the folder, at another place each time."""
+    before, killed = workers(), []  # those of another test may still be ending
     rows = fastemb.ray.embed_dataset(dataset(), [model, folder][run % 2], workers=2)
-    killed = []
 
     def act():
-        killed.extend(workers()[:1])
+        killed.extend(each for each in workers() if each not in before)
         kill(killed[0])
 
     vectors, ids = read(rows, at=1 + run, act=act)
@@ -117,9 +119,15 @@ def test_a_row_that_kills_its_workers_is_named(monkeypatch, model):
     ],
 )
 def test_rows_without_text(model, texts, column, said):
-    with pytest.raises(ray.exceptions.RayError) as error:
-        fastemb.ray.embed_dataset(dataset(texts), model, column=column).materialize()
-    assert said in str(error.value)
+    """A worker in this process, which is no actor."""
+    ledger = _ledger.make_ledger(ray)
+    sent = ray.put(_sharing.send_model(model)[1])
+    worker = _workers.Embedder(ledger, 3, column, sent, "v", {}, _workers.vectors_of_probe(model, {}))
+    with pytest.raises(fastemb.ray.BlockError, match=re.escape(said)):
+        worker(pa.table({"text": pa.array(texts, pa.string()), "id": range(len(texts))}))
+    assert said in ray.get(ledger.why.remote())
+    with pytest.raises(fastemb.ray.BlockError, match="is not the one of the program that gave the work"):
+        _workers.Embedder(ledger, 3, column, sent, "v", {}, b"of another model")
 
 
 def test_options_and_names_of_columns(model):
@@ -131,19 +139,26 @@ def test_options_and_names_of_columns(model):
 def test_one_copy_on_a_node(tmp_path):
     """Two workers have the table in their memory, the same pages: of the file that is mapped, and of Ray's store."""
     big = make_model(tmp_path / "big", rows=500_000)  # 32 MB
-    model = fastemb.StaticModel.load(big, mmap=True)
-    kb = model.table.nbytes >> 10
-    reached = model.table.reshape(-1)[:: 1 << 10].sum()  # so that all pages of the file are in the cache
-    assert np.isfinite(reached)
+    kb = (big / "table.npy").stat().st_size >> 10
     for given, name in ((big, "table.npy"), (fastemb.StaticModel.load(big), "/dev/shm/plasma")):
-        found = []
-        rows = fastemb.ray.embed_dataset(dataset(), given, workers=2)
-        read(rows, at=4, act=lambda name=name, found=found: found.extend(mappings(each, name) for each in workers()))
+        found, before = [], workers()
+
+        def look(name=name, found=found, before=before):
+            """Wait until two workers have read the table."""
+            until = time.monotonic() + 90
+            while time.monotonic() < until and len(found) < 2:
+                now = [mapped for each in workers() if each not in before and (mapped := mappings(each, name))]
+                if len(now) == 2 and all(sum(one["Rss"] for one in mapped) for mapped in now):
+                    found.extend(now)
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        read(fastemb.ray.embed_dataset(dataset(TEXTS * 4), given, workers=2))
+        thread.join()
         assert len(found) == 2
         for mapped in found:
-            assert mapped, f"{name} is not mapped"
-            assert sum(one["Anonymous"] for one in mapped) == 0  # no page of it was copied
-        assert sum(one["Size"] for one in found[0]) >= kb
+            assert sum(one["Size"] for one in mapped) >= kb
+            assert sum(one["Anonymous"] for one in mapped) == 0  # no page of it is this process's alone
 
 
 def test_what_embed_dataset_refuses(model):
