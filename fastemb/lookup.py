@@ -120,7 +120,7 @@ def prefetch(table: npt.NDArray[Any] | QuantizedTable, ids: Any) -> int:
     Parameters
     ----------
     table : numpy.ndarray, shape (V, ...), or QuantizedTable
-        Its memory, or that of the codes, is a file mapped by `numpy.memmap` or `mmap`, as in a model that was loaded
+        Its memory, or that of the codes, is a file mapped by `numpy.memmap` or ``mmap``, as in a model that was loaded
         with ``mmap=True``; views are taken as well. For another table there is nothing to do.
     ids : array_like of int, any shape, or Ragged
         The rows that will be wanted.
