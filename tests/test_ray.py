@@ -34,7 +34,9 @@ def cluster():
         # Workers find the modules of this test as this process does.
         runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join([os.path.dirname(os.path.dirname(fastemb.__file__))])}},
     )
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.wait_for_min_actors_s = 120  # or the first worker would do all before there is a second
     yield
     ray.shutdown()
 
@@ -147,6 +149,7 @@ def test_one_copy_on_a_node(tmp_path):
             """Wait until two workers have read the table."""
             until = time.monotonic() + 90
             while time.monotonic() < until and len(found) < 2:
+                time.sleep(0.05)
                 now = [mapped for each in workers() if each not in before and (mapped := mappings(each, name))]
                 if len(now) == 2 and all(sum(one["Rss"] for one in mapped) for mapped in now):
                     found.extend(now)
