@@ -124,14 +124,14 @@ def opened(path: Path, codes: Any, mapped: bool) -> Any:
     return table if codes is None else fastemb.QuantizedTable(table, codes.scale, codes.offset, (len(table), D), 8)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", help="where to write (default: a temporary folder)")
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", choices=("float32", "int8"), help="this table alone")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     fastemb.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory(dir=args.folder) as name:
         head = "| ms for 32,768 rows | in memory | mapped, warm | warm, asked for | cold | cold, asked for | gain |"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastemb
+from benchmarks import mapped as benchmark
 from fastemb._cpu import mapped
 
 PAGE = mmap.PAGESIZE
@@ -107,3 +108,12 @@ def test_codes_ragged_and_tables_in_memory(tmp_path):
     assert np.array_equal(fastemb.gather(again, [5, 63]), fastemb.gather(codes, [5, 63]))
     with pytest.raises(IndexError, match="id 64 at position 1 is out of range for a table of 64 rows"):
         fastemb.prefetch(again, [0, 64])
+
+
+def test_the_benchmark_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "ROUNDS", 1)
+    monkeypatch.setattr(benchmark, "BATCHES", 2)
+    monkeypatch.setattr(benchmark, "N", 64)
+    benchmark.main([str(tmp_path), "--rows", "300"])
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| gather, ")]
+    assert [line.count("|") for line in rows] == [8] * 4

@@ -32,6 +32,12 @@ def test_only_a_new_life_of_the_same_actor_is_a_death():
     assert ledger.begin("a", "2", "block", 0, 9) == Deaths()  # done: what comes again comes for another reason
 
 
+def test_a_ledger_that_lost_its_memory_knows_of_nothing():
+    ledger = Ledger()
+    ledger.end("a")
+    assert ledger.begin("a", "1", "block", 0, 9) == Deaths()
+
+
 def test_the_first_error_is_kept():
     ledger = Ledger()
     ledger.fail("one")
@@ -106,9 +112,10 @@ def test_a_journal_is_gone_on_with_and_its_torn_line_is_not(tmp_path):
         shards.add(np.concatenate(documents[:20]).astype("<u2"), np.array([len(d) for d in documents[:20]]))
     with open(tmp_path / "a/journal.jsonl", "a") as journal:
         journal.write('{"ids": "sha')
+    for left in ("shard-00009.ids.npy.part", "shard-00009.ends.npy.0123456789abcdef"):  # by a run that was killed
+        (tmp_path / "a" / left).write_bytes(b"")
     before = {path.name: path.stat() for path in (tmp_path / "a").glob("*.npy")}
     assert len(before) > 4
-    assert not list((tmp_path / "a").glob("*.part"))
     manifest = write(tmp_path / "a", documents, [3, 9])
     write(tmp_path / "b", documents, [])
     assert contents(tmp_path / "a") == contents(tmp_path / "b")

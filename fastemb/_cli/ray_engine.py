@@ -16,7 +16,7 @@ from typing import Any
 
 import fastemb
 import fastemb.ray
-from fastemb.ray._asked import needed, plain_errors
+from fastemb.ray._asked import RETRIES, needed, plain_errors
 from fastemb.ray.embedding import embed_rows
 
 from . import reading
@@ -26,7 +26,7 @@ BLOCK = 4 << 20  # bytes of a block of Ray: its own 128 MiB would become a gigab
 
 
 class Engine:
-    """Vectors of blocks, in order.
+    """What makes the vectors of blocks, in their order, elsewhere.
 
     Parameters
     ----------
@@ -44,6 +44,14 @@ class Engine:
     @contextmanager
     def connected(self) -> Iterator[None]:
         """Join the cluster that ``RAY_ADDRESS`` names, or have one of this machine until this ends."""
+        try:
+            with self._cluster():
+                yield
+        except self._ray.exceptions.RayError as error:  # of which the parser, that makes one line of errors, knows not
+            raise OSError(f"Ray: {str(error).strip().splitlines()[-1]}") from error
+
+    @contextmanager
+    def _cluster(self) -> Iterator[None]:
         ray = self._ray
         if ray.is_initialized():
             yield
@@ -78,7 +86,7 @@ class Engine:
         context.enable_progress_bars, context.target_max_block_size = False, BLOCK
         rows = ray.data.read_datasource(_datasource(ray, files, start), override_num_blocks=1)
         embedded, ledger = embed_rows(
-            ray, rows, self._model, "text", "vectors", self._workers, 3, {"normalize": self._normalize}
+            ray, rows, self._model, "text", "vectors", self._workers, RETRIES, {"normalize": self._normalize}
         )
         texts: list[str] = []
         parts: list[Any] = []

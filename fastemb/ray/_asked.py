@@ -10,6 +10,7 @@ from .._checks import as_integer
 from .._words import shown, type_name
 from ._ledger import BlockError
 
+RETRIES = 3  # of rows whose worker has died, unless something else is said
 BATCH = 4096  # rows that a worker is given at a time: vectors may be ten times as long as their texts
 
 

@@ -46,9 +46,12 @@ class Ledger:
         return self._deaths.get(block, Deaths())
 
     def end(self, actor: str) -> None:
-        """Note that a worker has done what it began last."""
-        _, block, _, _ = self._open.pop(actor)
-        self._deaths.pop(block, None)
+        """Note that a worker has done what it began last.
+
+        A ledger that was started again, as its machine went away, does not know of it.
+        """
+        if actor in self._open:
+            self._deaths.pop(self._open.pop(actor)[1], None)
 
     def fail(self, why: str) -> None:
         """Keep the first error for whoever asks: what Ray makes of it is long, and its type is Ray's."""

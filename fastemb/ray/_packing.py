@@ -131,7 +131,10 @@ class Shards:
     # ---------------------------------------------------------------- inside
 
     def _go_on(self) -> None:
-        """Read what an earlier run has finished, or begin."""
+        """Read what an earlier run has finished, or begin; what it has not finished is removed."""
+        for pattern in ("*.part", "shard-*.npy.*"):  # the second are those of `replacing`, of a run that was killed
+            for path in self._folder.glob(pattern):
+                path.unlink()
         self._journal.seek(0)
         whole, _, _ = self._journal.read().rpartition(b"\n")
         lines = [json.loads(line) for line in whole.split(b"\n") if line]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Unpack
 
-from ._asked import check_counts, check_dataset, check_word, mapped, needed
+from ._asked import RETRIES, check_counts, check_dataset, check_word, mapped, needed
 from ._ledger import make_ledger
 from ._sharing import send_model
 from ._workers import Embedder, vectors_of_probe
@@ -26,7 +26,7 @@ def embed_dataset(
     column: str = "text",
     output: str = "vectors",
     workers: int | None = None,
-    retries: int = 3,
+    retries: int = RETRIES,
     **options: Unpack[EncodeOptions],
 ) -> Dataset:
     """Return a dataset with one vector more for each row, which is computed when it is read.

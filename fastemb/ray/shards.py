@@ -13,7 +13,7 @@ import fastemb
 
 from .._checks import as_flag, as_integer
 from .._words import shown, type_name
-from ._asked import check_counts, check_dataset, check_word, mapped, needed, plain_errors
+from ._asked import RETRIES, check_counts, check_dataset, check_word, mapped, needed, plain_errors
 from ._ledger import make_ledger
 from ._packing import Shards
 from ._sharing import PROBE, as_tokenizer, image_of
@@ -37,7 +37,7 @@ def tokenize_dataset(
     separator: int | str | None = None,
     special: bool = False,
     workers: int | None = None,
-    retries: int = 3,
+    retries: int = RETRIES,
 ) -> dict[str, Any]:
     """Write the texts of a dataset as shards of ids, from which a model is trained, and return their manifest.
 
