@@ -70,38 +70,64 @@ def read(rows, column="vectors", at=None, act=None):
 RUNS = [*range(2), *(pytest.param(run, marks=pytest.mark.exhaustive) for run in range(2, 10))]
 
 
+def logged(base, file):
+    """A class of workers that are slow, and write down when they begin and end; it is sent by value."""
+
+    class Logs(base):
+        def work(self, texts):
+            self.note("begins")
+            time.sleep(0.3)
+            done = super().work(texts)
+            self.note("ends")
+            return done
+
+        def note(self, what):
+            with open(file, "a") as log:
+                log.write(f"{os.getpid()} {what}\n")
+
+    return Logs
+
+
 @pytest.mark.parametrize("run", RUNS)
-def test_a_worker_is_killed_and_nothing_is_lost(model, folder, run):
-    """Once by the object store and once by the folder, at another place each time."""
-    before, killed = workers(), []  # those of another test may still be ending
-    rows = fastemb.ray.embed_dataset(dataset(), [model, folder][run % 2], workers=2)
+def test_a_worker_is_killed_and_nothing_is_lost(tmp_path, monkeypatch, model, folder, run):
+    """Killed in the midst of a block, after 1 to 10 of 18; by turns with the object store and with the folder."""
+    log = tmp_path / "log"
+    monkeypatch.setattr(embedding, "Embedder", logged(_workers.Embedder, log))
+    texts, killed = TEXTS * 3, []
+    rows = fastemb.ray.embed_dataset(dataset(texts, 4096), [model, folder][run % 2], workers=2)
+
+    def last():
+        """What each worker wrote last."""
+        return dict(line.split() for line in log.read_text().splitlines())
 
     def act():
-        killed.extend(each for each in workers() if each not in before)
-        kill(killed[0])
+        """Kill a worker that has begun a block and not ended it."""
+        while not killed:
+            killed.extend([who for who, what in last().items() if what == "begins"][:1])
+            time.sleep(0.01)
+        kill(int(killed[0]))
 
     vectors, ids = read(rows, at=1 + run, act=act)
-    assert killed
-    assert np.array_equal(ids, range(len(TEXTS)))  # nothing twice, nothing lost, nothing moved
-    assert vectors.tobytes() == model.encode(TEXTS).tobytes()
+    assert last()[killed[0]] == "begins"
+    assert len(last()) == 3  # two workers, and the one that took the place of the killed one
+    assert np.array_equal(ids, range(len(texts)))  # nothing twice, nothing lost, nothing moved
+    assert vectors.tobytes() == model.encode(texts).tobytes()
 
 
-class Poisoned:
-    """Makes classes of workers that die of a text; they are sent by value, as they are made inside of a function."""
+def poisoned(base):
+    """A class of workers that die of a text; it is sent by value."""
 
-    @staticmethod
-    def of(base):
-        class Dies(base):
-            def work(self, texts):
-                if "poison" in texts:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return super().work(texts)
+    class Dies(base):
+        def work(self, texts):
+            if "poison" in texts:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().work(texts)
 
-        return Dies
+    return Dies
 
 
 def test_a_row_that_kills_its_workers_is_named(monkeypatch, model):
-    monkeypatch.setattr(embedding, "Embedder", Poisoned.of(_workers.Embedder))
+    monkeypatch.setattr(embedding, "Embedder", poisoned(_workers.Embedder))
     texts = list(TEXTS[:3000])
     texts[1717] = "poison"
     rows = dataset(texts, 1000, path=["corpus.txt"] * 3000, row=range(3000))
