@@ -313,3 +313,5 @@ def test_what_the_command_refuses(tmp_path, folder, capsys):
     (tmp_path / "t.txt").write_text("a\n")
     assert main(["embed", str(tmp_path / "t.txt"), *model, "--workers", "2"]) == 2
     assert "--workers is of --engine ray" in capsys.readouterr().err
+    assert main(["embed", str(tmp_path / "t.txt"), *model, "--engine", "ray", "--workers", "0"]) == 2
+    assert "workers must be at least 1, got 0" in capsys.readouterr().err

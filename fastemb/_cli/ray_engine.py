@@ -16,7 +16,7 @@ from typing import Any
 
 import fastemb
 import fastemb.ray
-from fastemb.ray._asked import RETRIES, needed, plain_errors
+from fastemb.ray._asked import RETRIES, check_counts, needed, plain_errors
 from fastemb.ray.embedding import embed_rows
 
 from . import reading
@@ -37,7 +37,8 @@ class Engine:
     """
 
     def __init__(self, model: fastemb.StaticModel, normalize: bool | None, workers: int | None) -> None:
-        self._model, self._normalize, self._workers = model, normalize, workers
+        self._model, self._normalize = model, normalize
+        self._workers, _ = check_counts(workers, RETRIES)
         self._ray = needed()
         self._vectors: deque[Any] = deque()  # of blocks that were given and not taken
 
