@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tokenize
+import warnings
 from pathlib import Path
 
 import pytest
@@ -269,6 +270,7 @@ def test_docstring_examples(module):
         pytest.importorskip("jax", reason="the functions of fastemb.jax are for those who have JAX")
     if room(module) == "ray":
         pytest.importorskip("ray", reason="the package ray is not installed")
+        warnings.simplefilter("ignore")  # Ray's own, for this test alone
     result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
     assert result.failed == 0
 
