@@ -45,6 +45,7 @@ _HOMES = {
     "num_threads": "_threads",
     "pool": "pooling",
     "pool_backward": "pooling",
+    "prefetch": "lookup",
     "quantize": "quantized",
     "rope": "position",
     "rope_frequencies": "position",
@@ -90,6 +91,7 @@ __all__ = [
     "num_threads",
     "pool",
     "pool_backward",
+    "prefetch",
     "quantize",
     "rope",
     "rope_frequencies",
@@ -110,7 +112,7 @@ if TYPE_CHECKING:
     from fastemb.embedding import EmbedGrad, LayerNorm, RMSNorm, embed, embed_backward
     from fastemb.encoded import Encoded, Padding, Truncation
     from fastemb.gradient import RowGrad, row_grad, scatter_add
-    from fastemb.lookup import gather
+    from fastemb.lookup import gather, prefetch
     from fastemb.optim import SGD, Adagrad, Adam, AdamW
     from fastemb.pooling import BagGrad, PoolGrad, embedding_bag, embedding_bag_backward, normalize, pool, pool_backward
     from fastemb.position import alibi, rope, rope_frequencies, sinusoidal

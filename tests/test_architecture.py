@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tokenize
+import warnings
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ TOOLS = {"_memory", "_threads"}
 ALLOWED = {
     "": set(PUBLIC) | {"_cuda_check", "_threads", "_warmup"},  # lazily, by name
     "__main__": {"_cli"},
-    "_cli": {"", *PUBLIC, "_static"},  # commands know what users know; embed times a model's two stages
+    "_cli": {"", *PUBLIC, "_static", "ray"},  # commands know what users know; embed times a model's two stages
     "_warmup": {
         "",
         *PUBLIC,
@@ -79,6 +80,7 @@ ALLOWED = {
     "_static": {"tokenizer", "pooling", "search", "quantized", "ragged", "_text", "_models", "_checks", "_words"},
     # rooms below where the cost of a call matters
     "torch": {"", *PUBLIC, *SHARED, *ASKED, "_checks", "_devices", "_frameworks"},
+    "ray": {"", "static", "tokenizer", "_static", "_text", "_threads", "_checks", "_words"},
     "reference": set(),
     "compat": {*PUBLIC, *TOOLS, "_text", "_tokens", "_checks", "_words"},
 }
@@ -266,6 +268,9 @@ def test_docstring_examples(module):
         pytest.importorskip("torch", reason="the package torch is not installed")
     if room(module) == "jax":
         pytest.importorskip("jax", reason="the functions of fastemb.jax are for those who have JAX")
+    if room(module) == "ray":
+        pytest.importorskip("ray", reason="the package ray is not installed")
+        warnings.simplefilter("ignore")  # Ray's own, for this test alone
     result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
     assert result.failed == 0
 

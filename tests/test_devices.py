@@ -37,7 +37,7 @@ TWINS = {
     "search": {"topk": ["queries", "vectors", "k", "metric"]},
 }
 #: What no array of the caller decides: NumPy's arrays are made of sizes, by the CPU's room alone.
-ONLY_HERE = {"position": {"rope_frequencies", "sinusoidal", "alibi"}}
+ONLY_HERE = {"lookup": {"prefetch"}, "position": {"rope_frequencies", "sinusoidal", "alibi"}}
 
 
 def parameters_of(file, name):

@@ -126,6 +126,11 @@ PROMISES = {
         TypeError: [lambda w: fastemb.pool_backward(None, X)],
         ValueError: [lambda w: fastemb.pool_backward(X, X)],
     },
+    "prefetch": {
+        IndexError: [lambda w: fastemb.prefetch(TABLE, [5])],
+        TypeError: [lambda w: fastemb.prefetch(TABLE, [0.5]), lambda w: fastemb.prefetch([[1.0]], [0])],
+        ValueError: [lambda w: fastemb.prefetch(TABLE, [[0], [1, 2]]), lambda w: fastemb.prefetch(TABLE[0, 0, ...], 0)],
+    },
     "normalize": {
         TypeError: [lambda w: fastemb.normalize([1.0]), lambda w: fastemb.normalize(np.ma.ones(3))],
         ValueError: [lambda w: fastemb.normalize(np.array(1.0)), lambda w: fastemb.normalize(TABLE, out=TABLE[::-1])],

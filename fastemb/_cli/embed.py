@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,6 +41,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_model(parser)
     parser.add_argument("--normalize", action="store_true", default=None, help="scale every vector to length one")
     options.add_threads(parser)
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="ray: by workers of Ray, here or in a cluster"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="how many, with --engine ray")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
         check_output(path, [source.name for source in files], args.model)
     kind = writing.kind_of(path, args.to)
     work = _Vectors(args, kind, files)
-    deliver(path, work, files, _what_decides(args, work.model, kind), args.quiet)
+    with work.engine.connected() if work.engine is not None else nullcontext():
+        deliver(path, work, files, _what_decides(args, work.model, kind), args.quiet)
     if says_more(path, args.quiet):
         print(work.report())
         shape, name = (work.documents, work.dim), str(path) if str(path).isprintable() else repr(str(path))
@@ -67,8 +74,12 @@ class _Vectors(Work):
         progress = Progress(sum(source.size for source in files), args.quiet)
         super().__init__(progress, writing.HEADERS[kind], kind in writing.ELSEWHERE, kind == "jsonl")
         self.kind, self.path, self.normalize = kind, args.output, args.normalize
+        if args.workers is not None and args.engine != "ray":
+            raise ValueError("--workers is of --engine ray")
         with self.clock.timed("load model"):
             self.model = options.model(args)
+        self.engine = _engine(args, self.model, files)
+        self.shared = self.engine is None  # whose vectors come in the order of the files
         with self.clock.timed("load kernels"):  # compiled at the first use on a machine, afterwards read from disk
             self.dim = len(self.model.encode("a"))
         self.clock.seconds |= {"tokenize": 0.0, "look up, pool": 0.0}
@@ -76,8 +87,14 @@ class _Vectors(Work):
         self.first: list[Any] = []
         self._room = threading.local()  # each thread's array for the vectors of a block, which grows to what is needed
 
+    def source(self, files: list[reading.Source], start: reading.Position | None = None) -> Iterator[reading.Block]:
+        """Give the documents of files, from a place on."""
+        return super().source(files, start) if self.engine is None else self.engine.read(files, start)
+
     def compute(self, texts: Any) -> tuple[Any, int]:
-        """Return the vectors of a block, and how many tokens it has."""
+        """Return the vectors of a block, and how many tokens it has; workers of Ray do not say that."""
+        if self.engine is not None:
+            return self.engine.take(), 0
         from .._static.stages import ids_of, vectors_of
 
         with self.clock.timed("tokenize"):
@@ -114,18 +131,33 @@ class _Vectors(Work):
         rows, dim = self.model.table.shape
         seconds = self.clock.seconds
         work = max(self.seconds, 1e-9)
+        if self.engine is not None:  # whose workers do all that at the same time, while this process waits
+            work = seconds["wait for Ray"] = max(seconds.pop("read"), 1e-9)
+            del seconds["tokenize"], seconds["look up, pool"]
         documents = self.documents - self.earlier
-        rates = f"{documents / work:,.0f} documents/s", f"{self.tokens / work:,.0f} tokens/s"
+        rates = [f"{documents / work:,.0f} documents/s"]
+        if self.engine is None:
+            rates.append(f"{self.tokens / work:,.0f} tokens/s")
         lines = [
             ("model", f"{rows:,} x {dim} {options.numbers_of(self.model.table)}"),
             ("documents", f"{self.documents:,}"),
             *([("of a run before", f"{self.earlier:,}")] if self.earlier else []),
-            ("tokens", f"{self.tokens:,}"),
+            *([("tokens", f"{self.tokens:,}")] if self.engine is None else []),
             ("bytes", f"{self.size:,}"),
             *((stage, f"{time:.3f} s") for stage, time in seconds.items()),
             ("throughput", ", ".join([*rates, f"{self.size / work / 1e6:.1f} MB/s"])),
         ]
         return "\n".join(f"{name:<15}{value}" for name, value in lines)
+
+
+def _engine(args: argparse.Namespace, model: fastemb.StaticModel, files: list[reading.Source]) -> Any:
+    """Return what makes vectors by Ray, or None: this process does."""
+    if args.engine == "local":
+        return None
+    from .ray_engine import Engine, check_files
+
+    check_files(files)
+    return Engine(model, args.normalize, args.workers)
 
 
 def _what_decides(args: argparse.Namespace, model: fastemb.StaticModel, kind: str) -> dict[str, Any]:

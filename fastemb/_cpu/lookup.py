@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .. import _checks, _memory, _threads
-from . import quantized
+from . import mapped, quantized
 from .arrays import Array, address, as_index, has_contiguous_rows, ids
 from .kernels import lookup as kernels
 from .kernels import quantized as code_kernels
@@ -196,3 +196,8 @@ def _copy_rows(source: Array, index: Array, mode: str, target: Array, warm: bool
     if bad < 0:
         _threads.run(copy, _threads.split(N, ranges))
     return bad
+
+
+def prefetch(table: Array, ids: Array) -> int:
+    """Ask for the rows of a mapped table, and return how many bytes that is."""
+    return mapped.advise(table, rows_meant(ids, table.shape[0], "raise"))

@@ -1,0 +1,170 @@
+"""What `fastemb.ray` is made of, without Ray: who died of what, shards of ids, and what is said without the package."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastemb
+import fastemb.ray
+from fastemb.ray._ledger import STEPS, Deaths, Ledger, steps
+from fastemb.ray._packing import Shards
+
+SAID = {"dtype": "<u2", "shard_tokens": 7}
+
+
+# The ledger ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_a_new_life_of_the_same_actor_is_a_death():
+    ledger = Ledger()
+    assert ledger.begin("a", "1", "block", 0, 9) == Deaths()
+    assert ledger.begin("b", "1", "block", 0, 9) == Deaths()  # equal texts at the same time
+    assert ledger.begin("a", "1", "block", 3, 4) == Deaths()  # a step of the same life
+    assert ledger.begin("a", "2", "start", 0, 0) == Deaths()
+    ledger.end("a")
+    assert ledger.begin("a", "2", "block", 0, 9) == Deaths(1, 3, 4)
+    ledger.end("a")
+    assert ledger.begin("a", "2", "block", 0, 9) == Deaths()  # done: what comes again comes for another reason
+
+
+def test_a_ledger_that_lost_its_memory_knows_of_nothing():
+    ledger = Ledger()
+    ledger.end("a")
+    assert ledger.begin("a", "1", "block", 0, 9) == Deaths()
+
+
+def test_the_first_error_is_kept():
+    ledger = Ledger()
+    ledger.fail("one")
+    ledger.fail("two")
+    assert ledger.why() == "one"
+
+
+@given(rows=st.integers(1, 5 * STEPS**2), data=st.data())
+def test_three_deaths_find_the_row(rows, data):
+    """Whatever row it is that kills: each death leaves a part of the rows, of which it is one."""
+    bad = data.draw(st.integers(0, rows - 1))
+    deaths, tried = Deaths(), 0
+    while deaths.end - deaths.first != 1:
+        cut = steps(rows, deaths)
+        assert [first for first, _ in cut] == [0, *(end for _, end in cut[:-1])]  # all rows, in their order
+        assert cut[-1][1] == rows
+        assert all(first < end for first, end in cut)
+        first, end = next((first, end) for first, end in cut if first <= bad < end)
+        deaths, tried = Deaths(deaths.times + 1, first, end), tried + 1
+    assert deaths.first == bad
+    assert tried <= 4
+
+
+# Shards --------------------------------------------------------------------------------------------------------------
+
+
+def write(folder, documents, parts, **said):
+    """Write documents, so many at a time."""
+    with Shards(folder, SAID | said) as shards:
+        if shards.manifest is not None:
+            return shards.manifest
+        rest = list(documents)
+        for count in [*parts, len(rest)]:
+            some, rest = rest[:count], rest[count:]
+            ids = np.array([id for document in some for id in document], "<u2")
+            shards.add(ids, np.array([len(document) for document in some], np.int64))
+        return shards.finish()
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+DOCUMENTS = st.lists(st.lists(st.integers(0, 65_535), max_size=20), max_size=20)
+
+
+@settings(deadline=None, max_examples=40)  # files are brought to the disk
+@given(documents=DOCUMENTS, parts=st.lists(st.integers(0, 5), max_size=9))
+def test_shards_are_what_documents_say(tmp_path_factory, documents, parts):
+    folder = tmp_path_factory.mktemp("shards")
+    manifest = write(folder / "a", documents, parts)
+    write(folder / "b", documents, [])
+    assert contents(folder / "a") == contents(folder / "b")
+    flat, found, ends = [id for document in documents for id in document], [], []
+    for number, shard in enumerate(manifest["shards"]):
+        ids, here = np.load(folder / "a" / shard["ids"]), np.load(folder / "a" / shard["ends"])
+        assert ids.dtype == np.uint16
+        assert here.dtype == np.int64
+        assert (ids.size, here.size) == (shard["tokens"], shard["documents"])
+        assert ids.size == 7 or number == len(manifest["shards"]) - 1
+        assert not here.size or (here[0] >= 0 and here[-1] <= ids.size)
+        ends += [end + len(found) for end in here.tolist()]
+        found += ids.tolist()
+    assert found == flat
+    assert ends == np.cumsum([len(document) for document in documents]).tolist()
+    assert (manifest["tokens"], manifest["documents"]) == (len(flat), len(documents))
+
+
+def test_a_journal_is_gone_on_with_and_its_torn_line_is_not(tmp_path):
+    documents = [[i] * (i % 5) for i in range(40)]
+    with Shards(tmp_path / "a", SAID) as shards:
+        shards.add(np.concatenate(documents[:20]).astype("<u2"), np.array([len(d) for d in documents[:20]]))
+    with open(tmp_path / "a/journal.jsonl", "a") as journal:
+        journal.write('{"ids": "sha')
+    for left in ("shard-00009.ids.npy.part", "shard-00009.ends.npy.0123456789abcdef"):  # by a run that was killed
+        (tmp_path / "a" / left).write_bytes(b"")
+    before = {path.name: path.stat() for path in (tmp_path / "a").glob("*.npy")}
+    assert len(before) > 4
+    manifest = write(tmp_path / "a", documents, [3, 9])
+    write(tmp_path / "b", documents, [])
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    for name, was in before.items():
+        now = (tmp_path / "a" / name).stat()
+        assert (now.st_ino, now.st_mtime_ns) == (was.st_ino, was.st_mtime_ns)
+    assert write(tmp_path / "a", [], []) == manifest == json.loads((tmp_path / "a/manifest.json").read_text())
+
+
+def test_what_shards_refuse(tmp_path):
+    documents = [[1, 2, 3]] * 9
+    with Shards(tmp_path / "a", SAID) as shards:
+        shards.add(np.array([1, 2, 3] * 5, "<u2"), np.full(5, 3))
+        with pytest.raises(ValueError, match="is being written by another run"):
+            write(tmp_path / "a", documents, [])
+    with pytest.raises(ValueError, match=r"shard-00000.ids.npy: was made of other texts"):
+        write(tmp_path / "a", [[1, 2, 4]] * 9, [])
+    with pytest.raises(ValueError, match=r"shard-00001.ids.npy: was made of other texts"):
+        write(tmp_path / "a", documents[:3], [])
+    with pytest.raises(ValueError, match=r"of another run, whose dtype is \"<u2\", not \"<u4\""):
+        write(tmp_path / "a", documents, [], dtype="<u4")
+    manifest = write(tmp_path / "a", documents, [])
+    assert manifest["tokens"] == 27
+    with pytest.raises(ValueError, match="whose shard_tokens is 7, not 8"):
+        write(tmp_path / "a", documents, [], shard_tokens=8)
+    (tmp_path / "a/shard-00001.ids.npy").write_bytes(b"cut")
+    with pytest.raises(ValueError, match=r"shard-00001.ids.npy: is missing or damaged"):
+        write(tmp_path / "a", documents, [])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds 'notes.txt', and no shards"):
+        write(tmp_path / "mine", documents, [])
+    assert contents(tmp_path / "mine") == {"notes.txt": b"mine"}
+
+
+# Without the package -------------------------------------------------------------------------------------------------
+
+
+def test_without_ray_the_error_names_the_extra(tmp_path):
+    code = """
+import sys
+sys.modules["ray"] = None
+import fastemb.ray
+for call in (fastemb.ray.embed_dataset, lambda ds: fastemb.ray.tokenize_dataset(ds, 0, 0)):
+    try:
+        call(None)
+    except ModuleNotFoundError as error:
+        print(error)
+"""
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "fastemb.ray needs the package ray: pip install 'fastemb[ray]'\n" * 2
+    assert issubclass(fastemb.ray.BlockError, ValueError)
