@@ -21,6 +21,7 @@ COMMANDS = (
     "count",
     "decode",
     "train-tokenizer",
+    "train-vectors",
     "quantize",
     "info",
     "warmup",
