@@ -83,7 +83,7 @@ def drawn(alias: Any, bits: Any) -> Any:
 def keep_words(ids: Any, keep: Any, seed: Any, out: Any) -> int:
     """Copy words by chance: each is kept if its 32 bits are not above ``keep`` of it; return how many were written.
 
-    An `END` stands in front and behind all, and is kept, but never two of them side by side.
+    An `END` stands in front and behind all. Those between sentences are kept, but never two of them side by side.
     """
     out[0] = END
     n = 1
@@ -222,13 +222,15 @@ def train(task: Any, arrays: Any, words: Any, n: int, seed: Any, rate: Any) -> i
         C = find_contexts(task, arrays, words, i, 1 + below(mixed(chance), task.window))
         if C == 0:
             continue
-        copy_rows(task, arrays.contexts, 0, C, task.x)
         start, stop, some = 0, C, C if task.shared else 1
         if task.by_mean:
+            copy_rows(task, arrays.contexts, 0, C, task.x)
             join(task, arrays, C)
             start, stop, some = 2 * task.window, 2 * task.window + 1, 1
         arrays.targets[0] = task.outputs + words[i] * task.stride
         for first in range(start, stop, some):
+            if not task.by_mean:
+                copy_rows(task, arrays.contexts, first, first + some, task.x)
             for t in range(1, T):
                 chance += _GOLDEN
                 arrays.targets[t] = task.outputs + drawn(arrays.alias, mixed(chance)) * task.stride
