@@ -43,7 +43,7 @@ class Correlation(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What `fastemb.evaluate` found; ``print`` shows it.
+    """What `evaluate` found; ``print`` shows it.
 
     Attributes
     ----------
