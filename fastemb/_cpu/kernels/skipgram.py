@@ -130,7 +130,7 @@ def join(task: Any, arrays: Any, count: int) -> None:
 
 @inlined
 def share(task: Any, arrays: Any, count: int) -> None:
-    """Move all contexts as their mean was moved: word2vec's way, who does not divide by their number."""
+    """Move all contexts as their mean was moved, undivided, as word2vec's program does."""
     for c in range(count):
         for j in range(0, task.D, 16):
             way = load(_F32, arrays.contexts[2 * task.window], j, _ZERO, _ZERO)
