@@ -15,11 +15,11 @@ STABLE = not sysconfig.get_config_var("Py_GIL_DISABLED")  # free-threaded CPytho
 
 ffi = FFI()
 # These hold plain declarations only, so dropping their preprocessor lines leaves what cffi parses.
-for header in ("fe.h", "fe_train.h"):
+for header in ("fe.h", "fe_train.h", "fe_near.h"):
     ffi.cdef(re.sub(r"^\s*#.*$", "", (HERE / header).read_text(encoding="utf-8"), flags=re.MULTILINE))
 ffi.set_source(
     "fastemb._text._core",
-    '#include "fe.h"\n#include "fe_train.h"',
+    '#include "fe.h"\n#include "fe_train.h"\n#include "fe_near.h"',
     # join.c is no function of the cffi module: it lies in the same file, and takes Python's objects.
     sources=[f"csrc/{source.name}" for source in sorted(HERE.glob("*.c"))] + ["csrc/python/join.c"],
     depends=[f"csrc/{header.name}" for header in sorted(HERE.glob("*.h"))],

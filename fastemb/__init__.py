@@ -21,6 +21,7 @@ _HOMES = {
     "BagGrad": "pooling",
     "EmbedGrad": "embedding",
     "Encoded": "encoded",
+    "Evaluation": "word_vectors",
     "LayerNorm": "embedding",
     "Padding": "encoded",
     "PoolGrad": "pooling",
@@ -39,6 +40,7 @@ _HOMES = {
     "embed_backward": "embedding",
     "embedding_bag": "pooling",
     "embedding_bag_backward": "pooling",
+    "evaluate": "word_vectors",
     "gather": "lookup",
     "get_num_threads": "_threads",
     "normalize": "pooling",
@@ -56,6 +58,7 @@ _HOMES = {
     "show_config": "_warmup",
     "sinusoidal": "position",
     "topk": "search",
+    "train_vectors": "word_vectors",
     "warmup": "_warmup",
 }
 
@@ -67,6 +70,7 @@ __all__ = [
     "BagGrad",
     "EmbedGrad",
     "Encoded",
+    "Evaluation",
     "LayerNorm",
     "Padding",
     "PoolGrad",
@@ -85,6 +89,7 @@ __all__ = [
     "embed_backward",
     "embedding_bag",
     "embedding_bag_backward",
+    "evaluate",
     "gather",
     "get_num_threads",
     "normalize",
@@ -102,6 +107,7 @@ __all__ = [
     "show_config",
     "sinusoidal",
     "topk",
+    "train_vectors",
     "warmup",
 ]
 
@@ -121,6 +127,7 @@ if TYPE_CHECKING:
     from fastemb.search import topk
     from fastemb.static import StaticModel, WindowVectors
     from fastemb.tokenizer import Tokenizer
+    from fastemb.word_vectors import Evaluation, evaluate, train_vectors
 
 
 def __getattr__(name: str) -> Any:

@@ -222,12 +222,18 @@ class StaticModel(Streams):
     def _read_words(cls, file: Path, mapped: bool) -> StaticModel:
         """Return the model of a file of word vectors."""
         (words, table, subwords), names = read_words(file, mapped)
-        core, unknown = word_list(file, words)
-        model = cls(Tokenizer(core), table, drop=unknown)
-        model._words, model._chars_per_id = unknown, 0
+        model = cls._of_words(file, words, table)
         if subwords is not None and names is not None:
             model._subwords = subwords
             join_subwords(table, names, subwords)
+        return model
+
+    @classmethod
+    def _of_words(cls, where: Path, words: list[str], table: npt.NDArray[Any]) -> StaticModel:
+        """Return the model of words and their vectors; errors name `where`."""
+        core, unknown = word_list(where, words)
+        model = cls(Tokenizer(core), table, drop=unknown)
+        model._words, model._chars_per_id = unknown, 0
         return model
 
     def _first(self, dim: int | None) -> StaticModel:

@@ -38,6 +38,7 @@ PUBLIC = {
     "static": {"tokenizer", "pooling", "search", "_text", "_models", "_static"},
     "encoded": {"_text"},
     "tokenizer": {"_text", "_tokens", "_training", "encoded"},
+    "word_vectors": {"static", "_word_vectors"},
 }
 SHARED = {"ragged", "quantized"}  # all public modules may import these
 ASKED = {"_bags", "_embeds", "_updates"}  # what was asked for
@@ -78,6 +79,8 @@ ALLOWED = {
     "_text": TOOLS,
     "_models": {"_text", "_words", "quantized"},
     "_static": {"tokenizer", "pooling", "search", "quantized", "ragged", "_text", "_models", "_checks", "_words"},
+    # GloVe is the public functions; negative sampling has kernels of its own.
+    "_word_vectors": {"static", "lookup", "optim", "pooling", "search", "_text", "_checks", "_words", "_cpu"},
     # rooms below where the cost of a call matters
     "torch": {"", *PUBLIC, *SHARED, *ASKED, "_checks", "_devices", "_frameworks"},
     "ray": {"", "static", "tokenizer", "_static", "_text", "_threads", "_checks", "_words"},

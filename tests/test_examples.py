@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fastemb import StaticModel
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -62,3 +64,18 @@ def test_pairs_are_a_sentence_and_code_without_it(contrastive, tmp_path):
     (tmp_path / "b.py").write_text("def no_words():\n    pass\n")
     (tmp_path / "c.py").write_text("def broken(:\n")
     assert list(contrastive.read_pairs(tmp_path)) == [(True, "Return the sum", "def add(a, b):\n    return a + b")]
+
+
+def test_words_of_a_text_have_neighbours(capsys, tmp_path):
+    """The program as it stands, on texts in which what is asked for comes."""
+    text = tmp_path / "text"
+    text.write_text("The king, a man. The queen, a woman: red wine and bread.\n" * 40)
+    word2vec = load_example("word2vec")
+    found = word2vec.main([str(text), "--dim", "8", "--epochs", "2", "--output", str(tmp_path / "vectors")])
+    assert [word for word, near in found.neighbours.items() if near] == ["king", "red", "bread"]
+    assert found.analogies[0].found in {"the", "a", "queen", "red", "wine", "and", "bread"}
+    assert found.analogies[1].found is None
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == len(word2vec.WORDS) + len(word2vec.ANALOGIES) + 1
+    saved = StaticModel.load(tmp_path / "vectors")
+    assert len(saved.most_similar("king", 3)) == 3

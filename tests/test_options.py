@@ -21,6 +21,8 @@ from fastemb import _checks, _tokens, _warmup
 from fastemb._cpu import lookup, search
 from fastemb._static import windows
 from fastemb._text import calls, export, train
+from fastemb._word_vectors import corpus as vector_corpus
+from fastemb._word_vectors import options as vector_options
 
 PACKAGE = Path(fastemb.__file__).parent
 TABLE, X, IDS = np.ones((5, 4), "f4"), np.ones((2, 3, 4), "f4"), [[0, 1, 2], [3, 4, 0]]
@@ -134,6 +136,12 @@ OPTIONS = {
     ("StaticModel.encode", "join"): (
         windows.Join, lambda word, t: fastemb.StaticModel(t, np.ones((4, 2), "f4")).encode("a", window=2, join=word)
     ),
+    ("train_vectors", "kind"): (
+        vector_options.Kind, lambda word, _: fastemb.train_vectors(["a b"] * 5, word, 2, progress=False)
+    ),
+    ("train_vectors", "split"): (
+        vector_corpus.Split, lambda word, _: fastemb.train_vectors(["a b"] * 5, dim=2, split=word)
+    ),
     ("set_cuda_check", "mode"): (
         _checks.CudaCheck, lambda word, _: (fastemb.set_cuda_check(word), fastemb.set_cuda_check("defer"))
     ),
@@ -156,6 +164,7 @@ OPEN = {
     ("StaticModel.encode_iter", "texts"), ("StaticModel.save_word2vec", "path"), ("StaticModel.most_similar", "query"),
     ("StaticModel.similarity", "a"), ("StaticModel.similarity", "b"), ("StaticModel.analogy", "positive"),
     ("StaticModel.analogy", "negative"),
+    ("train_vectors", "texts"), ("evaluate", "words"), ("evaluate", "analogies"), ("evaluate", "pairs"),
     ("StaticModel.encode", "prompt"), ("StaticModel.encode", "prompt_name"),
     *((f"{kind}.{method}", "path") for kind in OPTIMIZERS for method in ("save", "load")),
     *((f"{kind}.load_state_dict", "state_dict") for kind in OPTIMIZERS),

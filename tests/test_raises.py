@@ -370,6 +370,33 @@ PROMISES = {
             lambda w: w[2].encode(["a"], out=w[2].table[:1]),
         ],
     },
+    "train_vectors": {
+        FileNotFoundError: [lambda w: fastemb.train_vectors(w[0] / "nothing")],
+        TypeError: [
+            lambda w: fastemb.train_vectors("a text"), lambda w: fastemb.train_vectors(["a", 5]),
+            lambda w: fastemb.train_vectors(["a b"], dim="2"), lambda w: fastemb.train_vectors(["a b"], sample="no"),
+            lambda w: fastemb.train_vectors(["a b"], shared_negatives="no"),
+        ],
+        ValueError: [
+            lambda w: fastemb.train_vectors([]), lambda w: fastemb.train_vectors(["a a a a a a"]),
+            lambda w: fastemb.train_vectors(w[0] / "latin"), lambda w: fastemb.train_vectors(["a b"], dim=0),
+            lambda w: fastemb.train_vectors(["a b"], learning_rate=float("nan")),
+            lambda w: fastemb.train_vectors(["a b"], "glove", negatives=5),
+            lambda w: fastemb.train_vectors(["a b"] * 99, dim=2, min_count=1, sample=0, learning_rate=1e38),
+        ],
+    },
+    "evaluate": {
+        FileNotFoundError: [lambda w: fastemb.evaluate(w[2], analogies=w[0] / "nothing")],
+        TypeError: [
+            lambda w: fastemb.evaluate("a model"), lambda w: fastemb.evaluate(w[2], 5),
+            lambda w: fastemb.evaluate(w[2], "a", k="2"), lambda w: fastemb.evaluate(w[2], analogies="a b c d"),
+            lambda w: fastemb.evaluate(w[2], [5]),
+        ],
+        ValueError: [
+            lambda w: fastemb.evaluate(w[2], "a", k=0), lambda w: fastemb.evaluate(w[2], analogies=[("a", "b")]),
+            lambda w: fastemb.evaluate(w[2], pairs=[("a", "b", float("nan"))]),
+        ],
+    },
     "set_num_threads": {
         TypeError: [lambda w: fastemb.set_num_threads("2"), lambda w: fastemb.set_num_threads(True)],
         ValueError: [lambda w: fastemb.set_num_threads(0)],
@@ -388,6 +415,7 @@ PROMISES = {
 }  # fmt: skip
 #: What is promised and cannot be made to happen here: without a package, without a device.
 ELSEWHERE = {
+    "train_vectors": {"OSError"},
     "Tokenizer.load": {"ImportError"}, "Tokenizer.train": {"ImportError", "OSError"}, "Tokenizer.save": {"OSError"},
     "StaticModel.load": {"ModuleNotFoundError"},
     "cuda_check": {"IndexError", "ValueError"},

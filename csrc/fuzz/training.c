@@ -1,6 +1,7 @@
 /* training.c: tallies against a list, mergers and trainers of pieces against what must hold of whatever they find. */
 #include <math.h>
 
+#include "fe_near.h"
 #include "fe_train.h"
 #include "fuzz.h"
 
@@ -166,6 +167,54 @@ static void check_pieces_trainer(const fe_tally *tally) {
     fe_pieces_free(trainer);
 }
 
+/* ------------------------------------------------------------------ words near each other */
+
+enum { NEAR_WORDS = 300, KINDS = 12 };
+
+/* Pairs as a square of sums, found slowly. */
+static void add_slowly(uint64_t sums[KINDS][KINDS], const int32_t *words, int64_t size, int64_t window) {
+    for (int64_t i = 0; i < size; i++)
+        for (int64_t d = 1; words[i] >= 0 && d <= window && d <= i && words[i - d] >= 0; d++) {
+            const int32_t a = words[i - d], b = words[i];
+            sums[a < b ? a : b][a < b ? b : a] += ((UINT64_C(1) << 32) + (uint64_t)d / 2) / (uint64_t)d;
+        }
+}
+
+static void take(fe_near *near, uint64_t found[KINDS][KINDS]) {
+    static uint64_t pairs[KINDS * KINDS], sums[KINDS * KINDS];
+    const int64_t count = fe_near_count(near);
+    CHECK(count <= KINDS * KINDS);
+    fe_near_take(near, pairs, sums);
+    for (int64_t i = 0; i < count; i++) {
+        CHECK(pairs[i] >> 32 <= (uint32_t)pairs[i] && (uint32_t)pairs[i] < KINDS);
+        found[pairs[i] >> 32][(uint32_t)pairs[i]] += sums[i];
+    }
+    CHECK(fe_near_count(near) == 0);
+}
+
+/* Words counted in one go, or with pairs taken away in between, have the sums of a square. */
+static void check_near(void) {
+    const int64_t size = rnd(NEAR_WORDS), window = 1 + rnd(9);
+    const fe_near_model model = {.window = window, .memory = FE_NEAR_LEAST << rnd(3), .seed = rnd(3)};
+    static uint64_t slowly[KINDS][KINDS], found[KINDS][KINDS];
+    memset(slowly, 0, sizeof slowly);
+    memset(found, 0, sizeof found);
+    int32_t *const words = malloc((size_t)size * sizeof *words + 1);
+    fe_near *near;
+    CHECK(words && fe_near_new(&model, &near) == FE_OK);
+    for (int64_t i = 0; i < size; i++) words[i] = one_in(8) ? -1 : (int32_t)rnd(KINDS);
+    add_slowly(slowly, words, size, window);
+    for (int64_t start = 0, done; start < size; start = done) {
+        const int64_t end = start + 1 + rnd((uint32_t)(size - start));
+        CHECK(fe_near_add(near, words, start, end, &done) == FE_OK && done == end);
+        if (one_in(3)) take(near, found);
+    }
+    take(near, found);
+    CHECK(memcmp(slowly, found, sizeof found) == 0);
+    fe_near_free(near);
+    free(words);
+}
+
 /* ------------------------------------------------------------------ all of it */
 
 void check_training(void) {
@@ -179,6 +228,7 @@ void check_training(void) {
     check_merger(tally);
     check_pieces_trainer(tally);
     fe_tally_free(tally);
+    check_near();
 }
 
 fe_status train_without_checks(void) {
@@ -199,5 +249,8 @@ fe_status train_without_checks(void) {
         fe_pieces_free(trainer);
     }
     fe_tally_free(tally);
+    fe_near *near = NULL;
+    if (status == FE_OK) status = fe_near_new(&(fe_near_model){.window = 2, .memory = FE_NEAR_LEAST}, &near);
+    fe_near_free(near);
     return status;
 }

@@ -26,6 +26,7 @@ COMMANDS = (
     "count",
     "decode",
     "train-tokenizer",
+    "train-vectors",
     "quantize",
     "info",
     "warmup",

@@ -12,15 +12,15 @@ Show = Callable[[str], None]
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Show]:
+def progress(title: str, show: bool = True) -> Iterator[Show]:
     """Give a function that shows a state behind the title, in one line of a terminal; elsewhere it does nothing."""
-    if not sys.stderr.isatty():
+    if not show or not sys.stderr.isatty():
         yield lambda state: None
         return
     begun = shown = time.monotonic()
     last = ""
 
-    def show(state: str) -> None:
+    def say(state: str) -> None:
         nonlocal shown, last
         last, now = state, time.monotonic()
         if now - shown >= _TICK:
@@ -28,6 +28,6 @@ def progress(title: str) -> Iterator[Show]:
             print(f"\r{title}: {state}\x1b[K", end="", file=sys.stderr, flush=True)
 
     try:
-        yield show
+        yield say
     finally:
         print(f"\r{title}: {last}, {time.monotonic() - begun:.1f} s\x1b[K", file=sys.stderr)

@@ -1,0 +1,247 @@
+"""Word vectors by negative sampling: the step against float64, chance against its distributions, and the same bytes."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastemb
+from fastemb._cpu.kernels import skipgram as kernels
+from fastemb._cpu.word_vectors import NegativeSampling
+from fastemb._word_vectors import chance, sampling
+
+GOLDEN = 0x9E3779B97F4A7C15
+KEPT = 2**32 - 1  # of 32 bits of chance: every word is kept
+
+
+def mixed(x):
+    """splitmix64's last steps, of a counter."""
+    x &= 2**64 - 1
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    return x ^ x >> 31
+
+
+def drawn(alias, bits):
+    """The word that 64 bits draw."""
+    word = (bits >> 32) * len(alias) >> 32
+    return word if bits % 2**32 < alias[word, 0] else int(alias[word, 1])
+
+
+def window_of(words, i, reach):
+    """The words around a word of its sentence, the nearest first, those before it first."""
+    before = list(itertools.takewhile(lambda w: w >= 0, words[i - 1 :: -1] if i else []))[:reach]
+    return before + list(itertools.takewhile(lambda w: w >= 0, words[i + 1 :]))[:reach]
+
+
+def law(inputs, outputs, words, alias, seed, rate, *, window, negatives, shared, by_mean):
+    """A block of words in float64, pair by pair: what the kernel does, in as few lines as it can be said."""
+    for i, word in enumerate(words):
+        if word < 0:
+            continue
+        chance = mixed(seed + i * GOLDEN)
+        contexts = window_of(words, i, 1 + ((mixed(chance) >> 32) * window >> 32))
+        groups = [contexts] if shared or by_mean else [[context] for context in contexts]
+        for group in groups if contexts else []:
+            targets = [word]
+            for _ in range(negatives):
+                chance += GOLDEN
+                targets.append(drawn(alias, mixed(chance)))
+            x = inputs[group].mean(axis=0, keepdims=True) if by_mean else inputs[group]
+            y = outputs[targets]
+            label = (np.arange(len(targets)) == 0).astype(float)
+            pull = (label - 1 / (1 + np.exp(-x @ y.T))) * rate
+            pull[:, 1:][:, np.array(targets[1:], int) == word] = 0
+            np.add.at(inputs, group, np.broadcast_to(pull @ y, (len(group), y.shape[1])))
+            np.add.at(outputs, targets, pull.T @ x)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(-1, 6), max_size=24),
+    st.integers(1, 40),
+    st.integers(1, 5),
+    st.integers(1, 7),
+    st.sampled_from([(True, False), (False, False), (True, True)]),
+    st.integers(0, 2**64 - 1),
+)
+def test_a_step_is_that_of_float64(words, D, window, negatives, kind, seed):
+    shared, by_mean = kind
+    random = np.random.default_rng(seed)
+    alias = chance.alias_table(random.random(7) + 0.01)
+    model = NegativeSampling(D, alias, window, negatives, shared, by_mean)
+    model.inputs[:], model.outputs[:] = random.normal(size=(2, 7, D))
+    inputs, outputs = model.inputs.astype(float), model.outputs.astype(float)
+    ids = np.array(words, np.int32)
+    count = model.train(ids, np.full(7, KEPT, np.uint32), (np.uint64(1), np.uint64(seed)), 0.05)
+    assert count == sum(word >= 0 for word in words)
+    kept = [-1]
+    for word in words:
+        kept += [word] if word >= 0 or kept[-1] >= 0 else []
+    options = {"window": window, "negatives": negatives, "shared": shared, "by_mean": by_mean}
+    law(inputs, outputs, [*kept, -1], alias, seed, 0.05, **options)
+    np.testing.assert_allclose(model.inputs, inputs, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(model.outputs, outputs, rtol=2e-5, atol=2e-5)
+
+
+def test_the_step_follows_the_gradient():
+    """Not by the formula of the law, but by differences of the loss itself."""
+    random = np.random.default_rng(5)
+    D, rate, h = 3, 1e-3, 1e-6
+    model = NegativeSampling(D, chance.alias_table(np.ones(4)), 1, 2, True, False)
+    model.inputs[:], model.outputs[:] = random.normal(size=(2, 4, D))
+    tables = [model.inputs.astype(float), model.outputs.astype(float)]
+    seed, words = 3, [-1, 0, 1, -1]
+    targets = {}
+    for i in (1, 2):
+        c = mixed(seed + i * GOLDEN)
+        targets[i] = [drawn(chance.alias_table(np.ones(4)), mixed(c + k * GOLDEN)) for k in (1, 2)]
+
+    def loss(inputs, outputs, i):
+        x, found, others = inputs[words[3 - i]], outputs[words[i]], [t for t in targets[i] if t != words[i]]
+        return np.log1p(np.exp(-x @ found)) + sum(np.log1p(np.exp(x @ outputs[t])) for t in others)
+
+    for i in (1, 2):
+        grads = []
+        for table in tables:
+            grad = np.zeros_like(table)
+            for place in np.ndindex(table.shape):
+                for sign in (1, -1):
+                    table[place] += sign * h
+                    grad[place] += sign * loss(*tables, i) / (2 * h)
+                    table[place] -= sign * h
+            grads.append(grad)
+        for table, grad in zip(tables, grads, strict=True):
+            table -= rate * grad
+    model.train(np.array([0, 1], np.int32), np.full(4, KEPT, np.uint32), (np.uint64(1), np.uint64(seed)), rate)
+    np.testing.assert_allclose(model.inputs, tables[0], atol=1e-6)
+    np.testing.assert_allclose(model.outputs, tables[1], atol=1e-6)
+
+
+def test_the_logistic_function_is_right_everywhere():
+    alias = chance.alias_table(np.ones(2))
+    for x in [*np.linspace(-18, 18, 400), -1e30, 1e30, 40]:
+        model = NegativeSampling(1, alias, 1, 1, True, False)
+        model.inputs[:], model.outputs[:] = x, 1
+        inputs, outputs = model.inputs.astype(float), model.outputs.astype(float)
+        with np.errstate(over="ignore"):
+            law(inputs, outputs, [-1, 0, 1, -1], alias, 8, 1e-3, window=1, negatives=1, shared=True, by_mean=False)
+        model.train(np.array([0, 1], np.int32), np.full(2, KEPT, np.uint32), (np.uint64(0), np.uint64(8)), 1e-3)
+        np.testing.assert_allclose(model.outputs, outputs, rtol=1e-6, atol=1e-6 * 1e-3 * abs(x) + 1e-7)
+
+
+# Chance ----------------------------------------------------------------------------------------------------------
+
+
+def chi_square(found, expected):
+    """Pearson's statistic, in standard deviations above its mean: below 5 by all likelihood."""
+    assert expected.min() > 5
+    freedom = len(found) - 1
+    return ((found - expected) ** 2 / expected).sum() / freedom, 1 + 5 * np.sqrt(2 / freedom)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1, 1, 1], [1, 2, 3, 4, 5], list(1 / np.arange(1, 60) ** 0.75)])
+def test_an_alias_table_holds_its_weights_exactly(weights):
+    weights = np.array(weights, float)
+    table = chance.alias_table(weights)
+    share = np.zeros(len(weights))
+    own = table[:, 0] / 2.0**32
+    np.add.at(share, np.arange(len(weights)), own)
+    np.add.at(share, table[:, 1], 1 - own)
+    np.testing.assert_allclose(share / len(weights), weights / weights.sum(), atol=1e-9)
+
+
+def test_negatives_are_drawn_by_their_weights():
+    counts = np.array([5000, 900, 400, 100, 50, 20])
+    table = chance.alias_table(counts**0.75)
+    draws = 60_000
+    found = np.bincount([drawn(table, mixed(11 + n * GOLDEN)) for n in range(draws)], minlength=6)
+    statistic, most = chi_square(found, draws * counts**0.75 / (counts**0.75).sum())
+    assert statistic < most
+
+
+@pytest.mark.parametrize("sample", [0, 1e-3, 0.05])
+def test_words_are_kept_by_how_frequent_they_are(sample):
+    counts = np.array([40_000, 9000, 900, 100])
+    keep = chance.keep_thresholds(counts, sample)
+    ids = np.random.default_rng(2).permutation(np.repeat(np.arange(4, dtype=np.int32), counts))
+    out = np.empty(ids.size + 2, np.int32)
+    n = kernels.keep_words(ids, keep, np.uint64(9), out)
+    share = counts / counts.sum()
+    expected = np.minimum(1, np.sqrt(sample / share) + sample / share) if sample else np.ones(4)
+    found = np.bincount(out[1 : n - 1], minlength=4)
+    for word in range(4):
+        deviation = np.sqrt(counts[word] * expected[word] * (1 - expected[word]))
+        assert abs(found[word] - counts[word] * expected[word]) <= 5 * deviation
+    # What is kept stands in its order.
+    remaining = iter(ids.tolist())
+    assert all(word in remaining for word in out[1 : n - 1].tolist())
+
+
+def test_windows_are_drawn_evenly():
+    """As the law of the step has them, which holds the kernel to the same reach at every word."""
+    reaches = [1 + ((mixed(mixed(77 + i * GOLDEN)) >> 32) * 4 >> 32) for i in range(8000)]
+    statistic, most = chi_square(np.bincount(reaches, minlength=5)[1:], np.full(4, 2000.0))
+    assert statistic < most
+
+
+# Whole trainings -------------------------------------------------------------------------------------------------
+
+
+def texts(count=300):
+    """Sentences of two worlds: animals that do one thing, and colours that do another."""
+    random = np.random.default_rng(1)
+    worlds = [
+        (["cat", "dog", "cow"], ["eats", "sleeps", "runs"]),
+        (["red", "blue", "green"], ["shines", "fades", "glows"]),
+    ]
+    for _ in range(count):
+        names, deeds = worlds[random.integers(2)]
+        yield f"the {random.choice(names)} {random.choice(deeds)} and {random.choice(deeds)} a lot"
+
+
+@pytest.mark.parametrize("kind", ["skipgram", "cbow"])
+def test_words_of_one_world_come_together(kind):
+    model = fastemb.train_vectors(texts(), kind, 16, sample=0, epochs=20, seed=3)
+    cosines = model.similarity(["cat", "dog", "cow"], ["dog", "red", "blue", "green"])
+    assert cosines[0, 0] > cosines[:, 1:].max()
+
+
+@pytest.mark.parametrize("options", [{}, {"shared_negatives": False}, {"kind": "cbow"}, {"kind": "glove", "epochs": 3}])
+def test_the_same_bytes_for_a_seed_whatever_the_threads(options):
+    tables = []
+    for threads in (1, 2, 7):
+        with fastemb.num_threads(threads):
+            tables.append(fastemb.train_vectors(texts(), dim=20, seed=5, **options).table)
+    assert len({table.tobytes() for table in tables}) == 1
+    assert fastemb.train_vectors(texts(), dim=20, seed=6, **options).table.tobytes() != tables[0].tobytes()
+
+
+def test_blocks_do_not_decide(monkeypatch):
+    """Where the words are cut into blocks is not seen if the rate does not fall: chance is counted by place."""
+    tables = []
+    monkeypatch.setattr(sampling, "LEAST", 1)
+    for block in (1 << 14, 64):
+        monkeypatch.setattr(sampling, "BLOCK", block)
+        tables.append(fastemb.train_vectors(texts(), dim=8, sample=0).table)
+    assert tables[0].tobytes() == tables[1].tobytes()
+
+
+def test_the_rate_falls_in_a_straight_line(monkeypatch):
+    rates = []
+    train = NegativeSampling.train
+    monkeypatch.setattr(sampling, "BLOCK", 256)
+    monkeypatch.setattr(
+        NegativeSampling,
+        "train",
+        lambda self, ids, keep, seeds, rate: rates.append(rate) or train(self, ids, keep, seeds, rate),
+    )
+    fastemb.train_vectors(texts(), dim=4, learning_rate=0.5, epochs=2)
+    assert rates[0] == 0.5
+    assert len(rates) > 15
+    assert all(later < rate for rate, later in itertools.pairwise(rates))
+    steps = -np.diff(rates)
+    np.testing.assert_allclose(steps[:5], steps[0], rtol=0.1)
+    assert rates[-1] < 0.5 * 0.1
