@@ -41,7 +41,7 @@ class Map(NamedTuple):
     texts: list[str]
     lengths: npt.NDArray[np.uint32]  # of the whole texts, in characters
     files: list[str]
-    file: npt.NDArray[np.uint16]
+    file: npt.NDArray[np.uint32]  # the place of each text's in `files`
     line: npt.NDArray[np.uint32]
     points: npt.NDArray[np.float32]
     method: str
@@ -89,12 +89,17 @@ def _said(colors: Colors) -> str:
 
     if colors.labels is None:
         low, high = np.nanmin(colors.values), np.nanmax(colors.values)
-        return f"{colors.name}: numbers from {low:g} to {high:g}."
+        return f"{colors.name}: numbers from {_figures(low)} to {_figures(high)}."
     counts = np.bincount(colors.values, minlength=len(colors.labels))
     most = np.argsort(-counts, kind="stable")[:SAID]
     named = ", ".join(f"{colors.labels[kind]} ({counts[kind]:,})" for kind in most)
     more = len(colors.labels) - SAID
     return f"{colors.name}: {named}{f' and {more:,} more' if more > 0 else ''}."
+
+
+def _figures(value: float) -> str:
+    """Return a number as the page's script writes it: 2026, and 20,260."""
+    return f"{value:,.0f}" if value == round(value) and abs(value) >= 10_000 else f"{value:.6g}"
 
 
 def packed(shown: Map) -> bytes:
@@ -111,7 +116,9 @@ def packed(shown: Map) -> bytes:
         "method": METHODS[shown.method],
         "shares": shown.shares,
         "files": shown.files,
-        "colors": [{"name": colors.name, "labels": colors.labels} for colors in shown.colors],
+        "colors": [
+            {"name": colors.name, "labels": colors.labels, "logarithmic": colors.logarithmic} for colors in shown.colors
+        ],
         "texts": shown.texts,
     }
     return _packed(head, arrays)
@@ -150,5 +157,5 @@ def _part(name: str) -> str:
 
 def titled(names: Sequence[str]) -> str:
     """Return what a map of these files is called."""
-    first = "standard input" if names[0] == "-" else os.path.basename(names[0])
+    first = os.path.basename(names[0])
     return first if len(names) == 1 else f"{first} and {len(names) - 1} more"

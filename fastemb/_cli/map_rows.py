@@ -42,7 +42,7 @@ class Rows(Work):
         self.lengths: list[int] = []
         self.notes = Notes([*args.color_field])
         self.vectors: Any = None
-        self._normalize: bool | None = args.normalize
+        self._normalize: bool = args.normalize
         self._model = None if args.vectors is not None else options.model(args)
 
     def compute(self, texts: list[str]) -> Any:

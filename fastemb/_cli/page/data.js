@@ -66,7 +66,7 @@ class Data {
 
   cut(i) {
     const shown = [...this.texts[i]].length; // characters, as Python counts them
-    return shown < this.length[i] ? `cut: the first ${shown} of ${number(this.length[i])} characters` : "";
+    return shown < this.length[i] ? `cut: the first ${shown} of ${counted(this.length[i])} characters` : "";
   }
 
   /** The nearest texts of one, and their cosine with it. */
@@ -79,7 +79,11 @@ class Data {
   }
 }
 
-const number = (value) => value.toLocaleString("en");
+/** How many, in figures: 2,026. */
+const counted = (count) => count.toLocaleString("en");
+
+/** A value of a field, in figures: 2026, which may be a year, and 20,260. */
+const figures = (value) => value.toLocaleString("en", { useGrouping: "min2", maximumSignificantDigits: 6 });
 
 /** A text as it is searched: without case and accents. */
 function folded(text) {

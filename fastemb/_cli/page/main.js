@@ -18,13 +18,16 @@ class Page {
     this.asked = 0; // the frame that is asked for
     this.listen();
     this.restyle();
+    this.resize();
     PAGE.subtitle.textContent = this.subtitle();
+    PAGE.about.open = !data.colors.length; // there is nothing else to see yet
   }
 
   subtitle() {
     const { count, method, shares } = this.data;
-    const said = [`${number(count)} ${count === 1 ? "text" : "texts"}`, method];
-    if (shares) said.push(`the axes hold ${shares.map((share) => `${(100 * share).toFixed(1)} %`).join(" and ")} of the variance`);
+    const said = [`${counted(count)} ${count === 1 ? "text" : "texts"}`, method];
+    const percent = shares?.map((share) => `${(100 * share).toFixed(1)} %`);
+    if (percent) said.push(`the axes hold ${percent.join(" and ")} of the variance`);
     return said.join(" · ");
   }
 
@@ -91,8 +94,11 @@ class Page {
 
   step(direction) {
     const { view, data, colors } = this;
-    const middle = () => this.grid.nearest(view.x, view.y, Math.max(view.width, view.height) / view.scale, colors.shown);
-    const next = this.chosen < 0 ? middle() : nextPoint(data.place, colors.shown, this.chosen, direction);
+    const reach = Math.max(view.width, view.height) / view.scale;
+    const next =
+      this.chosen < 0
+        ? this.grid.nearest(view.x, view.y, reach, colors.shown)
+        : nextPoint(data.place, colors.shown, this.chosen, direction);
     if (next >= 0) this.choose(next);
   }
 
@@ -133,7 +139,7 @@ class Page {
     const seen = found?.filter((i) => colors.shown[i]);
     if (this.chosen >= 0 && !colors.shown[this.chosen]) this.choose(-1);
     showFound(PAGE.found, this.data, seen, (i) => this.choose(i));
-    PAGE.count.textContent = seen ? `${number(seen.length)} ${seen.length === 1 ? "hit" : "hits"}` : "";
+    PAGE.count.textContent = seen ? `${counted(seen.length)} ${seen.length === 1 ? "hit" : "hits"}` : "";
     this.draw();
   }
 
