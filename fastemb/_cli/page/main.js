@@ -6,6 +6,7 @@ const PAGE = Object.fromEntries([...document.querySelectorAll("[id]")].map((elem
 class Page {
   constructor(data) {
     this.data = data;
+    PAGE.subtitle.textContent = this.subtitle(); // first: it takes a line from the stage
     this.colors = new Colors(data);
     this.index = new Index(data.texts);
     this.view = new View(data.place);
@@ -19,8 +20,6 @@ class Page {
     this.listen();
     this.restyle();
     this.resize();
-    PAGE.subtitle.textContent = this.subtitle();
-    PAGE.about.open = !data.colors.length; // there is nothing else to see yet
   }
 
   subtitle() {

@@ -1,5 +1,5 @@
-// Points drawn: by a graphics card, through WebGL, where there is one, else pixel by pixel. Both draw in two passes, faint
-// points below all others.
+// Points drawn: by a graphics card, through WebGL, where there is one, else pixel by pixel. Both draw in two passes,
+// faint points below all others.
 
 const OFF = 0;
 const FAINT = 1;
