@@ -9,9 +9,8 @@ it, as OUT.part: a run that was ended goes on from there when the same command i
 from __future__ import annotations
 
 import argparse
-import zlib
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import fastemb
 
@@ -19,10 +18,6 @@ from . import options, reading, writing
 from .delivery import Work, deliver, says_more
 from .progress import Progress
 from .resuming import check_output, is_stream
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
 
 HELP = "turn texts into vectors, one a document"
 SHOWN = 3  # rows and columns printed where no output file is named
@@ -127,22 +122,12 @@ class _Vectors(Work):
 
 
 def _what_decides(args: argparse.Namespace, model: fastemb.StaticModel, kind: str) -> dict[str, Any]:
-    """Return all that decides an output but the texts: tables by their bytes, other files by their dates."""
-    folder = (
-        None
-        if args.model is None
-        else sorted(
-            (str(file.relative_to(args.model)), file.stat().st_size, file.stat().st_mtime_ns)
-            for file in args.model.rglob("*")
-            if file.suffix in (".json", ".txt", ".safetensors") and file.is_file()
-        )
-    )
-    rows: npt.NDArray[np.uint8] = model.table.reshape(-1) if model.table.flags.c_contiguous else model.table.copy()
+    """Return all that decides an output but the texts."""
     return {
         "to": kind,
         "dim": args.dim,
         "normalize": args.normalize,
-        "model": [str(model.table.dtype), list(model.table.shape), zlib.crc32(rows.view("u1").data), folder],
+        "model": options.model_identity(args, model),
     }
 
 

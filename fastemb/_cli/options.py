@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import fastemb
 
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from fastemb import StaticModel, Tokenizer
 
 
-def add_files(parser: argparse.ArgumentParser) -> None:
-    """Add what is read: files, their kind, and the field that holds texts."""
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a file, or - for standard input")
+def add_files(parser: argparse.ArgumentParser, least: Literal["+", "*"] = "+") -> None:
+    """Add what is read: files, one or more, or any number; their kind, and the field that holds texts."""
+    parser.add_argument("files", metavar="FILE", nargs=least, help="a file, or - for standard input")
     parser.add_argument(
         "--from",
         dest="read_as",
@@ -49,6 +50,23 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 def model(args: argparse.Namespace) -> StaticModel:
     """Return the model that was named."""
     return fastemb.StaticModel.load(args.model, dim=args.dim)
+
+
+def model_identity(args: argparse.Namespace, model: StaticModel) -> Any:
+    """Return what tells a model from others: of its table the bytes, of its other files sizes and dates."""
+    table: Any = model.table
+    arrays = (table.codes, table.scale, table.offset) if isinstance(table, fastemb.QuantizedTable) else (table,)
+    checksum = 0
+    for array in arrays:
+        rows = array if array.flags.c_contiguous else array.copy()
+        checksum = zlib.crc32(rows.reshape(-1).view("u1").data, checksum)
+    path: Path | None = args.model
+    others: list[tuple[str, int, int]] = []
+    if path is not None:
+        read = (".json", ".txt", ".safetensors")
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.suffix in read]
+        others = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return [numbers_of(table), list(table.shape), checksum, sorted(others)]
 
 
 def numbers_of(table: Any) -> str:

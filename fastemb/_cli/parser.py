@@ -17,6 +17,10 @@ from .resuming import unwinding
 
 COMMANDS = (
     "embed",
+    "search",
+    "similar",
+    "dedupe",
+    "cluster",
     "map",
     "tokenize",
     "count",

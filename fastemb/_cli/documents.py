@@ -1,0 +1,73 @@
+"""Documents as the commands see them that compare them: their vectors, block by block, and where each stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import reading
+from .progress import Progress
+from .records import Notes
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from fastemb import StaticModel
+
+    Vectors = npt.NDArray[np.float32]
+    Rows = npt.NDArray[np.int64]
+
+
+class Document(NamedTuple):
+    """A document of a result: where it stands, and its text."""
+
+    file: str
+    line: int  # on which it begins, from 1; of Parquet its row
+    text: str
+
+
+class Documents(NamedTuple):
+    """Some documents of one file, in their order."""
+
+    file: str
+    lines: Rows
+    texts: list[str]
+    vectors: Vectors  # (N, D), of length one; zeros where nothing in a text is known
+
+    def document(self, row: int) -> Document:
+        """Return one of them."""
+        return Document(self.file, int(self.lines[row]), self.texts[row])
+
+
+def known(vectors: Vectors) -> Rows:
+    """Return which vectors are not zero: of the texts of which something is known."""
+    import numpy as np
+
+    return np.flatnonzero(vectors.any(axis=1))
+
+
+def blocks_of(
+    files: list[reading.Source], start: reading.Position | None = None
+) -> Iterator[tuple[reading.Block, Rows]]:
+    """Give the blocks of files, and the lines of the documents of each."""
+    import numpy as np
+
+    notes = Notes()
+    for block in reading.read(files, start, notes):
+        yield block, np.array(notes.lines[-len(block.texts) :], np.int64)
+        del notes.lines[:]  # or they would be held of all
+
+
+def encoded(files: list[reading.Source], model: StaticModel, quiet: bool) -> Iterator[Documents]:
+    """Give the documents of files, with their vectors; on a terminal, say how far that is."""
+    progress = Progress(sum(source.size for source in files), quiet)
+    done = 0
+    try:
+        for block, lines in blocks_of(files):
+            vectors = model.encode(block.texts, normalize=True)
+            done += len(block.texts)
+            progress.show(block.stored, done, block.size)
+            yield Documents(files[block.end.file].name, lines, block.texts, vectors)
+    finally:
+        progress.close()

@@ -1,0 +1,76 @@
+"""Results as they are printed: lines for a reader, with colours on a terminal, or an object of JSON a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+    from .documents import Document
+
+_COLOURS = {"file": "35", "line": "32", "score": "36", "strong": "1"}  # of names and lines, those of grep
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add how results are printed."""
+    parser.add_argument("--json", action="store_true", help="print objects of JSON, one a line")
+
+
+def number(value: Any) -> float:
+    """Return a float32 as the float of its shortest digits."""
+    return float(str(value))
+
+
+def plain(text: str) -> str:
+    r"""Return a text as one line that no terminal takes for a command: what is not printed becomes an escape."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+class Lines:
+    """Lines on standard output: with colours, and no longer than it is wide, where that is a terminal."""
+
+    def __init__(self) -> None:
+        terminal = sys.stdout.isatty()
+        self._colours = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self._width = shutil.get_terminal_size().columns if terminal else None
+
+    def paint(self, text: str, role: str) -> str:
+        """Return a text in the colour of its role."""
+        return f"\033[{_COLOURS[role]}m{text}\033[m" if self._colours and text else text
+
+    def result(self, score: Any, document: Document, before: str = "") -> None:
+        """Print a score, if there is one, where a document stands, and its text."""
+        file, line = plain(document.file), str(document.line)
+        said = "" if score is None else f"{score:.4f}"
+        gap = "  " if said else ""
+        taken = len(f"{before}{said}{gap}{file}:{line}  ")
+        text = plain(document.text)
+        if self._width is not None and taken + len(text) > self._width:
+            text = text[: max(self._width - taken - 1, 8)] + "…"
+        where = f"{self.paint(file, 'file')}:{self.paint(line, 'line')}"
+        print(f"{before}{self.paint(said, 'score')}{gap}{where}  {text}")
+
+
+def print_found(found: list[tuple[Any, Document]], as_json: bool) -> None:
+    """Print scores and documents."""
+    lines = Lines()
+    for score, document in found:
+        if as_json:
+            print_json(scored(score, document))
+        else:
+            lines.result(score, document)
+
+
+def scored(score: Any, document: Document) -> dict[str, Any]:
+    """Return what JSON says of a document and its score."""
+    return {"score": number(score), **document._asdict()}
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print an object on a line of its own."""
+    print(json.dumps(value, ensure_ascii=False))

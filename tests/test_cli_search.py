@@ -1,0 +1,354 @@
+"""`fastemb search` and `similar`: the nearest documents by a slow law, and an index that never changes an answer."""
+
+import contextlib
+import gzip
+import io
+import json
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastemb
+from fastemb import reference
+from fastemb.__main__ import main
+from fastemb._cli import index, lines, reading, results
+
+WORDS = {
+    "red": (3, 0, 1),
+    "blue": (0, 3, 1),
+    "green": (0, 3, 1),
+    "warm": (3, -1, 1),
+    "cold": (-1, 3, 2),
+    "not": (0, 0, 0),
+}
+# Words that float16 cannot tell apart, and words beside them that it can.
+WORDS |= {f"near{i}": (1, 1 + i * 1e-5, 0.3) for i in range(12)}
+WORDS |= {f"far{i}": (1, 1 + i * 0.01, 0.3) for i in range(12)}
+SUFFIX = ".fastemb-index"
+
+
+@pytest.fixture(scope="module")
+def model_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "words.txt"
+    path.write_text("".join(f"{word} {' '.join(map(str, row))}\n" for word, row in WORDS.items()))
+    return path
+
+
+def run(*argv, status=0, stdin=None):
+    """Run a command, and return what it prints."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        assert main(list(map(str, argv))) == status
+    if status:
+        assert out.getvalue() == ""
+        assert re.fullmatch(r"fastemb: error: [^\n]+\n", err.getvalue())
+        return err.getvalue()
+    return out.getvalue()
+
+
+def found(*argv):
+    return [json.loads(line) for line in run(*argv, "--json").splitlines()]
+
+
+def expected(model_file, query, texts, k):
+    """Return the lines and scores of the k best texts, by the slow law."""
+    model = fastemb.StaticModel.load(model_file)
+    vectors = model.encode(texts, normalize=True)
+    known = np.flatnonzero(vectors.any(axis=1))
+    scores, ids = reference.topk(model.encode(query, normalize=True), vectors[known], k)
+    return list(zip((known[ids[0]] + 1).tolist(), scores[0].tolist(), strict=True))
+
+
+texts_of_words = st.lists(st.lists(st.sampled_from(sorted(WORDS)), max_size=3).map(" ".join), max_size=40)
+
+
+@settings(max_examples=10, deadline=None)
+@given(texts_of_words, st.sampled_from([word for word in WORDS if word != "not"]), st.integers(1, 9), st.booleans())
+def test_the_nearest_are_those_of_the_slow_law(model_file, tmp_path_factory, texts, query, k, end):
+    folder = tmp_path_factory.mktemp("law")
+    texts = [*texts, "red"]
+    (folder / "t.txt").write_text("\n".join(texts) + "\n" * end)
+    law = expected(model_file, query, texts, k)
+    for more in ([], ["--index"], ["--index"]):  # without, one that is made, one that is there
+        rows = found("search", query, folder / "t.txt", "-k", k, "--model", model_file, "-q", *more)
+        assert [row["line"] for row in rows] == [line for line, _ in law]
+        assert np.allclose([row["score"] for row in rows], [score for _, score in law], rtol=0, atol=1e-7)
+        assert [row["text"] for row in rows] == [texts[line - 1] for line, _ in law]
+        assert {row["file"] for row in rows} == {str(folder / "t.txt")}
+
+
+def test_float16_alone_would_be_wrong(model_file, tmp_path, monkeypatch):
+    """That what is near is encoded anew is what makes the order right: the rows of the index are all the same."""
+    texts = [f"near{i}" for i in random.Random(0).sample(range(12), 12)]
+    (tmp_path / "t.txt").write_text("\n".join(texts))
+    monkeypatch.setattr(index, "MORE", 0)
+    rows = found("search", "blue", tmp_path / "t.txt", "-k", 3, "--model", model_file, "--index", "-q")
+    assert [row["text"] for row in rows] == ["near11", "near10", "near9"]
+    record = np.dtype([("line", "<i8"), ("vector", "<f2", (3,))])
+    kept = np.fromfile(tmp_path / f"t.txt{SUFFIX}", record, offset=index.HEADER)
+    assert len(np.unique(kept["vector"], axis=0)) < 4
+
+
+WRITERS = {
+    "t.txt": lambda path, texts: path.write_text("\r\n".join(texts) + "\r\n", newline=""),
+    "bom.txt": lambda path, texts: path.write_text("\n".join(texts), encoding="utf-8-sig"),
+    "t.jsonl": lambda path, texts: path.write_text("".join(json.dumps({"text": text}) + "\n\n" for text in texts)),
+    "t.csv": lambda path, texts: path.write_text("n,text\n" + "".join(f'"1\n2","{text}"\n' for text in texts)),
+    "t.tsv": lambda path, texts: path.write_text("text\n" + "".join(f"{text}\n" for text in texts)),
+    "t.txt.gz": lambda path, texts: path.write_bytes(gzip.compress("\n".join(texts).encode())),
+}
+LINE = {"t.jsonl": lambda row: 2 * row + 1, "t.csv": lambda row: 2 * row + 2, "t.tsv": lambda row: row + 2}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("chunk", [7, 1 << 20])
+def test_lines_and_texts_of_all_kinds(model_file, tmp_path, monkeypatch, name, chunk):
+    for module in ("records", "lines"):
+        monkeypatch.setattr(f"fastemb._cli.{module}.CHUNK", chunk)
+    texts = [f"{word} {'warm ' * (i % 4)}" for i, word in enumerate(WORDS)]
+    WRITERS[name](tmp_path / name, texts)
+    law = expected(model_file, "red", texts, 9)
+    for more in ([], ["--index"], ["--index"]):
+        rows = found("search", "red", tmp_path / name, "-k", 9, "--model", model_file, "-q", *more)
+        assert [row["text"] for row in rows] == [texts[line - 1] for line, _ in law]
+        assert [row["line"] for row in rows] == [LINE.get(name, lambda row: row + 1)(line - 1) for line, _ in law]
+
+
+def test_parquet(model_file, tmp_path):
+    pa = pytest.importorskip("pyarrow", reason="the package pyarrow is not installed")
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"body": ["blue", "red", "warm"]}), tmp_path / "t.parquet")
+    for more in ([], ["--index"], ["--index"]):
+        rows = found("search", "red", tmp_path / "t.parquet", "-k", 2, "--model", model_file, *more)
+        assert [(row["line"], row["text"]) for row in rows] == [(2, "red"), (3, "warm")]
+
+
+def test_several_files_and_standard_input(model_file, tmp_path):
+    (tmp_path / "a.txt").write_text("blue\nwarm\n")
+    (tmp_path / "b.jsonl").write_text('"red"\n')
+    command = [sys.executable, "-m", "fastemb", "search", "red", tmp_path / "a.txt", "-", tmp_path / "b.jsonl"]
+    done = subprocess.run(
+        [*command, "-k", "3", "--model", model_file], input=b"cold\nred red\n", capture_output=True, check=True
+    )
+    assert done.stdout.decode() == f"1.0000  -:2  red red\n1.0000  {tmp_path}/b.jsonl:1  red\n" + run(
+        "search", "red", tmp_path / "a.txt", "-k", 1, "--model", model_file
+    )
+
+
+def encodings(monkeypatch):
+    """Return a list that takes the number of texts of every call of a model."""
+    counts, encode = [], fastemb.StaticModel.encode
+
+    def counted(model, texts, **options):
+        counts.append(len(texts) if isinstance(texts, list) else 1)
+        return encode(model, texts, **options)
+
+    monkeypatch.setattr(fastemb.StaticModel, "encode", counted)
+    return counts
+
+
+def test_what_an_index_spares(model_file, tmp_path, monkeypatch):
+    """Only what is near is encoded, of a file that has grown what is new, of one that was changed all."""
+    path = tmp_path / "t.txt"
+    path.write_text("blue\n" * 500 + "red\n")
+    counts = encodings(monkeypatch)
+
+    def search(*more):
+        counts.clear()
+        rows = found("search", "red", path, "-k", 1, "--model", model_file, "--index", "-q", *more)
+        return rows[0]["line"], max(counts)
+
+    assert search() == (501, 501)
+    assert search() == (501, 1)
+    path.touch()
+    assert search() == (501, 1)  # no date is asked
+    with open(path, "a") as file:
+        file.write("warm\n" * 200)
+    assert search() == (501, 200)
+    assert search() == (501, 1)
+    path.write_text("red\n" + "blue\n" * 599)  # as many bytes are changed as one likes
+    assert search() == (1, 600)
+    size = path.stat().st_size
+    path.write_text("blue\n" * 599 + "red\n")
+    assert path.stat().st_size == size
+    assert search() == (600, 600)
+    assert search("--dim", "2") == (600, 600)  # another model
+    assert search("--from", "text") == (600, 600)
+    assert search("--from", "text") == (600, 1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["t.txt", f"t.txt{SUFFIX}"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_file_that_has_grown(model_file, tmp_path, name):
+    path, texts = tmp_path / name, ["blue", "far1", "far11", "red", "far3"]
+    argv = ["search", "far3", path, "-k", 4, "--model", model_file, "-q"]
+    WRITERS[name](path, texts[:3])
+    found(*argv, "--index")
+    before = path.read_bytes()
+    WRITERS[name](path, texts)
+    if name.endswith(".gz"):  # a member more
+        path.write_bytes(before + gzip.compress(b"\nred\nfar3"))
+    assert found(*argv, "--index") == found(*argv)
+    assert found(*argv, "--index")[0]["text"] == "far3"
+
+
+def test_a_last_line_that_goes_on(model_file, tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("blue\nfar1")
+    argv = ["search", "far1", path, "-k", 2, "--model", model_file, "-q"]
+    assert [row["text"] for row in found(*argv, "--index")] == ["far1", "blue"]
+    path.write_text("blue\nfar11\nfar2")
+    assert [row["text"] for row in found(*argv, "--index")] == ["far2", "far11"]
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:100], lambda data: data + b"x"])
+def test_a_damaged_index_is_made_anew(model_file, tmp_path, damage):
+    path = tmp_path / "t.txt"
+    path.write_text("blue\nred\n")
+    argv = ["search", "red", path, "--model", model_file, "--index", "-q"]
+    rows = found(*argv)
+    whole = (tmp_path / f"t.txt{SUFFIX}").read_bytes()
+    (tmp_path / f"t.txt{SUFFIX}").write_bytes(damage(whole))
+    assert found(*argv) == rows
+    assert (tmp_path / f"t.txt{SUFFIX}").read_bytes() == whole
+
+
+SLOW = """
+import sys, time
+from fastemb._cli import records, resuming
+from fastemb.__main__ import main
+records.CHUNK, resuming.SECONDS = 1 << 12, 0.0
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_killed_while_an_index_is_written(model_file, tmp_path):
+    """The same command ends with the same bytes, and nothing is left beside them."""
+    draw = random.Random(0)
+    words = [word for word in WORDS if word != "not"]
+    (tmp_path / "t.txt").write_text("".join(f"{' '.join(draw.choices(words, k=5))}\n" for _ in range(8_000)))
+    argv = ["search", "red", str(tmp_path / "t.txt"), "--model", str(model_file), "--index", "-q"]
+    rows = found(*argv)
+    whole = (tmp_path / f"t.txt{SUFFIX}").read_bytes()
+    (tmp_path / f"t.txt{SUFFIX}").unlink()
+    journal = tmp_path / f"t.txt{SUFFIX}.part.journal"
+    for _ in range(2):
+        child = subprocess.Popen([sys.executable, "-c", SLOW, *argv], stdout=subprocess.DEVNULL)
+        before = journal.stat().st_size if journal.exists() else 0
+        while child.poll() is None and (not journal.exists() or journal.stat().st_size < before + 200):
+            time.sleep(0.002)
+        child.send_signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+    assert journal.stat().st_size > 400  # both had come to states from which another run can go on
+    assert found(*argv) == rows
+    assert (tmp_path / f"t.txt{SUFFIX}").read_bytes() == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.txt", f"t.txt{SUFFIX}"]
+
+
+def test_search_refuses(model_file, tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("red\n")
+    model = ["--model", model_file]
+    assert "-k must be at least 1, got 0" in run("search", "red", path, "-k", 0, *model, status=2)
+    assert "nothing in the query 'no' is known" in run("search", "no", path, *model, status=2)
+    assert "-: an index is kept beside a file" in run("search", "red", "-", "--index", *model, status=2)
+    assert f"{tmp_path}: Is a directory" in run("search", "red", tmp_path, *model, status=2)
+    assert "none.txt: No such file" in run("search", "red", tmp_path / "none.txt", *model, status=2)
+    (tmp_path / f"t.txt{SUFFIX}").write_text("mine")
+    assert "is no index of fastemb: it is in the way" in run("search", "red", path, "--index", *model, status=2)
+    assert (tmp_path / f"t.txt{SUFFIX}").read_text() == "mine"
+    (tmp_path / "b.jsonl").write_text('"red"\nbad\n')
+    assert "b.jsonl: line 2: not JSON" in run("search", "red", tmp_path / "b.jsonl", *model, status=2)
+    assert run("search", "red", tmp_path / "t.txt", *model) == f"1.0000  {path}:1  red\n"
+
+
+def test_nothing_is_found_in_an_empty_file(model_file, tmp_path):
+    (tmp_path / "t.txt").write_text("")
+    (tmp_path / "u.txt").write_text("\nunheard of\n")
+    for more in ([], ["--index"], ["--index"]):
+        assert run("search", "red", tmp_path / "t.txt", tmp_path / "u.txt", "--model", model_file, *more) == ""
+
+
+def test_similar_documents_are_those_of_the_slow_law_without_itself(model_file, tmp_path):
+    texts = ["red", "warm", "blue", "red", "cold red", "not"]
+    path = tmp_path / "t.txt"
+    path.write_text("\n".join(texts))
+    law = [line for line, _ in expected(model_file, "red", texts, 5) if line != 4]
+    for more in ([], [path], ["--index"], ["--index"]):
+        rows = found("similar", f"{path}:4", *more, "-k", 3, "--model", model_file)
+        assert [row["line"] for row in rows] == law[:3]
+    (tmp_path / "other.txt").write_text("red red\n")
+    rows = found("similar", f"{path}:1", tmp_path / "other.txt", path, "-k", 2, "--model", model_file)
+    assert [(row["file"], row["line"]) for row in rows] == [(str(tmp_path / "other.txt"), 1), (str(path), 4)]
+
+
+def test_similar_words(model_file):
+    rows = found("similar", "red", "-k", 2, "--model", model_file)
+    law = fastemb.StaticModel.load(model_file).most_similar("red", 2)
+    assert [(row["word"], row["score"]) for row in rows] == [(word, results.number(score)) for word, score in law]
+    assert run("similar", "red", "-k", 1, "--model", model_file) == f"{law[0][1]:.4f}  {law[0][0]}\n"
+
+
+def test_similar_refuses(model_file, tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("red\nnot\n")
+    for item, words, more in [
+        (f"{path}:3", "no document begins on line 3", []),
+        (f"{path}:2", "nothing in it is known", []),
+        ("red", "red: is no document, FILE:LINE", [path]),
+        ("unheard", "nothing in 'unheard' is in the vocabulary", []),
+    ]:
+        assert words in run("similar", item, *more, "--model", model_file, status=2)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_results_are_coloured_and_cut(model_file, tmp_path, monkeypatch):
+    path = tmp_path / "t.txt"
+    path.write_text("red \x1b[31m\u202e" + "warm " * 60 + "\n")
+    monkeypatch.setenv("COLUMNS", str(len(str(path)) + 40))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stdout", shown)
+    assert main(["search", "red", str(path), "--model", str(model_file)]) == 0
+    coloured = shown.getvalue()
+    plain = re.sub(r"\x1b\[\d*m", "", coloured)
+    assert f"\x1b[35m{path}\x1b[m:\x1b[32m1\x1b[m" in coloured
+    assert len(plain) == len(str(path)) + 41  # and the end of the line
+    assert plain.endswith("…\n")
+    assert r"red \x1b[31m\u202e" in plain
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown.truncate(0)
+    assert main(["search", "red", str(path), "--model", str(model_file)]) == 0
+    assert "\x1b" not in shown.getvalue()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text("aé\u2028 \n", max_size=9), max_size=30), st.integers(1, 12), st.data())
+def test_lines_are_found_from_any_chunk(tmp_path_factory, rows, chunk, data):
+    folder = tmp_path_factory.mktemp("lines")
+    texts = "\n".join([*rows, "end"]).split("\n")
+    (folder / "t").write_text("\n".join(texts), newline="", encoding="utf-8")
+    numbers = sorted(data.draw(st.sets(st.integers(1, len(texts)), min_size=1)))
+    first = data.draw(st.integers(0, (folder / "t").stat().st_size))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "CHUNK", chunk)
+        (source,) = reading.sources([str(folder / "t")])
+        scan = lines.scan(source.name, first)
+        assert lines.lines_at(source, scan, numbers) == [texts[number - 1] for number in numbers]
+    stored = (folder / "t").read_bytes()
+    assert (scan.size, scan.first_ends_line) == (len(stored), first > 0 and stored[first - 1] == 10)
+    assert scan.first is None or scan.first == lines.scan(source.name, 0).checksum or first < len(stored)
