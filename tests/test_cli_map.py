@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import arrays as drawn
 
 import fastemb
 from fastemb.__main__ import main
-from fastemb._cli import map_axes, map_colors, map_page, map_rows
+from fastemb._cli import kmeans, map_axes, map_colors, map_page, map_rows
 
 #: What would be run, or end the data, where a text stands in a page as it is.
 HOSTILE = [
@@ -320,6 +320,38 @@ def test_scales():
     assert map_colors.of_field("f", [*many, "inf"]).labels is not None
     assert map_colors.of_field("f", [10.0**i for i in many]).logarithmic
     assert not map_colors.of_field("f", [0, *(10.0**i for i in many)]).logarithmic  # 0 has no logarithm
+
+
+def test_clusters_are_named_by_what_sets_them_apart(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    said = ["red apple and pear", "fast car and train", "deep sea and lake"]
+    sizes = [20, 30, 10]
+    texts = [f"{said[kind]} {'abcdefghij'[i % 10] * 3}" for kind in range(3) for i in range(sizes[kind])]
+    vectors = np.repeat(np.eye(3, 5) * [[1], [2], [3]], sizes, axis=0) + rng.normal(0, 0.05, (60, 5))
+    vectors[3] = 0  # a text of which nothing is known
+    (tmp_path / "t.txt").write_text("\n".join(texts) + "\n")
+    np.save(tmp_path / "v.npy", vectors)
+    argv = [tmp_path / "t.txt", "--vectors", tmp_path / "v.npy", "-o", tmp_path / "m.html", "--clusters"]
+    run_map(*argv, 3)
+    data = Page(tmp_path / "m.html").data()
+    (colors,) = data["colors"]
+    labels = ["1: car, fast, train", "2: apple, pear, red", "3: deep, lake, sea", "(none)"]
+    assert (colors["name"], colors["labels"]) == ("cluster", labels)
+    found = data["arrays"]["color0"]
+    assert found[3] == 3
+    found = np.delete(found, 3)
+    assert found.tolist() == [1] * 19 + [0] * 30 + [2] * 10
+    unit = np.delete(vectors, 3, axis=0).astype(np.float32)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    for k in (1, 5):  # the same as those of the command, in the order of their sizes
+        run_map(*argv, k)
+        ours = np.delete(Page(tmp_path / "m.html").data()["arrays"]["color0"], 3)
+        theirs = kmeans.kmeans(unit, k, 0).labels
+        assert len(set(zip(ours.tolist(), theirs.tolist(), strict=True))) == k
+        counts = np.bincount(ours).tolist()
+        assert counts[:k] == sorted(counts[:k], reverse=True)
+    assert "--clusters 60: there are only 59 documents of which something is known" in refused(capsys, *argv, 60)
+    assert "--clusters must be at least 1, got 0" in refused(capsys, *argv, 0)
 
 
 def test_long_texts_are_cut(drawing, tmp_path):

@@ -39,6 +39,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="colour by this field of JSONL, CSV, TSV or Parquet: a scale if it is numbers, else a colour a kind; "
         "several times, the page lets one choose",
     )
+    parser.add_argument(
+        "--clusters", type=int, metavar="K", help="colour by K clusters, which are named by words that set them apart"
+    )
     parser.add_argument("--title", metavar="TEXT", help="what the page is called (default: the files' names)")
     parser.add_argument(
         "--vectors", metavar="V.npy", type=Path, help="take the vectors from here, a row a document; no model is read"
@@ -83,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace, files: list[reading.Source]) -> None:
     """Refuse what cannot be done before anything is read."""
     map_axes.require(args.method)
+    if args.clusters is not None and args.clusters < 1:
+        raise ValueError(f"--clusters must be at least 1, got {args.clusters}")
     plain = [source.name for source in files if source.kind == "text"]
     if args.color_field and plain:
         raise ValueError(f"--color-field {args.color_field[0]}: {plain[0]} is read as text, which has no fields")
@@ -94,11 +99,13 @@ def _placed(args: argparse.Namespace, rows: Rows, names: list[str]) -> Map:
     """Return what the page shows of the documents."""
     import numpy as np
 
-    from . import map_colors, map_page
+    from . import map_clusters, map_colors, map_page
 
     file = np.repeat(np.arange(len(names), dtype=np.uint32), np.diff([*rows.notes.starts, len(rows.texts)]))
     fields = zip(args.color_field, rows.notes.values, strict=True)
     colors = [map_colors.of_field(name, values) for name, values in fields]
+    if args.clusters is not None:
+        colors.append(map_clusters.of_clusters(rows.vectors, args.clusters, rows.texts))
     if len(names) > 1:
         colors.append(map_colors.of_kinds("file", [names[number] for number in file]))
     placed = map_axes.place(rows.vectors, args.method)
