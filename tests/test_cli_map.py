@@ -85,6 +85,7 @@ class Page(HTMLParser):
             assert said["start"] % 8 == 0
             flat = np.frombuffer(unpacked, kind, int(np.prod(said["shape"])), 4 + size + said["start"])
             head["arrays"][name] = flat.reshape(said["shape"])
+        head["arrays"]["line"] = np.cumsum(head["arrays"].pop("step"), dtype=np.int32)
         return head
 
 

@@ -323,6 +323,9 @@ def test_dark(page):
 
 
 def test_a_narrow_window_and_sharp_pixels(page):
+    page.size(1200, 800, ratio=2)  # the same size, on a finer screen
+    page.mouse("mouseMoved", *stands(page, 0))
+    page.wait("document.querySelector('#points').width === 2 * document.querySelector('#stage').clientWidth")
     page.size(360, 700, ratio=3)
     page.settle()
     page.wait("document.querySelector('#points').width === 3 * 360")

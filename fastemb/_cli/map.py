@@ -115,7 +115,7 @@ def _placed(args: argparse.Namespace, rows: Rows, names: list[str]) -> Map:
         lengths=np.array(rows.lengths, np.uint32),
         files=names,
         file=file,
-        line=np.array(rows.notes.lines, np.uint32),
+        line=np.array(rows.notes.lines, np.int64),
         points=placed.points,
         method=args.method,
         shares=placed.shares,

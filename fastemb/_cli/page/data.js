@@ -4,6 +4,7 @@ const ARRAYS = {
   float32: Float32Array,
   float64: Float64Array,
   int16: Int16Array,
+  int32: Int32Array,
   uint16: Uint16Array,
   uint32: Uint32Array,
 };
@@ -40,7 +41,8 @@ class Data {
     Object.assign(this, { texts, method, shares, files, colors });
     this.count = texts.length;
     this.place = arrays.place; // x0, y0, x1, y1 ...
-    this.line = arrays.line;
+    this.line = arrays.step; // from the line of the text before, as that packs to nothing
+    for (let i = 1; i < this.count; i++) this.line[i] += this.line[i - 1];
     this.length = arrays.length;
     this.file = arrays.file;
     this.neighbor = arrays.neighbor; // those of text i begin at i * neighbors

@@ -143,7 +143,7 @@ class Page {
   }
 
   resize() {
-    const ratio = devicePixelRatio || 1;
+    const ratio = devicePixelRatio;
     const { clientWidth, clientHeight } = PAGE.stage;
     for (const canvas of [PAGE.points, PAGE.marks]) {
       canvas.width = Math.round(clientWidth * ratio);
@@ -161,6 +161,10 @@ class Page {
   frame() {
     cancelAnimationFrame(this.asked);
     this.asked = 0;
+    if (devicePixelRatio !== this.view.ratio) {
+      this.resize(); // the window was moved to a finer screen; this draws
+      return;
+    }
     this.painter.draw(this.view, this.radius(), this.opacity());
     this.drawMarks();
   }
