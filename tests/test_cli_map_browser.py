@@ -365,6 +365,18 @@ def test_a_card_that_was_lost(page, painter):
     assert count_pixels(page, BLUE) == before
 
 
+def test_both_painters_draw_alike(page, painter, address):
+    if painter != "webgl":
+        pytest.skip("the browser of the other painter has no WebGL")
+    counts = []
+    for name in ("webgl", "pixels"):
+        page.open("about:blank")
+        page.open(f"{address.partition('#')[0]}#{name}")
+        page.run("fastemb.view.zoomAt(300, 300, 3), fastemb.frame()")
+        counts.append([count_pixels(page, color) for color in (BLUE, VERMILLION, GREEN)])
+    assert np.allclose(*counts, rtol=0.15)
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_few_texts_and_equal_ones(chromium, painter, tmp_path, count):
     rows = [{"text": "the same", "size": None if i else 1} for i in range(count)]

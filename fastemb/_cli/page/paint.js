@@ -33,12 +33,12 @@ uniform float size;
 uniform float opacity;
 out vec4 pixel;
 void main() {
-  vec2 p = gl_PointCoord * 2.0 - 1.0;
+  float diameter = size - 2.0; // a pixel is free on each side
+  vec2 p = (gl_PointCoord * 2.0 - 1.0) * size / diameter;
   float distance = length(p) * 1.18;
   if (shape == 1) distance = abs(p.x) + abs(p.y);
   if (shape == 2) distance = max(p.y * 1.25, abs(p.x) * 1.12 - p.y * 0.62 + 0.1);
-  float inside = 1.0 - smoothstep(1.0 - 3.0 / size, 1.0, distance);
-  float alpha = inside * opacity;
+  float alpha = clamp((1.0 - distance) / min(1.0, 3.0 / diameter), 0.0, 1.0) * opacity;
   pixel = vec4(color * alpha, alpha);
 }`;
 
@@ -124,7 +124,7 @@ class GlPainter {
     gl.clear(gl.COLOR_BUFFER_BIT);
     gl.uniform2f(uniforms.center, view.x, view.y);
     gl.uniform2f(uniforms.scale, (2 * view.scale) / view.width, (2 * view.scale) / view.height);
-    gl.uniform1f(uniforms.size, 2 * radius * view.ratio + 1);
+    gl.uniform1f(uniforms.size, 2 * radius * view.ratio + 2);
     for (const pass of [FAINT, PLAIN]) {
       gl.uniform1f(uniforms.pass, pass);
       gl.uniform1f(uniforms.opacity, pass === FAINT ? opacity * FAINTNESS : opacity);
@@ -146,13 +146,14 @@ class PixelPainter {
   draw(view, radius, opacity) {
     const { width, height } = this.context.canvas;
     const half = Math.ceil(radius * view.ratio) + 1;
-    this.clear(width + 2 * half, height + 2 * half); // so wide that no point in sight is cut by its border
+    const border = 2 * half; // out of sight, so that a point of which a part is seen is drawn whole
+    this.clear(width + 2 * border, height + 2 * border);
     for (const pass of [FAINT, PLAIN]) {
       const alpha = pass === FAINT ? opacity * FAINTNESS : opacity;
       const stamps = SHAPES.map((_, shape) => stamp(shape, radius * view.ratio, half, this.image.width, alpha));
-      this.drawPass(pass, view, half, stamps);
+      this.drawPass(pass, view, border, stamps);
     }
-    this.context.putImageData(this.image, -half, -half);
+    this.context.putImageData(this.image, -border, -border);
   }
 
   clear(width, height) {
@@ -161,17 +162,18 @@ class PixelPainter {
     new Uint32Array(this.image.data.buffer).fill(new Uint32Array(Uint8Array.of(...ground, 255).buffer)[0]);
   }
 
-  drawPass(pass, view, half, stamps) {
+  drawPass(pass, view, border, stamps) {
     const { place, looks, states, image } = this;
     const { ratio } = view;
     const pixels = new Uint8Array(image.data.buffer); // not clamped, which a mixture need not be
-    const [width, height] = [image.width - 2 * half, image.height - 2 * half];
+    const least = border / 2;
+    const [right, bottom] = [image.width - least, image.height - least];
     for (let i = 0; i < states.length; i++) {
       if (states[i] !== pass) continue;
-      const x = Math.round(((place[2 * i] - view.x) * view.scale + view.width / 2) * ratio);
-      const y = Math.round(((view.y - place[2 * i + 1]) * view.scale + view.height / 2) * ratio);
-      if (!(x >= 0 && y >= 0 && x < width && y < height)) continue;
-      const at = 4 * ((y + half) * image.width + x + half);
+      const x = Math.round(((place[2 * i] - view.x) * view.scale + view.width / 2) * ratio) + border;
+      const y = Math.round(((view.y - place[2 * i + 1]) * view.scale + view.height / 2) * ratio) + border;
+      if (!(x >= least && y >= least && x < right && y < bottom)) continue;
+      const at = 4 * (y * image.width + x);
       const [red, green, blue] = [looks[4 * i], looks[4 * i + 1], looks[4 * i + 2]];
       const { offsets, alphas } = stamps[looks[4 * i + 3]];
       for (let k = 0; k < offsets.length; k++) {
@@ -189,7 +191,7 @@ class PixelPainter {
 function stamp(shape, radius, half, width, opacity) {
   const offsets = [];
   const alphas = [];
-  const soft = Math.min(1, 1.5 / radius); // the edge, as wide as the shader's
+  const soft = Math.min(1, 1.5 / radius); // the edge, one and a half pixels wide
   for (let y = -half; y <= half; y++) {
     for (let x = -half; x <= half; x++) {
       const inside = Math.min(1, (1 - distance(shape, x / radius, y / radius)) / soft);
