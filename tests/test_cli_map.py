@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import arrays as drawn
 
 import fastemb
 from fastemb.__main__ import main
-from fastemb._cli import kmeans, map_axes, map_colors, map_page, map_rows
+from fastemb._cli import kmeans, map_axes, map_clusters, map_colors, map_page, map_rows
 
 #: What would be run, or end the data, where a text stands in a page as it is.
 HOSTILE = [
@@ -252,6 +252,7 @@ def test_neighbors_of_few_rows_and_equal_ones(count):
     ids, similarities = map_axes.neighbors(np.ones((count + 1, 3), np.float32))
     assert ids.shape == (count + 1, min(count, map_axes.NEIGHBORS))
     assert (similarities == 10_000).all()
+    assert ids[-1].tolist() == list(range(ids.shape[1]))  # of equal ones the first, itself found or not
     assert all(i not in row and len(set(row.tolist())) == len(row) for i, row in enumerate(ids))
 
 
@@ -353,6 +354,11 @@ def test_clusters_are_named_by_what_sets_them_apart(tmp_path, capsys):
         assert counts[:k] == sorted(counts[:k], reverse=True)
     assert "--clusters 60: there are only 59 documents of which something is known" in refused(capsys, *argv, 60)
     assert "--clusters must be at least 1, got 0" in refused(capsys, *argv, 0)
+
+
+def test_words_of_one_text_name_no_cluster():
+    assert map_clusters._names([["one two", "three four"], ["five"]]) == ["", ""]
+    assert map_clusters._names([["one same", "one same"], ["two same", "two same"]]) == ["one", "two"]
 
 
 def test_long_texts_are_cut(drawing, tmp_path):

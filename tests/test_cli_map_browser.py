@@ -11,7 +11,7 @@ from test_cli_map import HOSTILE
 from fastemb.__main__ import main
 from fastemb._cli import map_axes
 
-TEXTS = [*HOSTILE, "Café crème", "CAFE noir", "Straße nach Süden", "ΟΔΟΣ", "", "İstanbul", "x" * 900]
+TEXTS = [*HOSTILE, "Café crème", "CAFE noir", "Straße nach Süden", "ΟΔΟΣΗΜΟ", "", "İstanbul", "x" * 900]
 WHITE = (255, 255, 255)
 BLUE, VERMILLION, GREEN = (0, 114, 178), (213, 94, 0), (0, 158, 115)  # of the first three kinds, on white
 
@@ -141,6 +141,16 @@ def test_hovering_shows_the_text(page, texts):
         assert tip[1].endswith(f"t.jsonl:{found + 1}")
         assert tip[2:4] == [f"kind: {'abbccc'[found % 6]}", f"size: {found}"]
         assert tip[4:] == (["cut: the first 400 of 900 characters"] if len(texts[found]) > 400 else [])
+    for sign in (1, -1):  # at the edges of the stage it stays inside
+        page.run(
+            f"""(() => {{
+            const farther = (i, j) => ({sign} * (fastemb.placeOf(j)[0] - fastemb.placeOf(i)[0]) > 0 ? j : i);
+            const last = [...fastemb.data.texts.keys()].reduce(farther);
+            fastemb.hover(...fastemb.view.toStage(...fastemb.placeOf(last)));
+        }})()"""
+        )
+        left, right = page.run("(box => [box.left, box.right])(document.querySelector('#tip').getBoundingClientRect())")
+        assert 0 <= left < right <= page.run("document.querySelector('#stage').clientWidth")
     page.mouse("mouseMoved", 5, 5)
     assert page.run("document.querySelector('#tip').hidden")
 
@@ -161,7 +171,8 @@ SEARCHES = {
     "CAFÉ": ["Café crème", "CAFE noir"],
     "noir cafe": ["CAFE noir"],
     "strasse suden": ["Straße nach Süden"],
-    "οδος": ["ΟΔΟΣ"],
+    "οδος": ["ΟΔΟΣΗΜΟ"],
+    "οδοσ": ["ΟΔΟΣΗΜΟ"],  # the sigma of an unfinished word
     "istanbul": ["İstanbul"],
     "text number 5": [f"text number {i}" for i in (15, 25, 35, 45, *range(50, 60))],
     "nowhere": [],
@@ -225,6 +236,9 @@ def test_another_field_gives_other_colors(page):
     )
     assert page.run("document.querySelector('#legend .ends').innerText").split() == ["0", "59"]
     assert count_pixels(page, VERMILLION) == 0
+    assert (
+        page.run("new Set(new Uint32Array(fastemb.colors.looks.buffer)).size") > 50
+    )  # mixed between those of the scale
     assert count_pixels(page, (68, 1, 84)) > 0  # the least, dark violet
     assert page.screenshot() != before
 
@@ -265,7 +279,13 @@ def test_keys(page):
     assert first >= 0
     page.key("ArrowRight", modifiers=8)
     second = page.run("fastemb.chosen")
-    assert page.run(f"fastemb.placeOf({second})[0] > fastemb.placeOf({first})[0]")
+    assert second != first
+    place = np.reshape(page.run("[...fastemb.data.place]"), (-1, 2))
+    for start in range(60):
+        right, up = (place - place[start]).T  # no more than 45 degrees beside the arrow, the nearest in its own way
+        there = np.where((right > 0) & (abs(up) <= right), right + abs(up), np.inf)
+        expected = int(there.argmin()) if np.isfinite(there).any() else start
+        assert page.run(f"fastemb.choose({start}), fastemb.step([1, 0]), fastemb.chosen") == expected
     page.key("Escape")
     assert page.run("fastemb.chosen") == -1
     assert shown(page, "#chosen") == ""
@@ -288,6 +308,13 @@ def test_touch(page):
     page.settle()
     assert page.run("fastemb.view.zoom") == pytest.approx(2, rel=0.1)
     assert np.allclose(stands(page, 20), (x, y), atol=6)
+
+
+def test_a_click_that_trembles(page):
+    x, y = stands(page, 20)
+    page.drag(x, y, x + 2, y + 1)
+    assert page.run("fastemb.chosen") >= 0
+    assert np.allclose(stands(page, 20), (x, y), atol=1e-6)
 
 
 def test_a_chosen_text_and_its_nearest(page, vectors, texts):
