@@ -14,5 +14,6 @@ in `parser.main`. What commands share:
 - `reading`: `reading.sources` says what files are, `reading.read` gives their documents in blocks of bounded size;
 - `progress.Progress`: the rate and the time left, on a terminal alone;
 - `resuming.Part`: an output that appears whole or not at all, and goes on where a run before was ended;
-- `writing`: what vectors look like in files.
+- `writing`: what vectors look like in files;
+- `documents`: vectors of length one of the documents of files, and the line of each; `results`: how these are printed.
 """

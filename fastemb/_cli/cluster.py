@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from .kmeans import kmeans
 
     found = kmeans(vectors, args.k, args.seed)
-    numbers = _by_size(found.labels, args.k)
+    numbers = _by_size(found.labels)
     if args.each:
         each = [NONE] * len(texts)
         for row, label in zip(rows.tolist(), found.labels.tolist(), strict=True):
@@ -100,14 +100,13 @@ class _Texts:
         return block.document(row - self._ends[number] + len(block.texts))
 
 
-def _by_size(labels: npt.NDArray[np.int64], k: int) -> dict[int, int]:
+def _by_size(labels: npt.NDArray[np.int64]) -> dict[int, int]:
     """Return the numbers, from 1, of the clusters that are not empty: the largest first, of equal ones the earlier."""
     import numpy as np
 
-    sizes = np.bincount(labels, minlength=k).tolist()
-    first = {int(label): row for row, label in reversed(list(enumerate(labels)))}
-    order = sorted(first, key=lambda label: (-sizes[label], first[label]))
-    return {label: number for number, label in enumerate(order, NONE + 1)}
+    ids, first, sizes = np.unique(labels, return_index=True, return_counts=True)
+    order = ids[np.lexsort((first, -sizes))]
+    return {label: number for number, label in enumerate(order.tolist(), NONE + 1)}
 
 
 def _central(
@@ -132,10 +131,10 @@ def _print_cluster(number: int, size: int, total: int, central: list[tuple[Any, 
         near = [results.scored(score, document) for score, document in central]
         results.print_json({"cluster": number, "size": size, "central": near})
         return
-    lines = results.Lines()
-    print(lines.paint(f"cluster {number}", "strong") + f": {size:,} documents, {100 * size / total:.1f} %")
+    printer = results.Printer()
+    print(printer.paint(f"cluster {number}", "strong") + f": {size:,} documents, {100 * size / total:.1f} %")
     for score, document in central:
-        lines.result(score, document, "  ")
+        printer.result(score, document, "  ")
 
 
 def _print_each(texts: _Texts, each: list[int], as_json: bool) -> None:

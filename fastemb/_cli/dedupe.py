@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import options, results
 from .delivery import says_more
 from .documents import Document, Documents, encoded, known
-from .resuming import Part, check_output, is_stream, opened_stream, write_all
+from .resuming import Part, check_output, is_stdout, is_stream, opened_stream, write_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     files = options.sources(args)
     path: Path | None = args.output
     kind = _kind(path, args.to)
+    if args.json and path is not None and is_stdout(path):
+        raise ValueError("--json and -o - would both write to standard output")
     if path is not None and not is_stream(path):
         check_output(path, [source.name for source in files], args.model)
     seen = _Seen(args.threshold, held=args.json or path is None)
@@ -69,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     _print_groups(dropped)
     if says_more(path, args.quiet) and not args.json:
         wrote = "" if path is None else f"wrote {results.plain(str(path))}: "
-        print(f"{wrote}{seen.kept:,} of {seen.documents:,} documents are kept, the others are near-duplicates of them")
+        others = seen.documents - seen.kept
+        print(f"{wrote}{seen.kept:,} of {seen.documents:,} documents are kept, near-duplicates: {others:,}")
     return 0
 
 
@@ -115,12 +118,12 @@ class _Seen:
 
 
 def _print_groups(dropped: list[_Dropped]) -> None:
-    lines = results.Lines()
+    printer = results.Printer()
     for _, group in groupby(sorted(dropped, key=lambda one: one.place), key=lambda one: one.place):
         some = list(group)
-        lines.result(None, some[0].kept)
+        printer.result(None, some[0].kept)
         for one in some:
-            lines.result(one.score, one.document, "  ")
+            printer.result(one.score, one.document, "  ")
 
 
 def _kind(path: Path | None, to: str | None) -> str:
@@ -151,7 +154,7 @@ def _bytes(kind: str, documents: Documents, kept: npt.NDArray[np.bool_]) -> byte
     if kind == "jsonl":
         return "".join(f"{json.dumps({'text': text}, ensure_ascii=False)}\n" for _, text in texts).encode()
     for row, text in texts:
-        if "\n" in text:
+        if "\n" in text or text.endswith("\r"):
             place = f"{documents.file}: line {documents.lines[row]}"
-            raise ValueError(f"{place}: a text with several lines cannot be written as one: write jsonl")
+            raise ValueError(f"{place}: a text that holds the end of a line cannot be written as one: write jsonl")
     return "".join(f"{text}\n" for _, text in texts).encode()

@@ -33,7 +33,7 @@ class Documents(NamedTuple):
     file: str
     lines: Rows
     texts: list[str]
-    vectors: Vectors  # (N, D), of length one; zeros where nothing in a text is known
+    vectors: Vectors  # (N, D), of length one, but for those that `known` leaves out
 
     def document(self, row: int) -> Document:
         """Return one of them."""
@@ -41,10 +41,10 @@ class Documents(NamedTuple):
 
 
 def known(vectors: Vectors) -> Rows:
-    """Return which vectors are not zero: of the texts of which something is known."""
+    """Return which vectors are of length one: not zero, nothing of the text is known, nor NaN as a table may hold."""
     import numpy as np
 
-    return np.flatnonzero(vectors.any(axis=1))
+    return np.flatnonzero(np.einsum("nd,nd->n", vectors, vectors) > 0.5)
 
 
 def blocks_of(
@@ -54,7 +54,7 @@ def blocks_of(
     import numpy as np
 
     notes = Notes()
-    for block in reading.read(files, start, notes):
+    for block in reading.read(files, start, notes=notes):
         yield block, np.array(notes.lines[-len(block.texts) :], np.int64)
         del notes.lines[:]  # or they would be held of all
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .documents import Vectors
 
-BLOCK = 1 << 10  # vectors that are compared together
+BLOCK = 1 << 11  # vectors that are compared together
 CHUNK = 1 << 15  # kept vectors that lie together: none is copied when more come
 
 

@@ -20,7 +20,7 @@ from . import reading
 from .documents import blocks_of, known
 from .lines import Scan, lines_at, scan
 from .progress import Progress
-from .resuming import Part, check_output
+from .resuming import Part
 
 if TYPE_CHECKING:
     from .documents import Rows, Vectors
@@ -32,11 +32,17 @@ MORE = 64  # documents that are looked at beside those asked for, to see whether
 _MAGIC = b"fastemb index 1\n"
 
 
-class Index(NamedTuple):
-    """An index, and the file that it is of, as that was found."""
+class Stored(NamedTuple):
+    """An index as it is stored."""
 
     header: dict[str, Any]
-    records: Any  # a map of the index, in memory
+    records: Any  # mapped into memory
+
+
+class Index(NamedTuple):
+    """The records of an index, and the file that it is of, as that was found."""
+
+    records: Any
     source: reading.Source
     scan: Scan
 
@@ -58,7 +64,7 @@ class Index(NamedTuple):
             wanted = min(wanted, len(lines))
             scores, ids = fastemb.topk(query, vectors, wanted, metric="dot")
             limit = scores[k - 1] - 2 * moved if k < wanted else -2.0
-            if wanted == len(lines) or scores[-1] < limit:  # not so if it is NaN
+            if wanted == len(lines) or scores[-1] < limit:
                 return np.sort(lines[ids[scores >= limit]])
             wanted *= 4
 
@@ -70,8 +76,8 @@ class Index(NamedTuple):
         for block, here in blocks_of([self.source]):
             found += [text for text, line in zip(block.texts, here.tolist(), strict=True) if line in wanted]
             if len(found) == len(wanted):
-                break
-        return found
+                return found
+        raise ValueError(f"{self.source.name}: changed while it was read")
 
 
 def check(files: list[reading.Source]) -> None:
@@ -79,24 +85,23 @@ def check(files: list[reading.Source]) -> None:
     for source in files:
         if not os.path.isfile(source.name):
             raise ValueError(f"{source.name}: an index is kept beside a file, which this is not")
-        check_output(Path(source.name + SUFFIX), [file.name for file in files], None)
 
 
 def kept(path: Path, source: reading.Source, model: fastemb.StaticModel, identity: Any, quiet: bool) -> Index:
     """Return the index of a file as the file is: the one that is kept, or a new one, or one that goes on with it."""
     old = _opened(path)
-    found = scan(source.name, old[0]["size"] if old else 0)
+    found = scan(source.name, old.header["size"] if old else 0)
     dim = len(model.encode("a"))
     decides = _digest([fastemb.__version__, identity, dim, source.kind, source.packed, source.field])
-    if old is not None and old[0]["decides"] != decides:
+    if old is not None and old.header["decides"] != decides:
         old = None
-    if old is None or (old[0]["size"], old[0]["checksum"]) != found[:2]:
+    if old is None or (old.header["size"], old.header["checksum"]) != (found.size, found.checksum):
         header = {"decides": decides, "dim": dim, "size": found.size, "checksum": found.checksum}
-        _write(path, source, model, header, old if old and _has_grown(old[0], source, found) else None, quiet)
+        _write(path, source, model, header, old if old and _has_grown(old.header, source, found) else None, quiet)
         old = _opened(path)
         if old is None:
             raise ValueError(f"{path}: changed while it was read")
-    return Index(*old, source, found)
+    return Index(old.records, source, found)
 
 
 def _has_grown(header: dict[str, Any], source: reading.Source, found: Scan) -> bool:
@@ -111,8 +116,8 @@ def _record(dim: int) -> Any:
     return np.dtype([("line", "<i8"), ("vector", "<f2", (dim,))])
 
 
-def _opened(path: Path) -> tuple[dict[str, Any], Any] | None:
-    """Return the header and the records of an index; None where there is none that is whole."""
+def _opened(path: Path) -> Stored | None:
+    """Return an index as it is stored; None where there is none that is whole."""
     import numpy as np
 
     try:
@@ -130,8 +135,8 @@ def _opened(path: Path) -> tuple[dict[str, Any], Any] | None:
     except (ValueError, KeyError, TypeError):
         return None
     if not rows:
-        return header, np.empty(0, kind)
-    return header, np.asarray(np.memmap(path, kind, "r", HEADER, (rows,)))
+        return Stored(header, np.empty(0, kind))
+    return Stored(header, np.asarray(np.memmap(path, kind, "r", HEADER, (rows,))))
 
 
 def _digest(value: Any) -> str:
@@ -139,17 +144,23 @@ def _digest(value: Any) -> str:
 
 
 def _write(
-    path: Path, source: reading.Source, model: fastemb.StaticModel, header: dict[str, Any], old: Any, quiet: bool
+    path: Path,
+    source: reading.Source,
+    model: fastemb.StaticModel,
+    header: dict[str, Any],
+    old: Stored | None,
+    quiet: bool,
 ) -> None:
     """Write an index, behind the records of an old one where there is one to go on with."""
-    run = {name: header[name] for name in ("decides", "dim")} | {"old": old and old[0]}
+    run = {"decides": header["decides"], "old": old and old.header}  # of the file no more: what was read is looked at
     with Part(path, run, quiet) as part:
-        at = part.state["at"] if part.state else None
-        if part.state is None:
+        if part.state is not None:
+            at = part.state["at"]
+        else:
             part.write(bytes(HEADER))
-        if part.state is None and old is not None:
-            part.write(old[1])
-            at = old[0]["at"]
+            at = old and old.header["at"]
+            if old is not None:
+                part.write(old.records.view("u1"))
         try:
             at = _add(part, source, model, header["dim"], at, quiet)
         except reading.ChangedError as error:  # what the part has is of a file that was another

@@ -30,13 +30,13 @@ class Best:
     def offer(self, documents: Documents) -> None:
         """Take what is among the best of some documents, all of which come behind those before."""
         rows, vectors = known(documents.vectors), documents.vectors
-        if rows.size < len(vectors):  # a text of which nothing is known is like no other
-            vectors = vectors[rows]
         if not rows.size:
             return
+        if rows.size < len(vectors):
+            vectors = vectors[rows]
         scores, ids = fastemb.topk(self._query, vectors, min(self._k + (self._but is not None), rows.size))
         found = ((score, documents.document(int(rows[id]))) for score, id in zip(scores, ids, strict=True))
-        new = [(score, one) for score, one in found if score == score and one[:2] != self._but]
+        new = [(score, one) for score, one in found if one[:2] != self._but]
         self.found = sorted(self.found + new, key=lambda entry: -entry[0])[: self._k]  # stable: the earlier first
 
 
@@ -57,6 +57,14 @@ def check(args: argparse.Namespace, files: list[reading.Source]) -> None:
         raise ValueError(f"-k must be at least 1, got {args.k}")
     if args.index:
         index.check(files)
+
+
+def query_of(model: fastemb.StaticModel, text: str, said: str) -> Vectors:
+    """Return the vector of a query, which is `said` to be what it is where nothing in it is known."""
+    query: Vectors = model.encode(text, normalize=True)
+    if not known(query[None]).size:
+        raise ValueError(f"nothing in {said} is known to the model")
+    return query
 
 
 def find(

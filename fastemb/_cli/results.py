@@ -22,8 +22,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def number(value: Any) -> float:
-    """Return a float32 as the float of its shortest digits."""
-    return float(str(value))
+    """Return the float of the shortest digits that are this float32."""
+    import numpy as np
+
+    return float(str(np.float32(value)))
 
 
 def plain(text: str) -> str:
@@ -31,8 +33,8 @@ def plain(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-class Lines:
-    """Lines on standard output: with colours, and no longer than it is wide, where that is a terminal."""
+class Printer:
+    """Prints lines: with colours, and no longer than it is wide, where that is a terminal."""
 
     def __init__(self) -> None:
         terminal = sys.stdout.isatty()
@@ -58,12 +60,12 @@ class Lines:
 
 def print_found(found: list[tuple[Any, Document]], as_json: bool) -> None:
     """Print scores and documents."""
-    lines = Lines()
+    printer = Printer()
     for score, document in found:
         if as_json:
             print_json(scored(score, document))
         else:
-            lines.result(score, document)
+            printer.result(score, document)
 
 
 def scored(score: Any, document: Document) -> dict[str, Any]:

@@ -29,8 +29,6 @@ def run(args: argparse.Namespace) -> int:
     files = options.sources(args)
     nearest.check(args, files)
     model = options.model(args)
-    query = model.encode(args.query, normalize=True)
-    if not query.any():
-        raise ValueError(f"nothing in the query {args.query!r} is known to the model")
+    query = nearest.query_of(model, args.query, f"the query {args.query!r}")
     results.print_found(nearest.find(query, files, model, args), args.json)
     return 0

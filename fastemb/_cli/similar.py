@@ -43,10 +43,9 @@ def run(args: argparse.Namespace) -> int:
     nearest.check(args, files)
     document = _document(own, int(line))
     model = options.model(args)
-    query = model.encode(document.text, normalize=True)
-    if not query.any():
-        raise ValueError(f"{args.item}: nothing in it is known to the model")
-    results.print_found(nearest.find(query, files, model, args, document[:2]), args.json)
+    query = nearest.query_of(model, document.text, f"the document {args.item}")
+    same = next((file.name for file in files if file.name != "-" and os.path.samefile(file.name, name)), name)
+    results.print_found(nearest.find(query, files, model, args, but=(same, document.line)), args.json)
     return 0
 
 
