@@ -462,6 +462,7 @@ def test_refusals(drawing, tmp_path, capsys):
     np.save(tmp_path / "words.npy", np.array([["a", "b"]]))
     np.save(tmp_path / "none.npy", np.ones((3, 0)))
     (tmp_path / "text.npy").write_text("no array")
+    (tmp_path / "empty.npy").touch()
     cases = [
         ([tmp_path / "none.txt"], "none.txt: no documents, so there is nothing to show"),
         ([tmp_path / "t.txt", *given], "v.npy: 40 vectors, where the files have 1 documents"),
@@ -474,6 +475,7 @@ def test_refusals(drawing, tmp_path, capsys):
         ([file, "--vectors", tmp_path / "none.npy"], "got float64 of shape (3, 0)"),
         ([file, "--vectors", tmp_path / "z.npy"], "got an archive"),
         ([file, "--vectors", tmp_path / "text.npy"], "text.npy: no .npy file of numbers"),
+        ([file, "--vectors", tmp_path / "empty.npy"], "empty.npy: no .npy file of numbers: No data left in file"),
         ([file, "--vectors", tmp_path / "gone.npy"], "gone.npy: No such file"),
         ([file, "--vectors", file], "t.jsonl: --vectors is an .npy file"),
         ([tmp_path / "gone.txt"], "gone.txt: No such file"),

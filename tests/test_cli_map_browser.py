@@ -328,8 +328,9 @@ def test_a_chosen_text_and_its_nearest(page, vectors, texts):
         expected = [re.sub(r"\s+", " ", texts[near]).strip() for near in ids[i]]
         assert [row[0][:80] for row in rows] == [(text or "(an empty text)")[:80] for text in expected]
         assert [row[1] for row in rows] == [f"{near / 1e4:.2f}" for near in similarities[i]]
-        page.run("document.querySelector('#chosen li button').click()")
+        page.run("document.querySelector('#chosen li button').focus(), document.activeElement.click()")
         assert page.run("fastemb.chosen") == ids[i][0]
+        assert page.run("document.activeElement === document.querySelector('#chosen li button')")  # the focus is kept
         i = ids[i][0]
     page.run("document.querySelector('#chosen .small').click()")
     assert page.run("fastemb.chosen") == -1
@@ -351,7 +352,8 @@ def test_dark(page):
 
 def test_a_narrow_window_and_sharp_pixels(page):
     page.size(1200, 800, ratio=2)  # the same size, on a finer screen
-    page.mouse("mouseMoved", *stands(page, 0))
+    page.run("document.querySelector('#points').focus()")
+    page.key("0")  # what draws next is sharp
     page.wait("document.querySelector('#points').width === 2 * document.querySelector('#stage').clientWidth")
     page.size(360, 700, ratio=3)
     page.settle()

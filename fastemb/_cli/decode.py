@@ -83,7 +83,7 @@ def _from_npz(name: str) -> Iterator[Any]:
             if missing := {"ids", "offsets"} - set(file.files):
                 raise ValueError(f"it lacks {', '.join(sorted(missing))}")
             rows = fastemb.Ragged(file["ids"], file["offsets"])
-    except (zipfile.BadZipFile, ValueError, TypeError, AttributeError) as error:
+    except (zipfile.BadZipFile, EOFError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{name}: no ids as fastemb tokenize writes them: {error}") from None
     for start in range(0, len(rows), BATCH):
         yield rows[start : start + BATCH]

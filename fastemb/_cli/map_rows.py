@@ -91,7 +91,7 @@ def opened_vectors(path: Path) -> npt.NDArray[Any]:
         raise ValueError(f"{path}: --vectors is an .npy file")
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:  # the second of an empty file
         raise ValueError(f"{path}: no .npy file of numbers: {error}") from None
     if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind not in "fiu" or not found.shape[1]:
         what = f"{found.dtype} of shape {found.shape}" if isinstance(found, np.ndarray) else "an archive"

@@ -107,7 +107,7 @@ class Page {
     showTip(PAGE.tip, this.data, i, px, py);
     if (i === this.hovered) return;
     this.hovered = i;
-    this.draw();
+    this.drawMarks();
   }
 
   /** The point under a place of the stage, -1 if there is none. */

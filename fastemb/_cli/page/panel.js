@@ -122,6 +122,7 @@ function showChosen(section, data, i, choose, release) {
     section.replaceChildren();
     return;
   }
+  const focused = section.contains(document.activeElement); // on the button that is replaced
   section.replaceChildren(
     make("h2", {}, "Chosen"),
     textOf(data.texts[i]),
@@ -129,6 +130,7 @@ function showChosen(section, data, i, choose, release) {
     ...nearest(data, i, choose),
     small("Let go", release, "Choose no text ( Esc )"),
   );
+  if (focused) section.querySelector("button").focus();
 }
 
 function nearest(data, i, choose) {
