@@ -337,6 +337,11 @@ typedef struct fe_out {
  * U+FFFD would be: never out of bounds, whatever the input. */
 fe_status fe_encode(const fe_tokenizer *tokenizer, fe_cache *cache, const fe_job *job, fe_out *out);
 
+/* Copies the lines of `size` bytes to utf8 (room for as many bytes), one after another and without their ends, which
+ * are \n or \r\n; sizes (room for one more than there are \n) receives the bytes of each. Returns how many lines there
+ * are: what stands behind the last end is one only if it is something. */
+int64_t fe_lines(const uint8_t *data, int64_t size, uint8_t *utf8, int64_t *sizes);
+
 /* One text in the fewest steps: the number of ids written, or -1 where fe_encode has to be asked, which says why (no
  * memory, no room, a token that is refused, a text that is too long). */
 int64_t fe_encode_one(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size,

@@ -24,7 +24,7 @@ from ._models.folders import (
 from ._models.recognise import read_words
 from ._models.sentence_transformers import Dense, read_modules
 from ._models.subwords import Subwords
-from ._static.options import EncodeOptions, check_count, check_normalize, keep, with_prompt, written
+from ._static.options import EncodeOptions, check_count, check_normalize, keep, keep_first, with_prompt, written
 from ._static.picked import Picked
 from ._static.streams import Streams
 from ._static.windows import Cut, Join, WindowVectors, as_cut, windows_of
@@ -416,9 +416,7 @@ class StaticModel(Streams):
             texts = only_str(texts)
             if max(map(len, texts), default=0) > most:  # of short texts none is
                 texts = [text[:most] for text in texts]
-        rows = self.tokenizer._encode_str(tuple(texts))
-        if limit is not None and rows.lengths.max(initial=0) > limit:
-            rows = keep(rows, np.arange(rows.ids.size) - np.repeat(rows.offsets[:-1], rows.lengths) < limit)
+        rows = keep_first(self.tokenizer._encode_str(tuple(texts)), limit)
         if self._drop is None:
             return rows
         kept = rows.ids != self._drop

@@ -13,10 +13,10 @@ from . import _frameworks, _tokens
 from ._checks import ModelLength, as_flag, as_integer
 from ._text.batch import encode_plain, encode_rows
 from ._text.chunks import cut_chunks, whole_ids
-from ._text.core import SHORT, Core, Ids
+from ._text.core import SHORT, Core, Ids, Packed
 from ._text.count import count_given
 from ._text.decode import decode_row, decode_rows
-from ._text.encode import NotPlainError, Options, encode_texts
+from ._text.encode import NotPlainError, Options, encode_packed, encode_texts
 from ._text.file_calls import calls_of
 from ._text.files import Cuts, encode_text_file
 from ._text.load import load
@@ -785,3 +785,9 @@ class Tokenizer(Trained):
         except NotPlainError:
             rows = encode_texts(options._replace(known=True), only_str(texts), {})
         return Ragged._trusted(*rows)
+
+    def _encode_packed(self, texts: Packed) -> Ragged | None:
+        """Return as `_encode_str` does, by this thread alone; None where each text must be a ``str``."""
+        if self._splitter is not None:
+            return None
+        return Ragged._trusted(*encode_packed(Options(self._core, self._actions.fixed["all"]), texts))

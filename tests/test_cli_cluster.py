@@ -98,6 +98,25 @@ def test_of_centres_as_near_the_first_is_taken_whatever_blas_says(monkeypatch):
     assert kmeans._nearest(vectors, twice).max() < 6
 
 
+def test_stopped_early_labels_are_of_the_centres_that_are_returned(monkeypatch):
+    monkeypatch.setattr(kmeans, "TOLERANCE", 1e6)
+    vectors = unit(4, 200, 10)
+    found = kmeans.kmeans(vectors, 7, 0)
+    squares = ((vectors[:, np.newaxis].astype(np.float64) - found.centers) ** 2).sum(axis=2)
+    assert found.steps == 1
+    assert np.array_equal(found.labels, squares.argmin(axis=1))
+    assert found.inertia == pytest.approx(squares.min(axis=1).sum())
+
+
+def test_an_empty_cluster_gets_what_is_farthest():
+    vectors = unit(5, 30, 4)
+    centers, labels = vectors[:4], np.repeat([0, 2], 15)
+    squares = ((vectors.astype(np.float64) - centers[labels]) ** 2).sum(axis=1)
+    means = kmeans._means(vectors, labels, centers)
+    assert np.array_equal(means[[1, 3]], vectors[np.argsort(-squares)[:2]])
+    assert np.allclose(means[[0, 2]], [vectors[:15].mean(axis=0), vectors[15:].mean(axis=0)], atol=1e-6)
+
+
 def run(*argv, status=0):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -113,7 +132,7 @@ def run(*argv, status=0):
 def files(tmp_path):
     model = tmp_path / "words.txt"
     model.write_text("red 1 0 0\nrose 1 0.1 0\nsky 0 1 0\nsea 0 1 0.1\nsun 0 0 1\n")
-    (tmp_path / "a.txt").write_text("sky\nred\n\nsea\nred\nunheard\n")
+    (tmp_path / "a.txt").write_text("red\nsky\n\nsea\nred\nunheard\n")
     (tmp_path / "b.jsonl").write_text('"sky sky sea"\n"sun"\n"rose"\n"sky"\n')
     return [tmp_path / "a.txt", tmp_path / "b.jsonl", "--model", model]
 
@@ -128,8 +147,8 @@ def test_clusters(files):
     ]
     assert [line.split("  ")[2] for line in printed if line[0] == " "] == [
         f"{b}:1",  # the nearest to the middle; then sky, which is once there twice
-        f"{a}:1",
         f"{a}:2",
+        f"{a}:1",
         f"{b}:3",
         f"{b}:2",
     ]
@@ -137,7 +156,7 @@ def test_clusters(files):
     rows = [json.loads(line) for line in run(*files, "-k", 3, "--json", "--show", 1).splitlines()]
     assert [(row["cluster"], row["size"]) for row in rows] == [(1, 4), (2, 3), (3, 1)]
     assert rows[2]["central"] == [{"score": 1.0, "file": str(b), "line": 2, "text": "sun"}]
-    assert run(*files, "-k", 3, "--each").split() == list("1201201321")
+    assert run(*files, "-k", 3, "--each").split() == list("2101201321")
     each = [json.loads(line) for line in run(*files, "-k", 3, "--each", "--json").splitlines()]
     assert each[5] == {"cluster": None, "file": str(a), "line": 6, "text": "unheard"}
     assert each[6] == {"cluster": 1, "file": str(b), "line": 1, "text": "sky sky sea"}

@@ -2,11 +2,13 @@
 
 import importlib
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import pytest
 import fastemb
 from fastemb.__main__ import main
 from fastemb._cli import bench, parser, progress, resuming
+from fastemb._static import stages
 
 TEXTS = ["Some words, and more.", "", "</s> é 中文"]
 
@@ -248,20 +251,26 @@ def test_a_part_is_true_whatever_was_written_behind_its_last_state(tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_interrupted_says_what_is_kept(monkeypatch, tmp_path, capsys):
-    (tmp_path / "t.txt").write_text("a\nb\n")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_interrupted_says_what_is_kept(monkeypatch, tmp_path, capsys, threads):
+    (tmp_path / "t.txt").write_text("a\nb\n" + "c\n" * 100)
     monkeypatch.setattr("fastemb._cli.records.BATCH", 1)
-    encode = fastemb.StaticModel._tokenize
-    calls = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
+    ids_of = stages.ids_of
 
-    def stop(model, texts, *rest):
-        calls.append(texts)
-        if texts == ["b"]:
-            signal.raise_signal(signal.SIGINT)
-        return encode(model, texts, *rest)
+    def stop(model, texts):
+        if list(texts) == ["b"]:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        return ids_of(model, texts)
 
-    monkeypatch.setattr(fastemb.StaticModel, "_tokenize", stop)
-    assert main(["embed", str(tmp_path / "t.txt"), "-o", str(tmp_path / "v.npy")]) == 130
+    monkeypatch.setattr(stages, "ids_of", stop)
+    try:
+        with fastemb.num_threads(threads):
+            status = main(["embed", str(tmp_path / "t.txt"), "-o", str(tmp_path / "v.npy")])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert status == 130
     err = capsys.readouterr().err
     assert err == (
         "fastemb: interrupted; what was finished is kept in v.npy.part: the same command goes on from there\n"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import struct
+import time
 import zlib
 from html.parser import HTMLParser
 from importlib import resources
@@ -185,6 +186,22 @@ def test_a_model_gives_the_vectors(tmp_path, llama_file):
         run_map(tmp_path / "t.txt", "--dim", 64, *argv, "-o", tmp_path / "m.html")
         expected = map_axes.principal(model.encode(texts, normalize=normalize)).points
         assert np.array_equal(Page(tmp_path / "m.html").data()["arrays"]["place"], expected)
+
+
+def test_blocks_are_kept_in_order(tmp_path, monkeypatch):
+    """Of several threads the first block may be the last that is computed."""
+    monkeypatch.setattr("fastemb._cli.records.BATCH", 10)
+    shown = map_rows.shown
+    monkeypatch.setattr(map_rows, "shown", lambda text: time.sleep(0.02 if text == "text 0" else 0) or shown(text))
+    texts = [f"text {i}" for i in range(200)]
+    (tmp_path / "t.txt").write_text("\n".join(texts) + "\n")
+    with fastemb.num_threads(2):
+        run_map(tmp_path / "t.txt", "--dim", 16, "-o", tmp_path / "m.html")
+    data = Page(tmp_path / "m.html").data()
+    assert data["texts"] == texts
+    assert data["arrays"]["line"].tolist() == list(range(1, 201))
+    expected = map_axes.principal(fastemb.StaticModel.load(dim=16).encode(texts, normalize=True)).points
+    assert np.array_equal(data["arrays"]["place"], expected)
 
 
 # ---------------------------------------------------------------- two dimensions

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -14,44 +15,24 @@ import fastemb
 
 from . import reading
 from .progress import Progress
+from .relay import relay
 from .resuming import Part, copy, is_stdout, is_stream, opened_stream, write_all
 
 
 class Clock:
-    """The seconds of each stage."""
+    """The seconds of each stage, of all threads together."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {"read": 0.0}
+        self._lock = threading.Lock()
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Count what is done as a part of a stage."""
         start = time.perf_counter()
         yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
-
-
-class Aside:
-    """A thread that does what it is given beside this one; with one thread to use, this one does it at once."""
-
-    def __enter__(self) -> Aside:
-        self._pool = ThreadPoolExecutor(1) if fastemb.get_num_threads() > 1 else None
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True)
-
-    def submit(self, call: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Begin a call."""
-        if self._pool is not None:
-            return self._pool.submit(call, *args)
-        done: Future[Any] = Future()
-        try:
-            done.set_result(call(*args))
-        except Exception as error:  # said where the result is asked for, as that of a thread
-            done.set_exception(error)
-        return done
+        with self._lock:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
 class Work:
@@ -68,53 +49,61 @@ class Work:
         Whether the output is what the blocks are, one after another: then a pipe gets them as they come.
     """
 
+    by_lines = (
+        False  # whether blocks of text files are `PackedLines`, of which a list is made only where it is asked for
+    )
+
     def __init__(self, progress: Progress, header: int = 0, elsewhere: bool = False, in_order: bool = True) -> None:
         self.progress, self.header, self.elsewhere, self.in_order = progress, header, elsewhere, in_order
         self.clock = Clock()
+        self.seconds = 0.0  # of `run`
         self.documents = self.earlier = self.size = 0
 
-    def compute(self, texts: list[str]) -> Any:
-        """Return what a block becomes; of two results that were not written yet neither may change the other."""
+    def compute(self, texts: Any) -> Any:
+        """Return what a block becomes. Several threads call it, each of them again when its last block is written."""
         raise NotImplementedError
 
-    def block(self, texts: list[str], result: Any) -> Any:
-        """Return the bytes that are written of it."""
+    def block(self, texts: Any, result: Any) -> Any:
+        """Return the bytes that are written of it; called by the thread that computed it."""
         raise NotImplementedError
+
+    def count(self, result: Any) -> None:
+        """Add to what is counted; called block by block, in order."""
 
     def finish(self, part: IO[bytes], new: IO[bytes] | None) -> None:
         """Make the output of what was written: in its place, or in `new`."""
 
     def run(self, blocks: Iterator[reading.Block], write: Any, keep: Any = None) -> None:
         """Write what all blocks become, and say after each where it ends."""
-        written: Future[None] | None = None
-        # What was begun is ended before an error leaves: a part's state is then that of its last whole block.
-        with closing(self.progress), Aside() as reader, Aside() as writer:
-            ahead = reader.submit(self._next, blocks)
-            while True:
-                block = ahead.result()
-                if block is None:
-                    break
-                ahead = reader.submit(self._next, blocks)
-                result = self.compute(block.texts)
-                self.documents += len(block.texts)
-                self.size += block.size
-                state = {"at": list(block.end), "documents": self.documents}
-                if written is not None:
-                    written.result()
-                written = writer.submit(self._put, block.texts, result, write, keep, state)
-                self.progress.show(block.stored, self.documents, block.size)
-            if written is not None:
-                written.result()
 
-    def _next(self, blocks: Iterator[reading.Block]) -> reading.Block | None:
-        with self.clock.timed("read"):
-            return next(blocks, None)
+        def compute(block: reading.Block) -> tuple[Any, Any]:
+            result = self.compute(block.texts)
+            with self.clock.timed("write"):
+                return result, self.block(block.texts, result)
 
-    def _put(self, texts: list[str], result: Any, write: Any, keep: Any, state: dict[str, Any]) -> None:
-        with self.clock.timed("write"):
-            write(self.block(texts, result))
+        def put(block: reading.Block, computed: tuple[Any, Any]) -> None:
+            result, data = computed
+            with self.clock.timed("write"):
+                write(data)
+            self.count(result)
+            self.documents += len(block.texts)
+            self.size += block.size
             if keep is not None:
-                keep(state)
+                keep({"at": list(block.end), "documents": self.documents})
+            self.progress.show(block.stored, self.documents, block.size)
+
+        start = time.perf_counter()
+        with closing(self.progress):  # more threads than processors would only hold more blocks
+            relay(self._timed(blocks), compute, put, min(fastemb.get_num_threads(), os.cpu_count() or 1))
+        self.seconds = time.perf_counter() - start
+
+    def _timed(self, blocks: Iterator[reading.Block]) -> Iterator[reading.Block]:
+        while True:
+            with self.clock.timed("read"):
+                block = next(blocks, None)
+            if block is None:
+                return
+            yield block
 
 
 def deliver(
@@ -125,7 +114,7 @@ def deliver(
     `decides` is what decides the output but the texts: the part of a run in which it was another is not gone on with.
     """
     if path is None:
-        work.run(reading.read(files), lambda data: None)
+        work.run(reading.read(files, by_lines=work.by_lines), lambda data: None)
     elif is_stream(path):
         _to_stream(path, work, files)
     else:
@@ -159,18 +148,19 @@ def _continue(part: Part, work: Work, files: list[reading.Source]) -> None:
         work.documents = work.earlier = part.state["documents"]
     elif work.header:
         part.write(bytes(work.header))
-    work.run(reading.read(files, start), part.write, part.keep)
+    work.run(reading.read(files, start, by_lines=work.by_lines), part.write, part.keep)
 
 
 def _to_stream(path: Path, work: Work, files: list[reading.Source]) -> None:
     """Write to a pipe: what needs the number of rows in front waits in a file without a name until all are there."""
+    blocks = reading.read(files, by_lines=work.by_lines)
     with opened_stream(path) as stream:
         if work.in_order:
-            work.run(reading.read(files), lambda data: write_all(stream, data))
+            work.run(blocks, lambda data: write_all(stream, data))
             return
         with tempfile.TemporaryFile() as part, tempfile.TemporaryFile() as new:
             part.write(bytes(work.header))
-            work.run(reading.read(files), part.write)
+            work.run(blocks, part.write)
             part.seek(0)
             work.finish(part, new if work.elsewhere else None)
             copy(new if work.elsewhere else part, stream)

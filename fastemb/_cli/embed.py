@@ -9,6 +9,7 @@ it, as OUT.part: a run that was ended goes on from there when the same command i
 from __future__ import annotations
 
 import argparse
+import threading
 from pathlib import Path
 from typing import IO, Any
 
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
 class _Vectors(Work):
     """Documents in, vectors out."""
 
+    by_lines = True
+
     def __init__(self, args: argparse.Namespace, kind: str, files: list[reading.Source]) -> None:
         progress = Progress(sum(source.size for source in files), args.quiet)
         super().__init__(progress, writing.HEADERS[kind], kind in writing.ELSEWHERE, kind == "jsonl")
@@ -71,32 +74,36 @@ class _Vectors(Work):
         self.clock.seconds |= {"tokenize": 0.0, "look up, pool": 0.0}
         self.tokens = 0
         self.first: list[Any] = []
+        self._room = threading.local()  # each thread's array for the vectors of a block, which grows to what is needed
+
+    def compute(self, texts: Any) -> tuple[Any, int]:
+        """Return the vectors of a block, and how many tokens it has."""
+        from .._static.stages import ids_of, vectors_of
+
+        with self.clock.timed("tokenize"):
+            rows = ids_of(self.model, texts)
+        with self.clock.timed("look up, pool"):
+            return vectors_of(self.model, rows, self.normalize, self._rows(len(texts))), rows.ids.size
+
+    def _rows(self, count: int) -> Any:
+        """Return this thread's room for so many vectors."""
         import numpy as np
 
-        from .._static.options import with_prompt
+        room = getattr(self._room, "array", None)
+        if room is None or len(room) < count:
+            room = self._room.array = np.empty((count, self.dim), np.float32)
+        return room[:count]
 
-        self._prompted = with_prompt
-        self._scratch = [np.empty((0, self.dim), np.float32) for _ in range(2)]  # one is written, one filled
-
-    def compute(self, texts: list[str]) -> Any:
-        """Return the vectors of a block, in one of two arrays, which grow to what is needed."""
-        with self.clock.timed("tokenize"):
-            prompted = self._prompted(texts, self.model.prompts, self.model._prompt, None, None)
-            rows = self.model._tokenize(prompted)
-        self.tokens += rows.ids.size
-        self._scratch.reverse()
-        scratch = self._scratch[0]
-        with self.clock.timed("look up, pool"):
-            if len(scratch) < len(texts):
-                scratch.resize((len(texts), self.dim), refcheck=False)
-            vectors = self.model._pool(rows, self.normalize, scratch[: len(texts)])
+    def count(self, result: tuple[Any, int]) -> None:
+        """Keep the first vectors, to be shown."""
+        vectors, tokens = result
+        self.tokens += tokens
         if len(self.first) < SHOWN:
             self.first += list(vectors[: SHOWN - len(self.first)].copy())
-        return vectors
 
-    def block(self, texts: list[str], result: Any) -> Any:
+    def block(self, texts: Any, result: tuple[Any, int]) -> Any:
         """Return the bytes that are written of a block."""
-        return b"" if self.path is None else writing.block(self.kind, texts, result)
+        return b"" if self.path is None else writing.block(self.kind, texts, result[0])
 
     def finish(self, part: IO[bytes], new: IO[bytes] | None) -> None:
         """Make the output of what was written."""
@@ -106,7 +113,7 @@ class _Vectors(Work):
         """Return what was done, how fast."""
         rows, dim = self.model.table.shape
         seconds = self.clock.seconds
-        work = max(seconds["tokenize"] + seconds["look up, pool"], 1e-9)
+        work = max(self.seconds, 1e-9)
         documents = self.documents - self.earlier
         rates = f"{documents / work:,.0f} documents/s", f"{self.tokens / work:,.0f} tokens/s"
         lines = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,7 +43,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--model",
         metavar="DIR",
         type=Path,
-        help="a folder with tokenizer.json and one .safetensors table (default: the installed one)",
+        help="a folder with tokenizer.json and a table, or a file of word vectors (default: the installed model)",
     )
     parser.add_argument("--dim", type=int, help="keep only the first DIM columns of the table")
 
@@ -64,7 +65,7 @@ def model_identity(args: argparse.Namespace, model: StaticModel) -> Any:
     others: list[tuple[str, int, int]] = []
     if path is not None:
         read = (".json", ".txt", ".safetensors")
-        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.suffix in read]
+        files = [path] if path.is_file() else [f for f in path.rglob("*") if f.suffix in read and f.is_file()]
         others = [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return [numbers_of(table), list(table.shape), checksum, sorted(others)]
 
@@ -103,5 +104,5 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 def set_threads(args: argparse.Namespace) -> None:
     """Let all later calls use as many threads as was said."""
-    if args.threads is not None:
-        fastemb.set_num_threads(args.threads)
+    if args.threads is not None:  # a number without sense would be threads that are made, one by one
+        fastemb.set_num_threads(min(args.threads, os.cpu_count() or 1))

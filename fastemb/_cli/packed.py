@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 PACKED = (".gz", ".zst")
+ZST_CHUNK = 1 << 12  # bytes that are unpacked at once: of zeros each becomes thirty thousand
 
 
 @contextmanager
@@ -58,8 +59,36 @@ def _zstd(raw: IO[bytes], name: str) -> Any:
         import zstandard
     except ModuleNotFoundError:
         raise ModuleNotFoundError(f"reading {name} needs the package zstandard: pip install zstandard") from None
-    reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
-    return _Checked(reader, zstandard.ZstdError, name)
+    return _Checked(_Frames(raw, zstandard.ZstdDecompressor().decompressobj), zstandard.ZstdError, name)
+
+
+class _Frames:
+    """The frames of a .zst file, one after another; zstandard's own reader takes a cut one for whole."""
+
+    def __init__(self, raw: IO[bytes], make: Callable[[], Any]) -> None:
+        self._raw, self._make = raw, make
+        self._frame: Any = None  # one that has begun
+        self._behind = b""  # what was read of the next one
+        self._ready = memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        """Return at most so many bytes, none at the end; EOFError where a frame is cut off."""
+        while not self._ready:
+            data, self._behind = self._behind or self._raw.read(ZST_CHUNK), b""
+            if not data:
+                if self._frame is not None:
+                    raise EOFError("it ends within a frame")
+                return b""
+            self._frame = self._frame or self._make()
+            self._ready = memoryview(self._frame.decompress(data))
+            if self._frame.eof:
+                self._behind, self._frame = self._frame.unused_data, None
+        part, self._ready = bytes(self._ready[:size]), self._ready[size:]
+        return part
+
+    def close(self) -> None:
+        """Forget what was read."""
+        self._frame, self._ready = None, memoryview(b"")
 
 
 class _Checked:

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .packed import PACKED, opened
 from .records import READERS, Notes
@@ -43,7 +43,7 @@ class Position(NamedTuple):
 class Block(NamedTuple):
     """Some documents, and where they end."""
 
-    texts: list[str]
+    texts: Any  # a list of str; or `PackedLines`, where a reader is asked for these
     end: Position
     stored: int  # bytes of all files, as they are stored, up to there
     size: int  # bytes of its documents, as far as that is known without counting
@@ -93,11 +93,13 @@ class ChangedError(ValueError):
     """The files do not begin with what was read before."""
 
 
-def read(files: Sequence[Source], start: Position | None = None, notes: Notes | None = None) -> Iterator[Block]:
+def read(
+    files: Sequence[Source], start: Position | None = None, *, by_lines: bool = False, notes: Notes | None = None
+) -> Iterator[Block]:
     """Give the documents of files, from a place on, behind which they are as they were.
 
-    With `notes` the lines of the documents, and the fields that are asked for, are noted there: of a whole reading, so
-    there is no `start` then.
+    They are lists of str, those of text files `PackedLines` if asked for. With `notes` the lines of the documents, and
+    the fields that are asked for, are noted there; of rows before `start`, too, where these have to be read.
 
     Raises
     ------
@@ -114,6 +116,7 @@ def read(files: Sequence[Source], start: Position | None = None, notes: Notes | 
     for number, source in enumerate(files):
         with opened(source.name, source.packed) as (stream, stored):
             reader = READERS[source.kind](source.name, source.field, stream, checksum)
+            reader.by_lines = by_lines
             if notes is not None:
                 reader.notes = notes
                 notes.starts.append(len(notes.lines))

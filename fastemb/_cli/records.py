@@ -12,10 +12,10 @@ import json
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any
 
-CHUNK = 1 << 20  # bytes read at a time: what memory is in proportion to
+CHUNK = 1 << 17  # bytes read at a time: what memory is in proportion to
 BATCH = 1 << 15  # documents of a block at most: a block of empty lines would have a row of vectors for every byte
 DEFAULT_FIELD = "text"
 
@@ -57,6 +57,7 @@ class Lines:
     r"""A text file: every line is a document, of which ``\n``, and one ``\r`` before it, are no part."""
 
     share = 0.0  # of the file that was read, where bytes do not say it
+    by_lines = False  # whether blocks of text are `PackedLines`, not lists
     notes: Notes | None = None  # where they are wanted
 
     def __init__(self, name: str, field: str | None, stream: IO[bytes], checksum: int) -> None:
@@ -73,7 +74,7 @@ class Lines:
             left -= len(data)
         self.records += records or 0
 
-    def blocks(self) -> Iterator[tuple[list[str], int]]:
+    def blocks(self) -> Iterator[tuple[Sequence[str], int]]:
         """Give the documents, and the bytes that they took."""
         for data in self._whole_lines():
             try:
@@ -103,45 +104,46 @@ class Lines:
         if rest := b"".join(parts):  # what stands behind the last \n is a line only if it is something
             yield rest
 
-    def _decode(self, data: bytes) -> str:
+    def _decoded(self, data: bytes, decode: Callable[[bytes], Any]) -> Any:
+        """Return what becomes of some lines, the byte order mark left out that may stand before the first."""
+        plain = data if self.offset else data.removeprefix(_BOM)
         try:
-            text = data.decode("utf-8")
+            return decode(plain)
         except UnicodeDecodeError as error:
-            start = data.rfind(b"\n", 0, error.start) + 1
+            at = len(data) - len(plain) + error.start
+            start = data.rfind(b"\n", 0, at) + 1
             line = self.records + data.count(b"\n", 0, start) + 1
-            place = f"byte 0x{data[error.start]:02X} at offset {self.offset + error.start} (line {line})"
+            place = f"byte 0x{data[at]:02X} at offset {self.offset + at} (line {line})"
             before, rows = self._texts(data[:start]) if start else ([], 0)
             raise _BadRow(f"not UTF-8: {place}", before, start, rows) from None
-        return text.removeprefix("\ufeff") if not self.offset else text  # a byte order mark is no part of a document
 
-    def _texts(self, data: bytes) -> tuple[list[str], int]:
+    def _texts(self, data: bytes) -> tuple[Sequence[str], int]:
         """Return the documents of some lines, and how many lines they are."""
-        lines = self._decode(data).split("\n")  # never splitlines: a document may hold U+2028, \f and their like
-        rest = lines.pop()
-        if b"\r" in data:
-            lines = [line.removesuffix("\r") for line in lines]
-        if rest:
-            lines.append(rest)
+        from .._static.stages import PackedLines
+
+        lines = self._decoded(data, PackedLines)
         if self.notes is not None:
             self.notes.lines.extend(range(self.records + 1, self.records + len(lines) + 1))
-        return lines, len(lines)
+        return lines if self.by_lines else lines.strings, len(lines)
 
 
 class _BadRow(ValueError):
     """A row that is no document; the documents before it, where they end, and how many rows they are."""
 
-    def __init__(self, words: str, texts: list[str], start: int, rows: int) -> None:
+    def __init__(self, words: str, texts: Sequence[str], start: int, rows: int) -> None:
         super().__init__(words)
         self.texts, self.start, self.rows = texts, start, rows
 
 
 def _at_most(data: bytes) -> Iterator[bytes]:
     """Cut some lines behind every `BATCH`-th."""
-    if data.count(b"\n") <= BATCH:
-        yield data
-        return
     import numpy as np
 
+    from .._static.stages import line_ends
+
+    if line_ends(data) <= BATCH:
+        yield data
+        return
     start = 0
     for end in (np.flatnonzero(np.frombuffer(data, np.uint8) == 10)[BATCH - 1 :: BATCH] + 1).tolist():
         yield data[start:end]
@@ -155,7 +157,7 @@ class Json(Lines):
 
     def _texts(self, data: bytes) -> tuple[list[str], int]:
         texts: list[str] = []
-        lines = self._decode(data).split("\n")
+        lines = self._decoded(data, bytes.decode).split("\n")
         for number, line in enumerate(lines):
             if not line or line.isspace():
                 continue
@@ -172,9 +174,12 @@ class Json(Lines):
     def _text(self, line: str, number: int) -> str:
         try:
             found = value = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            what = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "too deep"
-            raise ValueError(f"not JSON: {what}") from None
+        except json.JSONDecodeError as error:
+            raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+        except RecursionError:
+            raise ValueError("not JSON: too deep") from None
+        except ValueError:  # what Python says of it names a setting of Python
+            raise ValueError("not JSON: a number has too many digits") from None
         if isinstance(value, dict):
             field = DEFAULT_FIELD if self.field is None else self.field
             if field not in value:
@@ -206,7 +211,7 @@ class _Rows(Lines):
 
     def skip(self, offset: int | None, records: int | None) -> None:
         """Read up to a place, or all, for the checksum alone."""
-        for text in self._rows():
+        for text in self._named_rows():
             self._add([text])
             if self.records == records:
                 return
@@ -215,17 +220,17 @@ class _Rows(Lines):
         self.records += len(texts)
         self.checksum = zlib.crc32("".join(f"{text}\0" for text in texts).encode(), self.checksum)
 
-    def blocks(self) -> Iterator[tuple[list[str], int]]:
+    def blocks(self) -> Iterator[tuple[Sequence[str], int]]:
         """Give the documents, and the bytes that they took."""
         texts: list[str] = []
         size = 0
         bad: ValueError | None = None
-        rows = self._rows()
-        while bad is None:
+        rows = self._named_rows()
+        while True:
             try:
                 text = next(rows, None)
             except ValueError as error:
-                text, bad = None, ValueError(f"{self.name}: {error}")
+                text, bad = None, error
             if text is not None:
                 texts.append(text)
                 size += len(text)
@@ -237,6 +242,14 @@ class _Rows(Lines):
                 break
         if bad is not None:
             raise bad
+
+    def _named_rows(self) -> Iterator[str]:
+        try:
+            # `yield from` would close them when this is left, and `blocks` goes on where `skip` has stopped.
+            for text in self._rows():  # noqa: UP028
+                yield text
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
 
     def _rows(self) -> Iterator[str]:
         raise NotImplementedError
@@ -303,6 +316,8 @@ def _column(names: list[str], field: str | None) -> int:
     field = DEFAULT_FIELD if field is None else field
     if field not in names:
         raise ValueError(_no_field(field, names))
+    if names.count(field) > 1:
+        raise ValueError(f"{names.count(field)} columns are called {field!r}; which of them holds the text?")
     return names.index(field)
 
 
@@ -329,11 +344,12 @@ class Parquet(_Rows):
         schema = self._file.schema_arrow
         name = schema.names[_column(schema.names, self.field)]
         kind = schema.field(name).type
-        if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
+        plain = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+        if plain not in (pyarrow.string(), pyarrow.large_string(), pyarrow.string_view()):
             raise ValueError(f"column {name!r} is of {kind}, expected string")
         done, total = 0, max(1, self._file.metadata.num_rows)
         wanted = [] if self.notes is None else [schema.names[_column(schema.names, f)] for f in self.notes.fields]
-        for batch in self._file.iter_batches(batch_size=1 << 12, columns=[*dict.fromkeys([name, *wanted])]):
+        for batch in self._batches([*dict.fromkeys([name, *wanted])]):
             rows = zip(*(batch.column(column).to_pylist() for column in wanted), strict=True)
             for text in batch.column(name).to_pylist():
                 done += 1
@@ -343,6 +359,12 @@ class Parquet(_Rows):
                     self.notes.add(done, next(rows, ()))
                 yield text
             self.share = done / total
+
+    def _batches(self, names: list[str]) -> Iterator[Any]:
+        try:
+            yield from self._file.iter_batches(batch_size=1 << 12, columns=names)
+        except OSError as error:  # a damaged page
+            raise ValueError(f"damaged Parquet file: {error}") from None
 
 
 READERS: dict[str, type[Lines]] = {"text": Lines, "jsonl": Json, "csv": Csv, "tsv": Tsv, "parquet": Parquet}

@@ -292,7 +292,7 @@ def check_output(path: Path, read: list[str], model: Path | None) -> None:
         if text is not None and os.path.samestat(found, text):
             raise ValueError(f"{path}: is the text that is to be read")
     folder = None if model is None else _stat(model)
-    if folder is not None and os.path.samestat(os.stat(target.parent), folder):
+    if folder is not None and any(os.path.samestat(it, folder) for it in (found, os.stat(target.parent))):
         raise ValueError(f"{path}: belongs to the model that is to be read")
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))

@@ -78,8 +78,11 @@ class _Ids(Work):
     def compute(self, texts: list[str]) -> Any:
         """Return the ids of a block."""
         rows: Any = self.tokenizer.encode_batch(texts, special=self.special, template=self.template)  # type: ignore[call-overload]
-        self.tokens += rows.ids.size
         return rows
+
+    def count(self, result: Any) -> None:
+        """Count tokens."""
+        self.tokens += result.ids.size
 
     def block(self, texts: list[str], result: Any) -> Any:
         """Return the bytes that are written of a block."""

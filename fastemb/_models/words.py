@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .subwords import Subwords
 
-MOST_DIM = 1 << 20  # a header that asks for more is no header
+MOST_DIM = 1 << 20  # no model has as many columns
 
 
 class WordVectors(NamedTuple):
@@ -34,14 +34,14 @@ def as_word(name: bytes) -> str:
 def parse_header(line: bytes) -> tuple[int, int] | None:
     """Return how many words of how many numbers a first line announces; None: it is no header."""
     parts = line.split()
-    if len(parts) != 2 or not all(part.isdigit() and len(part) <= 12 for part in parts):
+    if len(parts) != 2 or not all(part.isdigit() and len(part) <= 20 for part in parts):
         return None
     V, D = map(int, parts)
-    return (V, D) if 0 < D <= MOST_DIM else None
+    return (V, D) if D else None
 
 
 def new_table(path: Path, V: int, D: int, room: int) -> npt.NDArray[np.float32]:
     """Return room for all rows; ValueError where a header announces more than `room` bytes of file can hold."""
-    if not V or room < V * (D + 1):
+    if not V or D > MOST_DIM or room < V * (D + 1):
         raise fault(path, "its header", f"{V} words of {D} numbers do not fit the {room} bytes of the file")
     return np.empty((V, D), np.float32)

@@ -78,3 +78,10 @@ def keep(rows: Ragged, kept: npt.NDArray[np.bool_]) -> Ragged:
         return rows
     before = np.concatenate(([0], np.cumsum(kept, dtype=np.int64)))
     return Ragged(rows.ids[kept], before[rows.offsets])
+
+
+def keep_first(rows: Ragged, limit: int | None) -> Ragged:
+    """Return the rows with at most so many ids of each."""
+    if limit is None or rows.lengths.max(initial=0) <= limit:
+        return rows
+    return keep(rows, np.arange(rows.ids.size) - np.repeat(rows.offsets[:-1], rows.lengths) < limit)

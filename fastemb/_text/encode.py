@@ -94,6 +94,16 @@ def encode_given(options: Options, texts: tuple[Any, ...]) -> tuple[Ids, Offsets
         return encode_texts(options, *as_str(texts, options.core))
 
 
+def encode_packed(options: Options, texts: Packed) -> tuple[Ids, Offsets]:
+    """Return the ids of texts that C cuts, and the offsets of their rows, by this thread; sizes are in bytes."""
+    size, offsets = len(texts.utf8), np.zeros(texts.chars.size + 1, np.int64)
+    check_sizes(texts.chars, size, "bytes", 0, texts.chars.size > 1)
+    with options.core.workspace() as workspace:
+        ids = np.empty(_guess(size, options, texts.chars.size), np.int32)
+        ids, used = _encode_left(options, workspace, texts, offsets[1:], 0, ids, 0)
+    return ids[:used], offsets
+
+
 def refusal(core: Core, texts: Sequence[str], found: SpecialTokenFound) -> ValueError:
     """Return the error of a token that was to be refused: which token it is, and where it stands."""
     token, at = core.metadata.added[found.token].content, found.place

@@ -1,0 +1,102 @@
+"""Blocks that threads share out: every one is put, in order, and of an error those before it."""
+
+import random
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastemb
+from fastemb._cli.relay import relay
+from fastemb._static.stages import PackedLines, ids_of, line_ends
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_blocks_are_put_in_order_by_one_at_a_time(threads):
+    draw, found, busy = random.Random(threads), [], threading.Lock()
+
+    def compute(block):
+        assert threads == 1 or fastemb.get_num_threads() == 1
+        time.sleep(draw.random() * 0.002)
+        return block * block
+
+    def put(block, computed):
+        assert busy.acquire(blocking=False)
+        found.append((block, computed))
+        busy.release()
+
+    relay(iter(range(50)), compute, put, threads)
+    assert found == [(i, i * i) for i in range(50)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("where", ["read", "compute", "put"])
+@pytest.mark.parametrize("number", [0, 3, 19])
+def test_of_an_error_what_stands_before_it_is_put(threads, where, number):
+    found = []
+
+    def fail(stage, block):
+        if (stage, block) == (where, number):
+            raise ValueError(f"{stage} {block}")
+        return block
+
+    def put(block, computed):
+        found.append(fail("put", computed))
+
+    with pytest.raises(ValueError, match=f"^{where} {number}$"):
+        relay(
+            (fail("read", block) for block in range(20)),
+            lambda block: fail("compute", block),
+            put,
+            threads,
+        )
+    assert found == list(range(number))
+    assert not [thread for thread in threading.enumerate() if "_work" in thread.name]
+
+
+@given(st.lists(st.text(alphabet="a\r\n\0é中 \u2028\f"), max_size=5), st.sampled_from(["\n", "\r\n"]))
+def test_packed_lines_are_the_lines(texts, end):
+    data = end.join(texts).encode()
+    expected = [line.removesuffix("\r") for line in data.decode().split("\n")]
+    if not data or data.endswith(b"\n"):
+        expected.pop()
+    elif data.endswith(b"\r"):  # it is dropped before a line end alone
+        expected[-1] = data.decode().split("\n")[-1]
+    lines = PackedLines(data)
+    assert list(lines) == lines.strings == lines[:] == expected
+    assert len(lines) == len(expected)
+    assert line_ends(data) == data.count(b"\n")
+    assert lines.packed.chars.tolist() == [len(text.encode()) for text in expected]
+    assert bytes(lines.packed.utf8) == "".join(expected).encode()
+
+
+def test_lines_that_are_no_utf8_are_refused():
+    with pytest.raises(UnicodeDecodeError):
+        PackedLines(b"a\n\xff\n")
+
+
+@pytest.fixture(scope="module", params=["plain", "cut", "dropped", "prompt"])
+def model(request):
+    model = fastemb.StaticModel.load()
+    tokenizer, table = model.tokenizer, model.table
+    if request.param == "cut":  # to ids, and before that to characters
+        return fastemb.StaticModel(tokenizer, table, max_length=3)
+    if request.param == "dropped":
+        return fastemb.StaticModel(tokenizer, table, drop=int(tokenizer.encode("a")[0]))
+    model.prompts, model._prompt = {"front": "query: "}, "query: " if request.param == "prompt" else ""
+    return model
+
+
+def test_ids_of_lines_are_those_of_texts(model):
+    draw = random.Random(0)
+    texts = [
+        " ".join(draw.choices(["a", "word", "é中文", "</s>", "\t", "long" * 9], k=draw.randint(0, 9)))
+        for _ in range(99)
+    ]
+    texts += [""] * 9 + ["a"] * 9
+    rows, expected = ids_of(model, PackedLines("".join(f"{text}\n" for text in texts).encode())), ids_of(model, texts)
+    assert np.array_equal(rows.ids, expected.ids)
+    assert np.array_equal(rows.offsets, expected.offsets)
