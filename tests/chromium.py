@@ -26,6 +26,7 @@ FLAGS = (
     "--disable-extensions",
 )
 SOFTWARE = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")  # WebGL without a graphics card
+NO_CARD = ("--disable-gpu", "--disable-3d-apis")
 
 
 class Browser:

@@ -116,6 +116,8 @@ def test_decode_refuses(tmp_path, capfd, llama_file):
     assert "99999999" in refused(capfd, "decode", tmp_path / "ids", "-t", llama_file)
     np.savez(tmp_path / "v.npz", vectors=np.zeros(3))
     assert "lacks ids, offsets" in refused(capfd, "decode", tmp_path / "v.npz", "-t", llama_file)
+    (tmp_path / "v.npz").write_bytes(b"")
+    assert "No data left in file" in refused(capfd, "decode", tmp_path / "v.npz", "-t", llama_file)
     assert "No such file" in refused(capfd, "decode", tmp_path / "none", "-t", llama_file)
 
 
@@ -158,6 +160,10 @@ def test_quantize(tmp_path, capfd, bits):
 
 def test_quantize_refuses(tmp_path, capfd):
     np.save(tmp_path / "ids.npy", np.arange(9))
+    (tmp_path / "empty.npy").touch()
+    assert "empty.npy: no .npy file of numbers" in refused(
+        capfd, "quantize", tmp_path / "empty.npy", "-o", tmp_path / "q.safetensors"
+    )
     for name, words in [("ids.npy", "ids.npy: "), ("t.txt", "t.txt: expected .npy or"), ("d.safetensors", "damaged")]:
         if name != "ids.npy":
             (tmp_path / name).write_bytes(b"\xff" * 40)

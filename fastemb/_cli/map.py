@@ -39,12 +39,20 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="colour by this field of JSONL, CSV, TSV or Parquet: a scale if it is numbers, else a colour a kind; "
         "several times, the page lets one choose",
     )
+    parser.add_argument(
+        "--clusters", type=int, metavar="K", help="colour by K clusters, which are named by words that set them apart"
+    )
     parser.add_argument("--title", metavar="TEXT", help="what the page is called (default: the files' names)")
     parser.add_argument(
         "--vectors", metavar="V.npy", type=Path, help="take the vectors from here, a row a document; no model is read"
     )
     options.add_model(parser)
-    parser.add_argument("--normalize", action="store_true", default=None, help="scale every vector to length one")
+    parser.add_argument(
+        "--no-normalize",
+        action="store_false",
+        dest="normalize",
+        help="leave vectors as the model gives them; else they have length one, as short texts may have long vectors",
+    )
     options.add_threads(parser)
 
 
@@ -60,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         read = [source.name for source in files] + ([] if args.vectors is None else [str(args.vectors)])
         check_output(path, read, args.model)
     with map_rows.gathered(args, files) as rows:
-        shown = _placed(args, rows, [source.name for source in files])
+        shown = _placed(args, rows, ["standard input" if source.name == "-" else source.name for source in files])
     data = map_page.page(shown)
     if is_stream(path):
         with opened_stream(path) as stream:
@@ -78,30 +86,36 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace, files: list[reading.Source]) -> None:
     """Refuse what cannot be done before anything is read."""
     map_axes.require(args.method)
+    if args.clusters is not None and args.clusters < 1:
+        raise ValueError(f"--clusters must be at least 1, got {args.clusters}")
     plain = [source.name for source in files if source.kind == "text"]
     if args.color_field and plain:
         raise ValueError(f"--color-field {args.color_field[0]}: {plain[0]} is read as text, which has no fields")
-    if args.vectors is not None and (args.model is not None or args.dim is not None or args.normalize):
-        raise ValueError("--vectors takes vectors as they are: --model, --dim and --normalize say nothing about them")
+    if args.vectors is not None and (args.model is not None or args.dim is not None):
+        raise ValueError("--vectors takes vectors as they are: --model and --dim say nothing about them")
 
 
 def _placed(args: argparse.Namespace, rows: Rows, names: list[str]) -> Map:
     """Return what the page shows of the documents."""
     import numpy as np
 
-    from . import map_colors, map_page
+    from . import map_clusters, map_colors, map_page
 
-    counts = np.diff([*rows.notes.starts, len(rows.texts)])
+    file = np.repeat(np.arange(len(names), dtype=np.uint32), np.diff([*rows.notes.starts, len(rows.texts)]))
     fields = zip(args.color_field, rows.notes.values, strict=True)
     colors = [map_colors.of_field(name, values) for name, values in fields]
+    if args.clusters is not None:
+        colors.append(map_clusters.of_clusters(rows.vectors, args.clusters, rows.texts))
+    if len(names) > 1:
+        colors.append(map_colors.of_kinds("file", [names[number] for number in file]))
     placed = map_axes.place(rows.vectors, args.method)
     return map_page.Map(
         title=map_page.titled(names) if args.title is None else args.title,
         texts=rows.texts,
         lengths=np.array(rows.lengths, np.uint32),
-        files=["standard input" if name == "-" else name for name in names],
-        file=np.repeat(np.arange(len(names), dtype=np.uint16), counts),
-        line=np.array(rows.notes.lines, np.uint32),
+        files=names,
+        file=file,
+        line=np.array(rows.notes.lines, np.int64),
         points=placed.points,
         method=args.method,
         shares=placed.shares,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 KINDS = 12  # different numbers up to which they are kinds: marks, years of a decade; more are a scale
+SKEW = 30  # how many times the middle one the largest number is, where a scale is logarithmic
 NONE = "(none)"
 
 
@@ -32,6 +33,7 @@ class Colors(NamedTuple):
     name: str
     labels: list[str] | None
     values: npt.NDArray[Any]
+    logarithmic: bool = False  # whether the scale is
 
 
 def of_field(name: str, values: Sequence[object]) -> Colors:
@@ -50,7 +52,8 @@ def of_field(name: str, values: Sequence[object]) -> Colors:
     have = {number for number in numbers if number is not None}
     all_numbers = all(number is not None or value in (None, "") for number, value in zip(numbers, values, strict=True))
     if all_numbers and len(have) > KINDS:
-        return Colors(name, None, np.array([math.nan if number is None else number for number in numbers]))
+        scaled = np.array([math.nan if number is None else number for number in numbers])
+        return Colors(name, None, scaled, _is_skewed(sorted(have)))
     return of_kinds(name, [_label(value) for value in values], by_number=all_numbers)
 
 
@@ -71,6 +74,11 @@ def _places(kinds: list[str], labels: Sequence[str]) -> npt.NDArray[np.uint32]:
 
     place = {kind: number for number, kind in enumerate(kinds)}
     return np.fromiter((place[label] for label in labels), np.uint32, len(labels))
+
+
+def _is_skewed(numbers: list[float]) -> bool:
+    """Whether a few numbers are so large that all others would have one colour: sizes, prices, counts."""
+    return numbers[0] > 0 and numbers[-1] > SKEW * numbers[len(numbers) // 2]
 
 
 def _number(value: object) -> float | None:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from unicodedata import combining
 
 from . import options, reading
@@ -42,7 +42,7 @@ class Rows(Work):
         self.lengths: list[int] = []
         self.notes = Notes([*args.color_field])
         self.vectors: Any = None
-        self._normalize: bool | None = args.normalize
+        self._normalize: bool = args.normalize
         self._model = None if args.vectors is not None else options.model(args)
 
     def compute(self, texts: list[str]) -> Any:
@@ -50,10 +50,16 @@ class Rows(Work):
         return None if self._model is None else self._model.encode(texts, normalize=self._normalize)
 
     def block(self, texts: list[str], result: Any) -> Any:
-        """Keep what is shown of the texts, and return the bytes of their vectors."""
-        self.texts += map(shown, texts)
-        self.lengths += map(len, texts)
-        return b"" if result is None or not result.size else result.data
+        """Return what is kept of a block: what is shown of its texts, their lengths, and the bytes of their vectors."""
+        vectors = b"" if result is None or not result.size else result.data
+        return [shown(text) for text in texts], [len(text) for text in texts], vectors
+
+    def keep(self, kept: Any, file: IO[bytes]) -> None:
+        """Keep it, the vectors in a file; called in the order of the blocks, which may be computed in another."""
+        texts, lengths, vectors = kept
+        self.texts += texts
+        self.lengths += lengths
+        file.write(vectors)
 
 
 @contextmanager
@@ -70,7 +76,7 @@ def gathered(args: argparse.Namespace, files: list[reading.Source]) -> Iterator[
     given = None if args.vectors is None else opened_vectors(args.vectors)
     rows = Rows(args, files)
     with tempfile.TemporaryFile() as file:
-        rows.run(reading.read(files, notes=rows.notes), file.write)
+        rows.run(reading.read(files, notes=rows.notes), lambda kept: rows.keep(kept, file))
         count = len(rows.texts)
         if not count:
             raise ValueError(f"{', '.join(source.name for source in files)}: no documents, so there is nothing to show")
@@ -91,7 +97,7 @@ def opened_vectors(path: Path) -> npt.NDArray[Any]:
         raise ValueError(f"{path}: --vectors is an .npy file")
     try:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:  # the second of an empty file
         raise ValueError(f"{path}: no .npy file of numbers: {error}") from None
     if not isinstance(found, np.ndarray) or found.ndim != 2 or found.dtype.kind not in "fiu" or not found.shape[1]:
         what = f"{found.dtype} of shape {found.shape}" if isinstance(found, np.ndarray) else "an archive"

@@ -69,7 +69,7 @@ def _read(path: Path, tensor: str | None) -> Any:
     if path.suffix == ".npy":
         try:
             return np.load(path, mmap_mode=None, allow_pickle=False)
-        except (ValueError, EOFError) as error:
+        except (ValueError, EOFError) as error:  # the second of an empty file
             raise ValueError(f"{path}: no .npy file of numbers: {error}") from None
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: expected .npy or .safetensors")

@@ -33,6 +33,8 @@ class Colors {
     this.way = way;
     this.labels = field?.labels ?? null;
     this.values = field?.values ?? null;
+    this.logarithmic = Boolean(field?.logarithmic);
+    this.onScale = this.logarithmic ? Math.log10 : (value) => value;
     this.range = field && !field.labels ? rangeOf(field.values) : null;
     this.groups = this.labels ? this.groupsOf(field) : [];
     this.update();
@@ -67,7 +69,7 @@ class Colors {
   groupsOf({ labels, values }) {
     const groups = labels.slice(0, COLORED).map((label) => ({ label, count: 0, on: true }));
     if (labels.length > COLORED) {
-      groups.push({ label: `${number(labels.length - COLORED)} others`, count: 0, on: true });
+      groups.push({ label: `${counted(labels.length - COLORED)} others`, count: 0, on: true });
     }
     values.forEach((value) => groups[Math.min(value, COLORED)].count++);
     return groups;
@@ -82,8 +84,8 @@ class Colors {
 
   mixed(scale, value) {
     if (Number.isNaN(value)) return null;
-    const [low, high] = this.range;
-    const at = high > low ? ((value - low) / (high - low)) * (scale.length - 1) : 0;
+    const [low, high] = this.range.map(this.onScale);
+    const at = high > low ? ((this.onScale(value) - low) / (high - low)) * (scale.length - 1) : 0;
     const from = Math.min(Math.floor(at), scale.length - 2);
     const share = at - from;
     return [...scale[from].map((channel, c) => channel + share * (scale[from + 1][c] - channel)), 0];

@@ -4,6 +4,7 @@ const ARRAYS = {
   float32: Float32Array,
   float64: Float64Array,
   int16: Int16Array,
+  int32: Int32Array,
   uint16: Uint16Array,
   uint32: Uint32Array,
 };
@@ -40,7 +41,8 @@ class Data {
     Object.assign(this, { texts, method, shares, files, colors });
     this.count = texts.length;
     this.place = arrays.place; // x0, y0, x1, y1 ...
-    this.line = arrays.line;
+    this.line = arrays.step; // from the line of the text before, as that packs to nothing
+    for (let i = 1; i < this.count; i++) this.line[i] += this.line[i - 1];
     this.length = arrays.length;
     this.file = arrays.file;
     this.neighbor = arrays.neighbor; // those of text i begin at i * neighbors
@@ -66,7 +68,7 @@ class Data {
 
   cut(i) {
     const shown = [...this.texts[i]].length; // characters, as Python counts them
-    return shown < this.length[i] ? `cut: the first ${shown} of ${number(this.length[i])} characters` : "";
+    return shown < this.length[i] ? `cut: the first ${shown} of ${counted(this.length[i])} characters` : "";
   }
 
   /** The nearest texts of one, and their cosine with it. */
@@ -79,7 +81,11 @@ class Data {
   }
 }
 
-const number = (value) => value.toLocaleString("en");
+/** How many, in figures: 2,026. */
+const counted = (count) => count.toLocaleString("en");
+
+/** A value of a field, in figures: 2026, which may be a year, and 20,260. */
+const figures = (value) => value.toLocaleString("en", { useGrouping: "min2", maximumSignificantDigits: 6 });
 
 /** A text as it is searched: without case and accents. */
 function folded(text) {

@@ -6,6 +6,7 @@ const PAGE = Object.fromEntries([...document.querySelectorAll("[id]")].map((elem
 class Page {
   constructor(data) {
     this.data = data;
+    PAGE.subtitle.textContent = this.subtitle(); // first: it takes a line from the stage
     this.colors = new Colors(data);
     this.index = new Index(data.texts);
     this.view = new View(data.place);
@@ -18,13 +19,14 @@ class Page {
     this.asked = 0; // the frame that is asked for
     this.listen();
     this.restyle();
-    PAGE.subtitle.textContent = this.subtitle();
+    this.resize();
   }
 
   subtitle() {
     const { count, method, shares } = this.data;
-    const said = [`${number(count)} ${count === 1 ? "text" : "texts"}`, method];
-    if (shares) said.push(`the axes hold ${shares.map((share) => `${(100 * share).toFixed(1)} %`).join(" and ")} of the variance`);
+    const said = [`${counted(count)} ${count === 1 ? "text" : "texts"}`, method];
+    const percent = shares?.map((share) => `${(100 * share).toFixed(1)} %`);
+    if (percent) said.push(`the axes hold ${percent.join(" and ")} of the variance`);
     return said.join(" · ");
   }
 
@@ -91,8 +93,11 @@ class Page {
 
   step(direction) {
     const { view, data, colors } = this;
-    const middle = () => this.grid.nearest(view.x, view.y, Math.max(view.width, view.height) / view.scale, colors.shown);
-    const next = this.chosen < 0 ? middle() : nextPoint(data.place, colors.shown, this.chosen, direction);
+    const reach = Math.max(view.width, view.height) / view.scale;
+    const next =
+      this.chosen < 0
+        ? this.grid.nearest(view.x, view.y, reach, colors.shown)
+        : nextPoint(data.place, colors.shown, this.chosen, direction);
     if (next >= 0) this.choose(next);
   }
 
@@ -102,7 +107,7 @@ class Page {
     showTip(PAGE.tip, this.data, i, px, py);
     if (i === this.hovered) return;
     this.hovered = i;
-    this.draw();
+    this.drawMarks();
   }
 
   /** The point under a place of the stage, -1 if there is none. */
@@ -133,12 +138,12 @@ class Page {
     const seen = found?.filter((i) => colors.shown[i]);
     if (this.chosen >= 0 && !colors.shown[this.chosen]) this.choose(-1);
     showFound(PAGE.found, this.data, seen, (i) => this.choose(i));
-    PAGE.count.textContent = seen ? `${number(seen.length)} ${seen.length === 1 ? "hit" : "hits"}` : "";
+    PAGE.count.textContent = seen ? `${counted(seen.length)} ${seen.length === 1 ? "hit" : "hits"}` : "";
     this.draw();
   }
 
   resize() {
-    const ratio = devicePixelRatio || 1;
+    const ratio = devicePixelRatio;
     const { clientWidth, clientHeight } = PAGE.stage;
     for (const canvas of [PAGE.points, PAGE.marks]) {
       canvas.width = Math.round(clientWidth * ratio);
@@ -156,6 +161,10 @@ class Page {
   frame() {
     cancelAnimationFrame(this.asked);
     this.asked = 0;
+    if (devicePixelRatio !== this.view.ratio) {
+      this.resize(); // the window was moved to a finer screen; this draws
+      return;
+    }
     this.painter.draw(this.view, this.radius(), this.opacity());
     this.drawMarks();
   }

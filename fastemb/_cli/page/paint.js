@@ -1,4 +1,5 @@
-// Points drawn: by WebGL where there is such, else by canvas. Both draw in two passes, faint points below all others.
+// Points drawn: by a graphics card, through WebGL, where there is one, else pixel by pixel. Both draw in two passes,
+// faint points below all others.
 
 const OFF = 0;
 const FAINT = 1;
@@ -32,19 +33,34 @@ uniform float size;
 uniform float opacity;
 out vec4 pixel;
 void main() {
-  vec2 p = gl_PointCoord * 2.0 - 1.0;
+  float diameter = size - 2.0; // a pixel is free on each side
+  vec2 p = (gl_PointCoord * 2.0 - 1.0) * size / diameter;
   float distance = length(p) * 1.18;
   if (shape == 1) distance = abs(p.x) + abs(p.y);
   if (shape == 2) distance = max(p.y * 1.25, abs(p.x) * 1.12 - p.y * 0.62 + 0.1);
-  float inside = 1.0 - smoothstep(1.0 - 3.0 / size, 1.0, distance);
-  float alpha = inside * opacity;
+  float alpha = clamp((1.0 - distance) / min(1.0, 3.0 / diameter), 0.0, 1.0) * opacity;
   pixel = vec4(color * alpha, alpha);
 }`;
 
-/** A painter for a canvas: `set` hands it arrays, `draw` draws them. */
-function makePainter(canvas, place, lost) {
-  const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
-  return gl ? new GlPainter(gl, place, lost) : new CanvasPainter(canvas.getContext("2d"), place);
+/**
+ * A painter for a canvas: `set` hands it the looks and states of all points, `draw` draws them.
+ *
+ * #webgl and #pixels behind the page's address say which, whatever the browser tells of its card.
+ */
+function makePainter(canvas, place, restored) {
+  const card = location.hash === "#webgl" || (location.hash !== "#pixels" && hasCard());
+  const gl = card && canvas.getContext("webgl2", { antialias: false });
+  return gl ? new GlPainter(gl, place, restored) : new PixelPainter(canvas.getContext("2d"), place);
+}
+
+/** Whether WebGL means a graphics card: in software it is several times slower than our own pixels. */
+function hasCard() {
+  const gl = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+  if (!gl) return false;
+  const more = gl.getExtension("WEBGL_debug_renderer_info");
+  const names = [gl.RENDERER, ...(more ? [more.UNMASKED_RENDERER_WEBGL] : [])].map((name) => gl.getParameter(name));
+  gl.getExtension("WEBGL_lose_context")?.loseContext(); // a browser has but a few
+  return !/swiftshader|llvmpipe|software|basic render/i.test(names.join(" "));
 }
 
 class GlPainter {
@@ -108,7 +124,7 @@ class GlPainter {
     gl.clear(gl.COLOR_BUFFER_BIT);
     gl.uniform2f(uniforms.center, view.x, view.y);
     gl.uniform2f(uniforms.scale, (2 * view.scale) / view.width, (2 * view.scale) / view.height);
-    gl.uniform1f(uniforms.size, 2 * radius * view.ratio + 1);
+    gl.uniform1f(uniforms.size, 2 * radius * view.ratio + 2);
     for (const pass of [FAINT, PLAIN]) {
       gl.uniform1f(uniforms.pass, pass);
       gl.uniform1f(uniforms.opacity, pass === FAINT ? opacity * FAINTNESS : opacity);
@@ -117,52 +133,81 @@ class GlPainter {
   }
 }
 
-/** The same by a canvas, a small picture for each look: slower, and everywhere. */
-class CanvasPainter {
+/** The same without a graphics card: pixels mixed one by one. */
+class PixelPainter {
   constructor(context, place) {
-    Object.assign(this, { context, place, sprites: new Map(), radius: 0 });
+    Object.assign(this, { context, place, image: null });
   }
 
   set(looks, states) {
-    this.looks = new Uint32Array(looks.buffer);
-    this.states = states;
-    this.sprites.clear();
+    Object.assign(this, { looks, states });
   }
 
   draw(view, radius, opacity) {
-    const { context, place, looks, states } = this;
-    const { ratio } = view;
-    if (radius !== this.radius) this.sprites.clear();
-    this.radius = radius;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.clearRect(0, 0, context.canvas.width, context.canvas.height);
-    const half = Math.ceil(radius * ratio) + 1;
+    const { width, height } = this.context.canvas;
+    const half = Math.ceil(radius * view.ratio) + 1;
+    const border = 2 * half; // out of sight, so that a point of which a part is seen is drawn whole
+    this.clear(width + 2 * border, height + 2 * border);
     for (const pass of [FAINT, PLAIN]) {
-      context.globalAlpha = pass === FAINT ? opacity * FAINTNESS : opacity;
-      for (let i = 0; i < states.length; i++) {
-        if (states[i] !== pass) continue;
-        const x = ((place[2 * i] - view.x) * view.scale + view.width / 2) * ratio;
-        const y = ((view.y - place[2 * i + 1]) * view.scale + view.height / 2) * ratio;
-        if (x < -half || y < -half || x > context.canvas.width + half || y > context.canvas.height + half) continue;
-        context.drawImage(this.sprite(looks[i], half, radius * ratio), x - half, y - half);
-      }
+      const alpha = pass === FAINT ? opacity * FAINTNESS : opacity;
+      const stamps = SHAPES.map((_, shape) => stamp(shape, radius * view.ratio, half, this.image.width, alpha));
+      this.drawPass(pass, view, border, stamps);
     }
-    context.globalAlpha = 1;
+    this.context.putImageData(this.image, -border, -border);
   }
 
-  sprite(look, half, radius) {
-    let sprite = this.sprites.get(look);
-    if (!sprite) {
-      const [red, green, blue, shape] = new Uint8Array(Uint32Array.of(look).buffer);
-      sprite = new OffscreenCanvas(2 * half, 2 * half);
-      const context = sprite.getContext("2d");
-      context.translate(half, half);
-      context.fillStyle = `rgb(${red} ${green} ${blue})`;
-      context.fill(new Path2D(outline(SHAPES[shape], radius)));
-      this.sprites.set(look, sprite);
-    }
-    return sprite;
+  clear(width, height) {
+    if (this.image?.width !== width || this.image.height !== height) this.image = new ImageData(width, height);
+    const ground = channels(getComputedStyle(this.context.canvas).getPropertyValue("--ground").trim());
+    new Uint32Array(this.image.data.buffer).fill(new Uint32Array(Uint8Array.of(...ground, 255).buffer)[0]);
   }
+
+  drawPass(pass, view, border, stamps) {
+    const { place, looks, states, image } = this;
+    const { ratio } = view;
+    const pixels = new Uint8Array(image.data.buffer); // not clamped, which a mixture need not be
+    const least = border / 2;
+    const [right, bottom] = [image.width - least, image.height - least];
+    for (let i = 0; i < states.length; i++) {
+      if (states[i] !== pass) continue;
+      const x = Math.round(((place[2 * i] - view.x) * view.scale + view.width / 2) * ratio) + border;
+      const y = Math.round(((view.y - place[2 * i + 1]) * view.scale + view.height / 2) * ratio) + border;
+      if (!(x >= least && y >= least && x < right && y < bottom)) continue;
+      const at = 4 * (y * image.width + x);
+      const [red, green, blue] = [looks[4 * i], looks[4 * i + 1], looks[4 * i + 2]];
+      const { offsets, alphas } = stamps[looks[4 * i + 3]];
+      for (let k = 0; k < offsets.length; k++) {
+        const pixel = at + offsets[k];
+        const alpha = alphas[k];
+        pixels[pixel] += ((red - pixels[pixel]) * alpha) >> 8;
+        pixels[pixel + 1] += ((green - pixels[pixel + 1]) * alpha) >> 8;
+        pixels[pixel + 2] += ((blue - pixels[pixel + 2]) * alpha) >> 8;
+      }
+    }
+  }
+}
+
+/** The pixels of a shape, as offsets in bytes, and how much of 256 of each is its own. */
+function stamp(shape, radius, half, width, opacity) {
+  const offsets = [];
+  const alphas = [];
+  const soft = Math.min(1, 1.5 / radius); // the edge, one and a half pixels wide
+  for (let y = -half; y <= half; y++) {
+    for (let x = -half; x <= half; x++) {
+      const inside = Math.min(1, (1 - distance(shape, x / radius, y / radius)) / soft);
+      if (inside <= 0) continue;
+      offsets.push(4 * (y * width + x));
+      alphas.push(Math.round(256 * inside * opacity));
+    }
+  }
+  return { offsets: Int32Array.from(offsets), alphas: Int32Array.from(alphas) };
+}
+
+/** The distance from the middle of a shape, 1 on its outline, as the shader has it. */
+function distance(shape, x, y) {
+  if (shape === 1) return Math.abs(x) + Math.abs(y);
+  if (shape === 2) return Math.max(y * 1.25, Math.abs(x) * 1.12 - y * 0.62 + 0.1);
+  return Math.hypot(x, y) * 1.18;
 }
 
 /** The outline of a shape around (0, 0), as SVG and canvas read it. */

@@ -27,7 +27,7 @@ function rowOf(onclick, label, number, sign = "") {
 }
 
 const listOf = (rows) => make("ol", {}, ...rows.map((row) => make("li", {}, row)));
-const small = (label, onclick, title = "") => make("button", { type: "button", className: "small", onclick, title }, label);
+const small = (label, onclick, title) => make("button", { type: "button", className: "small", onclick, title }, label);
 
 function snippet(text) {
   const line = text.replace(/\s+/g, " ").trim();
@@ -68,7 +68,9 @@ function showLegend(section, data, colors, changed) {
 /** The name of the field, or a choice where there are several. */
 function heading(data, colors, again) {
   if (data.colors.length === 1) return make("h2", { dir: "auto" }, data.colors[0].name);
-  const options = data.colors.map(({ name }, way) => make("option", { value: way, selected: way === colors.way }, name));
+  const options = data.colors.map(({ name }, way) =>
+    make("option", { value: way, selected: way === colors.way }, name),
+  );
   const onchange = (event) => {
     colors.choose(Number(event.target.value));
     again();
@@ -79,7 +81,8 @@ function heading(data, colors, again) {
 function scaleOf(colors) {
   const bar = make("div", { className: "scale" });
   bar.style.background = `linear-gradient(to right, ${SCALE[ground()].join(", ")})`;
-  const ends = make("div", { className: "ends" }, ...colors.range.map((value) => make("span", {}, number(value))));
+  const ends = make("div", { className: "ends" }, ...colors.range.map((value) => make("span", {}, figures(value))));
+  if (colors.logarithmic) ends.insertBefore(make("span", { className: "quiet" }, "logarithmic"), ends.lastChild);
   return [bar, ends];
 }
 
@@ -89,8 +92,10 @@ function groupsOf(colors, again) {
     again();
   };
   const rows = colors.groups.map((group, at) => {
-    const onclick = (event) => switchTo((other, place) => (event.shiftKey ? place === at : other.on !== (place === at)));
-    const row = rowOf(onclick, group.label, number(group.count), swatch(colors.look(at)));
+    const alone = (other, place) => place === at;
+    const switched = (other, place) => other.on !== (place === at);
+    const onclick = (event) => switchTo(event.shiftKey ? alone : switched);
+    const row = rowOf(onclick, group.label, counted(group.count), swatch(colors.look(at)));
     row.ariaPressed = String(group.on);
     row.title = `${group.label}: click to switch off or on, with Shift to see it alone`;
     return row;
@@ -117,6 +122,7 @@ function showChosen(section, data, i, choose, release) {
     section.replaceChildren();
     return;
   }
+  const focused = section.contains(document.activeElement); // on the button that is replaced
   section.replaceChildren(
     make("h2", {}, "Chosen"),
     textOf(data.texts[i]),
@@ -124,6 +130,7 @@ function showChosen(section, data, i, choose, release) {
     ...nearest(data, i, choose),
     small("Let go", release, "Choose no text ( Esc )"),
   );
+  if (focused) section.querySelector("button").focus();
 }
 
 function nearest(data, i, choose) {

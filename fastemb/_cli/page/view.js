@@ -175,6 +175,7 @@ function listen(canvas, view, act) {
       const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
       const speed = event.ctrlKey ? 0.01 : 0.0016; // ctrl: a pinch on a touchpad, in small steps
       view.zoomAt(...at(event), Math.exp(-event.deltaY * lines * speed));
+      act.hovered(...at(event)); // another point may be there now
       act.moved();
     },
     { passive: false },
@@ -192,6 +193,7 @@ function listen(canvas, view, act) {
     else if (event.key === "Escape") act.released();
     else return;
     event.preventDefault();
+    act.hovered(null);
     act.moved();
   });
 }
