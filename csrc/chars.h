@@ -35,6 +35,9 @@ typedef struct fe_chars {
 /* FE_WHOLE_FIRST: the token that [p, end), behind a mark if front, is as a whole, or -1. */
 int32_t fe_chars_whole(const fe_chars *c, const uint8_t *p, const uint8_t *end, bool front);
 
+/* The first place behind p, or end, at which [p, end) may be cut; front: a mark stands before it. */
+const uint8_t *fe_chars_cut(const fe_chars *c, const uint8_t *p, const uint8_t *end, bool front);
+
 /* The token of a code, or -1. */
 static inline int32_t fe_char_token(const fe_chars *c, uint32_t code) {
     const int32_t page = c->pages[code / FE_PAGE];
