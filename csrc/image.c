@@ -311,6 +311,7 @@ static fe_status attach(fe_tokenizer *t) {
     t->late_offsets = late.offsets;
     fe_status status = fe_added_attach(&t->early, fe_section_of(t, FE_S_EARLY), &early);
     if (status == FE_OK) status = fe_added_attach(&t->late, fe_section_of(t, FE_S_LATE), &late);
+    if (status == FE_OK) status = fe_still_new(t->normal, t->normal_size, &t->still);
     return status == FE_OK ? attach_chain(t) : status;
 }
 

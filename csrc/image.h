@@ -154,6 +154,7 @@ struct fe_tokenizer {
     const uint32_t *late_offsets; /* of the bytes by which late ones are found */
     const uint8_t *normal;        /* the steps that normalize a text */
     uint64_t normal_size;
+    fe_still *still; /* what they leave alone, or NULL; ours */
 };
 
 /* What becomes of each added token, for calls with one tokenizer. */

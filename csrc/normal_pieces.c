@@ -2,7 +2,7 @@
  * which stays as it is, or else the longest rule of a charsmap; and white space.
  *
  * A charsmap is the size of a double array, the double array, and the texts that rules give, each ended by a NUL. A
- * unit of the array is 32 bits: see `offset_of` and `label_of`. Nothing says that a unit leads to one that is there,
+ * unit of the array is 32 bits: see fe_offset_of and fe_label_of. Nothing says that a unit leads to one that is there,
  * so that is asked at each step.
  */
 #include <string.h>
@@ -10,18 +10,13 @@
 #include "hash.h"
 #include "mem.h"
 #include "normal.h"
+#include "normal_pieces.h"
 #include "utf8.h"
 
 enum { MOST_KEY_BYTES = 4096 }; /* of a key: so a walk ends in an array whose units lead in circles, too */
 enum { PLAIN_BYTES = 16 }; /* bits for the ASCII characters behind which, if ASCII follows, nothing is looked for */
 
 static const uint8_t mark[3] = {0xE2, 0x96, 0x81}, replacement[3] = {0xEF, 0xBF, 0xBD};
-
-/* A double array; its units lie where they fall. */
-typedef struct fe_array {
-    const uint8_t *units;
-    uint32_t count;
-} fe_array;
 
 typedef struct fe_rules {
     fe_array symbols, charsmap;
@@ -35,27 +30,21 @@ static inline uint32_t load(const uint8_t *at) {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-static inline uint32_t unit_at(fe_array a, uint32_t place) { return load(a.units + 4 * (size_t)place); }
-
-static inline uint32_t offset_of(uint32_t unit) { return (unit >> 10) << ((unit & 1u << 9) >> 6); }
-
-static inline uint32_t label_of(uint32_t unit) { return unit & (1u << 31 | 0xFF); }
-
 /* The length of the longest key at p, 0 if none is there; *value receives what it has. */
 static int64_t longest(fe_array a, const uint8_t *p, const uint8_t *end, uint32_t *value) {
     int64_t found = 0;
     if (!a.count) return 0;
     if (end - p > MOST_KEY_BYTES) end = p + MOST_KEY_BYTES;
-    uint32_t place = offset_of(unit_at(a, 0));
+    uint32_t place = fe_offset_of(fe_unit_at(a, 0));
     for (const uint8_t *q = p; q < end && *q; q++) { /* no key has a NUL, which would lead from a root to itself */
         place ^= *q;
         if (place >= a.count) break;
-        const uint32_t unit = unit_at(a, place);
-        if (label_of(unit) != *q) break;
-        place ^= offset_of(unit);
+        const uint32_t unit = fe_unit_at(a, place);
+        if (fe_label_of(unit) != *q) break;
+        place ^= fe_offset_of(unit);
         if (unit & 1u << 8 && place < a.count) {
             found = q + 1 - p;
-            *value = unit_at(a, place) & ~(1u << 31);
+            *value = fe_unit_at(a, place) & ~(1u << 31);
         }
     }
     return found;
@@ -81,6 +70,12 @@ static fe_rules rules_of(const fe_norm_step *s) {
     };
 }
 
+void fe_pieces_arrays(const fe_norm_step *step, fe_array arrays[2]) {
+    const fe_rules r = rules_of(step);
+    arrays[0] = r.symbols;
+    arrays[1] = r.charsmap;
+}
+
 /* How many times as long as before a text may become; 0: the step is none. */
 uint64_t fe_norm_pieces_growth(const fe_norm_step *s) {
     const fe_norm_head *const h = &s->head;
@@ -101,6 +96,7 @@ uint64_t fe_norm_pieces_growth(const fe_norm_step *s) {
 /* A text that is being written. */
 typedef struct fe_written {
     const fe_rules *rules;
+    const fe_still *still; /* or NULL */
     fe_buffer *out;
     bool trims, behind; /* the spaces that follow go */
 } fe_written;
@@ -203,6 +199,44 @@ static const uint8_t *put_plain(fe_written *w, const uint8_t *p, const uint8_t *
     return p;
 }
 
+/* Writes the character at p, of so many bytes: one of which nothing is known but that it stays. */
+static inline void put_char(fe_written *w, const uint8_t *p, const uint8_t *end, int32_t length) {
+    fe_buffer *const out = w->out;
+    if (*p == ' ') {
+        if (!w->behind) put_space(w);
+        w->behind = w->trims;
+        return;
+    }
+    if (end - p >= 4)
+        memcpy(out->bytes + out->size, p, 4); /* what is too much is overwritten */
+    else
+        memcpy(out->bytes + out->size, p, (size_t)length);
+    out->size += length;
+    w->behind = false;
+}
+
+/* Writes the characters from p on that surely stay, up to `stop` or one of ASCII behind the first, and returns where
+ * others begin. There is room for three bytes each, and for one character more. */
+static const uint8_t *put_still(fe_written *w, const uint8_t *p, const uint8_t *stop, const uint8_t *end) {
+    if (!w->still || p >= stop) return p;
+    uint32_t code;
+    int32_t length = fe_utf8_read(p, end, &code);
+    do {
+        const uint8_t flags = fe_still_flags_of(w->still, code), *const next = p + length;
+        if (flags & FE_STILL_ALONE || (length == 1 && *p >= 0x80)) return p;
+        int32_t ahead = 0;
+        if (next < end) {
+            ahead = fe_utf8_read(next, end, &code);
+            const bool good = ahead > 1 || *next < 0x80; /* bytes that are no character may be part of any string */
+            if (flags & FE_STILL_FIRST && (!good || fe_still_flags_of(w->still, code) & FE_STILL_SECOND)) return p;
+        }
+        put_char(w, p, end, length);
+        p = next;
+        length = ahead;
+    } while (p < stop && *p >= 0x80);
+    return p;
+}
+
 /* Takes the spaces off the end, and what stands for one. */
 static void trim_end(const fe_rules *r, fe_buffer *out) {
     for (;;) {
@@ -223,12 +257,13 @@ static fe_status write_all(fe_written *w, const uint8_t *p, const uint8_t *end) 
     fe_status status = FE_OK;
     while (p < end && status == FE_OK) {
         const uint8_t *const stop = end - p > BLOCK ? p + BLOCK : end;
-        status = fe_buffer_room(w->out, 3 * BLOCK);
+        status = fe_buffer_room(w->out, 3 * BLOCK + 4);
         if (status != FE_OK) return status;
-        const uint8_t *const next = put_plain(w, p, stop);
-        p = next;
-        if (p == end) break;
-        if (p == stop) continue;
+        for (const uint8_t *from_here = NULL; p < stop && p != from_here;) {
+            from_here = p;
+            p = put_still(w, put_plain(w, p, stop), stop, end);
+        }
+        if (p >= stop) continue;
         p += first_of(w->rules, p, end, &from, &to);
         status = put(w, from, to);
     }
@@ -245,9 +280,8 @@ static fe_status apply(fe_normal *n, const fe_norm_step *step, const uint8_t *p,
                        const uint8_t *at, fe_buffer *out) {
     const fe_rules r = rules_of(step);
     const bool trims = r.flags & FE_PIECES_TRIM;
-    fe_written w = {&r, out, trims, trims};
+    fe_written w = {&r, n->still, out, trims, trims};
     const uint8_t *from, *to;
-    (void)n;
     (void)at;
     while (trims && p < end) {
         const int64_t size = first_of(&r, p, end, &from, &to);

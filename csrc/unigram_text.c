@@ -9,19 +9,30 @@
 
 enum { AHEAD = 16 }; /* words whose cache lines are fetched before they are asked for; a power of two */
 
-/* What is asked of the cache before the answer is looked at; nothing of a word that is too long for that. */
+/* What is asked of the cache before the answer is looked at. */
 typedef struct fe_asked {
-    fe_key key;
-    const fe_bucket *bucket; /* NULL: nothing */
+    fe_name name;
+    const fe_bucket *bucket; /* where a short word would be; NULL: it is longer, or there is no cache */
 } fe_asked;
 
 static inline void ask(const fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front, fe_asked *a) {
-    a->bucket = NULL;
-    if (!e->cache || end - p > FE_KEY_BYTES) return;
+    const fe_cache *const cache = e->cache;
     const uint64_t size = (uint64_t)(end - p);
-    a->key = front || e->readable - p < 16 ? fe_key_of(p, size, front, e->readable) : fe_key_near(p, size);
-    a->bucket = fe_bucket_of(e->cache, a->key);
-    __builtin_prefetch(a->bucket);
+    a->bucket = NULL;
+    if (!cache) return;
+    if (size <= FE_KEY_BYTES) {
+        a->name.key = front || e->readable - p < 16 ? fe_key_of(p, size, front, e->readable) : fe_key_near(p, size);
+        a->bucket = fe_bucket_of(cache, a->name.key);
+        __builtin_prefetch(a->bucket);
+    } else if (size <= FE_KEPT_BYTES) {
+        a->name.hash = fe_hash(p, size, cache->seed);
+        __builtin_prefetch(&cache->slots[a->name.hash & cache->slot_mask]);
+    }
+}
+
+/* Fetches the record of a longer word, whose slot has come meanwhile. */
+static inline void ask_again(const fe_encoder *e, const fe_asked *a, uint32_t size) {
+    if (e->cache && size > FE_KEY_BYTES && size <= FE_KEPT_BYTES) fe_cache_prefetch_long(e->cache, a->name.hash);
 }
 
 /* Writes the ids of a word of known pieces that its own bucket has, if the sum before it is no further from zero than
@@ -30,7 +41,7 @@ static inline void ask(const fe_encoder *e, const uint8_t *p, const uint8_t *end
 static inline bool write_kept(fe_encoder *e, const fe_asked *a, float *sum) {
     const fe_value *const values = e->t->unigram.values;
     if (!values || !a->bucket || !e->ids || e->capacity - e->written < FE_WORD_VALUES) return false;
-    const fe_entry *const known = fe_bucket_find(a->bucket, a->key.low, a->key.high);
+    const fe_entry *const known = fe_bucket_find(a->bucket, a->name.key.low, a->name.key.high);
     if (!known || !(fabsf(*sum) <= fe_limit_of(known->ids[FE_WORD_VALUES]))) return false;
     int32_t *const to = e->ids + e->written;
     for (int i = 0; i < FE_WORD_VALUES; i++) {
@@ -64,12 +75,14 @@ static fe_status read_words(fe_encoder *e, const uint8_t *p, const uint8_t *end,
             if (*from != p + cuts[i]) ask(e, *from, to, *front, a); /* words before were part of this one */
             if (!write_kept(e, a, &sum)) {
                 if (narrow) *score = (double)sum;
-                status = fe_unigram_word(e, *from, to, *front, a->key, score);
+                status = fe_unigram_word(e, *from, to, *front, a->name, score);
                 sum = (float)*score;
             }
             *from = to;
             *front = false;
         }
+        if (i + AHEAD / 2 < count)
+            ask_again(e, &asked[(i + AHEAD / 2) % AHEAD], cuts[i + AHEAD / 2 + 1] - cuts[i + AHEAD / 2]);
         if (i + AHEAD < count) ask(e, p + cuts[i + AHEAD], p + cuts[i + AHEAD + 1], false, a);
     }
     if (narrow) *score = (double)sum;

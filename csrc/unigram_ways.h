@@ -49,9 +49,18 @@ static inline float fe_limit_of(int32_t bits) {
     return limit;
 }
 
-/* Writes the ids of a word of a text through which sums run, if `key` is that of short ones; *score is the sum before
- * it, and receives that behind it. */
-fe_status fe_unigram_word(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front, fe_key key, double *score);
+enum { FE_KEPT_BYTES = 64 }; /* of the longest word that is remembered: longer ones hardly come again */
+
+/* By what the cache knows a word: one of at most FE_KEY_BYTES bytes, or a longer one up to FE_KEPT_BYTES. */
+typedef union fe_name {
+    fe_key key;
+    uint64_t hash;
+} fe_name;
+
+/* Writes the ids of a word of a text through which sums run; `name` is looked at if there is a cache. *score is the sum
+ * before it, and receives that behind it. */
+fe_status fe_unigram_word(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front, fe_name name,
+                          double *score);
 
 /* U+2581 at p. */
 static inline bool fe_is_mark(const uint8_t *p, const uint8_t *end) {

@@ -13,10 +13,7 @@
 #include "unigram_ways.h"
 #include "utf8.h"
 
-enum {
-    VALUES = FE_WORD_VALUES,
-    KEPT_BYTES = 64 /* of the longest part that is remembered: longer ones hardly come again */
-};
+enum { VALUES = FE_WORD_VALUES, KEPT_BYTES = FE_KEPT_BYTES };
 
 #define LEAST_LIMIT 1e-30 /* lower ones are none: as a float they must differ from 0, with either sign */
 
@@ -298,15 +295,20 @@ static fe_status next_part(fe_encoder *e, fe_part *part, const uint8_t *end, fe_
 
 /* A word that the first table does not know, or only up to lower sums. */
 static __attribute__((noinline)) fe_status new_word(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front,
-                                                    fe_key key, double *score) {
-    const bool short_word = end - p <= FE_KEY_BYTES;
-    fe_part word = {p, end, front, e->cache && short_word, e->cache && end - p <= KEPT_BYTES && !front, key, 0};
+                                                    fe_name name, double *score) {
+    const bool is_short = end - p <= FE_KEY_BYTES;
+    fe_part word = {.p = p, .end = end, .front = front, .keyed = e->cache && is_short};
     fe_running run = {*score, false};
-    fe_whole whole = {.count = word.keyed || word.kept ? 0 : -1, .limit = FE_LARGE_SUM};
+    fe_whole whole; /* its values are not made zero */
     fe_status status = FE_OK;
     bool done = false;
+    word.kept = e->cache && end - p <= KEPT_BYTES && !front;
+    if (word.keyed) word.key = name.key;
+    whole.count = word.keyed || word.kept ? 0 : -1;
+    whole.limit = FE_LARGE_SUM;
+    whole.span = 0;
     if (word.kept) {
-        word.hash = fe_hash(p, (uint64_t)(end - p), e->cache->seed);
+        word.hash = is_short ? fe_hash(p, (uint64_t)(end - p), e->cache->seed) : name.hash;
         status = look_up_long(e, &word, &run, &whole, &done);
     }
     if (!done && status == FE_OK && (!e->t->unigram.parts || fe_chars_cut(&e->t->chars, p, end, front) == end)) {
@@ -326,10 +328,11 @@ static __attribute__((noinline)) fe_status new_word(fe_encoder *e, const uint8_t
     return status;
 }
 
-fe_status fe_unigram_word(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front, fe_key key, double *score) {
+fe_status fe_unigram_word(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front, fe_name name,
+                          double *score) {
     if (e->t->flags & FE_F32_SUMS && fe_is_large(*score)) *score = 0; /* no way leads past this place */
     if (e->cache && end - p <= FE_KEY_BYTES) {
-        const fe_entry *const known = fe_cache_find(e->cache, key);
+        const fe_entry *const known = fe_cache_find(e->cache, name.key);
         bool done = false;
         fe_running run = {*score, false};
         const fe_status status =
@@ -337,5 +340,5 @@ fe_status fe_unigram_word(fe_encoder *e, const uint8_t *p, const uint8_t *end, b
         *score = run.score;
         if (done || status != FE_OK) return status;
     }
-    return new_word(e, p, end, front, key, score);
+    return new_word(e, p, end, front, name, score);
 }
