@@ -149,6 +149,13 @@ static int64_t first_of(const fe_rules *r, const uint8_t *p, const uint8_t *end,
     return size;
 }
 
+bool fe_pieces_blanks(const fe_norm_step *step, uint8_t byte) {
+    const fe_rules r = rules_of(step);
+    const uint8_t *from, *to;
+    (void)first_of(&r, &byte, &byte + 1, &from, &to);
+    return to - from == 1 && *from == ' ';
+}
+
 /* True if nothing begins at an ASCII character behind which is ASCII, or the end. */
 static inline bool is_plain(const fe_rules *r, uint8_t byte) { return r->plain[byte >> 3] >> (byte & 7) & 1; }
 
@@ -178,23 +185,41 @@ static const uint8_t *put_eights(fe_written *w, const uint8_t *p, const uint8_t 
     return p;
 }
 
-/* Writes the plain characters at p, and returns where others begin. There is room for three bytes each. */
+/* True if a character is a space, or becomes one, and nothing longer begins at it if ASCII follows. */
+static inline bool is_blank(const fe_written *w, uint8_t byte) {
+    return byte == ' ' ? is_plain(w->rules, byte) : w->still && w->still->blanks[byte >> 3] >> (byte & 7) & 1;
+}
+
+/* The end of a run of spaces at p behind which, too, ASCII follows. */
+static const uint8_t *skip_spaces(const uint8_t *p, const uint8_t *end) {
+    for (uint64_t x; end - p > 8 && p[8] < 0x80; p += 8) {
+        memcpy(&x, p, 8);
+        if (x != EACH(' ')) break;
+    }
+    while (p < end && *p == ' ' && (p + 1 == end || p[1] < 0x80)) p++;
+    return p;
+}
+
+/* Writes the plain characters at p, and blanks, and returns where others begin. There is room for three bytes each. */
 static const uint8_t *put_plain(fe_written *w, const uint8_t *p, const uint8_t *end) {
     const uint16_t one = 1;
     uint8_t low; /* 1 where the first byte in memory is the lowest one of a number */
     memcpy(&low, &one, 1);
-    const bool eights = low && !(w->rules->flags & FE_PIECES_MARKS);
+    const bool eights = low && !(w->rules->flags & FE_PIECES_MARKS), spaces = w->trims && is_blank(w, ' ');
     for (int k = 0; p < end; k++) {
         if (eights && k % 8 == 0) p = put_eights(w, p, end);
-        if (*p >= 0x80 || !is_plain(w->rules, *p) || (p + 1 < end && p[1] >= 0x80)) break;
-        if (*p != ' ') {
-            w->out->bytes[w->out->size++] = *p;
-            w->behind = false;
-        } else if (!w->behind) {
-            put_space(w);
+        if (*p >= 0x80 || (p + 1 < end && p[1] >= 0x80)) break;
+        if (is_blank(w, *p)) {
+            if (!w->behind) put_space(w);
             w->behind = w->trims;
+            p = spaces ? skip_spaces(p + 1, end) : p + 1;
+            k = -1; /* a word begins */
+        } else if (is_plain(w->rules, *p)) {
+            w->out->bytes[w->out->size++] = *p++;
+            w->behind = false;
+        } else {
+            break;
         }
-        p++;
     }
     return p;
 }
