@@ -27,6 +27,7 @@ static void attach(fe_tokenizer *t) {
         .whole_tokens = fe_section_of(t, FE_S_WHOLE_TOKENS),
         .flags = t->flags,
         .all_solid = t->image->all_solid,
+        .one_unknown = fe_is_unknown_one(t->flags, t->unk),
     };
 }
 

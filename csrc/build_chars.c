@@ -58,7 +58,8 @@ fe_status fe_build_cuts(fe_builder *b, const fe_char_set *set, uint32_t flags, b
         b->cut_pairs[bit / 64] |= UINT64_C(1) << bit % 64;
     }
     const fe_chars c = {
-        .pages = b->char_pages, .tokens = b->char_tokens, .pairs = b->cut_pairs, .flags = flags, .all_solid = all_solid};
+        .pages = b->char_pages, .tokens = b->char_tokens, .pairs = b->cut_pairs, .flags = flags, .all_solid = all_solid,
+        .one_unknown = fe_is_unknown_one(flags, b->model->unk)};
     fill_ascii_cuts(&c, b->cut_ascii);
     return FE_OK;
 }

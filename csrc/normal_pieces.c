@@ -224,42 +224,42 @@ static const uint8_t *put_plain(fe_written *w, const uint8_t *p, const uint8_t *
     return p;
 }
 
-/* Writes the character at p, of so many bytes: one of which nothing is known but that it stays. */
-static inline void put_char(fe_written *w, const uint8_t *p, const uint8_t *end, int32_t length) {
-    fe_buffer *const out = w->out;
+/* The first place from p on, up to `stop`, at which a character may not stay, or at which one of ASCII stands: but for
+ * the first, of which that does not matter. */
+static const uint8_t *still_end(const fe_still *still, const uint8_t *p, const uint8_t *stop, const uint8_t *end) {
+    uint32_t code;
+    int32_t length = fe_utf8_read(p, end, &code);
+    uint8_t flags = fe_still_flags_of(still, code);
+    do {
+        const uint8_t *const next = p + length;
+        if (flags & FE_STILL_ALONE || (length == 1 && *p >= 0x80)) return p;
+        if (next >= end) return next;
+        const uint8_t before = flags;
+        length = fe_utf8_read(next, end, &code);
+        flags = fe_still_flags_of(still, code);
+        const bool good = length > 1 || *next < 0x80; /* bytes that are no character may be part of any string */
+        if (before & FE_STILL_FIRST && (!good || flags & FE_STILL_SECOND)) return p;
+        p = next;
+    } while (p < stop && *p >= 0x80);
+    return p;
+}
+
+/* Writes the characters from p on that surely stay, and returns where others begin. There is room for three bytes each,
+ * and for one character more. */
+static const uint8_t *put_still(fe_written *w, const uint8_t *p, const uint8_t *stop, const uint8_t *end) {
+    if (!w->still || p >= stop) return p;
+    const uint8_t *const to = still_end(w->still, p, stop, end);
+    if (to == p) return p;
     if (*p == ' ') {
         if (!w->behind) put_space(w);
         w->behind = w->trims;
-        return;
+        p++;
     }
-    if (end - p >= 4)
-        memcpy(out->bytes + out->size, p, 4); /* what is too much is overwritten */
-    else
-        memcpy(out->bytes + out->size, p, (size_t)length);
-    out->size += length;
+    if (p == to) return to;
+    memcpy(w->out->bytes + w->out->size, p, (size_t)(to - p));
+    w->out->size += to - p;
     w->behind = false;
-}
-
-/* Writes the characters from p on that surely stay, up to `stop` or one of ASCII behind the first, and returns where
- * others begin. There is room for three bytes each, and for one character more. */
-static const uint8_t *put_still(fe_written *w, const uint8_t *p, const uint8_t *stop, const uint8_t *end) {
-    if (!w->still || p >= stop) return p;
-    uint32_t code;
-    int32_t length = fe_utf8_read(p, end, &code);
-    do {
-        const uint8_t flags = fe_still_flags_of(w->still, code), *const next = p + length;
-        if (flags & FE_STILL_ALONE || (length == 1 && *p >= 0x80)) return p;
-        int32_t ahead = 0;
-        if (next < end) {
-            ahead = fe_utf8_read(next, end, &code);
-            const bool good = ahead > 1 || *next < 0x80; /* bytes that are no character may be part of any string */
-            if (flags & FE_STILL_FIRST && (!good || fe_still_flags_of(w->still, code) & FE_STILL_SECOND)) return p;
-        }
-        put_char(w, p, end, length);
-        p = next;
-        length = ahead;
-    } while (p < stop && *p >= 0x80);
-    return p;
+    return to;
 }
 
 /* Takes the spaces off the end, and what stands for one. */
