@@ -1,6 +1,6 @@
-/* unigram_find.c: the best ways to all places of a text, as unigram.c says; and the way through a short one with how
- * much better it is than all others. What is offered to a place is compared without branches: which way is better nobody
- * foretells. */
+/* unigram_find.c: the best ways to all places of a text, as unigram.c says; and the way through a short one, with how
+ * much better it is than all others. What is offered to a place is compared without branches: which way is better
+ * nobody foretells. */
 #include <math.h>
 
 #include "unigram_ways.h"
@@ -47,7 +47,8 @@ static inline __attribute__((always_inline)) void walk_one(fe_search *s, const u
     if (!single) offer(s, at, at + length, (int32_t)s->u->pieces, f32);
 }
 
-static inline __attribute__((always_inline)) void find_all(fe_search *s, const uint8_t *p, const uint8_t *end, bool f32) {
+static inline __attribute__((always_inline)) void find_all(fe_search *s, const uint8_t *p, const uint8_t *end,
+                                                           bool f32) {
     const int32_t size = (int32_t)(end - p);
     uint32_t code;
     for (int32_t at = 0, length; at < size; at += length) {

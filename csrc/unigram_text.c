@@ -3,8 +3,8 @@
  * Where a text is not cut at marks, sums run through all of it. Yet it is read word by word wherever no piece reaches
  * into a word from before it: each way leads through the place before the mark (unigram_word.c). */
 #include "cache.h"
-#include "scan.h"
 #include "model.h"
+#include "scan.h"
 #include "unigram_ways.h"
 
 enum { AHEAD = 16 }; /* words whose cache lines are fetched before they are asked for; a power of two */

@@ -1,9 +1,9 @@
 /* unigram_word.c: words, up to which sums of scores run.
  *
  * What a word became is remembered with the limit up to which the sum before it may be so large that rounding cannot
- * change the choice (docs/design/tokenizer_unigram.md); then only the additions are done again. A word that is not known
- * is read part by part, wherever no piece has the two characters of a place side by side: every way leads through such a
- * place, as through the one before a mark, so parts are remembered as words are, and are words. */
+ * change the choice (docs/design/tokenizer_unigram.md); then only the additions are done again. A word that is not
+ * known is read part by part, cut wherever no piece has the two characters side by side: every way leads through such a
+ * place, as through the one before a mark. So a part is to the cache what a word is. */
 #include <float.h>
 #include <math.h>
 
@@ -52,7 +52,6 @@ static int32_t limit_bits(double limit, bool unknown) {
     return bits;
 }
 
-
 /* ------------------------------------------------------------------ writing */
 
 /* Writes the ids of values with runs of unknown characters: one id each, or the bytes of none. */
@@ -67,7 +66,8 @@ static __attribute__((noinline)) fe_status write_unknown(fe_encoder *e, const in
         const int32_t value = values[i];
         for (int32_t k = value < 0 ? value : -1; k < 0; k++)
             sum = (double)(float)(sum + (value < 0 ? u->unk_score : u->scores[value]));
-        if (e->ids && i >= joined) e->ids[e->written + i - joined] = t->token_ids[value < 0 ? t->unk : u->tokens[value]];
+        const int32_t token = value < 0 ? t->unk : u->tokens[value];
+        if (e->ids && i >= joined) e->ids[e->written + i - joined] = t->token_ids[token];
     }
     e->written += count - joined;
     run->score = sum;
