@@ -198,10 +198,10 @@ def test_an_endless_word_is_left_for_interrupts(monkeypatch):
         yield calls.append
 
     monkeypatch.setattr("fastemb._text.train_scores.progress", counted)
-    letters = random.Random(1).choices("abcdefgh", k=80_000)
+    letters = random.Random(1).choices("abcdefgh", k=120_000)
     ways = [
         count([text], How(Cuts(1)))
-        for text in ("".join(letters), " ".join("".join(letters[i : i + 9]) for i in range(0, 80_000, 9)))
+        for text in ("".join(letters), " ".join("".join(letters[i : i + 9]) for i in range(0, 120_000, 9)))
     ]
     numbers = []
     for tally in ways:
