@@ -92,8 +92,8 @@ def test_long_words_and_runs():
 
 
 def test_what_is_found_in_parts_is_remembered_as_a_word():
-    """The limit of a word is the least of its parts', each less by what may stand before it: `ab` is worse than `a b` by
-    so little that the choice is sure for sums up to 50, and changes with rounding from some hundreds on."""
+    """The limit of a word is the least of its parts', each less by what may stand before it: `ab` is worse than `a b`
+    by so little that the choice is sure for sums up to 50, and changes with rounding from some hundreds on."""
     pieces = [(MARK, -1.3), ("a", -0.1), ("b", -0.3), ("ab", -0.4 - 4e-5), (".", -1.2), ("c", -1.25)]
     engine, tokenizer = both(piece_models.model(pieces, ModelType.UNIGRAM))
     chance, found = random.Random(3), set()
