@@ -27,6 +27,7 @@ static void attach(fe_tokenizer *t) {
         .whole_tokens = fe_section_of(t, FE_S_WHOLE_TOKENS),
         .flags = t->flags,
         .all_solid = t->image->all_solid,
+        .one_unknown = fe_is_unknown_one(t->flags, t->unk),
     };
 }
 
@@ -115,22 +116,30 @@ static fe_status piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool
     return status;
 }
 
-static const uint8_t *cut(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front) {
-    if (!(t->flags & (FE_CUT | FE_SPLIT_MARKS))) return end;
-    const uint8_t *next = p;
-    uint32_t before = front ? FE_MARK : read_char(t, p, end, &next);
-    for (p = next; p < end; p = next) {
-        const uint32_t code = read_char(t, p, end, &next);
-        if (fe_chars_can_cut(&t->chars, before, code)) return p;
+const uint8_t *fe_chars_cut(const fe_chars *c, const uint8_t *p, const uint8_t *end, bool front) {
+    uint32_t before = FE_MARK, code;
+    if (!front) {
+        p += fe_utf8_read(p, end, &code);
+        before = fe_char_seen(c, code);
+    }
+    while (p < end) {
+        const int32_t length = fe_utf8_read(p, end, &code);
+        code = fe_char_seen(c, code);
+        if (fe_chars_can_cut(c, before, code)) return p;
         before = code;
+        p += length;
         /* From one ASCII character to the next the answers lie ready, and nothing is decoded. */
-        for (uint8_t a = next[-1], b; next < end && ((b = *next) | a) < 0x80; a = b, next++) {
-            if (t->chars.ascii[a][b / 64] >> b % 64 & 1) return next;
+        for (uint8_t a = p[-1], b; p < end && ((b = *p) | a) < 0x80; a = b, p++) {
+            if (c->ascii[a][b / 64] >> b % 64 & 1) return p;
             before = b;
         }
-        before = fe_char_seen(&t->chars, before);
+        before = fe_char_seen(c, before);
     }
     return end;
+}
+
+static const uint8_t *cut(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front) {
+    return t->flags & (FE_CUT | FE_SPLIT_MARKS) ? fe_chars_cut(&t->chars, p, end, front) : end;
 }
 
 const fe_model_kind fe_chars_bpe = {.check = check, .attach = attach, .piece = piece, .cut = cut, .pieces = NULL};

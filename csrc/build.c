@@ -24,6 +24,7 @@ static void clear(fe_builder *b) {
     free(b->symbols);
     free(b->word_flags);
     free(b->whole_scores);
+    free(b->whole_values);
     fe_trie_clear(&b->words);
     fe_scratch_clear(&b->scratch);
 }
@@ -220,7 +221,7 @@ static void list_sections(fe_builder *b) {
         [FE_S_NORMAL] = m->normal_bytes,     [FE_S_LATE_OFFSETS] = b->late_offsets,
         [FE_S_LATE_BYTES] = b->late_bytes.bytes,
         [FE_S_WORDS] = b->words.units,       [FE_S_WORD_LIMITS] = b->word_limits,
-        [FE_S_WHOLE_SCORES] = b->whole_scores,
+        [FE_S_WHOLE_SCORES] = b->whole_scores, [FE_S_WHOLE_VALUES] = b->whole_values,
     };
     memcpy(b->sections, from, sizeof from);
     if (m->pattern == FE_PATTERN_PROGRAM) list_chain(b, m->chain);

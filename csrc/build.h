@@ -35,10 +35,25 @@ typedef struct fe_builder {
     uint8_t *word_flags; /* 1: the token is empty, and in no trie */
     int32_t word_limits[2];
     double *whole_scores;
+    fe_value *whole_values;
 } fe_builder;
 
 /* The table of pairs that merge, and its filter; the ranks of pairs of bytes. */
 fe_status fe_build_pairs(fe_builder *b);
+
+/* Characters, and pairs of them that stand side by side inside some token. */
+typedef struct fe_char_set {
+    const uint32_t *codes;
+    const int32_t *tokens; /* of those; NULL: all 0 */
+    const uint32_t *left, *right;
+    int64_t chars, pairs;
+} fe_char_set;
+
+/* The sections by which the tokens of characters are looked up; codes below `places` times FE_PLACE. */
+fe_status fe_build_pages(fe_builder *b, const fe_char_set *set, uint64_t places);
+
+/* The sections by which a text is cut between two characters; behind fe_build_pages. */
+fe_status fe_build_cuts(fe_builder *b, const fe_char_set *set, uint32_t flags, bool all_solid);
 
 /* Which characters are symbols (FE_AFFIXES: which bytes or characters at which place), and where a text may be cut
  * between two of them. */

@@ -2,25 +2,25 @@
 #include "build.h"
 #include "mem.h"
 
-static int64_t count_pages(const fe_model *m) {
+static int64_t count_pages(const fe_char_set *m) {
     bool in_use[FE_PLACES * FE_PAGES] = {false};
     int64_t pages = 0;
     for (int64_t i = 0; i < m->chars; i++) {
-        bool *const page = &in_use[m->char_codes[i] / FE_PAGE];
+        bool *const page = &in_use[m->codes[i] / FE_PAGE];
         pages += !*page;
         *page = true;
     }
     return pages;
 }
 
-static void fill_pages(const fe_model *m, int32_t *pages, uint64_t places, int32_t *tokens, int64_t count) {
+static void fill_pages(const fe_char_set *m, int32_t *pages, uint64_t places, int32_t *tokens, int64_t count) {
     int32_t used = 0;
     memset(pages, 0xFF, places * FE_PAGES * sizeof *pages);
     if (count) memset(tokens, 0xFF, (size_t)count * FE_PAGE * sizeof *tokens);
     for (int64_t i = 0; i < m->chars; i++) {
-        int32_t *const page = &pages[m->char_codes[i] / FE_PAGE];
+        int32_t *const page = &pages[m->codes[i] / FE_PAGE];
         if (*page < 0) *page = used++;
-        tokens[(int64_t)*page * FE_PAGE + m->char_codes[i] % FE_PAGE] = m->char_tokens[i];
+        tokens[(int64_t)*page * FE_PAGE + m->codes[i] % FE_PAGE] = m->tokens ? m->tokens[i] : 0;
     }
 }
 
@@ -39,22 +39,28 @@ static bool mark_starts_words(const fe_model *m, bool all_solid) {
     return true;
 }
 
-static fe_status build_cuts(fe_builder *b) {
-    const fe_model *const m = b->model;
+fe_status fe_build_pages(fe_builder *b, const fe_char_set *set, uint64_t places) {
+    const int64_t pages = count_pages(set);
+    b->char_pages = fe_new(places * FE_PAGES, sizeof *b->char_pages);
+    b->char_tokens = fe_new((uint64_t)pages * FE_PAGE, sizeof *b->char_tokens);
+    if (!b->char_pages || !b->char_tokens) return FE_NO_MEMORY;
+    fill_pages(set, b->char_pages, places, b->char_tokens, pages);
+    b->counts[FE_S_CHAR_TOKENS] = (uint64_t)pages * FE_PAGE;
+    return FE_OK;
+}
+
+fe_status fe_build_cuts(fe_builder *b, const fe_char_set *set, uint32_t flags, bool all_solid) {
     b->cut_pairs = fe_new_zeros(FE_PAIR_WORDS, sizeof *b->cut_pairs);
     b->cut_ascii = fe_new_zeros(128, sizeof *b->cut_ascii);
     if (!b->cut_pairs || !b->cut_ascii) return FE_NO_MEMORY;
-    bool all = m->flags & FE_BYTE_FALLBACK;
-    for (int64_t i = 0; i < 256; i++) all = all && m->byte_tokens[i] >= 0;
-    for (int64_t i = 0; i < m->pairs; i++) {
-        const uint64_t bit = fe_char_pair_bit(m->pair_left[i], m->pair_right[i]);
+    for (int64_t i = 0; i < set->pairs; i++) {
+        const uint64_t bit = fe_char_pair_bit(set->left[i], set->right[i]);
         b->cut_pairs[bit / 64] |= UINT64_C(1) << bit % 64;
     }
     const fe_chars c = {
-        .pages = b->char_pages, .tokens = b->char_tokens, .pairs = b->cut_pairs, .flags = m->flags, .all_solid = all};
+        .pages = b->char_pages, .tokens = b->char_tokens, .pairs = b->cut_pairs, .flags = flags, .all_solid = all_solid,
+        .one_unknown = fe_is_unknown_one(flags, b->model->unk)};
     fill_ascii_cuts(&c, b->cut_ascii);
-    b->header.all_solid = all;
-    b->header.space_cuts = mark_starts_words(m, all);
     return FE_OK;
 }
 
@@ -80,14 +86,13 @@ static fe_status build_wholes(fe_builder *b) {
 
 fe_status fe_build_chars(fe_builder *b) {
     const fe_model *const m = b->model;
-    const int64_t pages = count_pages(m);
-    const uint64_t places = m->flags & FE_AFFIXES ? FE_PLACES : 1;
-    b->char_pages = fe_new(places * FE_PAGES, sizeof *b->char_pages);
-    b->char_tokens = fe_new((uint64_t)pages * FE_PAGE, sizeof *b->char_tokens);
-    if (!b->char_pages || !b->char_tokens) return FE_NO_MEMORY;
-    fill_pages(m, b->char_pages, places, b->char_tokens, pages);
-    b->counts[FE_S_CHAR_TOKENS] = (uint64_t)pages * FE_PAGE;
-    if (m->flags & FE_AFFIXES) return FE_OK;
-    const fe_status status = m->flags & FE_WHOLE_FIRST ? build_wholes(b) : FE_OK;
-    return status == FE_OK ? build_cuts(b) : status;
+    const fe_char_set set = {m->char_codes, m->char_tokens, m->pair_left, m->pair_right, m->chars, m->pairs};
+    fe_status status = fe_build_pages(b, &set, m->flags & FE_AFFIXES ? FE_PLACES : 1);
+    if (status != FE_OK || m->flags & FE_AFFIXES) return status;
+    bool all = m->flags & FE_BYTE_FALLBACK;
+    for (int64_t i = 0; i < 256; i++) all = all && m->byte_tokens[i] >= 0;
+    b->header.all_solid = all;
+    b->header.space_cuts = mark_starts_words(m, all);
+    if (m->flags & FE_WHOLE_FIRST) status = build_wholes(b);
+    return status == FE_OK ? fe_build_cuts(b, &set, m->flags, all) : status;
 }

@@ -4,6 +4,7 @@
 
 #include "build.h"
 #include "mem.h"
+#include "utf8.h"
 
 static const uint8_t mark[3] = {0xE2, 0x96, 0x81};
 
@@ -59,6 +60,53 @@ static fe_status fill(fe_builder *b, uint8_t *names, uint32_t *ends, uint8_t *fl
     return status;
 }
 
+/* The characters of a piece, which is a name of the file: with marks for spaces. */
+static void add_chars(const uint8_t *p, const uint8_t *end, fe_char_set *set, uint32_t *codes, uint32_t *left,
+                      uint32_t *right) {
+    for (bool first = true; p < end; first = false) {
+        uint32_t code;
+        p += fe_utf8_read(p, end, &code);
+        if (!first) {
+            left[set->pairs] = codes[set->chars - 1];
+            right[set->pairs++] = code;
+        }
+        codes[set->chars++] = code;
+    }
+}
+
+/* Which characters are in pieces at all, and which two stand side by side in some: between others every way parts. */
+static fe_status build_sides(fe_builder *b) {
+    const fe_model *const m = b->model;
+    const uint64_t bytes = (uint64_t)(m->wholes ? m->whole_offsets[m->wholes] : 0);
+    uint32_t *const codes = fe_new(bytes, sizeof *codes), *const left = fe_new(bytes, sizeof *left),
+             *const right = fe_new(bytes, sizeof *right);
+    fe_char_set set = {codes, NULL, left, right, 0, 0};
+    fe_status status = codes && left && right ? FE_OK : FE_NO_MEMORY;
+    for (int64_t i = 0; i < m->wholes && status == FE_OK; i++)
+        add_chars(m->whole_bytes + m->whole_offsets[i], m->whole_bytes + m->whole_offsets[i + 1], &set, codes, left,
+                  right);
+    if (status == FE_OK) status = fe_build_pages(b, &set, 1);
+    if (status == FE_OK) status = fe_build_cuts(b, &set, m->flags | FE_CUT, true);
+    free(codes);
+    free(left);
+    free(right);
+    return status;
+}
+
+/* Scores in 32 bits, which they must fit, beside ids. */
+static fe_status build_values(fe_builder *b) {
+    const fe_model *const m = b->model;
+    b->whole_values = fe_new_zeros((uint64_t)m->wholes + 1, sizeof *b->whole_values);
+    if (!b->whole_values) return FE_NO_MEMORY;
+    b->counts[FE_S_WHOLE_VALUES] = (uint64_t)m->wholes + 1;
+    bool exact = (double)(float)m->unk_score == m->unk_score;
+    for (int64_t i = 0; i < m->wholes; i++) {
+        b->whole_values[i] = (fe_value){(float)m->whole_scores[i], m->token_ids[m->whole_tokens[i]]};
+        exact &= (double)b->whole_values[i].score == m->whole_scores[i];
+    }
+    return exact ? FE_OK : FE_BAD_MODEL;
+}
+
 fe_status fe_build_unigram(fe_builder *b) {
     const fe_model *const m = b->model;
     if (m->unk < 0 || m->wholes < 0 || m->wholes >= INT32_MAX - 1 || !(fabs(m->unk_score) <= DBL_MAX))
@@ -73,6 +121,8 @@ fe_status fe_build_unigram(fe_builder *b) {
         b->whole_scores[m->wholes] = m->unk_score;
         b->counts[FE_S_WHOLE_SCORES] = (uint64_t)m->wholes + 1;
         status = fill(b, names, ends, flags);
+        if (status == FE_OK && fe_sums_run(m->flags)) status = build_sides(b);
+        if (status == FE_OK && fe_sums_run(m->flags)) status = build_values(b);
     }
     free(names);
     free(flags);

@@ -157,7 +157,9 @@ void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count
 
 void fe_cache_put_noted(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count, int32_t note) {
     FE_ASSERT(count < FE_CACHED_IDS);
-    put_new(cache, key, (fe_entry){.ids = {[FE_CACHED_IDS - 1] = note}}, ids, count);
+    fe_entry entry = {.ids = {[FE_CACHED_IDS - 1] = note}};
+    memcpy(entry.ids, ids, (FE_CACHED_IDS - 1) * sizeof *ids);
+    put_new(cache, key, entry, ids, count);
 }
 
 void fe_cache_grow(fe_cache *cache) {

@@ -159,7 +159,8 @@ static inline int64_t fe_entry_count(const fe_entry *entry) { return (int64_t)(e
  * they are. */
 void fe_cache_put(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count);
 
-/* The same with a note, in the place of the last id: of at most FE_CACHED_IDS - 1 ids. */
+/* The same with a note, in the place of the last id: of at most FE_CACHED_IDS - 1 ids. What stands in `ids` behind
+ * them, up to so many, is kept as well. */
 void fe_cache_put_noted(fe_cache *cache, fe_key key, const int32_t *ids, int64_t count, int32_t note);
 
 /* Grows the first table if it has become too full, as far as the limit allows. Buckets move. */

@@ -30,10 +30,14 @@ typedef struct fe_chars {
     const int32_t *whole_tokens; /* by the values of this trie */
     uint32_t flags;
     bool all_solid; /* each character gives symbols that stay where they are */
+    bool one_unknown; /* a run of unknown ones is a symbol that stays, so it may be cut off */
 } fe_chars;
 
 /* FE_WHOLE_FIRST: the token that [p, end), behind a mark if front, is as a whole, or -1. */
 int32_t fe_chars_whole(const fe_chars *c, const uint8_t *p, const uint8_t *end, bool front);
+
+/* The first place behind p, or end, at which [p, end) may be cut; front: a mark stands before it. */
+const uint8_t *fe_chars_cut(const fe_chars *c, const uint8_t *p, const uint8_t *end, bool front);
 
 /* The token of a code, or -1. */
 static inline int32_t fe_char_token(const fe_chars *c, uint32_t code) {
@@ -53,14 +57,21 @@ static inline uint64_t fe_char_pair_bit(uint32_t before, uint32_t after) {
     return h >> (64 - FE_PAIR_BITS);
 }
 
-/* Whether a text is cut, or may be, between two characters; it may not be next to one that is unknown, which may fuse
- * with another or vanish, so that what stood apart meets. */
+/* True if a run of unknown characters becomes one symbol, which never merges. */
+static inline bool fe_is_unknown_one(uint32_t flags, int32_t unk) {
+    return unk >= 0 && (flags & (FE_FUSE_UNK | FE_BYTE_FALLBACK)) == FE_FUSE_UNK;
+}
+
+/* Whether a text is cut, or may be, between two characters; it may not be inside a run of unknown ones that fuse, nor
+ * next to one that may vanish, so that what stood apart meets. */
 static inline bool fe_chars_can_cut(const fe_chars *c, uint32_t before, uint32_t after) {
     if (after == FE_MARK && c->flags & FE_SPLIT_MARKS) return true;
     if (!(c->flags & FE_CUT)) return false;
     const uint64_t bit = fe_char_pair_bit(before, after);
     if (c->pairs[bit / 64] >> bit % 64 & 1) return false;
-    return c->all_solid || (fe_char_token(c, before) >= 0 && fe_char_token(c, after) >= 0);
+    if (c->all_solid) return true;
+    const int known = (fe_char_token(c, before) >= 0) + (fe_char_token(c, after) >= 0);
+    return known >= (c->one_unknown ? 1 : 2);
 }
 
 #endif

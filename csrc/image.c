@@ -46,20 +46,22 @@ const fe_section_kind fe_sections[FE_SECTIONS] = {
     [FE_S_WHOLES] = {sizeof(fe_unit), FE_COUNT_TIMES, FE_WHOLE, FE_TRIE_BLOCK},
     [FE_S_WHOLE_TOKENS] = {4, FE_COUNT_ANY, FE_WHOLE, 0},
     [FE_S_WHOLE_SCORES] = {8, FE_COUNT_ANY, FE_SCORED, 0},
+    [FE_S_WHOLE_VALUES] = {sizeof(fe_value), FE_COUNT_ANY, FE_SUMMED, 0},
 };
 
 bool fe_section_needed(const fe_header *h, enum fe_section tag) {
-    const bool affixed = h->flags & FE_AFFIXES, codes = fe_has_codes(h->flags);
+    const bool affixed = h->flags & FE_AFFIXES, codes = fe_has_codes(h->flags), runs = fe_sums_run(h->flags);
     switch ((enum fe_needed)fe_sections[tag].needed) {
     case FE_BYTES: return h->flags & FE_BYTE_LEVEL && !affixed;
-    case FE_CHARS: return codes && !affixed;
+    case FE_CHARS: return (codes && !affixed) || runs;
     case FE_AFFIXED: return affixed;
-    case FE_CODES: return codes;
+    case FE_CODES: return codes || runs;
     case FE_WHOLE: return (codes && h->flags & FE_WHOLE_FIRST) || h->flags & FE_UNIGRAM;
     case FE_LISTS: return !(h->flags & FE_RANKED);
     case FE_PROGRAMS: return h->pattern == FE_PATTERN_PROGRAM;
     case FE_WORDS: return h->flags & FE_WORD_FLAGS;
     case FE_SCORED: return h->flags & FE_UNIGRAM;
+    case FE_SUMMED: return runs;
     default: return true;
     }
 }
@@ -309,6 +311,7 @@ static fe_status attach(fe_tokenizer *t) {
     t->late_offsets = late.offsets;
     fe_status status = fe_added_attach(&t->early, fe_section_of(t, FE_S_EARLY), &early);
     if (status == FE_OK) status = fe_added_attach(&t->late, fe_section_of(t, FE_S_LATE), &late);
+    if (status == FE_OK) status = fe_still_new(t->normal, t->normal_size, &t->still);
     return status == FE_OK ? attach_chain(t) : status;
 }
 

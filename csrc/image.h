@@ -21,7 +21,7 @@
 #include "unigram.h"
 #include "words.h"
 
-enum { FE_VERSION = 4, FE_LINE = 64 };
+enum { FE_VERSION = 5, FE_LINE = 64 };
 
 /* The tags of sections. */
 enum fe_section {
@@ -65,6 +65,7 @@ enum fe_section {
     FE_S_WHOLES,        /* fe_unit: fe_chars.wholes; fe_unigram.units */
     FE_S_WHOLE_TOKENS,  /* int32: fe_chars.whole_tokens; fe_unigram.tokens */
     FE_S_WHOLE_SCORES,  /* double: fe_unigram.scores, and that of an unknown character */
+    FE_S_WHOLE_VALUES,  /* fe_value: fe_unigram.values, and one of score 0 */
     FE_SECTIONS
 };
 
@@ -82,14 +83,15 @@ enum fe_count {
 
 /* Which tokenizers have a section; no other has it. */
 enum fe_needed { FE_ALL, FE_BYTES, FE_CHARS, FE_AFFIXED, FE_CODES, FE_WHOLE, FE_LISTS, FE_PROGRAMS, FE_WORDS,
-                 FE_SCORED };
+                 FE_SCORED, FE_SUMMED };
 
 typedef struct fe_section_kind {
     uint8_t element; /* bytes */
     uint8_t count;   /* enum fe_count */
     uint8_t needed;  /* enum fe_needed: at byte level, of characters, of either with FE_AFFIXES (which has not those of
                         the first two), of the last two, of characters with FE_WHOLE_FIRST or FE_UNIGRAM, where merges
-                        are a list and not ranks, where a chain of programs cuts the text, of words, or FE_UNIGRAM */
+                        are a list and not ranks, where a chain of programs cuts the text, of words, FE_UNIGRAM, or
+                        fe_sums_run, which have the sections of FE_CHARS and FE_CODES too */
     uint32_t number;
 } fe_section_kind;
 
@@ -152,6 +154,7 @@ struct fe_tokenizer {
     const uint32_t *late_offsets; /* of the bytes by which late ones are found */
     const uint8_t *normal;        /* the steps that normalize a text */
     uint64_t normal_size;
+    fe_still *still; /* what they leave alone, or NULL; ours */
 };
 
 /* What becomes of each added token, for calls with one tokenizer. */
@@ -165,6 +168,11 @@ struct fe_choice {
 /* True if symbols are found by codes, those of characters or of places, and not by bytes alone. */
 static inline bool fe_has_codes(uint32_t flags) {
     return flags & FE_AFFIXES || !(flags & (FE_BYTE_LEVEL | FE_WORD_FLAGS | FE_UNIGRAM));
+}
+
+/* True if pieces have scores whose sums run through all of a text in 32 bits, as SentencePiece has them. */
+static inline bool fe_sums_run(uint32_t flags) {
+    return (flags & (FE_UNIGRAM | FE_F32_SUMS | FE_SPLIT_MARKS)) == (FE_UNIGRAM | FE_F32_SUMS);
 }
 
 /* True if a tokenizer with this header has such a section. */

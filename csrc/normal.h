@@ -39,11 +39,14 @@ typedef struct fe_buffer {
     int64_t size, room; /* FE_BEHIND bytes more than `room` are there */
 } fe_buffer;
 
+typedef struct fe_still fe_still;
+
 /* What normalizing works with: all zero at first, freed by fe_normal_clear. */
 typedef struct fe_normal {
     fe_buffer text[2];
     uint32_t *parts, *sorted; /* a stretch whose characters may change places or become one: fe_part; and its twin */
     int64_t count, room;
+    const fe_still *still; /* of the chain, or NULL: not freed */
 } fe_normal;
 
 typedef struct fe_norm_row {
@@ -74,6 +77,9 @@ bool fe_normal_keeps(const uint8_t *steps, uint64_t size, const uint8_t *p, cons
 
 /* The same for any texts of which [p, end) is made. */
 bool fe_normal_keeps_all(const uint8_t *steps, uint64_t size, const uint8_t *p, const uint8_t *end);
+
+/* What a chain of FE_NORM_PIECES leaves alone, to be freed; NULL for any other, and where nothing can be said. */
+fe_status fe_still_new(const uint8_t *steps, uint64_t size, fe_still **out);
 
 /* Puts what [*p, *end) becomes into a buffer of n, and p and end around it, FE_BEHIND readable bytes behind it. Where
  * it stays as it is both stay where they are. */

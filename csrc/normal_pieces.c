@@ -2,7 +2,7 @@
  * which stays as it is, or else the longest rule of a charsmap; and white space.
  *
  * A charsmap is the size of a double array, the double array, and the texts that rules give, each ended by a NUL. A
- * unit of the array is 32 bits: see `offset_of` and `label_of`. Nothing says that a unit leads to one that is there,
+ * unit of the array is 32 bits: see fe_offset_of and fe_label_of. Nothing says that a unit leads to one that is there,
  * so that is asked at each step.
  */
 #include <string.h>
@@ -10,18 +10,13 @@
 #include "hash.h"
 #include "mem.h"
 #include "normal.h"
+#include "normal_pieces.h"
 #include "utf8.h"
 
 enum { MOST_KEY_BYTES = 4096 }; /* of a key: so a walk ends in an array whose units lead in circles, too */
 enum { PLAIN_BYTES = 16 }; /* bits for the ASCII characters behind which, if ASCII follows, nothing is looked for */
 
 static const uint8_t mark[3] = {0xE2, 0x96, 0x81}, replacement[3] = {0xEF, 0xBF, 0xBD};
-
-/* A double array; its units lie where they fall. */
-typedef struct fe_array {
-    const uint8_t *units;
-    uint32_t count;
-} fe_array;
 
 typedef struct fe_rules {
     fe_array symbols, charsmap;
@@ -35,27 +30,21 @@ static inline uint32_t load(const uint8_t *at) {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-static inline uint32_t unit_at(fe_array a, uint32_t place) { return load(a.units + 4 * (size_t)place); }
-
-static inline uint32_t offset_of(uint32_t unit) { return (unit >> 10) << ((unit & 1u << 9) >> 6); }
-
-static inline uint32_t label_of(uint32_t unit) { return unit & (1u << 31 | 0xFF); }
-
 /* The length of the longest key at p, 0 if none is there; *value receives what it has. */
 static int64_t longest(fe_array a, const uint8_t *p, const uint8_t *end, uint32_t *value) {
     int64_t found = 0;
     if (!a.count) return 0;
     if (end - p > MOST_KEY_BYTES) end = p + MOST_KEY_BYTES;
-    uint32_t place = offset_of(unit_at(a, 0));
+    uint32_t place = fe_offset_of(fe_unit_at(a, 0));
     for (const uint8_t *q = p; q < end && *q; q++) { /* no key has a NUL, which would lead from a root to itself */
         place ^= *q;
         if (place >= a.count) break;
-        const uint32_t unit = unit_at(a, place);
-        if (label_of(unit) != *q) break;
-        place ^= offset_of(unit);
+        const uint32_t unit = fe_unit_at(a, place);
+        if (fe_label_of(unit) != *q) break;
+        place ^= fe_offset_of(unit);
         if (unit & 1u << 8 && place < a.count) {
             found = q + 1 - p;
-            *value = unit_at(a, place) & ~(1u << 31);
+            *value = fe_unit_at(a, place) & ~(1u << 31);
         }
     }
     return found;
@@ -81,6 +70,12 @@ static fe_rules rules_of(const fe_norm_step *s) {
     };
 }
 
+void fe_pieces_arrays(const fe_norm_step *step, fe_array arrays[2]) {
+    const fe_rules r = rules_of(step);
+    arrays[0] = r.symbols;
+    arrays[1] = r.charsmap;
+}
+
 /* How many times as long as before a text may become; 0: the step is none. */
 uint64_t fe_norm_pieces_growth(const fe_norm_step *s) {
     const fe_norm_head *const h = &s->head;
@@ -101,6 +96,7 @@ uint64_t fe_norm_pieces_growth(const fe_norm_step *s) {
 /* A text that is being written. */
 typedef struct fe_written {
     const fe_rules *rules;
+    const fe_still *still; /* or NULL */
     fe_buffer *out;
     bool trims, behind; /* the spaces that follow go */
 } fe_written;
@@ -153,6 +149,13 @@ static int64_t first_of(const fe_rules *r, const uint8_t *p, const uint8_t *end,
     return size;
 }
 
+bool fe_pieces_blanks(const fe_norm_step *step, uint8_t byte) {
+    const fe_rules r = rules_of(step);
+    const uint8_t *from, *to;
+    (void)first_of(&r, &byte, &byte + 1, &from, &to);
+    return to - from == 1 && *from == ' ';
+}
+
 /* True if nothing begins at an ASCII character behind which is ASCII, or the end. */
 static inline bool is_plain(const fe_rules *r, uint8_t byte) { return r->plain[byte >> 3] >> (byte & 7) & 1; }
 
@@ -182,25 +185,81 @@ static const uint8_t *put_eights(fe_written *w, const uint8_t *p, const uint8_t 
     return p;
 }
 
-/* Writes the plain characters at p, and returns where others begin. There is room for three bytes each. */
+/* True if a character is a space, or becomes one, and nothing longer begins at it if ASCII follows. */
+static inline bool is_blank(const fe_written *w, uint8_t byte) {
+    return byte == ' ' ? is_plain(w->rules, byte) : w->still && w->still->blanks[byte >> 3] >> (byte & 7) & 1;
+}
+
+/* The end of a run of spaces at p behind which, too, ASCII follows. */
+static const uint8_t *skip_spaces(const uint8_t *p, const uint8_t *end) {
+    for (uint64_t x; end - p > 8 && p[8] < 0x80; p += 8) {
+        memcpy(&x, p, 8);
+        if (x != EACH(' ')) break;
+    }
+    while (p < end && *p == ' ' && (p + 1 == end || p[1] < 0x80)) p++;
+    return p;
+}
+
+/* Writes the plain characters at p, and blanks, and returns where others begin. There is room for three bytes each. */
 static const uint8_t *put_plain(fe_written *w, const uint8_t *p, const uint8_t *end) {
     const uint16_t one = 1;
     uint8_t low; /* 1 where the first byte in memory is the lowest one of a number */
     memcpy(&low, &one, 1);
-    const bool eights = low && !(w->rules->flags & FE_PIECES_MARKS);
+    const bool eights = low && !(w->rules->flags & FE_PIECES_MARKS), spaces = w->trims && is_blank(w, ' ');
     for (int k = 0; p < end; k++) {
         if (eights && k % 8 == 0) p = put_eights(w, p, end);
-        if (*p >= 0x80 || !is_plain(w->rules, *p) || (p + 1 < end && p[1] >= 0x80)) break;
-        if (*p != ' ') {
-            w->out->bytes[w->out->size++] = *p;
-            w->behind = false;
-        } else if (!w->behind) {
-            put_space(w);
+        if (*p >= 0x80 || (p + 1 < end && p[1] >= 0x80)) break;
+        if (is_blank(w, *p)) {
+            if (!w->behind) put_space(w);
             w->behind = w->trims;
+            p = spaces ? skip_spaces(p + 1, end) : p + 1;
+            k = -1; /* a word begins */
+        } else if (is_plain(w->rules, *p)) {
+            w->out->bytes[w->out->size++] = *p++;
+            w->behind = false;
+        } else {
+            break;
         }
-        p++;
     }
     return p;
+}
+
+/* The first place from p on, up to `stop`, at which a character may not stay, or at which one of ASCII stands: but for
+ * the first, of which that does not matter. */
+static const uint8_t *still_end(const fe_still *still, const uint8_t *p, const uint8_t *stop, const uint8_t *end) {
+    uint32_t code;
+    int32_t length = fe_utf8_read(p, end, &code);
+    uint8_t flags = fe_still_flags_of(still, code);
+    do {
+        const uint8_t *const next = p + length;
+        if (flags & FE_STILL_ALONE || (length == 1 && *p >= 0x80)) return p;
+        if (next >= end) return next;
+        const uint8_t before = flags;
+        length = fe_utf8_read(next, end, &code);
+        flags = fe_still_flags_of(still, code);
+        const bool good = length > 1 || *next < 0x80; /* bytes that are no character may be part of any string */
+        if (before & FE_STILL_FIRST && (!good || flags & FE_STILL_SECOND)) return p;
+        p = next;
+    } while (p < stop && *p >= 0x80);
+    return p;
+}
+
+/* Writes the characters from p on that surely stay, and returns where others begin. There is room for three bytes each,
+ * and for one character more. */
+static const uint8_t *put_still(fe_written *w, const uint8_t *p, const uint8_t *stop, const uint8_t *end) {
+    if (!w->still || p >= stop) return p;
+    const uint8_t *const to = still_end(w->still, p, stop, end);
+    if (to == p) return p;
+    if (*p == ' ') {
+        if (!w->behind) put_space(w);
+        w->behind = w->trims;
+        p++;
+    }
+    if (p == to) return to;
+    memcpy(w->out->bytes + w->out->size, p, (size_t)(to - p));
+    w->out->size += to - p;
+    w->behind = false;
+    return to;
 }
 
 /* Takes the spaces off the end, and what stands for one. */
@@ -223,12 +282,13 @@ static fe_status write_all(fe_written *w, const uint8_t *p, const uint8_t *end) 
     fe_status status = FE_OK;
     while (p < end && status == FE_OK) {
         const uint8_t *const stop = end - p > BLOCK ? p + BLOCK : end;
-        status = fe_buffer_room(w->out, 3 * BLOCK);
+        status = fe_buffer_room(w->out, 3 * BLOCK + 4);
         if (status != FE_OK) return status;
-        const uint8_t *const next = put_plain(w, p, stop);
-        p = next;
-        if (p == end) break;
-        if (p == stop) continue;
+        for (const uint8_t *from_here = NULL; p < stop && p != from_here;) {
+            from_here = p;
+            p = put_still(w, put_plain(w, p, stop), stop, end);
+        }
+        if (p >= stop) continue;
         p += first_of(w->rules, p, end, &from, &to);
         status = put(w, from, to);
     }
@@ -245,9 +305,8 @@ static fe_status apply(fe_normal *n, const fe_norm_step *step, const uint8_t *p,
                        const uint8_t *at, fe_buffer *out) {
     const fe_rules r = rules_of(step);
     const bool trims = r.flags & FE_PIECES_TRIM;
-    fe_written w = {&r, out, trims, trims};
+    fe_written w = {&r, n->still, out, trims, trims};
     const uint8_t *from, *to;
-    (void)n;
     (void)at;
     while (trims && p < end) {
         const int64_t size = first_of(&r, p, end, &from, &to);

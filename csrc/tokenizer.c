@@ -7,6 +7,7 @@ void fe_tokenizer_free(fe_tokenizer *t) {
     fe_added_clear(&t->early);
     fe_added_clear(&t->late);
     free(t->cutters);
+    free(t->still);
     free(t->memory);
     free(t);
 }

@@ -64,6 +64,10 @@ struct fe_pieces_trainer {
     int32_t stage, step;
     bool last; /* there are as many pieces as are wanted */
     uint64_t word; /* the next one */
+    struct {
+        bool begun, back; /* the sums of a part of it are made; those of all ways to its places are, and go back now */
+        uint32_t at;
+    } logs; /* the word whose sums are made in logarithms, which may take several calls */
     double sum, loss;
 };
 
@@ -76,7 +80,7 @@ fe_status fe_sort_suffixes(fe_pieces_trainer *t);
 fe_status fe_find_seeds(fe_pieces_trainer *t);
 void fe_sorting_clear(fe_sorting *s);
 
-/* train_expect.c: the words from t->word on, for a fraction of a second. */
+/* train_expect.c: the words from t->word on, for a fraction of a second; an endless one goes on at the next call. */
 void fe_expect_words(fe_pieces_trainer *t);
 void fe_segment_words(fe_pieces_trainer *t);
 

@@ -25,12 +25,22 @@ static const uint8_t mark[3] = {0xE2, 0x96, 0x81};
 
 void fe_lattice_clear(fe_lattice *l) {
     free(l->best);
-    free(l->sums);
     free(l->ends);
     free(l->text);
 }
 
 /* ------------------------------------------------------------------ the sections */
+
+/* True if the sections agree that texts have whose sums run. */
+static bool running_valid(const fe_tokenizer *t) {
+    const uint64_t pieces = fe_section_count(t, FE_S_WHOLE_TOKENS), values = fe_section_count(t, FE_S_WHOLE_VALUES);
+    const fe_value *const value = fe_section_of(t, FE_S_WHOLE_VALUES);
+    const double *const score = fe_section_of(t, FE_S_WHOLE_SCORES);
+    bool good = values == pieces + 1 && value[pieces].score == 0 && (double)(float)score[pieces] == score[pieces];
+    for (uint64_t i = 0; good && i < pieces; i++) good = (double)value[i].score == score[i];
+    const int64_t pages = (int64_t)(fe_section_count(t, FE_S_CHAR_TOKENS) / FE_PAGE);
+    return good && fe_section_within(t, FE_S_CHAR_PAGES, -1, pages) && fe_section_within(t, FE_S_CHAR_TOKENS, -1, 1);
+}
 
 bool fe_unigram_check(const fe_tokenizer *t) {
     const uint64_t pieces = fe_section_count(t, FE_S_WHOLE_TOKENS), scores = fe_section_count(t, FE_S_WHOLE_SCORES);
@@ -38,14 +48,28 @@ bool fe_unigram_check(const fe_tokenizer *t) {
     const double *const score = fe_section_of(t, FE_S_WHOLE_SCORES);
     bool good = true;
     for (uint64_t i = 0; i < scores; i++) good &= fabs(score[i]) <= DBL_MAX; /* not so of what is no number */
-    return good && fe_section_within(t, FE_S_WHOLE_TOKENS, 0, (int64_t)t->image->vocab) &&
+    if (!good || (fe_sums_run(t->image->flags) && !running_valid(t))) return false;
+    return fe_section_within(t, FE_S_WHOLE_TOKENS, 0, (int64_t)t->image->vocab) &&
            fe_trie_valid(fe_section_of(t, FE_S_WHOLES), fe_section_count(t, FE_S_WHOLES), (int64_t)pieces);
+}
+
+/* Where ways part between two characters. Unknown characters side by side must be one id, or ids of their own each. */
+static void attach_sides(fe_tokenizer *t) {
+    t->chars.flags |= FE_CUT;
+    t->chars.pages = fe_section_of(t, FE_S_CHAR_PAGES);
+    t->chars.tokens = fe_section_of(t, FE_S_CHAR_TOKENS);
+    t->chars.pairs = fe_section_of(t, FE_S_CUT_PAIRS);
+    t->chars.ascii = fe_section_of(t, FE_S_CUT_ASCII);
+    t->chars.all_solid = true;
+    t->unigram.values = fe_section_of(t, FE_S_WHOLE_VALUES);
+    t->unigram.parts = !(t->flags & FE_BYTE_FALLBACK) || t->all_bytes;
 }
 
 void fe_unigram_attach(fe_tokenizer *t) {
     fe_unigram *const u = &t->unigram;
     t->space_cuts = t->image->space_cuts;
     t->chars = (fe_chars){.flags = t->flags}; /* by which marks in front are told */
+    if (fe_sums_run(t->flags)) attach_sides(t);
     u->units = fe_section_of(t, FE_S_WHOLES);
     u->scores = fe_section_of(t, FE_S_WHOLE_SCORES);
     u->tokens = fe_section_of(t, FE_S_WHOLE_TOKENS);
@@ -71,9 +95,7 @@ static fe_status grow(void *memory, int64_t *room, int64_t least, size_t size) {
     return FE_OK;
 }
 
-/* Puts [*p, *end) into memory of its own if it is not written there as the trie has it: a mark in front of it, and with
- * FE_SPACE_MARK spaces for marks. */
-static fe_status as_in_trie(fe_encoder *e, const uint8_t **p, const uint8_t **end, bool front) {
+fe_status fe_unigram_written(fe_encoder *e, const uint8_t **p, const uint8_t **end, bool front) {
     const bool spaces = e->t->flags & FE_SPACE_MARK;
     const uint8_t *q = *p;
     if (!front && !spaces) return FE_OK;
@@ -99,12 +121,11 @@ static fe_status as_in_trie(fe_encoder *e, const uint8_t **p, const uint8_t **en
 
 /* ------------------------------------------------------------------ the best way */
 
-static fe_status find_ways(fe_encoder *e, const uint8_t *p, const uint8_t *end, double score, bool noted) {
+static fe_status find_ways(fe_encoder *e, const uint8_t *p, const uint8_t *end, double score) {
     const fe_unigram *const u = &e->t->unigram;
     fe_lattice *const l = &e->lattice;
     if (grow(&l->best, &l->best_room, end - p + 1, sizeof *l->best) != FE_OK) return FE_NO_MEMORY;
-    if (noted && grow(&l->sums, &l->sums_room, end - p + 1, sizeof *l->sums) != FE_OK) return FE_NO_MEMORY;
-    fe_unigram_find(u, p, end, score, e->t->flags & FE_F32_SUMS, l->best, noted ? l->sums : NULL);
+    fe_unigram_find(u, p, end, score, e->t->flags & FE_F32_SUMS, l->best);
     return FE_OK;
 }
 
@@ -128,8 +149,7 @@ static int32_t whole(const fe_unigram *u, const uint8_t *p, const uint8_t *end) 
     return node < 0 || u->units[node].value < 0 ? -1 : u->tokens[u->units[node].value];
 }
 
-/* Adds the byte tokens of [p, end), if all of them are there; *done says so. */
-static fe_status push_bytes(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool *done) {
+fe_status fe_unigram_spell(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool *done) {
     const int32_t *const byte_token = e->t->merges.byte_token;
     const bool spaces = e->t->flags & FE_SPACE_MARK;
     const int64_t first = e->count;
@@ -154,7 +174,7 @@ static fe_status push_unknown(fe_encoder *e, const uint8_t *p, const uint8_t *en
     const int32_t token = e->t->flags & FE_F32_SUMS ? -1 : whole(&e->t->unigram, p, end);
     if (token >= 0) return fe_symbol_push(e, token);
     bool done = false;
-    const fe_status status = e->t->flags & FE_BYTE_FALLBACK ? push_bytes(e, p, end, &done) : FE_OK;
+    const fe_status status = e->t->flags & FE_BYTE_FALLBACK ? fe_unigram_spell(e, p, end, &done) : FE_OK;
     return status != FE_OK || done ? status : fe_symbol_push(e, e->t->unk);
 }
 
@@ -177,11 +197,11 @@ static fe_status push_way(fe_encoder *e, const uint8_t *p, int64_t count) {
 }
 
 fe_status fe_unigram_push(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front, double *score,
-                           int64_t *ways, bool noted) {
-    fe_status status = as_in_trie(e, &p, &end, front);
+                           int64_t *ways) {
+    fe_status status = fe_unigram_written(e, &p, &end, front);
     *ways = 0;
     if (status != FE_OK || p == end) return status;
-    status = find_ways(e, p, end, *score, noted);
+    status = find_ways(e, p, end, *score);
     if (status == FE_OK) status = choose_way(&e->lattice, end - p, ways);
     if (status == FE_OK) *score = e->lattice.best[end - p].score;
     return status == FE_OK ? push_way(e, p, *ways) : status;
@@ -211,7 +231,7 @@ fe_status fe_unigram_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, 
         double score = 0;
         int64_t ways;
         next = splits ? next_mark(e->t, front ? p : p + 1, end) : end;
-        status = fe_unigram_push(e, p, next, front, &score, &ways, false);
+        status = fe_unigram_push(e, p, next, front, &score, &ways);
     }
     if (status == FE_OK) fe_symbols_to_ids(e);
     return status;
@@ -245,7 +265,7 @@ static fe_status piece_white(fe_encoder *e, const uint8_t *p, const uint8_t *end
             double score = 0;
             int64_t ways;
             next = next_mark(e->t, first ? p : p + 1, to);
-            status = fe_unigram_push(e, p, next, first, &score, &ways, false);
+            status = fe_unigram_push(e, p, next, first, &score, &ways);
         }
     }
     if (status == FE_OK) fe_symbols_to_ids(e);

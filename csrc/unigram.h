@@ -11,13 +11,21 @@ enum {
     FE_LARGE_SUM = 100000       /* beyond which SentencePiece starts anew */
 };
 
+/* What a piece of the trie adds to a text. */
+typedef struct fe_value {
+    float score;
+    int32_t id; /* as callers have it */
+} fe_value;
+
 typedef struct fe_unigram {
     const fe_unit *units;  /* the pieces; with FE_SPACE_MARK a space stands in them for each mark */
     const double *scores;  /* by the values of this trie */
     const int32_t *tokens; /* by the same */
+    const fe_value *values; /* fe_sums_run: by the same, and behind the last one that adds nothing */
     int64_t pieces;
     double unk_score; /* of an unknown character */
     double most;      /* no score is further from zero */
+    bool parts;       /* sums run in 32 bits, and a text may be read in parts wherever fe_chars says so */
 } fe_unigram;
 
 /* The best way to a place of the text. */
@@ -30,10 +38,9 @@ typedef struct fe_best {
 /* What finding the best way works with: all zero at first, freed by fe_lattice_clear. */
 typedef struct fe_lattice {
     fe_best *best;
-    double (*sums)[2]; /* of exact sums to each place the best two, where they are noted */
     int32_t *ends;     /* where the pieces of the way that was chosen end */
     uint8_t *text;     /* the text as the trie has it, where that is not the text itself */
-    int64_t best_room, sums_room, ends_room, text_room;
+    int64_t best_room, ends_room, text_room;
 } fe_lattice;
 
 void fe_lattice_clear(fe_lattice *lattice);

@@ -128,6 +128,7 @@ static fe_status encode_normal(fe_encoder *e, const fe_texts *all, fe_out *out) 
 static fe_encoder new_encoder(const fe_tokenizer *t, fe_cache *cache, int32_t pattern, const uint8_t *end) {
     fe_encoder e = {.t = t, .cache = cache, .readable = end, .stop = INT64_MAX};
     e.normal_size = pattern == FE_PATTERN_OWN ? t->normal_size : 0;
+    e.normal.still = t->still;
     e.pattern = pattern == FE_PATTERN_OWN ? t->pattern : pattern;
     if (t->flags & FE_UNIGRAM) e.pattern = t->pattern; /* what it remembers depends on it */
     if (t->space_cuts && e.pattern != FE_PATTERN_PROGRAM) e.pattern = FE_PATTERN_SPACES;

@@ -1,5 +1,6 @@
 """Training Unigram: against the same steps done slowly, and what it saves against the engines that read it."""
 
+import contextlib
 import itertools
 import json
 import math
@@ -186,6 +187,27 @@ def test_words_too_long_for_a_double(lines):
     assert len(more) == 80
     assert all(math.isfinite(score) and score < 0 for score in more.values())
     assert len(plain.keys() & more.keys()) > 50
+
+
+def test_an_endless_word_is_left_for_interrupts(monkeypatch):
+    """Of one word of many calls' work: C comes back far more often than there are stages and passes."""
+    calls = []
+
+    @contextlib.contextmanager
+    def counted(label):
+        yield calls.append
+
+    monkeypatch.setattr("fastemb._text.train_scores.progress", counted)
+    letters = random.Random(1).choices("abcdefgh", k=120_000)
+    ways = [
+        count([text], How(Cuts(1)))
+        for text in ("".join(letters), " ".join("".join(letters[i : i + 9]) for i in range(0, 120_000, 9)))
+    ]
+    numbers = []
+    for tally in ways:
+        assert len(train_pieces(tally, [*map(ord, "abcdefgh"), ord(MARK)], 600, 8)) == 600
+        numbers.append(len(calls) - sum(numbers))
+    assert numbers[0] > 1.2 * numbers[1], numbers
 
 
 def covered_chars(lines):
