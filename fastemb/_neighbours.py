@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 from ._static.options import EncodeOptions, check_count
+from ._text.texts import only_str
 from ._words import type_name
 from .static import StaticModel
 from .tokenizer import Tokenizer
@@ -86,12 +87,12 @@ class Sides(NamedTuple):
 
     def queries(self, texts: list[str]) -> list[list[float]]:
         """Return a vector for each query, as a list of Python's floats."""
-        vectors: list[list[float]] = self.model.encode(texts, **self.query).tolist()
+        vectors: list[list[float]] = self.model.encode(only_str(texts), **self.query).tolist()
         return vectors
 
     def documents(self, texts: list[str]) -> list[list[float]]:
         """Return a vector for each document, as a list of Python's floats."""
-        vectors: list[list[float]] = self.model.encode(texts, **self.document).tolist()
+        vectors: list[list[float]] = self.model.encode(only_str(texts), **self.document).tolist()
         return vectors
 
 

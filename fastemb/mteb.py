@@ -85,8 +85,7 @@ class StaticModelEncoder(AbsEncoder):
     ) -> None:
         if device not in (None, "cpu"):
             raise ValueError(f"device must be None or 'cpu', got {shown(device)}")
-        if prompts is not None and not all(isinstance(text, str) for pair in dict(prompts).items() for text in pair):
-            raise TypeError(f"prompts must be a dict of str to str, got {shown(prompts)}")
+        check_prompts(prompts)
         self.model = as_model(model, dim)
         self.model_prompts = own_prompts(self.model) if prompts is None else dict(prompts)
         self._normalize = normalize
@@ -152,6 +151,13 @@ class StaticModelEncoder(AbsEncoder):
         prompt = None if name is None else self.model_prompts[name]
         vectors: npt.NDArray[np.float32] = self.model.encode(texts_of(inputs), prompt=prompt, normalize=self._normalize)
         return vectors
+
+
+def check_prompts(prompts: Any) -> None:
+    """Refuse what is no dict of texts."""
+    pairs = prompts.items() if isinstance(prompts, dict) else [(prompts, None)]
+    if prompts is not None and not all(isinstance(text, str) for pair in pairs for text in pair):
+        raise TypeError(f"prompts must be a dict of str to str, got {shown(prompts)}")
 
 
 def own_prompts(model: StaticModel) -> dict[str, str]:
