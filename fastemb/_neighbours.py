@@ -85,10 +85,12 @@ class Sides(NamedTuple):
     query: EncodeOptions
     document: EncodeOptions
 
-    def queries(self, texts: list[str]) -> list[list[float]]:
-        """Return a vector for each query, as a list of Python's floats."""
-        vectors: list[list[float]] = self.model.encode(only_str(texts), **self.query).tolist()
-        return vectors
+    def one(self, text: str, options: EncodeOptions) -> list[float]:
+        """Return the vector of a text, as a list of Python's floats."""
+        if not isinstance(text, str):  # of a list `encode` would return several
+            raise TypeError(f"text must be a str, got {type_name(text)}")
+        vector: list[float] = self.model.encode(text, **options).tolist()
+        return vector
 
     def documents(self, texts: list[str]) -> list[list[float]]:
         """Return a vector for each document, as a list of Python's floats."""
@@ -112,8 +114,8 @@ class Searching:
         query = options_of(found, QUERY, self.query_prompt, self.normalize)
         document = options_of(found, DOCUMENT, self.document_prompt, self.normalize)
         self._sides = Sides(found, query, document)
-        self._sides.queries([""])
-        self._sides.documents([""])
+        for options in (query, document):
+            self._sides.one("", options)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy in which some fields are others: pydantic's, with the model that these ask for."""

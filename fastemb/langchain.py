@@ -112,7 +112,7 @@ class StaticModelEmbeddings(Searching, BaseModel, Embeddings):
         TypeError
             `text` is no ``str``.
         """
-        return self._sides.queries([text])[0]
+        return self._sides.one(text, self._sides.query)
 
     async def aembed_query(self, text: str) -> list[float]:
         """Return the vector of a query.

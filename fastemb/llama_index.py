@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from ._neighbours import Searching, Sides, is_short, needs, written_down
@@ -93,26 +92,23 @@ class StaticModelEmbedding(Searching, BaseEmbedding):
         return written_down(model)
 
     def _get_query_embedding(self, query: str) -> list[float]:
-        return self._sides.queries([query])[0]
+        return self._sides.one(query, self._sides.query)
 
     def _get_text_embedding(self, text: str) -> list[float]:
-        return self._sides.documents([text])[0]
+        return self._sides.one(text, self._sides.document)
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         return self._sides.documents(texts)
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
-        return (await self._away(self._sides.queries, [query]))[0]
+        if is_short(query):
+            return self._get_query_embedding(query)
+        return await asyncio.to_thread(self._get_query_embedding, query)
 
     async def _aget_text_embedding(self, text: str) -> list[float]:
-        return (await self._away(self._sides.documents, [text]))[0]
+        if is_short(text):
+            return self._get_text_embedding(text)
+        return await asyncio.to_thread(self._get_text_embedding, text)
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await self._away(self._sides.documents, texts)
-
-    @staticmethod
-    async def _away(encode: Callable[[list[str]], list[list[float]]], texts: list[str]) -> list[list[float]]:
-        """Encode in a thread what takes longer than handing it over."""
-        if len(texts) == 1 and is_short(texts[0]):
-            return encode(texts)
-        return await asyncio.to_thread(encode, texts)
+        return await asyncio.to_thread(self._get_text_embeddings, texts)

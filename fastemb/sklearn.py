@@ -243,7 +243,7 @@ def as_texts(X: Any) -> tuple[str, ...]:
             X = getattr(X, to_list)()
             break
     else:
-        if isinstance(X, Sequence) and not isinstance(X, str | bytes):
+        if isinstance(X, Sequence) and not isinstance(X, list | tuple | str | bytes):
             X = X[:]  # a column of datasets is read at once so, and else text by text
     if isinstance(X, str | bytes | Mapping) or not hasattr(X, "__iter__"):
         raise TypeError(f"X must be a sequence of str, got one {type_name(X)}")

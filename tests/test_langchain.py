@@ -87,9 +87,9 @@ def test_long_texts_leave_the_loop_to_others(monkeypatch):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda e: e.embed_query(["a"]), "texts must be str, got list at position 0"),
-        (lambda e: e.embed_query(None), "got NoneType at position 0"),
-        (lambda e: asyncio.run(e.aembed_query(5)), "got int at position 0"),
+        (lambda e: e.embed_query(["a"]), "text must be a str, got list"),
+        (lambda e: e.embed_query(None), "text must be a str, got None"),
+        (lambda e: asyncio.run(e.aembed_query(5)), "text must be a str, got int"),
         (lambda e: e.embed_documents("a text"), "texts must be a sequence of str, got one str"),
         (lambda e: e.embed_documents(["a", b"b"]), "got bytes at position 1"),
     ],
