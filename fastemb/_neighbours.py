@@ -82,20 +82,27 @@ class Sides(NamedTuple):
     """A model with what it is asked for queries, and for the documents in which they are looked up."""
 
     model: StaticModel
-    query: EncodeOptions
-    document: EncodeOptions
+    for_queries: EncodeOptions
+    for_documents: EncodeOptions
 
-    def one(self, text: str, options: EncodeOptions) -> list[float]:
-        """Return the vector of a text, as a list of Python's floats."""
+    def query(self, text: str) -> list[float]:
+        """Return the vector of a query, as a list of Python's floats."""
+        return self._one(text, self.for_queries)
+
+    def document(self, text: str) -> list[float]:
+        """Return the vector of a document, as a list of Python's floats."""
+        return self._one(text, self.for_documents)
+
+    def documents(self, texts: list[str]) -> list[list[float]]:
+        """Return a vector for each document, as a list of Python's floats."""
+        vectors: list[list[float]] = self.model.encode(only_str(texts), **self.for_documents).tolist()
+        return vectors
+
+    def _one(self, text: str, options: EncodeOptions) -> list[float]:
         if not isinstance(text, str):  # of a list `encode` would return several
             raise TypeError(f"text must be a str, got {type_name(text)}")
         vector: list[float] = self.model.encode(text, **options).tolist()
         return vector
-
-    def documents(self, texts: list[str]) -> list[list[float]]:
-        """Return a vector for each document, as a list of Python's floats."""
-        vectors: list[list[float]] = self.model.encode(only_str(texts), **self.document).tolist()
-        return vectors
 
 
 class Searching:
@@ -110,12 +117,15 @@ class Searching:
 
     def _open(self) -> None:
         """Read the model and try all parameters on an empty text."""
-        found = as_model(self.model, self.dim)
-        query = options_of(found, QUERY, self.query_prompt, self.normalize)
-        document = options_of(found, DOCUMENT, self.document_prompt, self.normalize)
-        self._sides = Sides(found, query, document)
-        for options in (query, document):
-            self._sides.one("", options)
+        model = as_model(self.model, self.dim)
+        sides = Sides(
+            model,
+            options_of(model, QUERY, self.query_prompt, self.normalize),
+            options_of(model, DOCUMENT, self.document_prompt, self.normalize),
+        )
+        sides.query("")
+        sides.document("")
+        self._sides = sides
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy in which some fields are others: pydantic's, with the model that these ask for."""

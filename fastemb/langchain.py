@@ -112,7 +112,7 @@ class StaticModelEmbeddings(Searching, BaseModel, Embeddings):
         TypeError
             `text` is no ``str``.
         """
-        return self._sides.one(text, self._sides.query)
+        return self._sides.query(text)
 
     async def aembed_query(self, text: str) -> list[float]:
         """Return the vector of a query.

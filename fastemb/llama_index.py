@@ -92,10 +92,10 @@ class StaticModelEmbedding(Searching, BaseEmbedding):
         return written_down(model)
 
     def _get_query_embedding(self, query: str) -> list[float]:
-        return self._sides.one(query, self._sides.query)
+        return self._sides.query(query)
 
     def _get_text_embedding(self, text: str) -> list[float]:
-        return self._sides.one(text, self._sides.document)
+        return self._sides.document(text)
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         return self._sides.documents(texts)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from ._checks import POOL_MODES, ModelLength, PoolMode, require_word
 from ._neighbours import as_model, needs
 from ._static.options import check_count, with_prompt
-from ._text.texts import only_str
 from ._words import type_name
 from .pooling import embedding_bag
 from .static import StaticModel
@@ -120,7 +119,7 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             There is no such model.
         """
         self._open()
-        self._as_texts(X)
+        check_texts(self._as_texts(X))
         return self
 
     def fit_transform(self, X: Any, y: Any = None) -> Vectors:
@@ -180,17 +179,21 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         self._n_features_out = self._pooled(model, [""], None).shape[1]
         self.model_ = model
 
-    def _as_texts(self, X: Any) -> tuple[str, ...]:
+    def _as_texts(self, X: Any) -> Sequence[str]:
         return as_texts(X)
 
-    def _encode(self, texts: tuple[str, ...]) -> Vectors:
+    def _encode(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors, batch by batch."""
         step = self.batch or len(texts)
-        if len(texts) <= step:
-            return self._pooled(self.model_, texts, None)
-        vectors = np.empty((len(texts), self._n_features_out), np.float32)
-        for start in range(0, len(texts), step):
-            self._pooled(self.model_, texts[start : start + step], vectors[start : start + step])
+        try:
+            if len(texts) <= step:
+                return self._pooled(self.model_, texts, None)
+            vectors = np.empty((len(texts), self._n_features_out), np.float32)
+            for start in range(0, len(texts), step):
+                self._pooled(self.model_, texts[start : start + step], vectors[start : start + step])
+        except TypeError:
+            check_texts(texts)  # which knows the words of this call; looked at before, texts would be looked at twice
+            raise
         return vectors
 
     def _pooled(self, model: StaticModel, texts: Any, out: Vectors | None) -> Vectors:
@@ -224,7 +227,7 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         return tags
 
 
-def as_texts(X: Any) -> tuple[str, ...]:
+def as_texts(X: Any) -> Sequence[str]:
     """Return the texts of a sequence, an array, a column or a frame with one column."""
     columns = getattr(X, "column_names" if hasattr(type(X), "column_names") else "columns", None)
     if columns is not None:
@@ -247,12 +250,15 @@ def as_texts(X: Any) -> tuple[str, ...]:
             X = X[:]  # a column of datasets is read at once so, and else text by text
     if isinstance(X, str | bytes | Mapping) or not hasattr(X, "__iter__"):
         raise TypeError(f"X must be a sequence of str, got one {type_name(X)}")
-    texts = tuple(X)
+    return X if isinstance(X, list | tuple) else tuple(X)
+
+
+def check_texts(texts: Sequence[Any]) -> None:
+    """Refuse what is no text, and say how a missing value becomes one."""
     if {*map(type, texts)} <= {str}:  # one look at all types, at C speed
-        return texts
+        return
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             missing = text is None or type(text).__name__ == "NAType" or text != text  # None, pandas' NA, NaN
             way = "; a missing value: fill it, with '' for an empty text, or leave it out" if missing else ""
             raise TypeError(f"X must hold str, got {type_name(text)} at position {i}{way}")
-    return only_str(texts)

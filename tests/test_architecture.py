@@ -81,7 +81,7 @@ ALLOWED = {
     "torch": {"", *PUBLIC, *SHARED, *ASKED, "_checks", "_devices", "_frameworks"},
     # neighbours, each of which needs its own package
     "_neighbours": {"static", "tokenizer", "_static", "_text", "_words"},
-    "sklearn": {"static", "pooling", "_neighbours", "_static", "_text", "_checks", "_words"},
+    "sklearn": {"static", "pooling", "_neighbours", "_static", "_checks", "_words"},
     "mteb": {"static", "quantized", "_neighbours", "_words"},
     "langchain": {"_neighbours"},
     "llama_index": {"static", "_neighbours"},

@@ -202,10 +202,11 @@ def test_columns_of_every_kind(holder, texts):
     ],
 )
 def test_what_is_no_column_of_texts(X, error, words):
-    embedder = TextEmbedder(MODEL).fit(["a"])
-    for call in (embedder.transform, embedder.fit, embedder.fit_transform):
-        with pytest.raises(error, match=words):
-            call(X)
+    for options in ({}, {"batch": 1}, {"pooling": "max"}):
+        embedder = TextEmbedder(MODEL, **options).fit(["a"])
+        for call in (embedder.transform, embedder.fit, embedder.fit_transform):
+            with pytest.raises(error, match=words):
+                call(X)
 
 
 # Parameters -------------------------------------------------------------------------------------------------------
