@@ -65,7 +65,7 @@ class StaticModelEmbedding(Searching, BaseEmbedding):
     >>> embedding = StaticModelEmbedding()
     >>> bread, engine = embedding([TextNode(text="a warm loaf of bread"), TextNode(text="the engine stalled")])
     >>> query = embedding.get_query_embedding("warm bread")
-    >>> embedding.similarity(query, bread.embedding) > embedding.similarity(query, engine.embedding)
+    >>> bool(embedding.similarity(query, bread.embedding) > embedding.similarity(query, engine.embedding))
     True
     """
 
