@@ -57,10 +57,10 @@ def measure(title: str, calls: Calls, times: int = 1, rounds: int = ROUNDS) -> N
             taken[name].append((time.process_time() - start) / times)
     first = min(next(iter(taken.values())))
     unit, scale = ("µs", 1e6) if times > 1 else ("ms", 1e3)
-    print(f"\n{title}")
+    print(f"\n{title}", flush=True)
     for name, seconds in taken.items():
         least, median = min(seconds) * scale, statistics.median(seconds) * scale
-        print(f"  {name:58} {least:9.1f} {unit} (median {median:9.1f})  {min(seconds) / first:7.2f}")
+        print(f"  {name:58} {least:9.1f} {unit} (median {median:9.1f})  {min(seconds) / first:7.2f}", flush=True)
 
 
 def same(calls: Calls, tolerance: float = 0) -> None:
