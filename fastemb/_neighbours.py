@@ -38,18 +38,15 @@ def as_model(model: Any, dim: int | None = None) -> StaticModel:
     """
     if isinstance(model, str) and model.startswith(UNNAMED):
         raise ValueError(f"{model!r} is how a model without a path is written down; give its path, or the StaticModel")
-    if isinstance(model, tuple) and len(model) == 2 and isinstance(model[0], Tokenizer):
-        model = StaticModel(*model)
-    if not isinstance(model, StaticModel):
-        try:
-            return StaticModel.load(model, dim=dim)
-        except TypeError:
-            if not isinstance(model, tuple | list):
-                raise
+    if isinstance(model, list | tuple):
+        if len(model) != 2 or not isinstance(model[0], Tokenizer):
             held = ", ".join(map(type_name, model))
             raise TypeError(
                 f"model must be a path, a StaticModel or (Tokenizer, table), got a {type_name(model)} of {held}"
-            ) from None
+            )
+        model = StaticModel(*model)
+    if not isinstance(model, StaticModel):
+        return StaticModel.load(model, dim=dim)
     return model if check_count(dim, "dim") is None else copy.copy(model)._first(dim)
 
 
@@ -57,7 +54,7 @@ def written_down(model: Any) -> str | None:
     """Return a model as a text: its path, or for a `StaticModel` a digest of all that its vectors come from."""
     if model is None or isinstance(model, str):
         return model
-    if not isinstance(model, StaticModel | tuple):
+    if not isinstance(model, StaticModel | list | tuple):
         return str(model)
     # Equal in every process: a tokenizer is pickled as what it saves.
     return UNNAMED + hashlib.sha256(pickle.dumps(as_model(model), protocol=5)).hexdigest()

@@ -78,7 +78,7 @@ class StaticModelEmbedding(Searching, BaseEmbedding):
     _sides: Sides = PrivateAttr()
 
     def __init__(self, model: Any = None, **options: Any) -> None:
-        named = model is not None and not isinstance(model, StaticModel | tuple)
+        named = model is not None and not isinstance(model, StaticModel | list | tuple)
         super().__init__(model=model, **{"model_name": str(model) if named else "StaticModel", **options})
         self._open()
 

@@ -171,7 +171,7 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         require_word(self.pooling, POOL_MODES, "pooling")
         check_count(self.batch, "batch")
         model = as_model(self.model, self.dim)
-        if self.pooling != "mean" and not model._is_plain():
+        if self.pooling != "mean" and (not model._is_plain() or model._subwords is not None):
             raise ValueError(
                 f"pooling={self.pooling!r} needs a model in which the vector of a token is its row of the table, and "
                 f"that of {model!r} is made of it; give pooling='mean'"
