@@ -4,6 +4,7 @@ The sources are the repository's own pages at their own paths, so a link that wo
 lists of ``index.md`` are the site's navigation.
 """
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ default_role = "autolink"  # in docstrings: a link for a public name, italics fo
 autodoc_typehints = "none"  # docstrings say them, with shapes
 autodoc_member_order = "bysource"
 autosummary_generate = False
+# Modules for others are described without these, too; importing mteb takes seconds and writes to the standard error.
+NEIGHBOURS = ("sklearn", "langchain_core", "llama_index", "pydantic")
+autodoc_mock_imports = ["mteb", *(package for package in NEIGHBOURS if importlib.util.find_spec(package) is None)]
 numpydoc_validation_checks = {"GL06", "GL07", "PR01", "PR02", "PR05", "PR06", "PR09", "RT01", "SA04", "SS03", "SS05"}
 numpydoc_validation_exclude = {r"\.[A-Z]\w*$"}  # classes: a tuple has attributes, others are made by load
 numpydoc_show_class_members = False  # the pages of the API ask for members themselves

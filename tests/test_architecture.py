@@ -84,6 +84,12 @@ ALLOWED = {
     # rooms below where the cost of a call matters
     "torch": {"", *PUBLIC, *SHARED, *ASKED, "_checks", "_devices", "_frameworks"},
     "ray": {"", "static", "tokenizer", "_static", "_text", "_threads", "_checks", "_words"},
+    # neighbours, each of which needs its own package
+    "_neighbours": {"static", "tokenizer", "_static", "_text", "_words"},
+    "sklearn": {"static", "pooling", "_neighbours", "_static", "_checks", "_words"},
+    "mteb": {"static", "quantized", "_neighbours", "_words"},
+    "langchain": {"_neighbours"},
+    "llama_index": {"static", "_neighbours"},
     "reference": set(),
     "compat": {*PUBLIC, *TOOLS, "_text", "_tokens", "_checks", "_words"},
 }
@@ -265,14 +271,16 @@ def test_public_names():
         fastemb.nothing  # noqa: B018
 
 
+#: The packages without which a room cannot be imported.
+NEEDED = {"torch": "torch", "jax": "jax", "sklearn": "sklearn", "mteb": "mteb", "ray": "ray"}
+NEEDED |= {"langchain": "langchain_core", "llama_index": "llama_index.core"}
+
+
 @pytest.mark.parametrize("module", [m for m in MODULES if room(m)[:1] != "_" or room(m) in fastemb._HOMES.values()])
 def test_docstring_examples(module):
-    if room(module) == "torch":
-        pytest.importorskip("torch", reason="the package torch is not installed")
-    if room(module) == "jax":
-        pytest.importorskip("jax", reason="the functions of fastemb.jax are for those who have JAX")
+    if package := NEEDED.get(room(module)):
+        pytest.importorskip(package, reason=f"the package {package} is not installed")
     if room(module) == "ray":
-        pytest.importorskip("ray", reason="the package ray is not installed")
         warnings.simplefilter("ignore")  # Ray's own, for this test alone
     result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
     assert result.failed == 0

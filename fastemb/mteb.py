@@ -1,0 +1,187 @@
+"""A model as MTEB's benchmarks ask for it: `StaticModelEncoder`, with the extra ``fastemb[mteb]``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._neighbours import DOCUMENT, QUERY, UNNAMED, as_model, needs, written_down
+from ._words import shown
+from .quantized import QuantizedTable
+from .static import StaticModel
+
+try:
+    from mteb.models.abs_encoder import AbsEncoder
+    from mteb.models.model_meta import ModelMeta, ScoringFunction
+except ModuleNotFoundError as error:
+    raise needs(error, "mteb", "mteb") from None
+
+__all__ = ["StaticModelEncoder"]
+
+
+class StaticModelEncoder(AbsEncoder):
+    """An encoder of MTEB by a `fastemb.StaticModel`: for ``mteb.evaluate``.
+
+    Parameters
+    ----------
+    model : path-like, StaticModel, tuple of (Tokenizer, table) or None, default None
+        What `fastemb.StaticModel.load` takes, which reads it at once; or a model; or a tokenizer and its table. None:
+        the model that `fastemb.StaticModel.load` takes itself.
+    revision : str, optional
+        What MTEB files results under, below the name. None: a digest of the model's contents, so that results of one
+        model are never taken for another's.
+    device : str, optional
+        None or "cpu".
+    name : str, optional
+        The name under which results are filed, ``organization/model``. None: ``fastemb/`` and the end of the path.
+    normalize : bool, optional
+        Scale every vector to length one; a zero vector stays zero. None: as the model's config says, else no. Cosines,
+        by which MTEB compares, are the same.
+    prompts : dict of str to str, optional
+        What stands before texts, by the name of a task, of a type of tasks, of ``"query"`` or ``"document"``, or of a
+        task or type with one of these behind a hyphen. None: the model's own prompts.
+    dim : int, optional
+        Keep the first `dim` columns of the table, without a copy.
+
+    Attributes
+    ----------
+    model : StaticModel
+    mteb_model_meta : mteb.models.model_meta.ModelMeta
+        What MTEB writes beside results.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter is of a wrong type, or none of those above.
+    FileNotFoundError
+        There is no such model.
+
+    Notes
+    -----
+    MTEB hands texts over in batches of a loader. All of a task's are encoded together, so that ``batch_size`` changes
+    nothing; where the loader only cuts a dataset into batches, in order, the texts are taken from that dataset, as
+    cutting takes longer than encoding.
+
+    Examples
+    --------
+    >>> from fastemb.mteb import StaticModelEncoder
+    >>> encoder = StaticModelEncoder(name="me/mine")
+    >>> encoder.mteb_model_meta.name, encoder.mteb_model_meta.embed_dim
+    ('me/mine', 256)
+    """
+
+    def __init__(
+        self,
+        model: Any = None,
+        revision: str | None = None,
+        *,
+        device: str | None = None,
+        name: str | None = None,
+        normalize: bool | None = None,
+        prompts: dict[str, str] | None = None,
+        dim: int | None = None,
+    ) -> None:
+        if device not in (None, "cpu"):
+            raise ValueError(f"device must be None or 'cpu', got {shown(device)}")
+        check_prompts(prompts)
+        self.model = as_model(model, dim)
+        self.model_prompts = own_prompts(self.model) if prompts is None else dict(prompts)
+        self._normalize = normalize
+        width = len(self.model.encode("", normalize=normalize))
+        table, asked = self.model.table, {"normalize": normalize, "prompts": prompts}
+        (rows, columns), size = table.shape, table.codes.nbytes if isinstance(table, QuantizedTable) else table.nbytes
+        digest = written_down(self.model) or ""
+        if name is None:
+            last = (written_down(model) or "default").rstrip("/").rpartition("/")[2]
+            name = f"fastemb/{'StaticModel' if last.startswith(UNNAMED) else last}"
+        self.mteb_model_meta = ModelMeta.create_empty(
+            {
+                "name": name,
+                "revision": digest.removeprefix(UNNAMED)[:16] if revision is None else revision,
+                "framework": ["NumPy"],
+                "embed_dim": width,
+                "max_tokens": self.model._max_length,
+                "n_parameters": rows * columns,
+                "n_embedding_parameters": rows * columns,
+                "memory_usage_mb": size / 2**20,
+                "similarity_fn_name": ScoringFunction.COSINE,
+                "use_instructions": bool(self.model_prompts),
+                # What changes results beside the contents of the model: MTEB files them apart.
+                "experiment_kwargs": {key: value for key, value in asked.items() if value is not None} or None,
+            }
+        )
+
+    def encode(
+        self,
+        inputs: Any,
+        *,
+        task_metadata: Any,
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: Any = None,
+        **kwargs: Any,
+    ) -> npt.NDArray[np.float32]:
+        """Return one vector for each text of a loader.
+
+        Parameters
+        ----------
+        inputs : torch.utils.data.DataLoader
+            Batches, each a dict with a list ``"text"``.
+        task_metadata : mteb.abstasks.task_metadata.TaskMetadata
+            The task, whose name and type may have a prompt.
+        hf_split, hf_subset : str
+            Ignored.
+        prompt_type : mteb.types.PromptType, optional
+            Whether texts are queries or documents.
+        **kwargs
+            ``batch_size`` and ``show_progress_bar`` are ignored.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, D)
+
+        Raises
+        ------
+        ValueError
+            A batch has no texts, but images or sound.
+        """
+        name = self.get_prompt_name(task_metadata, prompt_type)
+        prompt = None if name is None else self.model_prompts[name]
+        vectors: npt.NDArray[np.float32] = self.model.encode(texts_of(inputs), prompt=prompt, normalize=self._normalize)
+        return vectors
+
+
+def check_prompts(prompts: Any) -> None:
+    """Refuse what is no dict of texts."""
+    pairs = prompts.items() if isinstance(prompts, dict) else [(prompts, None)]
+    if prompts is not None and not all(isinstance(text, str) for pair in pairs for text in pair):
+        raise TypeError(f"prompts must be a dict of str to str, got {shown(prompts)}")
+
+
+def own_prompts(model: StaticModel) -> dict[str, str]:
+    """Return a model's prompts under the names that MTEB looks up, which has "document" alone for documents."""
+    prompts = dict(model.prompts)
+    for names in (QUERY, DOCUMENT):
+        found = [prompts[name] for name in names if name in prompts]
+        prompts.update(dict.fromkeys(names[:1], found[0]) if found else {})
+    return prompts
+
+
+def texts_of(inputs: Any) -> list[str]:
+    """Return all texts of a loader: from its dataset, where each batch would be the next stretch of that."""
+    dataset = getattr(inputs, "dataset", None)
+    if (
+        "text" in getattr(dataset, "column_names", ())
+        and type(inputs.sampler).__name__ == "SequentialSampler"
+        and not inputs.drop_last
+        and inputs.collate_fn.__module__.startswith(("mteb.", "torch."))  # which change no text
+    ):
+        return list(inputs.dataset["text"][:])  # sliced at once: one by one takes longer than encoding
+    texts: list[str] = []
+    for batch in inputs:
+        if "text" not in batch:
+            raise ValueError(f"a StaticModel encodes texts, got a batch of {', '.join(batch) or 'nothing'}")
+        texts += batch["text"]
+    return texts
