@@ -1,6 +1,6 @@
 """What the interfaces of neighbours cost, and what their own ways with texts take: processor time, one thread each.
 
-    pip install '.[neighbours,demo]' torch sentence-transformers
+    pip install '.[neighbours]' wordllama torch sentence-transformers
     python -m benchmarks.neighbours            # all of it; or: sklearn, langchain, llama_index, mteb
 
 Each row is a call on short English lines or on one query, by WordLlama's table of 32,000 x 256 float16, beside the same
@@ -39,7 +39,7 @@ def word_llama() -> tuple[Path, Any]:
     from safetensors.numpy import load_file
 
     found = importlib.util.find_spec("wordllama")
-    assert found is not None, "wordllama is not installed: pip install '.[demo]'"
+    assert found is not None, "wordllama is not installed: pip install wordllama"
     assert found.origin is not None
     folder = Path(found.origin).parent
     (table,) = load_file(folder / "weights/l2_supercat_256.safetensors").values()

@@ -223,6 +223,7 @@ def measure() -> Rates:
     import fastemb
 
     from .corpora import english_documents
+    from .quality import word_llama
 
     fastemb.set_num_threads(1)
     texts = english_documents().texts
@@ -237,7 +238,7 @@ def measure() -> Rates:
         return result
 
     for _ in range(5):
-        model = fastemb.StaticModel.load()
+        model = word_llama()
         timed("decompress", lambda: zstandard.decompress(packed), size)
         rows = timed("tokenize", lambda model=model: model.tokenizer.encode_batch(texts), size)
         timed("lookup", lambda model=model, rows=rows: fastemb.embedding_bag(model.table, rows, mode="mean"), size)

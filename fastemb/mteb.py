@@ -69,7 +69,7 @@ class StaticModelEncoder(AbsEncoder):
     >>> from fastemb.mteb import StaticModelEncoder
     >>> encoder = StaticModelEncoder(name="me/mine")
     >>> encoder.mteb_model_meta.name, encoder.mteb_model_meta.embed_dim
-    ('me/mine', 256)
+    ('me/mine', 128)
     """
 
     def __init__(

@@ -115,9 +115,9 @@ def test_spearman_is_pearson_of_mean_ranks(points):
         assert found == pytest.approx(np.corrcoef(*ranks)[0, 1], abs=1e-12)
 
 
-def test_a_tokenizer_of_parts_of_words_is_asked_too():
-    pytest.importorskip("wordllama", reason="a published model whose words are tokens with a mark")
-    model = fastemb.StaticModel.load()
+def test_a_tokenizer_of_parts_of_words_is_asked_too(llama_folder):
+    """A published model whose words are tokens with a mark."""
+    model = fastemb.StaticModel.load(llama_folder)
     found = fastemb.evaluate(model, "house", analogies=[("man", "king", "woman", "queen")], k=3)
     assert len(found.neighbours["house"]) == 3
     assert found.analogies[0].is_right

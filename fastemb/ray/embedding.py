@@ -84,9 +84,9 @@ def embed_dataset(
     >>> _ = ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, object_store_memory=200_000_000)
     >>> ray.data.DataContext.get_current().enable_progress_bars = False
     >>> ds = ray.data.from_items([{"text": "one text"}, {"text": "another"}])
-    >>> vectors = fastemb.ray.embed_dataset(ds)  # the installed wordllama's model
+    >>> vectors = fastemb.ray.embed_dataset(ds)
     >>> vectors.take_batch(2)["vectors"].shape
-    (2, 256)
+    (2, 128)
     >>> ray.shutdown()
     """
     ray = needed()

@@ -102,13 +102,13 @@ def tokenize_dataset(
     >>> import numpy as np
     >>> _ = ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False, object_store_memory=200_000_000)
     >>> ray.data.DataContext.get_current().enable_progress_bars = False
-    >>> tokens = fastemb.StaticModel.load().tokenizer  # the installed wordllama's
+    >>> tokens = fastemb.StaticModel.load().tokenizer
     >>> folder = pathlib.Path(tempfile.mkdtemp()) / "ids"
     >>> ds = ray.data.from_items([{"text": "one text"}, {"text": "another"}])
-    >>> manifest = fastemb.ray.tokenize_dataset(ds, tokens, folder, separator="</s>")
+    >>> manifest = fastemb.ray.tokenize_dataset(ds, tokens, folder, separator=".")
     >>> ids = np.load(folder / manifest["shards"][0]["ids"])
     >>> [tokens.decode(row) for row in np.split(ids, np.load(folder / manifest["shards"][0]["ends"]))[:-1]]
-    ['one text</s>', 'another</s>']
+    ['one text.', 'another.']
     >>> ray.shutdown()
     """
     ray = needed()
