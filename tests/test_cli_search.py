@@ -233,7 +233,33 @@ def test_a_last_line_that_goes_on(model_file, tmp_path):
     assert [row["text"] for row in found(*argv, "--index")] == ["far2", "far11"]
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:100], lambda data: data + b"x"])
+def flipped(place):
+    """Return what changes one bit of a byte, counted from the end where negative."""
+
+    def damage(data):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        return bytes(changed)
+
+    return damage
+
+
+DAMAGES = {
+    "cut": lambda data: data[:-1],
+    "header cut": lambda data: data[:100],
+    "longer": lambda data: data + b"x",
+    "empty": lambda data: b"",
+    "zeros": lambda data: data[: index.HEADER] + bytes(len(data) - index.HEADER),
+    "line": flipped(index.HEADER),
+    "vector": flipped(-1),
+    "version": flipped(len("fastemb index ")),
+    "key": lambda data: data.replace(b'"size"', b'"siz3"'),
+    "number": lambda data: data.replace(b'"at": [0, ', b'"at": [9, '),
+    "end of header": flipped(index.HEADER - 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_index_is_made_anew(model_file, tmp_path, damage):
     path = tmp_path / "t.txt"
     path.write_text("blue\nred\n")
@@ -241,6 +267,7 @@ def test_a_damaged_index_is_made_anew(model_file, tmp_path, damage):
     rows = found(*argv)
     whole = (tmp_path / f"t.txt{SUFFIX}").read_bytes()
     (tmp_path / f"t.txt{SUFFIX}").write_bytes(damage(whole))
+    assert damage(whole) != whole
     assert found(*argv) == rows
     assert (tmp_path / f"t.txt{SUFFIX}").read_bytes() == whole
 
