@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import io
 import json
+import os
 import random
 import re
 import signal
@@ -304,13 +305,17 @@ def test_killed_while_an_index_is_written(model_file, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.txt", f"t.txt{SUFFIX}"]
 
 
-def test_search_refuses(model_file, tmp_path):
+def test_search_refuses(model_file, tmp_path, monkeypatch):
     path = tmp_path / "t.txt"
     path.write_text("red\n")
     model = ["--model", model_file]
     assert "-k must be at least 1, got 0" in run("search", "red", path, "-k", 0, *model, status=2)
     assert "nothing in the query 'no' is known" in run("search", "no", path, *model, status=2)
     assert "-: an index is kept beside a file" in run("search", "red", "-", "--index", *model, status=2)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").write_text("red\n")  # no file of that name makes it another than standard input
+    assert "-: an index is kept beside a file" in run("search", "red", "-", "--index", *model, status=2)
+    assert "-:1: is no document, FILE:LINE" in run("similar", *model, "--", "-:1", path, status=2)
     assert f"{tmp_path}: Is a directory" in run("search", "red", tmp_path, *model, status=2)
     assert "none.txt: No such file" in run("search", "red", tmp_path / "none.txt", *model, status=2)
     (tmp_path / f"t.txt{SUFFIX}").write_text("mine")
@@ -369,6 +374,18 @@ def test_similar_refuses(model_file, tmp_path):
         ("unheard", "nothing in 'unheard' is in the vocabulary", []),
     ]:
         assert words in run("similar", item, *more, "--model", model_file, status=2)
+
+
+def test_json_where_the_output_is_not_utf8(model_file, tmp_path):
+    text = "red caf\u00e9 \U0001f600"
+    (tmp_path / "t.txt").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "fastemb", "search", "red", tmp_path / "t.txt", "--model", model_file, "--json"]
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        done = subprocess.run(
+            command, env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=True
+        )
+        assert json.loads(done.stdout.decode(encoding))["text"] == text
+        assert (b"\\u00e9" in done.stdout) is (encoding != "utf-8")
 
 
 class Terminal(io.StringIO):

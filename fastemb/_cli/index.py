@@ -87,7 +87,7 @@ class Index(NamedTuple):
 def check(files: list[reading.Source]) -> None:
     """Refuse files that have no place for an index, before anything is read."""
     for source in files:
-        if not os.path.isfile(source.name):
+        if source.name == "-" or not os.path.isfile(source.name):
             raise ValueError(f"{source.name}: an index is kept beside a file, which this is not")
 
 

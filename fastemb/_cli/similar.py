@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     options.set_threads(args)
     name, _, line = args.item.rpartition(":")
-    if not (name and line.isascii() and line.isdecimal() and os.path.exists(name)):
+    if not (name != "-" and line.isascii() and line.isdecimal() and os.path.exists(name)):
         if args.files or args.index:
             raise ValueError(f"{args.item}: is no document, FILE:LINE of a file that exists; by a text, use search")
         nearest.check(args, [])
