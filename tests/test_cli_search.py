@@ -273,6 +273,14 @@ def test_a_damaged_index_is_made_anew(model_file, tmp_path, damage):
     assert (tmp_path / f"t.txt{SUFFIX}").read_bytes() == whole
 
 
+def test_who_may_not_read_a_file_may_not_read_its_index(model_file, tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("red\n")
+    path.chmod(0o640)
+    found("search", "red", path, "--model", model_file, "--index")
+    assert (tmp_path / f"t.txt{SUFFIX}").stat().st_mode & 0o777 == 0o640
+
+
 SLOW = """
 import sys, time
 from fastemb._cli import records, resuming
@@ -339,6 +347,9 @@ def test_vectors_that_are_no_numbers_are_never_found(tmp_path):
     argv = [tmp_path / "t.txt", "--model", tmp_path / "g.txt"]
     for more in ([], ["--index"], ["--index"]):
         assert [row["line"] for row in found("search", "red", *argv, *more)] == [4, 1]
+    words = ["--model", tmp_path / "g.txt"]
+    assert [row["word"] for row in found("similar", "red", *words)] == ["blue"]
+    assert "the vector of 'broken' is no number" in run("similar", "broken", *words, status=2)
     assert run("cluster", *argv, "-k", 2, "--each").split() == ["1", "0", "0", "2"]
     assert run("dedupe", *argv, "-q") == ""
     assert "nothing in the query 'broken' is known" in run("search", "broken", *argv, status=2)
@@ -364,6 +375,11 @@ def test_similar_words(model_file):
     assert run("similar", "red", "-k", 1, "--model", model_file) == f"{law[0][1]:.4f}  {law[0][0]}\n"
 
 
+def test_a_word_that_looks_like_a_place(tmp_path):
+    (tmp_path / "g.txt").write_text("10:30 1 0\n10:45 1 1\n")
+    assert [row["word"] for row in found("similar", "10:30", "--model", tmp_path / "g.txt")] == ["10:45"]
+
+
 def test_similar_refuses(model_file, tmp_path):
     path = tmp_path / "t.txt"
     path.write_text("red\nnot\n")
@@ -371,6 +387,7 @@ def test_similar_refuses(model_file, tmp_path):
         (f"{path}:3", "no document begins on line 3", []),
         (f"{path}:2", f"nothing in the document {path}:2 is known", []),
         ("red", "red: is no document, FILE:LINE", [path]),
+        ("red.txt:1", "red.txt:1: there is no file red.txt, and no such word", []),
         ("unheard", "nothing in 'unheard' is in the vocabulary", []),
     ]:
         assert words in run("similar", item, *more, "--model", model_file, status=2)

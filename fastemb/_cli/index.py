@@ -177,11 +177,15 @@ def _write(
             part.write(bytes(HEADER))
             at = _add(part, source, model, header["dim"], None, quiet)
         header |= {"at": at, "rows": (part.size - HEADER) // _record(header["dim"]).itemsize}
-        part.finish(lambda file, new: _put(file, header), elsewhere=False)
+        part.finish(lambda file, new: _put(file, header, source.name), elsewhere=False)
 
 
-def _put(file: IO[bytes], header: dict[str, Any]) -> None:
-    """Write the header in front of the records, and into it their checksum."""
+def _put(file: IO[bytes], header: dict[str, Any], name: str) -> None:
+    """Write the header in front of the records, and into it their checksum; who may not read the file may not read it.
+
+    A vector says what a text is about.
+    """
+    os.fchmod(file.fileno(), os.stat(name).st_mode & 0o666)
     file.seek(HEADER)
     checksum = 0
     while data := file.read(CHUNK):
