@@ -39,6 +39,7 @@ def main() -> None:
     if args.threads is not None:
         os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)
         more += ["--threads", str(args.threads)]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or our own files, not those of pip, are compiled at every start
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "lines.txt")
         lines = args.text.read_text().split("\n") if args.text else drawn(args.lines)
