@@ -1,6 +1,7 @@
 """How long `fastemb search`, `dedupe` and `cluster` take, each in a process of its own: wall and CPU time, peak memory.
 
     python benchmarks/cli_search.py [--lines 100000] [--rounds 5] [--only search dedupe cluster] [--threads 1]
+        [--model DIR]
 
 The lines are words drawn so that few are frequent, or --text FILE's. `search` is run without an index, with one that is
 made, and with one that is there, one after the other; asked for is at most 1 s with the last. Kernels are compiled by a
@@ -32,11 +33,13 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=["search", "dedupe", "cluster"])
     parser.add_argument("--threads", type=int, help="ours and those of BLAS (default: as many as there are)")
     parser.add_argument("--text", type=Path, help="take the lines of this file")
+    parser.add_argument("--model", type=Path, help="of another model than that which comes with fastemb")
     args = parser.parse_args()
-    more = []
+    more: list[str] = [] if args.model is None else ["--model", str(args.model)]
     if args.threads is not None:
         os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)
-        more = ["--threads", str(args.threads)]
+        more += ["--threads", str(args.threads)]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or our own files, not those of pip, are compiled at every start
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "lines.txt")
         lines = args.text.read_text().split("\n") if args.text else drawn(args.lines)

@@ -117,6 +117,15 @@ def test_an_empty_cluster_gets_what_is_farthest():
     assert np.allclose(means[[0, 2]], [vectors[:15].mean(axis=0), vectors[15:].mean(axis=0)], atol=1e-6)
 
 
+def test_fewer_vectors_differ_than_clusters_are_asked_for():
+    """A centre for each, and no steps that move the empty ones about."""
+    vectors = unit(6, 5, 8)[np.random.default_rng(6).integers(0, 5, 200)]
+    found = kmeans.kmeans(vectors, 20, 0)
+    assert len(found.centers) == np.unique(found.labels).size == 5
+    assert found.steps <= 2
+    assert found.inertia < 1e-9
+
+
 def run(*argv, status=0):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

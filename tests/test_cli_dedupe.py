@@ -61,7 +61,7 @@ def test_what_is_kept_is_the_slow_laws(rows, threshold, block, chunk, first):
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "t.txt"
-    path.write_text("the cat sat\n\na dog ran\nthe cat sat\nStars shine.\n\nthe cat sat\n")
+    path.write_text("the cat sat\n\na dog ran\nthe cat sat\nThe cat sat down.\n\nthe cat sat\n")
     return path
 
 
@@ -97,7 +97,7 @@ def test_pairs_as_json(file):
 
 
 def test_what_is_kept_is_written(file, tmp_path):
-    kept = ["the cat sat", "", "a dog ran", "Stars shine.", ""]
+    kept = ["the cat sat", "", "a dog ran", "The cat sat down.", ""]
     out = tmp_path / "out.txt"
     said = "5 of 7 documents are kept, near-duplicates: 2\n"
     assert run(file, "-o", out, "--threshold", "0.999") == f"wrote {out}: {said}"

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 import re
 import signal
@@ -274,7 +275,12 @@ def test_a_full_disk(tmp_path, vectors):
 def test_a_full_device(tmp_path, capfd):
     (tmp_path / "t.txt").write_text("some words\n")
     assert main(["embed", str(tmp_path / "t.txt"), "-q", "-o", "/dev/full"]) == 2
-    assert "No space left on device" in capfd.readouterr().err
+    assert capfd.readouterr().err == "fastemb: error: /dev/full: No space left on device\n"
+    command = f"{sys.executable} -m fastemb {{}} > /dev/full"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    for argv in (f"embed {tmp_path / 't.txt'} -q -o -", f"search words {tmp_path / 't.txt'}"):
+        done = subprocess.run(command.format(argv), shell=True, env=buffered, stderr=subprocess.PIPE, check=False)
+        assert (done.returncode, done.stderr) == (2, b"fastemb: error: standard output: No space left on device\n")
 
 
 @pytest.mark.parametrize("kind", ["npy", "jsonl"])

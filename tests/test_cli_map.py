@@ -1,6 +1,7 @@
 """What `fastemb map` puts into its page, and how it refuses; test_cli_map_browser.py opens the page."""
 
 import base64
+import datetime
 import gzip
 import hashlib
 import json
@@ -8,6 +9,7 @@ import re
 import struct
 import time
 import zlib
+from decimal import Decimal
 from html.parser import HTMLParser
 from importlib import resources
 
@@ -188,6 +190,20 @@ def test_a_model_gives_the_vectors(tmp_path, llama_file):
         assert np.array_equal(Page(tmp_path / "m.html").data()["arrays"]["place"], expected)
 
 
+@pytest.mark.parametrize("argv", [[], ["--no-normalize"]])
+def test_a_text_whose_vector_is_no_number_takes_no_place_from_others(tmp_path, argv):
+    (tmp_path / "g.txt").write_text("red 1 0\nbroken nan 1\nhuge 3e38 1\nblue 0 1\n")
+    (tmp_path / "t.txt").write_text("red\nbroken\nblue\nhuge\n")
+    run_map(tmp_path / "t.txt", "--model", tmp_path / "g.txt", "--clusters", 2, *argv, "-o", tmp_path / "m.html")
+    data = Page(tmp_path / "m.html").data()
+    huge = [0.0, 0.0] if argv else [1.0, 0.0]
+    expected = map_axes.principal(np.array([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], huge]))
+    assert np.allclose(data["arrays"]["place"], expected.points, atol=1e-6)
+    assert np.allclose(data["shares"], expected.shares)
+    labels = data["colors"][0]["labels"]
+    assert labels[data["arrays"]["color0"][1]] == "(none)"
+
+
 def test_blocks_are_kept_in_order(tmp_path, monkeypatch):
     """Of several threads the first block may be the last that is computed."""
     monkeypatch.setattr("fastemb._cli.records.BATCH", 10)
@@ -321,6 +337,8 @@ def test_a_method_that_is_not_installed(method, package, drawing, monkeypatch, c
         ([["x", "é"], {"k": 1}], ['["x", "é"]', '{"k": 1}'], [0, 1]),
         (["10", "9", "1e1", "x"], ["10", "1e1", "9", "x"], [0, 2, 1, 3]),
         (["10", "9", "9.0", "", 8], ["8", "9", "9.0", "10", "(none)"], [3, 1, 2, 4, 0]),
+        ([float("nan"), 2.0, Decimal("1.5")], ["1.5", "2.0", "(none)"], [2, 1, 0]),
+        ([datetime.date(2026, 1, 2), [datetime.date(2026, 1, 2)]], ["2026-01-02", '["2026-01-02"]'], [0, 1]),
     ],
 )
 def test_kinds(values, labels, found):
@@ -336,6 +354,8 @@ def test_scales():
     assert not colors.logarithmic
     assert colors.values[:-2].tolist() == many
     assert np.isnan(colors.values[-2:]).all()
+    assert map_colors.of_field("f", [*many, float("nan")]).labels is None  # missing, as in a column of floats
+    assert map_colors.of_field("f", [*map(Decimal, many)]).labels is None
     assert map_colors.of_field("f", [*many, "inf"]).labels is not None
     assert map_colors.of_field("f", [10.0**i for i in many]).logarithmic
     assert not map_colors.of_field("f", [0, *(10.0**i for i in many)]).logarithmic  # 0 has no logarithm
@@ -456,6 +476,16 @@ def test_to_a_pipe_and_what_is_said(drawing, tmp_path, capfd):
     assert capfd.readouterr().out == out.read_text(encoding="utf-8")
 
 
+def test_no_kind_commands_the_terminal(tmp_path, capfd):
+    rows = [{"text": "a cat", "kind": "\x1b]0;taken\x07\nwrote"}]
+    write_jsonl(tmp_path / "t.jsonl", rows)
+    argv = ["map", str(tmp_path / "t.jsonl"), "--color-field", "kind", "-o", str(tmp_path / "m\x1b.html")]
+    assert main(argv) == 0
+    said = capfd.readouterr().out
+    assert (said.count("\n"), "\x1b" in said, "\x07" in said) == (2, False, False)
+    assert r"kind: \x1b]0;taken\x07\nwrote (1)." in said
+
+
 def test_names_that_are_no_utf8(tmp_path):
     name = tmp_path / "caf\udce9.txt"
     name.write_text("a\n")
@@ -475,6 +505,8 @@ def test_refusals(drawing, tmp_path, capsys):
     np.savez(tmp_path / "z.npy.npz", np.eye(2))
     (tmp_path / "z.npy.npz").rename(tmp_path / "z.npy")
     np.save(tmp_path / "nan.npy", np.where(np.eye(40) * [i == 13 for i in range(40)], np.nan, 1.0))
+    np.save(tmp_path / "huge.npy", np.where(np.eye(40) * [i == 7 for i in range(40)], -1e39, 1.0))
+    np.save(tmp_path / "inf.npy", np.full((40, 2), np.inf, np.float16))
     np.save(tmp_path / "flat.npy", np.ones(4))
     np.save(tmp_path / "words.npy", np.array([["a", "b"]]))
     np.save(tmp_path / "none.npy", np.ones((3, 0)))
@@ -487,6 +519,8 @@ def test_refusals(drawing, tmp_path, capsys):
         ([file, *given, "--color-field", "none"], "--color-field none: no document has this field"),
         ([file, *given, "--dim", 4], "--vectors takes vectors as they are"),
         ([file, "--vectors", tmp_path / "nan.npy"], "nan.npy: row 13 (from 0) is not finite"),
+        ([file, "--vectors", tmp_path / "huge.npy"], "huge.npy: row 7 (from 0) is not finite, or beyond 1e+30"),
+        ([file, "--vectors", tmp_path / "inf.npy"], "inf.npy: row 0 (from 0) is not finite"),
         ([file, "--vectors", tmp_path / "flat.npy"], "got float64 of shape (4,)"),
         ([file, "--vectors", tmp_path / "words.npy"], "got <U1 of shape (1, 2)"),
         ([file, "--vectors", tmp_path / "none.npy"], "got float64 of shape (3, 0)"),

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import io
 import json
+import os
 import random
 import re
 import signal
@@ -233,7 +234,33 @@ def test_a_last_line_that_goes_on(model_file, tmp_path):
     assert [row["text"] for row in found(*argv, "--index")] == ["far2", "far11"]
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:100], lambda data: data + b"x"])
+def flipped(place):
+    """Return what changes one bit of a byte, counted from the end where negative."""
+
+    def damage(data):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        return bytes(changed)
+
+    return damage
+
+
+DAMAGES = {
+    "cut": lambda data: data[:-1],
+    "header cut": lambda data: data[:100],
+    "longer": lambda data: data + b"x",
+    "empty": lambda data: b"",
+    "zeros": lambda data: data[: index.HEADER] + bytes(len(data) - index.HEADER),
+    "line": flipped(index.HEADER),
+    "vector": flipped(-1),
+    "version": flipped(len("fastemb index ")),
+    "key": lambda data: data.replace(b'"size"', b'"siz3"'),
+    "number": lambda data: data.replace(b'"at": [0, ', b'"at": [9, '),
+    "end of header": flipped(index.HEADER - 1),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_index_is_made_anew(model_file, tmp_path, damage):
     path = tmp_path / "t.txt"
     path.write_text("blue\nred\n")
@@ -241,8 +268,17 @@ def test_a_damaged_index_is_made_anew(model_file, tmp_path, damage):
     rows = found(*argv)
     whole = (tmp_path / f"t.txt{SUFFIX}").read_bytes()
     (tmp_path / f"t.txt{SUFFIX}").write_bytes(damage(whole))
+    assert damage(whole) != whole
     assert found(*argv) == rows
     assert (tmp_path / f"t.txt{SUFFIX}").read_bytes() == whole
+
+
+def test_who_may_not_read_a_file_may_not_read_its_index(model_file, tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("red\n")
+    path.chmod(0o640)
+    found("search", "red", path, "--model", model_file, "--index")
+    assert (tmp_path / f"t.txt{SUFFIX}").stat().st_mode & 0o777 == 0o640
 
 
 SLOW = """
@@ -277,13 +313,17 @@ def test_killed_while_an_index_is_written(model_file, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.txt", f"t.txt{SUFFIX}"]
 
 
-def test_search_refuses(model_file, tmp_path):
+def test_search_refuses(model_file, tmp_path, monkeypatch):
     path = tmp_path / "t.txt"
     path.write_text("red\n")
     model = ["--model", model_file]
     assert "-k must be at least 1, got 0" in run("search", "red", path, "-k", 0, *model, status=2)
     assert "nothing in the query 'no' is known" in run("search", "no", path, *model, status=2)
     assert "-: an index is kept beside a file" in run("search", "red", "-", "--index", *model, status=2)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").write_text("red\n")  # no file of that name makes it another than standard input
+    assert "-: an index is kept beside a file" in run("search", "red", "-", "--index", *model, status=2)
+    assert "-:1: is no document, FILE:LINE" in run("similar", *model, "--", "-:1", path, status=2)
     assert f"{tmp_path}: Is a directory" in run("search", "red", tmp_path, *model, status=2)
     assert "none.txt: No such file" in run("search", "red", tmp_path / "none.txt", *model, status=2)
     (tmp_path / f"t.txt{SUFFIX}").write_text("mine")
@@ -307,6 +347,9 @@ def test_vectors_that_are_no_numbers_are_never_found(tmp_path):
     argv = [tmp_path / "t.txt", "--model", tmp_path / "g.txt"]
     for more in ([], ["--index"], ["--index"]):
         assert [row["line"] for row in found("search", "red", *argv, *more)] == [4, 1]
+    words = ["--model", tmp_path / "g.txt"]
+    assert [row["word"] for row in found("similar", "red", *words)] == ["blue"]
+    assert "the vector of 'broken' is no number" in run("similar", "broken", *words, status=2)
     assert run("cluster", *argv, "-k", 2, "--each").split() == ["1", "0", "0", "2"]
     assert run("dedupe", *argv, "-q") == ""
     assert "nothing in the query 'broken' is known" in run("search", "broken", *argv, status=2)
@@ -332,6 +375,11 @@ def test_similar_words(model_file):
     assert run("similar", "red", "-k", 1, "--model", model_file) == f"{law[0][1]:.4f}  {law[0][0]}\n"
 
 
+def test_a_word_that_looks_like_a_place(tmp_path):
+    (tmp_path / "g.txt").write_text("10:30 1 0\n10:45 1 1\n")
+    assert [row["word"] for row in found("similar", "10:30", "--model", tmp_path / "g.txt")] == ["10:45"]
+
+
 def test_similar_refuses(model_file, tmp_path):
     path = tmp_path / "t.txt"
     path.write_text("red\nnot\n")
@@ -339,9 +387,22 @@ def test_similar_refuses(model_file, tmp_path):
         (f"{path}:3", "no document begins on line 3", []),
         (f"{path}:2", f"nothing in the document {path}:2 is known", []),
         ("red", "red: is no document, FILE:LINE", [path]),
+        ("red.txt:1", "red.txt:1: there is no file red.txt, and no such word", []),
         ("unheard", "nothing in 'unheard' is in the vocabulary", []),
     ]:
         assert words in run("similar", item, *more, "--model", model_file, status=2)
+
+
+def test_json_where_the_output_is_not_utf8(model_file, tmp_path):
+    text = "red caf\u00e9 \U0001f600"
+    (tmp_path / "t.txt").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "fastemb", "search", "red", tmp_path / "t.txt", "--model", model_file, "--json"]
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        done = subprocess.run(
+            command, env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=True
+        )
+        assert json.loads(done.stdout.decode(encoding))["text"] == text
+        assert (b"\\u00e9" in done.stdout) is (encoding != "utf-8")
 
 
 class Terminal(io.StringIO):

@@ -1,8 +1,9 @@
 """The vectors of a file, kept beside it: which of its documents may be nearest to a query, without encoding them all.
 
 An index is a header of fixed length and then, for every document of which something is known, its line and its vector
-in float16. It is a function of the documents alone, not of the blocks in which they came, so that a run that was ended
-goes on and ends with the same bytes; it appears when it is whole.
+in float16; both have checksums, as a vector that is another would drop a document without a word. It is a function of
+the documents alone, not of the blocks in which they came, so that a run that was ended goes on and ends with the same
+bytes; it appears when it is whole.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from contextlib import closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +22,7 @@ from . import reading
 from .documents import blocks_of, known
 from .lines import Scan, lines_at, scan
 from .progress import Progress
+from .records import CHUNK
 from .resuming import Part
 
 if TYPE_CHECKING:
@@ -29,7 +32,8 @@ SUFFIX = ".fastemb-index"
 HEADER = 512  # bytes
 MORE = 64  # documents that are looked at beside those asked for, to see whether some are too near to be told apart
 
-_MAGIC = b"fastemb index 1\n"
+_MAGIC = b"fastemb index "  # and the version, the header's checksum, and the header as JSON
+_VERSION = b"2"
 
 
 class Stored(NamedTuple):
@@ -83,7 +87,7 @@ class Index(NamedTuple):
 def check(files: list[reading.Source]) -> None:
     """Refuse files that have no place for an index, before anything is read."""
     for source in files:
-        if not os.path.isfile(source.name):
+        if source.name == "-" or not os.path.isfile(source.name):
             raise ValueError(f"{source.name}: an index is kept beside a file, which this is not")
 
 
@@ -125,18 +129,23 @@ def _opened(path: Path) -> Stored | None:
             head = file.read(HEADER)
     except FileNotFoundError:
         return None
-    if not head.startswith(_MAGIC):
+    if head and not head.startswith(_MAGIC):
         raise ValueError(f"{path}: is no index of fastemb: it is in the way")
-    try:
-        header = json.loads(head[len(_MAGIC) :])
-        kind, rows = _record(header["dim"]), header["rows"]
-        if path.stat().st_size != HEADER + rows * kind.itemsize:
-            return None
-    except (ValueError, KeyError, TypeError):
+    version, _, said = head.removeprefix(_MAGIC).partition(b"\n")
+    if version != _VERSION or said != _checked(said[9:]):
         return None
-    if not rows:
-        return Stored(header, np.empty(0, kind))
-    return Stored(header, np.asarray(np.memmap(path, kind, "r", HEADER, (rows,))))
+    header = json.loads(said[9:])
+    kind = _record(header["dim"])
+    if path.stat().st_size != HEADER + header["rows"] * kind.itemsize:
+        return None
+    records: Any = np.empty(0, kind)
+    if header["rows"]:
+        records = np.asarray(np.memmap(path, kind, "r", HEADER, (header["rows"],)))
+    return Stored(header, records) if zlib.crc32(records.view("u1")) == header["records"] else None
+
+
+def _checked(said: bytes) -> bytes:
+    return b"%08x %s" % (zlib.crc32(said), said)
 
 
 def _digest(value: Any) -> str:
@@ -168,13 +177,23 @@ def _write(
             part.write(bytes(HEADER))
             at = _add(part, source, model, header["dim"], None, quiet)
         header |= {"at": at, "rows": (part.size - HEADER) // _record(header["dim"]).itemsize}
-        head = _MAGIC + json.dumps(header).encode()
-        part.finish(lambda file, new: _put(file, head.ljust(HEADER - 1) + b"\n"), elsewhere=False)
+        part.finish(lambda file, new: _put(file, header, source.name), elsewhere=False)
 
 
-def _put(file: IO[bytes], head: bytes) -> None:
+def _put(file: IO[bytes], header: dict[str, Any], name: str) -> None:
+    """Write the header in front of the records, and into it their checksum; who may not read the file may not read it.
+
+    A vector says what a text is about.
+    """
+    os.fchmod(file.fileno(), os.stat(name).st_mode & 0o666)
+    file.seek(HEADER)
+    checksum = 0
+    while data := file.read(CHUNK):
+        checksum = zlib.crc32(data, checksum)
+    said = json.dumps({**header, "records": checksum}).encode()
     file.seek(0)
-    file.write(head)
+    front = _MAGIC + _VERSION + b"\n"
+    file.write(front + _checked(said.ljust(HEADER - len(front) - 10) + b"\n"))
 
 
 def _add(part: Part, source: reading.Source, model: fastemb.StaticModel, dim: int, at: Any, quiet: bool) -> Any:

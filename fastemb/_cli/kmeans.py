@@ -35,13 +35,13 @@ class Clusters(NamedTuple):
     """Where vectors belong."""
 
     labels: Labels  # (N,), of the nearest centre, from 0
-    centers: Vectors  # (K, D)
+    centers: Vectors  # (K, D), fewer than were asked for where fewer vectors differ
     inertia: float  # the sum of the squared distances from the nearest centre
     steps: int
 
 
 def kmeans(vectors: Vectors, k: int, seed: int) -> Clusters:
-    """Divide N vectors of length one into k clusters, at most N; some are empty if fewer vectors differ."""
+    """Divide N vectors of length one into k clusters, at most N: fewer if fewer vectors differ by 1 / GRID or more."""
     centers = _seeds(vectors, k, np.random.default_rng(seed))
     enough = TOLERANCE * _mean_variance(vectors)
     labels = np.empty(0, np.int64)
@@ -69,14 +69,19 @@ def _mean_variance(vectors: Vectors) -> float:
 
 
 def _seeds(vectors: Vectors, k: int, random: np.random.Generator) -> Vectors:
-    """Return k of the vectors: each is drawn by its squared distance from those before, the best of some such draws."""
+    """Return k of the vectors: each is drawn by its squared distance from those before, the best of some such draws.
+
+    They are fewer where all others are equal to one of them: of two equal centres one has an empty cluster, for which
+    every step would find it another, up to the last.
+    """
     trials = 2 + int(log(k))
     rows = [int(random.random() * len(vectors))]
     closest = _from_rows(vectors, rows)[:, 0]
     while len(rows) < k:
         ends = np.cumsum(closest, dtype=np.int64)
+        if not ends[-1]:
+            break
         drawn = np.searchsorted(ends, random.random(trials) * ends[-1], side="right")
-        drawn = np.minimum(drawn, len(vectors) - 1)  # all are centres already
         distances = np.minimum(_from_rows(vectors, drawn), closest[:, np.newaxis])
         best = int(distances.sum(axis=0, dtype=np.int64).argmin())
         rows.append(int(drawn[best]))

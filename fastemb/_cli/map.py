@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import map_axes, options, reading
+from . import map_axes, options, reading, results
 from .delivery import says_more
 from .resuming import Part, check_output, is_stream, opened_stream, write_all
 
@@ -78,8 +78,7 @@ def run(args: argparse.Namespace) -> int:
             part.write(data)
             part.finish(lambda file, new: None, elsewhere=False)
     if says_more(path, args.quiet):
-        name = str(path) if str(path).isprintable() else repr(str(path))
-        print(f"{map_page.summary(shown)}\nwrote {name}: {len(data) / 1e6:.1f} MB")
+        print(f"{results.plain(map_page.summary(shown))}\nwrote {results.plain(str(path))}: {len(data) / 1e6:.1f} MB")
     return 0
 
 

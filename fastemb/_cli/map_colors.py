@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def of_field(name: str, values: Sequence[object]) -> Colors:
 
     if all(value is None for value in values):
         raise ValueError(f"--color-field {name}: no document has this field")
+    values = [None if value != value else value for value in values]  # NaN: a number that is missing
     numbers = [_number(value) for value in values]
     have = {number for number in numbers if number is not None}
     all_numbers = all(number is not None or value in (None, "") for number, value in zip(numbers, values, strict=True))
@@ -83,7 +85,7 @@ def _is_skewed(numbers: list[float]) -> bool:
 
 def _number(value: object) -> float | None:
     """Return the finite number that a value is or spells, None if it does not."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
         return None
     try:
         number = float(value)
@@ -95,4 +97,5 @@ def _number(value: object) -> float | None:
 def _label(value: object) -> str:
     if value is None or value == "":
         return NONE
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    is_json = isinstance(value, bool | int | float | list | dict)
+    return json.dumps(value, ensure_ascii=False, default=str) if is_json else str(value)  # else a text, a date

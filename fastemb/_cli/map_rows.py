@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 CUT = 400  # characters of a text that a page has
+LARGEST = 1e30  # a component beyond it is as useless as NaN: places are float32
 
 
 class Rows(Work):
@@ -46,8 +47,12 @@ class Rows(Work):
         self._model = None if args.vectors is not None else options.model(args)
 
     def compute(self, texts: list[str]) -> Any:
-        """Return the vectors of a block, if a model gives them."""
-        return None if self._model is None else self._model.encode(texts, normalize=self._normalize)
+        """Return the vectors of a block, if a model gives them; zeros for a text whose vector cannot be used."""
+        if self._model is None:
+            return None
+        vectors = self._model.encode(texts, normalize=self._normalize)
+        vectors[~_usable(vectors)] = 0.0  # or one NaN of a table would leave no place for all others
+        return vectors
 
     def block(self, texts: list[str], result: Any) -> Any:
         """Return what is kept of a block: what is shown of its texts, their lengths, and the bytes of their vectors."""
@@ -104,9 +109,17 @@ def opened_vectors(path: Path) -> npt.NDArray[Any]:
         raise ValueError(f"{path}: expected vectors, a row of numbers each; got {what}")
     step = max(1, (1 << 20) // found.shape[1])
     for start in range(0, len(found), step):
-        bad = ~np.isfinite(found[start : start + step]).all(axis=1)
+        bad = ~_usable(found[start : start + step])
         if bad.any():
-            raise ValueError(f"{path}: row {start + int(bad.argmax())} (from 0) is not finite")
+            raise ValueError(f"{path}: row {start + int(bad.argmax())} (from 0) is not finite, or beyond {LARGEST:g}")
+    return found
+
+
+def _usable(vectors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return which rows are numbers that have a place."""
+    import numpy as np
+
+    found: npt.NDArray[Any] = (np.abs(vectors) <= np.float64(LARGEST)).all(axis=1)  # so typed, or it were float16's inf
     return found
 
 

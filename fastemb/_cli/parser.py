@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import fastemb
 
-from .resuming import unwinding
+from .resuming import flush_stdout, unwinding
 
 COMMANDS = (
     "embed",
@@ -50,17 +50,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with unwinding():
             status = int(args.run(args))
-        sys.stdout.flush()
+        flush_stdout()
         return status
     except KeyboardInterrupt as stop:
         print(f"fastemb: interrupted{_notes(stop)}", file=sys.stderr)
         return 130
     except BrokenPipeError:  # whoever read our output has had enough, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its exit
+        _let_go()
         return 128 + signal.SIGPIPE
     except (OSError, ValueError, TypeError, LookupError, MemoryError, ImportError) as error:
         print(f"fastemb: error: {_one_line(error)}{_notes(error)}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _let_go()
         return 2
+
+
+def _let_go() -> None:
+    """Let go of what could not be written: Python tries again at its exit, and would complain in its own words."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Parser(argparse.ArgumentParser):
@@ -88,8 +97,8 @@ def make_parser() -> Parser:
 
 def _one_line(error: BaseException) -> str:
     text = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        text = f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return " ".join(text.split())
 
 

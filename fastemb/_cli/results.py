@@ -74,5 +74,6 @@ def scored(score: Any, document: Document) -> dict[str, Any]:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print an object on a line of its own."""
-    print(json.dumps(value, ensure_ascii=False))
+    """Print an object on a line of its own; what standard output cannot encode is escaped as JSON has it."""
+    utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    print(json.dumps(value, ensure_ascii=not utf8))

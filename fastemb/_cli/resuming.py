@@ -22,8 +22,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
+STDOUT = Path("standard output")  # as errors call it
 SECONDS = 3.0  # between two states: what a killed run may have to do again
 _VERSION = 1
 
@@ -262,16 +263,33 @@ def is_stream(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
+class _Stream(NamedTuple):
+    """Such an output, opened: its errors name it."""
+
+    file: Any
+    path: Path
+
+    def write(self, data: Any) -> int:
+        with _named(self.path):
+            return int(self.file.write(data))
+
+
 @contextmanager
 def opened_stream(path: Path) -> Iterator[Any]:
     """Open such an output."""
     if is_stdout(path):
-        sys.stdout.flush()
+        flush_stdout()
         with open(os.dup(1), "wb", buffering=0) as file:
-            yield file
+            yield _Stream(file, STDOUT)
     else:
         with open(path, "wb", buffering=0) as file:
-            yield file
+            yield _Stream(file, path)
+
+
+def flush_stdout() -> None:
+    """Write what was printed."""
+    with _named(STDOUT):
+        sys.stdout.flush()
 
 
 def check_output(path: Path, read: list[str], model: Path | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from math import isnan
 
 import fastemb
 
@@ -32,11 +33,15 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     options.set_threads(args)
     name, _, line = args.item.rpartition(":")
-    if not (name and line.isascii() and line.isdecimal() and os.path.exists(name)):
+    is_place = name not in ("", "-") and line.isascii() and line.isdecimal()
+    if not (is_place and os.path.exists(name)):
         if args.files or args.index:
             raise ValueError(f"{args.item}: is no document, FILE:LINE of a file that exists; by a text, use search")
         nearest.check(args, [])
-        _print_words(options.model(args), args)
+        model = options.model(args)
+        if is_place and args.item not in model.tokenizer.vocab:  # or its parts would be taken for a word
+            raise ValueError(f"{args.item}: there is no file {name}, and no such word in the vocabulary")
+        _print_words(model, args)
         return 0
     (own,) = reading.sources([name], args.read_as, args.field)
     files = options.sources(args) if args.files else [own]
@@ -59,9 +64,12 @@ def _document(source: reading.Source, line: int) -> Document:
 
 def _print_words(model: fastemb.StaticModel, args: argparse.Namespace) -> None:
     try:
-        found = model.most_similar(args.item, args.k)
+        scored = model.most_similar(args.item, args.k)
     except KeyError as error:  # whose own words are quoted when it is printed
         raise ValueError(error.args[0]) from None
+    found = [(word, score) for word, score in scored if not isnan(score)]  # as no document is found by such a vector
+    if not found:
+        raise ValueError(f"the vector of {args.item!r} is no number, or that of no other word is one")
     for word, score in found:
         if args.json:
             results.print_json({"score": results.number(score), "word": word})
