@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 import re
 import signal
@@ -273,8 +274,23 @@ def test_a_full_disk(tmp_path, vectors):
 
 def test_a_full_device(tmp_path, capfd):
     (tmp_path / "t.txt").write_text("some words\n")
-    assert main(["embed", str(tmp_path / "t.txt"), "-q", "-o", "/dev/full"]) == 2
-    assert "No space left on device" in capfd.readouterr().err
+    for kind in ("npy", "npz", "jsonl"):
+        assert main(["embed", str(tmp_path / "t.txt"), "-q", "-o", "/dev/full", "--to", kind]) == 2
+        assert capfd.readouterr().err == "fastemb: error: /dev/full: No space left on device\n"
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_a_full_folder_of_temporary_files(tmp_path, kind):
+    """What waits there for a pipe is not whole: the folder is named, not the pipe."""
+    (tmp_path / "t.txt").write_text("some words\n" * 4000)
+    code = SLOW.replace("import sys", "import resource, sys").replace(
+        "sys.exit", "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))\nsys.exit"
+    )
+    command = [sys.executable, "-c", code, "embed", str(tmp_path / "t.txt"), "-o", "-", "--to", kind]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, check=False, env=environment)
+    words = f"fastemb: error: temporary file in {tmp_path}: File too large\n".encode()
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", words)
 
 
 @pytest.mark.parametrize("kind", ["npy", "jsonl"])

@@ -162,6 +162,14 @@ def test_info_on_word_vectors(here, capfd):
     assert "table      2 x 3 float32" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["t.txt", "t.csv", "t.txt.gz"])
+def test_a_file_whose_bytes_cannot_be_read(here, capfd, name):
+    """The error of a bad disk names no file: this file is named, not the output that was being written."""
+    (here / name).symlink_to("/proc/self/mem")
+    assert refused(capfd, *embed(name)) == f"fastemb: error: {name}: Input/output error\n"
+    assert sorted(path.name for path in here.iterdir()) == sorted([name, "vectors.txt"])
+
+
 def test_parquet_that_cannot_be_read(here, capfd):
     pa = pytest.importorskip("pyarrow", reason="the package pyarrow is not installed")
     import pyarrow.parquet as pq
