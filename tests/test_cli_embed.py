@@ -46,6 +46,7 @@ def write_csv(path, delimiter=","):
 WRITERS = {
     "txt": lambda path: path.write_text("\n".join(TEXTS)),
     "jsonl": lambda path: path.write_text("\n\n".join(json.dumps({"text": text}) for text in TEXTS)),
+    "json": lambda path: path.write_text("\n".join(json.dumps({"text": text}) for text in TEXTS)),
     "ndjson": lambda path: path.write_text("\n".join(json.dumps(text) for text in TEXTS)),
     "csv": write_csv,
     "tsv": lambda path: path.write_text("text\tid\n" + "".join(f"{t.replace(chr(9), ' ')}\t1\n" for t in TEXTS)),
@@ -139,6 +140,7 @@ def test_several_files_and_standard_input(tmp_path, vectors):
         ("t.jsonl", '{"text": "a"}\n{"txt": "b"}\n', "line 2: no field 'text'; there are 'txt'"),
         ("t.jsonl", '{"text": "a"}\n{"text": 7}\n', "line 2: expected a text, got a number"),
         ("t.jsonl", '{"text": "a"}\n{"text"\n', "line 2: not JSON"),
+        ("t.json", '[\n"a"\n]\n', "line 1: not JSON: Expecting value at column 2 (.json is read as JSON Lines"),
         ("t.jsonl", '"a"\n"\\ud800"\n', "line 2: the text holds half of a surrogate pair"),
         ("t.csv", "text,n\na,1\nb\n", "line 3: 1 columns, where the first row has 2"),
         ("t.csv", 'text,n\na,1\n"b,1\n', "line 3: unexpected end of data"),

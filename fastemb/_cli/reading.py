@@ -18,7 +18,8 @@ from .records import READERS, Notes
 
 KINDS = tuple(READERS)
 
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet"}
+_JSON_LINES = (".jsonl", ".ndjson", ".json")  # the last is one value at times, which is refused; none is plain text
+_SUFFIXES = dict.fromkeys(_JSON_LINES, "jsonl") | {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet"}
 
 
 class Source(NamedTuple):

@@ -13,6 +13,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 CHUNK = 1 << 17  # bytes read at a time: what memory is in proportion to
@@ -175,7 +176,8 @@ class Json(Lines):
         try:
             found = value = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+            hint = " (.json is read as JSON Lines, a value a line)" if ".json" in Path(self.name).suffixes else ""
+            raise ValueError(f"not JSON: {error.msg} at column {error.colno}{hint}") from None
         except RecursionError:
             raise ValueError("not JSON: too deep") from None
         except ValueError:  # what Python says of it names a setting of Python
