@@ -87,6 +87,8 @@ def _source(name: str, kind: str | None, field: str | None) -> Source:
             pass
     elif os.path.isdir(name):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    elif kind == "parquet":
+        raise ValueError(f"{name}: Parquet is read from its end: it cannot come by a pipe")
     return Source(name, kind, packed, field, size)
 
 

@@ -353,7 +353,7 @@ class Parquet(_Rows):
         wanted = [] if self.notes is None else [schema.names[_column(schema.names, f)] for f in self.notes.fields]
         for batch in self._batches([*dict.fromkeys([name, *wanted])]):
             rows = zip(*(batch.column(column).to_pylist() for column in wanted), strict=True)
-            for text in batch.column(name).to_pylist():
+            for text in _strings(batch.column(name), done):
                 done += 1
                 if text is None:
                     raise ValueError(f"row {done} is null, expected a text")
@@ -367,6 +367,20 @@ class Parquet(_Rows):
             yield from self._file.iter_batches(batch_size=1 << 12, columns=names)
         except OSError as error:  # a damaged page
             raise ValueError(f"damaged Parquet file: {error}") from None
+
+
+def _strings(column: Any, row: int) -> Iterator[str | None]:
+    """Give the strings of some rows, behind so many; pyarrow looks at bytes only when it makes a ``str`` of them."""
+    try:
+        texts = column.to_pylist()
+    except UnicodeDecodeError:
+        texts = (item.as_py() for item in column)  # up to the one
+    try:
+        for text in texts:
+            row += 1
+            yield text
+    except UnicodeDecodeError as error:
+        raise ValueError(f"row {row + 1}: not UTF-8: byte 0x{error.object[error.start]:02X}") from None
 
 
 READERS: dict[str, type[Lines]] = {"text": Lines, "jsonl": Json, "csv": Csv, "tsv": Tsv, "parquet": Parquet}
