@@ -180,6 +180,18 @@ def test_a_file_that_begins_otherwise_is_begun_anew(tmp_path, capsys, vectors):
     assert np.array_equal(np.load(out), vectors)
 
 
+def test_a_file_before_the_one_that_was_read_counts_too(tmp_path, capsys):
+    first, second, out = tmp_path / "a.txt", tmp_path / "b.jsonl", tmp_path / "v.npy"
+    first.write_text("one\n")
+    second.write_text('"two"\nbad\n')
+    refused(capsys, first, second, "-o", out)
+    first.write_text("six\n")
+    second.write_text('"two"\n')
+    assert main(["embed", str(first), str(second), "-o", str(out)]) == 0
+    assert "begun anew" in capsys.readouterr().err
+    assert np.array_equal(np.load(out), fastemb.StaticModel.load().encode(["six", "two"]))
+
+
 def test_the_part_of_another_run_is_replaced(tmp_path, capsys, vectors):
     file, out = tmp_path / "t.jsonl", tmp_path / "v.npy"
     file.write_text('"another text"\nbad\n')
