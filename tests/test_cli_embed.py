@@ -202,6 +202,16 @@ def test_the_part_of_another_run_is_replaced(tmp_path, capsys, vectors):
     assert np.array_equal(np.load(out), vectors)
 
 
+@pytest.mark.parametrize("option", [["--normalize"], ["--dim", "64"], ["--to", "npz"]])
+def test_the_part_of_other_options_is_replaced(tmp_path, capsys, option):
+    file, out = tmp_path / "t.jsonl", tmp_path / "v.npy"
+    file.write_text('"one"\nbad\n')
+    refused(capsys, file, "-o", out)
+    file.write_text('"one"\n')
+    assert main(["embed", str(file), "-o", str(out), *option]) == 0
+    assert "v.npy.part: the part of another run is replaced" in capsys.readouterr().err
+
+
 def test_a_part_that_is_of_no_run_is_left_alone(tmp_path, capsys):
     WRITERS["txt"](tmp_path / "t.txt")
     (tmp_path / "v.npy.part").write_text("mine")

@@ -116,9 +116,11 @@ def test_ids_of_lines_are_those_of_texts(model):
         for _ in range(99)
     ]
     texts += [""] * 9 + ["a"] * 9
-    rows, expected = ids_of(model, PackedLines("".join(f"{text}\n" for text in texts).encode())), ids_of(model, texts)
-    assert np.array_equal(rows.ids, expected.ids)
-    assert np.array_equal(rows.offsets, expected.offsets)
+    short = ["a a a a a", "", "word a"]  # of which ids are cut off, and no characters
+    for some in (texts, short, [*short, " " * 99 + "word"]):
+        rows, expected = ids_of(model, PackedLines("".join(f"{text}\n" for text in some).encode())), ids_of(model, some)
+        assert np.array_equal(rows.ids, expected.ids)
+        assert np.array_equal(rows.offsets, expected.offsets)
 
 
 @pytest.mark.parametrize("shared", [False, True])
