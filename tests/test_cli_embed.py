@@ -356,6 +356,39 @@ def test_any_place_of_a_file_can_be_gone_on_from(tmp_path, monkeypatch, suffix):
         assert not rest or rest[-1].end == blocks[-1].end
 
 
+def test_each_thread_has_its_own_room_for_vectors(tmp_path, monkeypatch):
+    monkeypatch.setattr("fastemb._cli.records.CHUNK", 1 << 11)  # hundreds of blocks
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    texts = [f"{word} {i}" for i in range(9_000) for word in ("zebra", "market", "")]
+    (tmp_path / "t.txt").write_text("".join(f"{text}\n" for text in texts))
+    before = fastemb.get_num_threads()
+    try:
+        embed(tmp_path / "t.txt", "-o", tmp_path / "v.npy", "--threads", 4)
+    finally:
+        fastemb.set_num_threads(before)
+    assert np.array_equal(np.load(tmp_path / "v.npy"), fastemb.StaticModel.load().encode(texts))
+
+
+def test_a_part_that_is_shorter_than_its_journal_says_is_begun_anew(tmp_path, capsys):
+    file, out = tmp_path / "t.jsonl", tmp_path / "v.npy"
+    file.write_text('"one"\nbad\n')
+    refused(capsys, file, "-o", out)
+    with open(tmp_path / "v.npy.part", "r+b") as part:
+        part.truncate(200)
+    file.write_text('"one"\n')
+    embed(file, "-o", out)
+    assert np.array_equal(np.load(out), fastemb.StaticModel.load().encode(["one"]))
+
+
+@pytest.mark.parametrize("suffix", ["txt", "csv"])
+def test_a_byte_order_mark_is_one_before_the_first_line_alone(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr("fastemb._cli.records.BATCH", 1)  # so that later lines begin a block
+    (tmp_path / f"t.{suffix}").write_text("\ufefftext\n\ufeffa\n\ufeff\n", "utf-8")
+    files = reading.sources([str(tmp_path / f"t.{suffix}")])
+    expected = ["text", "\ufeffa", "\ufeff"]
+    assert [text for block in reading.read(files) for text in block.texts] == expected[suffix == "csv" :]
+
+
 def test_the_kind_of_a_file_may_be_said(tmp_path, vectors):
     WRITERS["jsonl"](tmp_path / "t.log")
     embed(tmp_path / "t.log", "--from", "jsonl", "-o", tmp_path / "v.npy")
