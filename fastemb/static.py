@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from . import _devices
 from ._checks import MODEL_LENGTHS, ModelLength, as_flag, as_float_table, is_word
-from ._models.box import UNKNOWN, read_box, read_vocabulary
+from ._models.box import UNKNOWN, read_box
 from ._models.folders import (
     MODEL2VEC,
     find_files,
@@ -172,7 +172,8 @@ class StaticModel(Streams):
         check_count(dim, "dim")
         mapped = as_flag(mmap, "mmap")
         if path is None:
-            return cls(Tokenizer(read_vocabulary()), read_box(mapped), normalize=True, drop=UNKNOWN)._first(dim)
+            vocabulary, numbers = read_box(mapped)
+            return cls(Tokenizer(vocabulary), numbers, normalize=True, drop=UNKNOWN)._first(dim)
         folder = as_path(path)
         if folder.is_file():
             return cls._read_words(folder, mapped)._first(dim)

@@ -46,6 +46,7 @@ def write_csv(path, delimiter=","):
 WRITERS = {
     "txt": lambda path: path.write_text("\n".join(TEXTS)),
     "jsonl": lambda path: path.write_text("\n\n".join(json.dumps({"text": text}) for text in TEXTS)),
+    "json": lambda path: path.write_text("\n".join(json.dumps({"text": text}) for text in TEXTS)),
     "ndjson": lambda path: path.write_text("\n".join(json.dumps(text) for text in TEXTS)),
     "csv": write_csv,
     "tsv": lambda path: path.write_text("text\tid\n" + "".join(f"{t.replace(chr(9), ' ')}\t1\n" for t in TEXTS)),
@@ -139,6 +140,7 @@ def test_several_files_and_standard_input(tmp_path, vectors):
         ("t.jsonl", '{"text": "a"}\n{"txt": "b"}\n', "line 2: no field 'text'; there are 'txt'"),
         ("t.jsonl", '{"text": "a"}\n{"text": 7}\n', "line 2: expected a text, got a number"),
         ("t.jsonl", '{"text": "a"}\n{"text"\n', "line 2: not JSON"),
+        ("t.json", '[\n"a"\n]\n', "line 1: not JSON: Expecting value at column 2 (.json is read as JSON Lines"),
         ("t.jsonl", '"a"\n"\\ud800"\n', "line 2: the text holds half of a surrogate pair"),
         ("t.csv", "text,n\na,1\nb\n", "line 3: 1 columns, where the first row has 2"),
         ("t.csv", 'text,n\na,1\n"b,1\n', "line 3: unexpected end of data"),
@@ -178,6 +180,18 @@ def test_a_file_that_begins_otherwise_is_begun_anew(tmp_path, capsys, vectors):
     assert np.array_equal(np.load(out), vectors)
 
 
+def test_a_file_before_the_one_that_was_read_counts_too(tmp_path, capsys):
+    first, second, out = tmp_path / "a.txt", tmp_path / "b.jsonl", tmp_path / "v.npy"
+    first.write_text("one\n")
+    second.write_text('"two"\nbad\n')
+    refused(capsys, first, second, "-o", out)
+    first.write_text("six\n")
+    second.write_text('"two"\n')
+    assert main(["embed", str(first), str(second), "-o", str(out)]) == 0
+    assert "begun anew" in capsys.readouterr().err
+    assert np.array_equal(np.load(out), fastemb.StaticModel.load().encode(["six", "two"]))
+
+
 def test_the_part_of_another_run_is_replaced(tmp_path, capsys, vectors):
     file, out = tmp_path / "t.jsonl", tmp_path / "v.npy"
     file.write_text('"another text"\nbad\n')
@@ -186,6 +200,16 @@ def test_the_part_of_another_run_is_replaced(tmp_path, capsys, vectors):
     assert main(["embed", str(tmp_path / "t.txt"), "-o", str(out)]) == 0
     assert "v.npy.part: the part of another run is replaced" in capsys.readouterr().err
     assert np.array_equal(np.load(out), vectors)
+
+
+@pytest.mark.parametrize("option", [["--normalize"], ["--dim", "64"], ["--to", "npz"]])
+def test_the_part_of_other_options_is_replaced(tmp_path, capsys, option):
+    file, out = tmp_path / "t.jsonl", tmp_path / "v.npy"
+    file.write_text('"one"\nbad\n')
+    refused(capsys, file, "-o", out)
+    file.write_text('"one"\n')
+    assert main(["embed", str(file), "-o", str(out), *option]) == 0
+    assert "v.npy.part: the part of another run is replaced" in capsys.readouterr().err
 
 
 def test_a_part_that_is_of_no_run_is_left_alone(tmp_path, capsys):
@@ -274,13 +298,28 @@ def test_a_full_disk(tmp_path, vectors):
 
 def test_a_full_device(tmp_path, capfd):
     (tmp_path / "t.txt").write_text("some words\n")
-    assert main(["embed", str(tmp_path / "t.txt"), "-q", "-o", "/dev/full"]) == 2
-    assert capfd.readouterr().err == "fastemb: error: /dev/full: No space left on device\n"
+    for kind in ("npy", "npz", "jsonl"):
+        assert main(["embed", str(tmp_path / "t.txt"), "-q", "-o", "/dev/full", "--to", kind]) == 2
+        assert capfd.readouterr().err == "fastemb: error: /dev/full: No space left on device\n"
     command = f"{sys.executable} -m fastemb {{}} > /dev/full"
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     for argv in (f"embed {tmp_path / 't.txt'} -q -o -", f"search words {tmp_path / 't.txt'}"):
         done = subprocess.run(command.format(argv), shell=True, env=buffered, stderr=subprocess.PIPE, check=False)
         assert (done.returncode, done.stderr) == (2, b"fastemb: error: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_a_full_folder_of_temporary_files(tmp_path, kind):
+    """What waits there for a pipe is not whole: the folder is named, not the pipe."""
+    (tmp_path / "t.txt").write_text("some words\n" * 4000)
+    code = SLOW.replace("import sys", "import resource, sys").replace(
+        "sys.exit", "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))\nsys.exit"
+    )
+    command = [sys.executable, "-c", code, "embed", str(tmp_path / "t.txt"), "-o", "-", "--to", kind]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, check=False, env=environment)
+    words = f"fastemb: error: temporary file in {tmp_path}: File too large\n".encode()
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", words)
 
 
 @pytest.mark.parametrize("kind", ["npy", "jsonl"])
@@ -320,6 +359,39 @@ def test_any_place_of_a_file_can_be_gone_on_from(tmp_path, monkeypatch, suffix):
         rest = list(reading.read(files, block.end))
         assert [text for b in rest for text in b.texts] == [t for b in blocks[number + 1 :] for t in b.texts]
         assert not rest or rest[-1].end == blocks[-1].end
+
+
+def test_each_thread_has_its_own_room_for_vectors(tmp_path, monkeypatch):
+    monkeypatch.setattr("fastemb._cli.records.CHUNK", 1 << 11)  # hundreds of blocks
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    texts = [f"{word} {i}" for i in range(9_000) for word in ("zebra", "market", "")]
+    (tmp_path / "t.txt").write_text("".join(f"{text}\n" for text in texts))
+    before = fastemb.get_num_threads()
+    try:
+        embed(tmp_path / "t.txt", "-o", tmp_path / "v.npy", "--threads", 4)
+    finally:
+        fastemb.set_num_threads(before)
+    assert np.array_equal(np.load(tmp_path / "v.npy"), fastemb.StaticModel.load().encode(texts))
+
+
+def test_a_part_that_is_shorter_than_its_journal_says_is_begun_anew(tmp_path, capsys):
+    file, out = tmp_path / "t.jsonl", tmp_path / "v.npy"
+    file.write_text('"one"\nbad\n')
+    refused(capsys, file, "-o", out)
+    with open(tmp_path / "v.npy.part", "r+b") as part:
+        part.truncate(200)
+    file.write_text('"one"\n')
+    embed(file, "-o", out)
+    assert np.array_equal(np.load(out), fastemb.StaticModel.load().encode(["one"]))
+
+
+@pytest.mark.parametrize("suffix", ["txt", "csv"])
+def test_a_byte_order_mark_is_one_before_the_first_line_alone(tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr("fastemb._cli.records.BATCH", 1)  # so that later lines begin a block
+    (tmp_path / f"t.{suffix}").write_text("\ufefftext\n\ufeffa\n\ufeff\n", "utf-8")
+    files = reading.sources([str(tmp_path / f"t.{suffix}")])
+    expected = ["text", "\ufeffa", "\ufeff"]
+    assert [text for block in reading.read(files) for text in block.texts] == expected[suffix == "csv" :]
 
 
 def test_the_kind_of_a_file_may_be_said(tmp_path, vectors):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import struct
 
@@ -162,10 +163,20 @@ def test_info_on_word_vectors(here, capfd):
     assert "table      2 x 3 float32" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["t.txt", "t.csv", "t.txt.gz"])
+def test_a_file_whose_bytes_cannot_be_read(here, capfd, name):
+    """The error of a bad disk names no file: this file is named, not the output that was being written."""
+    (here / name).symlink_to("/proc/self/mem")
+    assert refused(capfd, *embed(name)) == f"fastemb: error: {name}: Input/output error\n"
+    assert sorted(path.name for path in here.iterdir()) == sorted([name, "vectors.txt"])
+
+
 def test_parquet_that_cannot_be_read(here, capfd):
     pa = pytest.importorskip("pyarrow", reason="the package pyarrow is not installed")
     import pyarrow.parquet as pq
 
+    os.mkfifo(here / "pipe")
+    assert "pipe: Parquet is read from its end" in refused(capfd, *embed("pipe", "--from", "parquet"))
     (here / "t.parquet").write_bytes(b"PAR1junkPAR1")
     assert "damaged Parquet file" in refused(capfd, *embed("t.parquet"))
     tables = {
@@ -183,6 +194,10 @@ def test_parquet_that_cannot_be_read(here, capfd):
         assert main([*embed("t.parquet")]) == 0, kind
         assert np.array_equal(np.load("v.npy"), [[1, 2, 3], [4, 5, 6]])
     data = (here / "t.parquet").read_bytes()
+    parts = pa.array([b"the", b"cat", b"\xff", b"the"]).buffers()
+    pq.write_table(pa.table({"text": pa.Array.from_buffers(pa.string(), 4, parts)}), here / "t.parquet")
+    words = "t.parquet: row 3: not UTF-8: byte 0xFF; what was finished is kept"
+    assert words in refused(capfd, *embed("t.parquet"))
     (here / "t.parquet").write_bytes(data[: len(data) // 2] + bytes(9) + data[len(data) // 2 + 9 :])  # inside
     assert main([*embed("t.parquet")]) in (0, 2)
     assert capfd.readouterr().err.count("\n") <= 1

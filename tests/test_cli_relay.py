@@ -35,6 +35,22 @@ def test_blocks_are_put_in_order_by_one_at_a_time(threads):
     assert found == [(i, i * i) for i in range(50)]
 
 
+@pytest.mark.parametrize("had", [0, 1, 3])
+def test_fewer_threads_than_asked_for_do_the_work(monkeypatch, had):
+    """As where a container may have only so many processes."""
+    start, found, started = threading.Thread.start, [], []
+
+    def limited(self):
+        if len(started) == had:
+            raise RuntimeError("can't start new thread")
+        started.append(self)
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    relay(iter(range(9)), lambda block: -block, lambda block, computed: found.append(computed), 5)
+    assert (found, len(started)) == ([-i for i in range(9)], had)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 7])
 @pytest.mark.parametrize("where", ["read", "compute", "put"])
 @pytest.mark.parametrize("number", [0, 3, 19])
@@ -100,9 +116,11 @@ def test_ids_of_lines_are_those_of_texts(model):
         for _ in range(99)
     ]
     texts += [""] * 9 + ["a"] * 9
-    rows, expected = ids_of(model, PackedLines("".join(f"{text}\n" for text in texts).encode())), ids_of(model, texts)
-    assert np.array_equal(rows.ids, expected.ids)
-    assert np.array_equal(rows.offsets, expected.offsets)
+    short = ["a a a a a", "", "word a"]  # of which ids are cut off, and no characters
+    for some in (texts, short, [*short, " " * 99 + "word"]):
+        rows, expected = ids_of(model, PackedLines("".join(f"{text}\n" for text in some).encode())), ids_of(model, some)
+        assert np.array_equal(rows.ids, expected.ids)
+        assert np.array_equal(rows.offsets, expected.offsets)
 
 
 @pytest.mark.parametrize("shared", [False, True])

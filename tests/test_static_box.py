@@ -1,9 +1,12 @@
 """The model that comes with fastemb: that it is the one that was measured, and what it makes of text."""
 
+import copy
 import hashlib
 import importlib.util
 import io
 import mmap
+import pickle
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -94,6 +97,52 @@ def test_unknown_characters_do_not_count(model):
     assert not model.encode("\u2603").any()
     assert np.array_equal(model.encode("dog \u2603"), model.encode("dog"))
     assert np.array_equal(model.encode(["dog \u2603", "dog"], normalize=False)[0], model.encode("dog", normalize=False))
+
+
+def cut(name, size):
+    return lambda home: (home / name).write_bytes((home / name).read_bytes()[:size])
+
+
+def changed(name, change):
+    return lambda home: np.save(home / f"{name}.npy", change(np.load(home / f"{name}.npy")))
+
+
+DAMAGED = {
+    "codes that end": (cut("codes.npy", 5000), "codes.npy: "),
+    "no codes": (cut("codes.npy", 0), "codes.npy: No data left in file"),
+    "codes that are pickled": (lambda home: (home / "codes.npy").write_bytes(b"junk" * 9), "codes.npy: "),
+    "codes of another type": (changed("codes", lambda x: x.astype("f4")), r"are float32 \(29524, 64\), float32"),
+    "one scale": (changed("scale", lambda x: x[:1]), r"float32 \(1,\).* for 29524 tokens"),  # which would fit all rows
+    "a scale that is no number": (changed("scale", lambda x: x * np.nan), "is not finite"),
+    "tokens that end": (cut("vocab.txt", 100), r"for \d+ tokens"),
+    "a token that stands there twice": (
+        lambda home: (home / "vocab.txt").write_text("a\n" * 29524, "utf-8"),
+        "for 29524 tokens, 1 of them different",
+    ),
+}
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("case", DAMAGED)
+def test_damaged_files_are_refused(tmp_path, monkeypatch, case, mapped):
+    damage, words = DAMAGED[case]
+    home = tmp_path / "box"
+    shutil.copytree(box.HOME, home)
+    damage(home)
+    monkeypatch.setattr(box, "HOME", home)
+    monkeypatch.setattr(box, "VOCABULARY", home / "vocab.txt")
+    with pytest.raises(ValueError, match=words) as raised:
+        fastemb.StaticModel.load(mmap=mapped)
+    assert str(raised.value).startswith(f"{home}: the model that comes with fastemb is damaged: ")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_copies_are_the_same_model(mapped):
+    one = fastemb.StaticModel.load(mmap=mapped)
+    for other in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert np.array_equal(other.encode([*TEXTS, "dog \u2603"]), one.encode([*TEXTS, "dog \u2603"]))
+        assert type(other.table) is type(one.table)
 
 
 def test_nothing_else_need_be_installed():

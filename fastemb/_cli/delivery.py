@@ -14,6 +14,7 @@ from typing import IO, Any
 import fastemb
 
 from . import reading
+from .packed import named
 from .progress import Progress
 from .relay import relay
 from .resuming import Part, copy, is_stdout, is_stream, opened_stream, write_all
@@ -159,13 +160,16 @@ def _continue(part: Part, work: Work, files: list[reading.Source]) -> None:
 def _to_stream(path: Path, work: Work, files: list[reading.Source]) -> None:
     """Write to a pipe: what needs the number of rows in front waits in a file without a name until all are there."""
     blocks = work.source(files)
-    with opened_stream(path) as stream:
+    with named("standard output" if is_stdout(path) else str(path)), opened_stream(path) as stream:
         if work.in_order:
             work.run(blocks, lambda data: write_all(stream, data))
             return
         with tempfile.TemporaryFile() as part, tempfile.TemporaryFile() as new:
-            part.write(bytes(work.header))
-            work.run(blocks, part.write)
-            part.seek(0)
-            work.finish(part, new if work.elsewhere else None)
-            copy(new if work.elsewhere else part, stream)
+            whole = new if work.elsewhere else part
+            with named(f"temporary file in {tempfile.gettempdir()}"):
+                part.write(bytes(work.header))
+                work.run(blocks, part.write)
+                part.seek(0)
+                work.finish(part, new if work.elsewhere else None)
+                whole.flush()
+            copy(whole, stream)

@@ -28,9 +28,10 @@ def opened(name: str, packed: str) -> Iterator[tuple[IO[bytes], Callable[[], int
         The file cannot be read.
     """
     if name == "-":
-        yield sys.stdin.buffer, lambda: 0
+        with named("standard input"):
+            yield sys.stdin.buffer, lambda: 0
         return
-    with open(name, "rb") as raw:
+    with named(name), open(name, "rb") as raw:
         where = raw.tell if raw.seekable() else lambda: 0
         if not packed:
             yield raw, where
@@ -40,6 +41,17 @@ def opened(name: str, packed: str) -> Iterator[tuple[IO[bytes], Callable[[], int
                 yield stream, where
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{name}: damaged {packed} file: {error}") from None
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Let errors name a file where they name none: of a `read` or `write` that fails the system does not say whose."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = name
+        raise
 
 
 def _unpack(raw: IO[bytes], packed: str, name: str) -> Any:

@@ -18,7 +18,8 @@ from .records import READERS, Notes
 
 KINDS = tuple(READERS)
 
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet"}
+_JSON_LINES = (".jsonl", ".ndjson", ".json")  # the last is one value at times, which is refused; none is plain text
+_SUFFIXES = dict.fromkeys(_JSON_LINES, "jsonl") | {".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".parquet": "parquet"}
 
 
 class Source(NamedTuple):
@@ -86,6 +87,8 @@ def _source(name: str, kind: str | None, field: str | None) -> Source:
             pass
     elif os.path.isdir(name):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    elif kind == "parquet":
+        raise ValueError(f"{name}: Parquet is read from its end: it cannot come by a pipe")
     return Source(name, kind, packed, field, size)
 
 

@@ -13,6 +13,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 CHUNK = 1 << 17  # bytes read at a time: what memory is in proportion to
@@ -175,7 +176,8 @@ class Json(Lines):
         try:
             found = value = json.loads(line)
         except json.JSONDecodeError as error:
-            raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from None
+            hint = " (.json is read as JSON Lines, a value a line)" if ".json" in Path(self.name).suffixes else ""
+            raise ValueError(f"not JSON: {error.msg} at column {error.colno}{hint}") from None
         except RecursionError:
             raise ValueError("not JSON: too deep") from None
         except ValueError:  # what Python says of it names a setting of Python
@@ -351,7 +353,7 @@ class Parquet(_Rows):
         wanted = [] if self.notes is None else [schema.names[_column(schema.names, f)] for f in self.notes.fields]
         for batch in self._batches([*dict.fromkeys([name, *wanted])]):
             rows = zip(*(batch.column(column).to_pylist() for column in wanted), strict=True)
-            for text in batch.column(name).to_pylist():
+            for text in _strings(batch.column(name), done):
                 done += 1
                 if text is None:
                     raise ValueError(f"row {done} is null, expected a text")
@@ -365,6 +367,20 @@ class Parquet(_Rows):
             yield from self._file.iter_batches(batch_size=1 << 12, columns=names)
         except OSError as error:  # a damaged page
             raise ValueError(f"damaged Parquet file: {error}") from None
+
+
+def _strings(column: Any, row: int) -> Iterator[str | None]:
+    """Give the strings of some rows, behind so many; pyarrow looks at bytes only when it makes a ``str`` of them."""
+    try:
+        texts = column.to_pylist()
+    except UnicodeDecodeError:
+        texts = (item.as_py() for item in column)  # up to the one
+    try:
+        for text in texts:
+            row += 1
+            yield text
+    except UnicodeDecodeError as error:
+        raise ValueError(f"row {row + 1}: not UTF-8: byte 0x{error.object[error.start]:02X}") from None
 
 
 READERS: dict[str, type[Lines]] = {"text": Lines, "jsonl": Json, "csv": Csv, "tsv": Tsv, "parquet": Parquet}

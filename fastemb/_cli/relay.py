@@ -39,9 +39,15 @@ class _Relay:
         workers = [threading.Thread(target=self._work) for _ in range(threads)]
         interrupt: BaseException | None = None
         try:
-            for worker in workers:
-                worker.start()
-        except BaseException as caught:  # Ctrl-C, a signal, or no more threads to be had
+            for number, worker in enumerate(workers):
+                try:
+                    worker.start()
+                except RuntimeError:  # no more threads to be had: those that are there do the work, or this one
+                    del workers[number:]
+                    break
+            if not workers:
+                self._work()
+        except BaseException as caught:  # Ctrl-C, or a signal
             self._ended, interrupt = True, caught
         for worker in workers:
             while worker.is_alive():
