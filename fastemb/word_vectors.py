@@ -112,8 +112,8 @@ def train_vectors(
     word that is the one to be found counts for nothing. Of "cbow" the rows around are not divided by their number in
     it, as in word2vec's program. The logistic function is right to 1e-6.
 
-    Memory grows with the words that are distinct, and with two tables of ``(V, dim)``; of "glove" four. An interrupt
-    (Ctrl-C) ends training, and nothing is left on disk.
+    Memory grows with the words that are distinct, and with up to three tables of ``(V, dim)``; of "glove" five. An
+    interrupt (Ctrl-C) ends training, and nothing is left on disk.
 
     References
     ----------

@@ -135,6 +135,14 @@ def test_an_interrupt_leaves_nothing_behind(kind, tmp_path, monkeypatch):
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full is Linux's device")
+def test_a_full_disk_is_said(monkeypatch):
+    full = Path("/dev/full").open("r+b")  # noqa: SIM115 (it is closed by whoever writes to it)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
+    with pytest.raises(OSError, match="No space left on device"):
+        fastemb.train_vectors(["a b c " * 9999])
+
+
 # Pairs -----------------------------------------------------------------------------------------------------------
 
 

@@ -110,7 +110,7 @@ class Corpus:
                 if goes_on:
                     ids.pop()
                 block = np.array(ids, np.int32)
-                block.tofile(self._file)
+                self._file.write(block.data)  # not `tofile`, which does not say that the disk is full
                 found = np.bincount(block[block >= 0], minlength=1)
                 if found.size > counts.size:
                     counts = np.concatenate([counts, np.zeros(2 * found.size - counts.size, np.int64)])
