@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import fastemb
 from fastemb._cpu.kernels import skipgram as kernels
 from fastemb._cpu.word_vectors import NegativeSampling
-from fastemb._word_vectors import chance, sampling
+from fastemb._word_vectors import chance, options, sampling
 
 GOLDEN = 0x9E3779B97F4A7C15
 KEPT = 2**32 - 1  # of 32 bits of chance: every word is kept
@@ -288,3 +288,19 @@ def test_the_rate_falls_in_a_straight_line(monkeypatch):
     steps = -np.diff(rates)
     np.testing.assert_allclose(steps[:5], steps[0], rtol=0.1)
     assert rates[-1] < 0.5 * 0.1
+    monkeypatch.setattr(sampling, "BLOCK", 1)
+    fastemb.train_vectors(texts(30), dim=4, learning_rate=0.5, epochs=60)
+    assert rates[-1] == 0.5 * 1e-4
+
+
+@pytest.mark.parametrize(
+    ("kind", "usual"),
+    [
+        ("skipgram", {"epochs": 5, "window": 5, "learning_rate": 0.025, "negatives": 5, "sample": 1e-3}),
+        ("cbow", {"epochs": 5, "window": 5, "learning_rate": 0.05, "negatives": 5, "sample": 1e-3}),
+        ("glove", {"epochs": 25, "window": 10, "learning_rate": 0.05, "x_max": 100, "memory": 2**30}),
+    ],
+)
+def test_what_is_not_given_is_as_the_page_says(kind, usual):
+    asked = options.as_training(kind, "letters", None, False, dim=4, min_count=5, seed=0)
+    assert {name: getattr(asked, name) for name in usual} == usual
