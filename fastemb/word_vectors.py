@@ -57,7 +57,7 @@ def train_vectors(
         How often the texts are gone through, by default 5; of "glove" the counted pairs, by default 25.
     learning_rate : float, optional
         By default 0.025, and 0.05 of "cbow" and "glove". It falls in a straight line to a ten-thousandth; of "glove" it
-        is that of `Adagrad`.
+        is that of the first steps, and others are smaller by `Adagrad`, whatever it was.
     negatives : int, default 5
         "skipgram", "cbow": how many words are drawn for each that is to be found, by their counts to the power of 0.75.
     sample : float, default 1e-3
@@ -106,14 +106,14 @@ def train_vectors(
     The same texts, options and seed give the same bytes, whatever the number of threads. Negative sampling runs in one
     thread: a step is that of a window, rows of words against rows of words, and begins with what the step before
     left. The inputs' vectors are returned. Of "glove", steps of `Adagrad` over 4096 pairs use all threads, and the
-    vectors are the sums of both tables'.
+    vectors are the sums of both tables'; as in GloVe's program, gradients count in `Adagrad` times the rate.
 
     A step follows the gradient of the sum over all pairs of its window, from the rows as they are before it; a drawn
     word that is the one to be found counts for nothing. Of "cbow" the rows around are not divided by their number in
     it, as in word2vec's program. The logistic function is right to 1e-6.
 
-    Memory grows with the words that are distinct, and with two tables of ``(V, dim)``; of "glove" four. An interrupt
-    (Ctrl-C) ends training, and nothing is left on disk.
+    Memory grows with the words that are distinct, and with up to three tables of ``(V, dim)``; of "glove" five. An
+    interrupt (Ctrl-C) ends training, and nothing is left on disk.
 
     References
     ----------

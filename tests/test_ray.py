@@ -154,6 +154,8 @@ def test_rows_without_text(model, texts, column, said):
     with pytest.raises(fastemb.ray.BlockError, match=re.escape(said)):
         worker(pa.table({"text": pa.array(texts, pa.string()), "id": range(len(texts))}))
     assert said in ray.get(ledger.why.remote())
+    with pytest.raises(fastemb.ray.BlockError, match="there is a column 'v' already; name another one as output"):
+        worker(pa.table({"text": ["a"], "v": [1]}))
     with pytest.raises(fastemb.ray.BlockError, match="is not the one of the program that gave the work"):
         _workers.Embedder(ledger, 3, column, sent, "v", {}, b"of another model")
 

@@ -112,7 +112,8 @@ def test_a_journal_is_gone_on_with_and_its_torn_line_is_not(tmp_path):
         shards.add(np.concatenate(documents[:20]).astype("<u2"), np.array([len(d) for d in documents[:20]]))
     with open(tmp_path / "a/journal.jsonl", "a") as journal:
         journal.write('{"ids": "sha')
-    for left in ("shard-00009.ids.npy.part", "shard-00009.ends.npy.0123456789abcdef"):  # by a run that was killed
+    chance = "0123456789abcdef"  # in names, by a run that was killed
+    for left in ("shard-00009.ids.npy.part", f"shard-00009.ends.npy.{chance}", f"manifest.json.{chance}"):
         (tmp_path / "a" / left).write_bytes(b"")
     before = {path.name: path.stat() for path in (tmp_path / "a").glob("*.npy")}
     assert len(before) > 4

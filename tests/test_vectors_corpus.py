@@ -64,6 +64,32 @@ def test_files_lines_and_packed_files_are_texts(tmp_path):
     both.close()
 
 
+def test_long_texts_are_cut_between_words_and_stay_one_text(tmp_path, monkeypatch):
+    """Whatever the pieces: those of a file, packed or not, and of a text."""
+    lines = ["ab c " * 9, "", "a" * 50 + " b", "c", " ", "\u00e9" * 30, "a\tb\tc " * 8]
+    text = "\n".join(lines)
+    (tmp_path / "plain").write_text("\ufeff" + text)  # the mark is no part of the first word
+    (tmp_path / "packed").write_bytes(gzip.compress(text.encode()))
+    expected = [line.split() for line in lines if line.split()]
+    for chars in (4, 5, 7, 16, 1000):
+        monkeypatch.setattr("fastemb._word_vectors.corpus._CHARS", chars)
+        for texts in (lines, tmp_path / "plain", tmp_path / "packed", ["c", tmp_path / "plain"]):
+            corpus = Corpus(texts, "white_space", 1, False)
+            assert sentences_of(corpus) == [["c"]] * (len(texts) == 2 if isinstance(texts, list) else 0) + expected
+            assert corpus.total == sum(map(len, sentences_of(corpus)))
+            corpus.close()
+    (tmp_path / "latin").write_bytes(b"a b\n" * 9 + b"a b c d caf\xe9")
+    for chars in (4, 5, 7, 16, 1000):
+        monkeypatch.setattr("fastemb._word_vectors.corpus._CHARS", chars)
+        with pytest.raises(ValueError, match="line 10 is no UTF-8"):
+            Corpus(tmp_path / "latin", "white_space", 1, False)
+
+
+def test_a_word_that_no_file_holds_is_refused_before_anything_is_trained():
+    with pytest.raises(ValueError, match=r"the texts have 'a\\ud800', which UTF-8 cannot hold"):
+        fastemb.train_vectors(["b c a\ud800"] * 9)
+
+
 def test_letters_are_words_in_lower_case():
     corpus = Corpus(["The cat's 3 hats: ÉTÉ_été! 中文"] * 2, "letters", 1, False)
     assert sentences_of(corpus)[0] == ["the", "cat", "s", "hats", "été", "été", "中文"]
@@ -107,6 +133,14 @@ def test_an_interrupt_leaves_nothing_behind(kind, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         fastemb.train_vectors(texts(), kind)
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full is Linux's device")
+def test_a_full_disk_is_said(monkeypatch):
+    full = Path("/dev/full").open("r+b")  # noqa: SIM115 (it is closed by whoever writes to it)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
+    with pytest.raises(OSError, match="No space left on device"):
+        fastemb.train_vectors(["a b c " * 9999])
 
 
 # Pairs -----------------------------------------------------------------------------------------------------------
@@ -159,6 +193,23 @@ def test_a_full_table_becomes_runs_and_loses_nothing():
     whole, one = near(sentences, 8, 1 << 28)
     assert one == 1
     assert found == whole
+
+
+def test_there_may_be_more_runs_than_files_can_be_open():
+    resource = pytest.importorskip("resource", reason="limits of a process are of Unix")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    counter, words = pairs.Counter(1, 1 << 17), np.arange(2, dtype=np.int32)
+    for _ in range(200):
+        counter.add(words)
+        counter.flush()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (150, most))
+    try:
+        [(found, sums)] = counter.merged(1 << 10)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert (found.tolist(), sums.tolist()) == ([1], [200 << 32])
+    counter.close()
 
 
 def test_the_highest_numbers_are_pairs_too():

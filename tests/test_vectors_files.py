@@ -103,6 +103,16 @@ def test_a_terminal_sees_the_rate_and_the_time_left(file, tmp_path, capsys, monk
     assert re.search(r"training: 100 %, [0-9,]+ pairs/s, 0:00 left", shown)
 
 
+@pytest.mark.parametrize("binary", [False, True])
+def test_words_of_any_length_that_is_read_back(tmp_path, binary):
+    model = fastemb.train_vectors(["\u00e9" * (1 << 14) + " b c"] * 5, dim=2)
+    model.save_word2vec(tmp_path / "v", binary=binary)
+    assert fastemb.StaticModel.load(tmp_path / "v").table.tobytes() == model.table.tobytes()
+    model = fastemb.train_vectors(["\u00e9" * (1 << 14) + "e b c"] * 5, dim=2)
+    with pytest.raises(ValueError, match="has more than 32,768 bytes, and would not be read back"):
+        model.save_word2vec(tmp_path / "v", binary=binary)
+
+
 def test_gensim_reads_the_same_numbers(tmp_path):
     keyed = pytest.importorskip("gensim.models.keyedvectors", reason="the package gensim reads the files")
     model = fastemb.train_vectors(TEXTS, dim=12, seed=1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import fastemb
 from fastemb._cpu.kernels import skipgram as kernels
 from fastemb._cpu.word_vectors import NegativeSampling
-from fastemb._word_vectors import chance, sampling
+from fastemb._word_vectors import chance, options, sampling
 
 GOLDEN = 0x9E3779B97F4A7C15
 KEPT = 2**32 - 1  # of 32 bits of chance: every word is kept
@@ -229,6 +229,49 @@ def test_blocks_do_not_decide(monkeypatch):
     assert tables[0].tobytes() == tables[1].tobytes()
 
 
+@pytest.mark.parametrize(("kind", "rate"), [("skipgram", 0.025), ("cbow", 0.05)])
+def test_a_training_begins_as_that_of_word2vecs_program(monkeypatch, kind, rate):
+    """Negatives by counts to the power of 0.75, inputs evenly from -0.5 / D to 0.5 / D, outputs zero, and its rate."""
+    found = []
+
+    class Looks(NegativeSampling):
+        def __init__(self, D, alias, window, negatives, shared, by_mean):
+            found.append((alias, window, negatives, shared, by_mean))
+            super().__init__(D, alias, window, negatives, shared, by_mean)
+
+        def train(self, ids, keep, seeds, rate):
+            found.append((self.inputs.copy(), self.outputs.copy(), keep, rate))
+            return super().train(ids, keep, seeds, rate)
+
+    monkeypatch.setattr(sampling, "NegativeSampling", Looks)
+    some = [*texts()]
+    words = [word for text in some for word in text.split()]
+    model = fastemb.train_vectors(some, kind, 400, epochs=1)
+    (alias, *rest), (inputs, outputs, keep, first) = found[:2]
+    counts = np.array([words.count(word) for word in model.tokenizer.vocab if word in words])
+    assert (alias == chance.alias_table(counts**0.75)).all()
+    assert rest == [5, 5, True, kind == "cbow"]
+    assert (keep == chance.keep_thresholds(counts, 1e-3)).all()
+    assert first == rate
+    assert not outputs.any()
+    statistic, most = chi_square(np.histogram(inputs, 10, (-0.5 / 400, 0.5 / 400))[0], np.full(10, inputs.size / 10))
+    assert statistic < most
+
+
+def test_epochs_have_chance_of_their_own(monkeypatch):
+    seeds = []
+    train = NegativeSampling.train
+    monkeypatch.setattr(
+        NegativeSampling,
+        "train",
+        lambda self, ids, keep, seed, rate: seeds.extend(map(int, seed)) or train(self, ids, keep, seed, rate),
+    )
+    monkeypatch.setattr(sampling, "BLOCK", 256)
+    fastemb.train_vectors(texts(), dim=4, epochs=2)
+    assert len(seeds) > 20
+    assert len({*seeds}) == len(seeds)
+
+
 def test_the_rate_falls_in_a_straight_line(monkeypatch):
     rates = []
     train = NegativeSampling.train
@@ -245,3 +288,19 @@ def test_the_rate_falls_in_a_straight_line(monkeypatch):
     steps = -np.diff(rates)
     np.testing.assert_allclose(steps[:5], steps[0], rtol=0.1)
     assert rates[-1] < 0.5 * 0.1
+    monkeypatch.setattr(sampling, "BLOCK", 1)
+    fastemb.train_vectors(texts(30), dim=4, learning_rate=0.5, epochs=60)
+    assert rates[-1] == 0.5 * 1e-4
+
+
+@pytest.mark.parametrize(
+    ("kind", "usual"),
+    [
+        ("skipgram", {"epochs": 5, "window": 5, "learning_rate": 0.025, "negatives": 5, "sample": 1e-3}),
+        ("cbow", {"epochs": 5, "window": 5, "learning_rate": 0.05, "negatives": 5, "sample": 1e-3}),
+        ("glove", {"epochs": 25, "window": 10, "learning_rate": 0.05, "x_max": 100, "memory": 2**30}),
+    ],
+)
+def test_what_is_not_given_is_as_the_page_says(kind, usual):
+    asked = options.as_training(kind, "letters", None, False, dim=4, min_count=5, seed=0)
+    assert {name: getattr(asked, name) for name in usual} == usual

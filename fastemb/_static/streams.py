@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from .._checks import as_flag, as_integer
-from .._models.word2vec import write_vectors
+from .._models.word2vec import LONGEST_WORD, write_vectors
 from .._text.files import replacing
 from .._text.texts import as_path
 from .._words import shown, type_name
 from ..pooling import embedding_bag
 from .similar import Similar
+
+_LONGEST = LONGEST_WORD // 2  # bytes of a token in files: with its numbers it is what a file is told by
 
 
 class Streams(Similar):
@@ -84,7 +86,7 @@ class Streams(Similar):
         TypeError
             `path` is no path, or `binary` no bool.
         ValueError
-            A token is empty or holds a blank or a line end, which the format cannot say.
+            A token is empty or holds a blank or a line end, which the format cannot say, or has more than 32,768 bytes.
         FileNotFoundError
             There is no such folder to write to.
 
@@ -108,6 +110,9 @@ class Streams(Similar):
         odd = next((name for name in names if not name or any(c in " \t\r\n\v\f" for c in name)), None)
         if odd is not None:
             raise ValueError(f"the token {odd!r} is empty or holds white space, which word2vec's format cannot say")
+        long = next((name for name in names if len(name) > _LONGEST // 4 and len(name.encode()) > _LONGEST), None)
+        if long is not None:
+            raise ValueError(f"the token {shown(long)} has more than {_LONGEST:,} bytes, and would not be read back")
         kept, vectors = np.array(ids, np.int64), self._rows()
         with replacing(file) as stream:
             write_vectors(

@@ -37,7 +37,7 @@ def keep_thresholds(counts: npt.NDArray[np.int64], sample: float) -> npt.NDArray
     """
     if not sample:
         return np.full(counts.size, _MOST, np.uint32)
-    ratio = sample * counts.sum() / counts
+    ratio = min(sample, 1.0) * (counts.sum() / counts)  # 1 keeps all already
     kept: npt.NDArray[np.uint32] = np.minimum((np.sqrt(ratio) + ratio) * 2**32, _MOST).astype(np.uint32)
     return kept
 

@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .._text.train_progress import progress
+from .._text.vocabulary import BOM
+from .._words import shown
 
 Ids = npt.NDArray[np.int32]
 Split = Literal["white_space", "letters"]
@@ -27,8 +29,10 @@ Split = Literal["white_space", "letters"]
 END = -1  # behind each sentence, and its kernel's word for it
 _DROPPED = -2
 _BLOCK = 1 << 20  # numbers that are read at a time
-_CHARS = 1 << 20  # bytes of a file that are read at a time
+_CHARS = 1 << 20  # characters of texts that are cut into words at a time, and bytes of a file
 _GZIP = b"\x1f\x8b"
+
+Block = tuple[list[str], bool]  # texts, and whether the last one goes on in the next block
 
 _letters = re.compile(r"[^\W\d_]+").findall
 
@@ -98,18 +102,20 @@ class Corpus:
         counts = np.zeros(1 << 10, np.int64)
         total = 0
         with progress("reading", show) as say:
-            for some in _blocks(texts):
+            for some, goes_on in _blocks(texts):
                 ids: list[int] = []
                 for text in some:
                     ids.extend(map(number_of, cut(text)))
                     ids.append(END)
+                if goes_on:
+                    ids.pop()
                 block = np.array(ids, np.int32)
-                block.tofile(self._file)
+                self._file.write(block.data)  # not `tofile`, which does not say that the disk is full
                 found = np.bincount(block[block >= 0], minlength=1)
                 if found.size > counts.size:
                     counts = np.concatenate([counts, np.zeros(2 * found.size - counts.size, np.int64)])
                 counts[: found.size] += found
-                total += block.size - len(some)
+                total += block.size - len(some) + goes_on
                 say(f"{total:,} words, {len(numbers):,} of them different")
         return numbers, counts[: len(numbers)]
 
@@ -137,11 +143,20 @@ class _Numbers(dict[str, int]):
     """Words by the order in which they first came."""
 
     def __missing__(self, word: str) -> int:
+        if not word.isprintable():  # which is quick, and false of any surrogate
+            _require_unicode(word)
         self[word] = number = len(self)
         return number
 
 
-def _blocks(texts: Any) -> Iterator[list[str]]:
+def _require_unicode(word: str) -> None:
+    try:
+        word.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"the texts have {shown(word)}, which UTF-8 cannot hold: {error.reason}") from None
+
+
+def _blocks(texts: Any) -> Iterator[Block]:
     """Yield texts, some at a time; each is checked as it comes."""
     if isinstance(texts, os.PathLike):
         texts = [texts]
@@ -153,36 +168,66 @@ def _blocks(texts: Any) -> Iterator[list[str]]:
     waiting: list[str] = []
     chars = 0
     for number, text in enumerate(texts):
-        if isinstance(text, os.PathLike):
-            yield from _lines(Path(text))
-            continue
-        if not isinstance(text, str):
+        if not isinstance(text, str | os.PathLike):
             raise TypeError(f"texts must be str or paths, got {type(text).__name__} at position {number}")
-        waiting.append(str.__str__(text))  # a subclass may answer for itself as it likes
-        chars += len(text)
-        if chars >= _CHARS:
-            yield waiting
+        plain = str.__str__(text) if isinstance(text, str) else ""  # a subclass may answer for itself as it likes
+        apart = not isinstance(text, str) or len(plain) > _CHARS
+        if not apart:
+            waiting.append(plain)
+            chars += len(plain)
+        if waiting and (apart or chars >= _CHARS):
+            yield waiting, False
             waiting, chars = [], 0
+        if apart:
+            yield from _pieces(plain) if isinstance(text, str) else _lines(Path(text))
     if waiting:
-        yield waiting
+        yield waiting, False
 
 
-def _lines(path: Path) -> Iterator[list[str]]:
-    """Yield the lines of a file of UTF-8, packed by gzip or not, some at a time."""
+def _pieces(text: str) -> Iterator[Block]:
+    """Yield a long text in pieces that end behind a blank, so that its words are not all in memory."""
+    start = 0
+    while start < len(text):
+        end = len(text)
+        if end - start > _CHARS:
+            end = text.rfind(" ", start, start + _CHARS) + 1 or text.find(" ", start + _CHARS) + 1 or end
+        yield [text[start:end]], end < len(text)
+        start = end
+
+
+def _lines(path: Path) -> Iterator[Block]:
+    """Yield the lines of a file of UTF-8, packed by gzip or not, some at a time, and long ones in pieces."""
     if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for, a device has no end
         raise ValueError(f"{path}: it is no regular file (a pipe or a device): write what it gives to a file first")
     with path.open("rb") as raw:
         packed = raw.read(2) == _GZIP
         raw.seek(0)
-        stream: Any = gzip.GzipFile(fileobj=raw) if packed else raw
         line = 1
         try:
-            while some := stream.readlines(_CHARS):
+            for data, goes_on in _whole_words(gzip.GzipFile(fileobj=raw) if packed else raw):
                 try:
-                    yield b"".join(some).decode().split("\n")
+                    yield data.decode().split("\n"), goes_on
                 except UnicodeDecodeError as error:
-                    line += error.object.count(b"\n", 0, error.start)
+                    line += data.count(b"\n", 0, error.start)
                     raise ValueError(f"{path}: line {line} is no UTF-8: {error.reason}") from None
-                line += len(some)
+                line += data.count(b"\n") + (not goes_on)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise ValueError(f"{path}: damaged gzip file: {error}") from None
+
+
+def _whole_words(stream: Any) -> Iterator[tuple[bytes, bool]]:
+    """Yield lines, without the end of the last one; or what stands before a blank in a line that goes on."""
+    held: list[bytes] = []  # what stands behind the last cut
+    data = stream.read(_CHARS).removeprefix(BOM)
+    while data:
+        end = data.rfind(b"\n")
+        goes_on = end < 0
+        if goes_on:
+            end = data.rfind(b" ")
+        if end < 0:
+            held.append(data)
+        else:
+            yield b"".join([*held, data[:end]]), goes_on
+            held = [data[end + 1 :]]
+        data = stream.read(_CHARS)
+    yield b"".join(held), False

@@ -24,6 +24,7 @@ from .sampling import state
 
 POWER = 0.75  # of count / x_max, the weight of a pair (Pennington et al. 2014)
 STEP = 1 << 12  # pairs whose gradients are made together: some MiB
+_LEAST_RATE = 1e-18  # whose square is a float32
 _INIT, _FILES, _ORDER = range(3)  # the uses of chance
 
 Table = npt.NDArray[np.float32]
@@ -39,11 +40,20 @@ def train(corpus: Corpus, asked: Training) -> Table:
         if not pairs.size:
             raise ValueError("there is nothing to train on: no two words stand near each other in one text")
         tables = [_table(asked, V, bias=side) for side in range(2)]
-        optimizers = [Adagrad(asked.learning_rate, initial_accumulator_value=1.0) for _ in tables]
+        optimizers = [make_optimizer(asked.learning_rate) for _ in tables]
         _train(pairs, tables, optimizers, asked)
     finally:
         pairs.close()
     return tables[0][:, :D] + tables[1][:, :D]
+
+
+def make_optimizer(rate: float) -> Adagrad:
+    """Return the optimizer of a table.
+
+    GloVe's program multiplies gradients by the rate before it squares them, and its sums begin at one: rate · g /
+    √(1 + Σ (rate · g)²) is g / √(1 / rate² + Σ g²).
+    """
+    return Adagrad(1.0, initial_accumulator_value=max(rate, _LEAST_RATE) ** -2)
 
 
 def _chance(asked: Training, epoch: int, use: int) -> np.random.Generator:
@@ -76,7 +86,8 @@ def step(pairs: Pairs, tables: list[Table], optimizers: list[Adagrad], x_max: fl
     counts = np.concatenate([pairs["count"], other["count"]])
     left, right = (gather(table, one) for table, one in zip(tables, ids, strict=True))
     miss = np.einsum("nd,nd->n", left, right) - np.log(counts)
-    pull = (miss * np.minimum(counts / np.float32(x_max), 1) ** np.float32(POWER))[:, np.newaxis]
+    weights = (np.minimum(counts, np.float64(x_max)) / x_max) ** POWER
+    pull = (miss * weights.astype(np.float32))[:, np.newaxis]
     for side, (table, rows, optimizer) in enumerate(zip(tables, (right, left), optimizers, strict=True)):
         grad = rows * pull
         grad[:, table.shape[1] - 1 - side] = 0  # ones stay

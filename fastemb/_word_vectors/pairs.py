@@ -82,12 +82,12 @@ class Counter:
 
     def merged(self, size: int) -> Iterator[tuple[Numbers, Numbers]]:
         """Yield all pairs in ascending order and their sums over all runs, about ``size`` of them at a time."""
-        starts = np.cumsum([0, *self.sizes])[:-1].tolist()
-        runs = [
-            np.memmap(self._file, np.uint64, "r", 16 * start, (2, count))
-            for start, count in zip(starts, self.sizes, strict=True)
-        ]
-        each = max(1, size // max(1, len(runs)))
+        if not self.sizes:
+            return
+        # One mapping of the whole file: each has a descriptor of its own, and there may be thousands of runs.
+        whole = np.memmap(self._file, np.uint64, "r").view(np.ndarray)
+        runs = [run.reshape(2, -1) for run in np.split(whole, 2 * np.cumsum(self.sizes)[:-1])]
+        each = max(1, size // len(runs))
         at = [0] * len(runs)
         while any(first < count for first, count in zip(at, self.sizes, strict=True)):
             # A stretch ends before the least pair that lies too far on in a run, so that no pair is parted.

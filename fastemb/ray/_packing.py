@@ -132,7 +132,7 @@ class Shards:
 
     def _go_on(self) -> None:
         """Read what an earlier run has finished, or begin; what it has not finished is removed."""
-        for pattern in ("*.part", "shard-*.npy.*"):  # the second are those of `replacing`, of a run that was killed
+        for pattern in ("*.part", "shard-*.npy.*", f"{MANIFEST}.*"):  # but the first: of `replacing`, in a killed run
             for path in self._folder.glob(pattern):
                 path.unlink()
         self._journal.seek(0)

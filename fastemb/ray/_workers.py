@@ -50,6 +50,9 @@ class Worker:
         """Load what the work needs, and compile its kernels."""
         raise NotImplementedError
 
+    def check(self, table: Any) -> None:
+        """Refuse a table to which the work cannot be done; by default none is."""
+
     def work(self, texts: list[str]) -> Any:
         """Return what some texts become."""
         raise NotImplementedError
@@ -60,6 +63,7 @@ class Worker:
 
     def __call__(self, table: Any) -> Any:
         """Return the table that takes the place of some rows."""
+        self.check(table)
         texts = self._texts(table)
         block = f"the block of {table.num_rows:,} rows"
         if texts:
@@ -139,6 +143,11 @@ class Embedder(Worker):
     def work(self, texts: list[str]) -> Any:
         """Return the vectors of texts."""
         return self._model.encode(texts, **self._options)
+
+    def check(self, table: Any) -> None:
+        """Refuse a table that has a column of the name that the vectors' is to have."""
+        if self._output in table.column_names:
+            self._fail(f"there is a column {self._output!r} already; name another one as output")
 
     def join(self, table: Any, results: list[Any]) -> Any:
         """Return the table with its vectors."""

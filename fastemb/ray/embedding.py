@@ -42,7 +42,7 @@ def embed_dataset(
     column : str, default "text"
         The column of the texts.
     output : str, default "vectors"
-        What the new column is called.
+        What the new column is called; none of `ds` may be called so.
     workers : int, optional
         How many actors, of one CPU each, work at the same time. None: as Ray finds them worth it, up to the CPUs of
         the cluster.
@@ -75,8 +75,9 @@ def embed_dataset(
     Notes
     -----
     When the dataset is read, Ray raises a ``RayTaskError`` whose last words are those of a `BlockError`: a row without
-    a text, or rows of which `retries` + 1 workers died. It names the block by its first text, the row within it,
-    and what stands in the columns ``path`` (see ``include_paths`` of Ray's readers) and ``row`` where there are such.
+    a text, a column that is called `output` already, or rows of which `retries` + 1 workers died. For rows it names the
+    block by its first text, the row within it, and what stands in the columns ``path`` (see ``include_paths`` of Ray's
+    readers) and ``row`` where there are such.
 
     Examples
     --------
