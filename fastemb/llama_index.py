@@ -45,7 +45,7 @@ class StaticModelEmbedding(Searching, BaseEmbedding):
     pydantic.ValidationError
         A parameter is of a wrong type, or ``embed_batch_size`` is not from 1 to 2048.
     TypeError, ValueError
-        `model` is none of those above; `dim` is less than 1 or more than the columns.
+        A parameter is unknown; `model` is none of those above; `dim` is less than 1 or more than the columns.
     FileNotFoundError
         There is no such model.
 
@@ -78,6 +78,8 @@ class StaticModelEmbedding(Searching, BaseEmbedding):
     _sides: Sides = PrivateAttr()
 
     def __init__(self, model: Any = None, **options: Any) -> None:
+        for name in options.keys() - type(self).model_fields.keys() - {"class_name"}:  # which `model_dump` writes
+            raise TypeError(f"StaticModelEmbedding has no parameter {name!r}; see help(StaticModelEmbedding)")
         named = model is not None and not isinstance(model, StaticModel | list | tuple)
         super().__init__(model=model, **{"model_name": str(model) if named else "StaticModel", **options})
         self._open()

@@ -90,7 +90,7 @@ class StaticModelEncoder(AbsEncoder):
         self.model_prompts = own_prompts(self.model) if prompts is None else dict(prompts)
         self._normalize = normalize
         width = len(self.model.encode("", normalize=normalize))
-        table, asked = self.model.table, {"normalize": normalize, "prompts": prompts}
+        table, asked = self.model.table, {"normalize": normalize, "prompts": prompts, "dim": dim}
         (rows, columns), size = table.shape, table.codes.nbytes if isinstance(table, QuantizedTable) else table.nbytes
         digest = written_down(self.model) or ""
         if name is None:
@@ -175,6 +175,7 @@ def texts_of(inputs: Any) -> list[str]:
     if (
         "text" in getattr(dataset, "column_names", ())
         and type(inputs.sampler).__name__ == "SequentialSampler"
+        and getattr(inputs.batch_sampler, "sampler", None) is inputs.sampler  # one that was given has its own order
         and not inputs.drop_last
         and inputs.collate_fn.__module__.startswith(("mteb.", "torch."))  # which change no text
     ):
@@ -183,5 +184,5 @@ def texts_of(inputs: Any) -> list[str]:
     for batch in inputs:
         if "text" not in batch:
             raise ValueError(f"a StaticModel encodes texts, got a batch of {', '.join(batch) or 'nothing'}")
-        texts += batch["text"]
+        texts += [batch["text"]] if isinstance(batch["text"], str) else batch["text"]  # of a loader without batches
     return texts

@@ -101,6 +101,7 @@ def test_long_texts_leave_the_loop_to_others(monkeypatch):
         ({"normalize": "perhaps"}, ValidationError, "normalize"),
         ({"query_prompt": 5}, ValidationError, "query_prompt"),
         ({"embed_batch_size": 0}, ValidationError, "embed_batch_size"),
+        ({"normalise": True}, TypeError, "no parameter 'normalise'"),
     ],
 )
 def test_parameters_are_checked(options, error, words):

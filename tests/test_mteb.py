@@ -129,6 +129,9 @@ def test_loaders_of_every_kind():
     assert texts_of(loader(texts, sampler=range(4))) == texts[:4]
     assert texts_of(loader(texts, sampler=[3, 1])) == [texts[3], texts[1]]
     assert texts_of(loader(texts, batch_size=7, drop_last=True)) == texts[:28]
+    backwards = {"batch_size": 1, "batch_sampler": [[4, 3], [2, 0]]}
+    assert texts_of(loader(texts, **backwards)) == [texts[i] for i in (4, 3, 2, 0)]
+    assert texts_of(loader(texts, sampler=[3, 1], batch_size=None)) == [texts[3], texts[1]]
     assert sorted(texts_of(loader(texts, shuffle=True))) == sorted(texts)
     upper = loader(texts, collate_fn=lambda rows: {"text": [row["text"].upper() for row in rows]})
     assert texts_of(upper) == [text.upper() for text in texts]
@@ -161,6 +164,7 @@ def test_what_is_written_beside_results(tmp_path):
     changed = StaticModelEncoder(MODEL, "7", normalize=True, prompts={"query": "q: "}).mteb_model_meta
     assert (changed.name, changed.revision, changed.use_instructions) == ("fastemb/StaticModel", "7", True)
     assert changed.experiment_kwargs == {"normalize": True, "prompts": {"query": "q: "}}
+    assert StaticModelEncoder(MODEL, "7", dim=3).mteb_model_meta.experiment_kwargs == {"dim": 3}
     table = fastemb.quantize(MODEL.table)
     meta = StaticModelEncoder((MODEL.tokenizer, table)).mteb_model_meta
     assert (meta.embed_dim, meta.memory_usage_mb) == (8, 280 * 8 / 2**20)

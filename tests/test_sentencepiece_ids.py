@@ -128,6 +128,19 @@ def test_merges_by_chance(seed):
         assert tokenizer.encode(text).tolist() == want, text
 
 
+@pytest.mark.parametrize("fallback", [False, True])
+def test_an_unused_character_is_unknown(fallback):
+    """It merges all the same; left by itself there is nothing to take it apart into."""
+    unused = [(char, -4, PieceType.UNUSED) for char in ("b", "日")]
+    byte = [(f"<0x{value:02X}>", 0, PieceType.BYTE) for value in range(256)] if fallback else []
+    pieces = [("▁", -5), ("a", -3), ("ab", -1), ("b日", -2, PieceType.UNUSED), *unused, *byte]
+    data = piece_models.model(pieces, ModelType.BPE, {"byte_fallback": fallback})
+    oracle, tokenizer, engine = piece_models.oracle(data), tokenizer_of(data), Engine(read_model(data))
+    for text in ("b", "ab", "b日", "bb日a", "日日 ab日 b"):
+        want = oracle.encode(text)
+        assert tokenizer.encode(text).tolist() == [piece.id for piece in engine.encode(text.encode())] == want, text
+
+
 def test_a_long_text_of_one_letter():
     pieces = [("a", -9), *(("a" * 2**n, -float(n)) for n in range(1, 8)), ("aaa", -0.5), ("▁", -10)]
     data = piece_models.model(pieces, ModelType.BPE)

@@ -145,6 +145,20 @@ def test_keys_that_are_no_characters(rules):
     check_normalizer(rules, [], ["かか日", "か", "かきか\u3099", "a\nか 日"])
 
 
+def test_places_of_keys_that_are_no_characters():
+    """A piece that ends or begins inside a character has all of it."""
+    pieces = [("a", -1.0), ("b", -1.0), ("é", -1.0), ("\ufffd", -1.0)]
+    spec = {"charsmap": charsmap({"か".encode()[:2]: "a", "日".encode()[:2]: "é", "本".encode() + b"\xe3": "ab"})}
+    spec |= {"name": "none", "add_dummy_prefix": False}
+    _, tokenizer = both(piece_models.model(pieces, ModelType.UNIGRAM, None, spec))
+    for text, want in [
+        ("aかb", [[0, 1], [1, 2], [1, 2], [2, 3]]),  # a, and of か an a and a byte that is no character
+        ("日", [[0, 1], [0, 1]]),
+        ("本かb", [[0, 0], [0, 2], [1, 2], [1, 2], [2, 3]]),  # 本 and the first byte of か; two bytes
+    ]:
+        assert tokenizer.encode(text, offsets=True)[1].tolist() == want, text
+
+
 def test_spaces_and_what_becomes_one():
     rules = {"\n": " ", "\t": " ", "\r": " ", "\r\n": " ", "\u3000": " ", "か\u3099": "が", "e\u0301": "é", "\x01": ""}
     blanks = ["", " ", "\n", "\r\n", "\r", " \t ", "\u3000", "\x01", " " * 7, " " * 8, "\n" + " " * 17, "\u3000 \n"]

@@ -14,7 +14,7 @@ from fastemb import _warmup
 LATER = """
 import numpy as np, fastemb
 fastemb.set_num_threads(1)
-fastemb.warmup()
+fastemb.warmup("embedding_bag")
 from numba.core.dispatcher import Dispatcher
 more, add = [], Dispatcher.add_overload
 def note(self, result):
@@ -23,6 +23,13 @@ def note(self, result):
 Dispatcher.add_overload = note  # whether it was compiled, or found in the cache
 rng = np.random.default_rng(0)
 table, ids = rng.standard_normal((5000, 64), np.float32), rng.integers(0, 5000, (64, 128))
+large = np.zeros((300_000, 64), "f4")  # whose rows lie in memory, those of the other in a cache
+for source in (table, large):
+    for mode in ("mean", "max"): fastemb.embedding_bag(source, ids, mode=mode, normalize=True)
+    fastemb.embedding_bag(source, ids, weights=np.ones(ids.shape, "f4"))
+of_bags = [*more]
+fastemb.warmup()
+more[:] = of_bags
 x = fastemb.gather(table, ids)
 fastemb.gather(table, ids, out=np.empty_like(x))
 fastemb.embed(table, ids, positions=table[:128], norm=fastemb.LayerNorm(np.ones(64, "f4")))
@@ -34,7 +41,8 @@ for kind in (fastemb.SGD, fastemb.Adagrad, fastemb.Adam, fastemb.AdamW):
 fastemb.SGD(momentum=0.9, nesterov=True).step_from(table.copy(), ids.astype("i4"), x, padding_idx=3)
 fastemb.Adagrad(row_wise=True, lr_decay=0.1).step_from(table.copy(), ids, x)
 for few in (1, 40): fastemb.topk(table[:few], table, 5)
-for bits in (8, 4): fastemb.embedding_bag(fastemb.quantize(table, bits), ids)
+for bits in (8, 4):
+    for source in (table, large): fastemb.embedding_bag(fastemb.quantize(source, bits), ids)
 for few in (ids[:2], ids[:2].astype("i4")):  # small calls
     x = fastemb.gather(table, few)
     fastemb.normalize(x); fastemb.row_grad(few, x); fastemb.scatter_add(table.copy(), few, x)

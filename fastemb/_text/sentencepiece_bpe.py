@@ -96,14 +96,17 @@ class BpeModel:
         return pieces, frozen
 
     def _kept(self, piece: bytes, taken_apart: dict[bytes, tuple[bytes, bytes]]) -> Pieces:
-        """Return a symbol, or if it is unused the parts that it was made of, down to parts that are not."""
+        """Return a symbol, or if it is unused the parts that it was made of, down to parts that are not.
+
+        One that was made of none, an unused character, is unknown.
+        """
         found, todo = [], [piece]
         while todo:
             part = todo.pop()
             id = self._ids.open.get(part, self._ids.unk)
             parts = taken_apart.get(part) if self._unused[id] else None
             if parts is None:
-                found.append((part, id))
+                found.append((part, self._ids.unk if self._unused[id] else id))
             else:
                 todo += reversed(parts)
         return found

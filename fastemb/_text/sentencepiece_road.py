@@ -78,17 +78,20 @@ class PieceRoad(Road):
 
 
 def _placed(pieces: list[Piece], text: str, base: int) -> Iterator[Placed]:
-    """Yield pieces with their places as characters; of a character of several pieces each has all of it."""
-    places, at = {0: 0}, 0
-    for number, char in enumerate(text):
-        at += len(char.encode())
-        places[at] = number + 1
+    """Yield pieces with their places as characters; of a character of several pieces each has all of it.
+
+    A piece may end inside a character where a rule of the charsmap does.
+    """
+    firsts = [number for number, char in enumerate(text) for _ in char.encode()]  # by the bytes of the text
+    firsts.append(len(text))
     ends, end = [0] * len(pieces), 0
     for k in range(len(pieces) - 1, -1, -1):
         end = end if pieces[k].inner else pieces[k].end  # else that of the last byte of its character
         ends[k] = end
     for piece, end in zip(pieces, ends, strict=True):
-        yield Placed(piece.id, base + places[piece.start], base + places[end], False)
+        start = firsts[piece.start]
+        behind = firsts[end - 1] + 1 if end > piece.start else start
+        yield Placed(piece.id, base + start, base + behind, False)
 
 
 class PieceDecoders(Decoders):
