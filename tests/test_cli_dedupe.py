@@ -109,6 +109,24 @@ def test_what_is_kept_is_written(file, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["again.txt", "out.jsonl", "out.txt", "t.txt"]
 
 
+def test_rows_keep_their_fields(tmp_path):
+    """Of JSON Lines as they stand in the file, of CSV by the names of its columns; a line of text is a text."""
+    rows = ['{"id": 1, "body": "the cat sat", "more": [1.50, null]}', '{"id": 2, "body": "the cat sat"}', '"a dog ran"']
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + "\r\n\n".join(rows[:2]).encode())
+    (tmp_path / "b.csv").write_text('id,body\n3,the cat sat\n4,"a dog,\nran"\n5,Stars shine.\n')
+    (tmp_path / "c.txt").write_text("a bird sang\nthe cat sat\n")
+    out = tmp_path / "out.jsonl"
+    run(tmp_path / "a.jsonl", tmp_path / "b.csv", "--field", "body", "-o", out, "-q")
+    csv = [{"id": "4", "body": "a dog,\nran"}, {"id": "5", "body": "Stars shine."}]
+    assert out.read_text().splitlines()[0] == rows[0]
+    assert [json.loads(line) for line in out.read_text().splitlines()[1:]] == csv
+    (tmp_path / "d.jsonl").write_text(f"{rows[2]}\n")
+    run(tmp_path / "c.txt", tmp_path / "d.jsonl", "-o", out, "-q")
+    assert [json.loads(line) for line in out.read_text().splitlines()] == [
+        {"text": "a bird sang"}, {"text": "the cat sat"}, "a dog ran"
+    ]  # fmt: skip
+
+
 def test_standard_input_and_output_and_several_files(tmp_path):
     (tmp_path / "a.csv").write_text('text\n"the cat sat"\n')
     done = subprocess.run(

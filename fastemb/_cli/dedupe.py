@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     seen = _Seen(args.threshold, held=args.json or path is None)
     dropped: list[_Dropped] = []
     with _opened(path, args.quiet) as write:
-        for documents in encoded(files, options.model(args), args.quiet):
+        for documents in encoded(files, options.model(args), args.quiet, whole=kind == "jsonl"):
             kept, new = seen.add(documents)
             write(_bytes(kind, documents, kept))
             if args.json:
@@ -150,9 +150,11 @@ def _opened(path: Path | None, quiet: bool) -> Iterator[Callable[[bytes], Any]]:
 
 def _bytes(kind: str, documents: Documents, kept: npt.NDArray[np.bool_]) -> bytes:
     """Return the lines that are written of the documents that are kept."""
-    texts = [(row, documents.texts[row]) for row in kept.nonzero()[0]]
+    texts = [(row, documents.texts[row]) for row in kept.nonzero()[0].tolist()]
     if kind == "jsonl":
-        return "".join(f"{json.dumps({'text': text}, ensure_ascii=False)}\n" for _, text in texts).encode()
+        whole = documents.rows
+        rows = (whole[row] if whole else json.dumps({"text": text}, ensure_ascii=False) for row, text in texts)
+        return "".join(f"{row}\n" for row in rows).encode()
     for row, text in texts:
         if "\n" in text or text.endswith("\r"):
             place = f"{documents.file}: line {documents.lines[row]}"

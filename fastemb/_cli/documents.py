@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from . import reading
@@ -34,6 +34,7 @@ class Documents(NamedTuple):
     lines: Rows
     texts: list[str]
     vectors: Vectors  # (N, D), of length one, but for those that `known` leaves out
+    rows: Sequence[str] = ()  # as JSON with all their fields, where that was asked for and the file has them
 
     def document(self, row: int) -> Document:
         """Return one of them."""
@@ -48,26 +49,27 @@ def known(vectors: Vectors) -> Rows:
 
 
 def blocks_of(
-    files: list[reading.Source], start: reading.Position | None = None
-) -> Iterator[tuple[reading.Block, Rows]]:
-    """Give the blocks of files, and the lines of the documents of each."""
+    files: list[reading.Source], start: reading.Position | None = None, whole: bool = False
+) -> Iterator[tuple[reading.Block, Rows, list[str]]]:
+    """Give the blocks of files, the lines of the documents of each, and with ``whole`` their rows."""
     import numpy as np
 
-    notes = Notes()
+    notes = Notes(whole=whole)
     for block in reading.read(files, start, notes=notes):
-        yield block, np.array(notes.lines[-len(block.texts) :], np.int64)
-        del notes.lines[:]  # or they would be held of all
+        count = len(block.texts)
+        yield block, np.array(notes.lines[-count:], np.int64), notes.rows[-count:]
+        del notes.lines[:], notes.rows[:]  # or they would be held of all
 
 
-def encoded(files: list[reading.Source], model: StaticModel, quiet: bool) -> Iterator[Documents]:
-    """Give the documents of files, with their vectors; on a terminal, say how far that is."""
+def encoded(files: list[reading.Source], model: StaticModel, quiet: bool, whole: bool = False) -> Iterator[Documents]:
+    """Give the documents of files, with their vectors, and rows if asked; on a terminal, say how far that is."""
     progress = Progress(sum(source.size for source in files), quiet)
     done = 0
     try:
-        for block, lines in blocks_of(files):
+        for block, lines, rows in blocks_of(files, whole=whole):
             vectors = model.encode(block.texts, normalize=True)
             done += len(block.texts)
             progress.show(block.stored, done, block.size)
-            yield Documents(files[block.end.file].name, lines, block.texts, vectors)
+            yield Documents(files[block.end.file].name, lines, block.texts, vectors, rows)
     finally:
         progress.close()

@@ -77,7 +77,7 @@ class Index(NamedTuple):
         if self.source.kind in ("text", "jsonl") and not self.source.packed:
             return lines_at(self.source, self.scan, lines.tolist())
         wanted, found = set(lines.tolist()), []
-        for block, here in blocks_of([self.source]):
+        for block, here, _ in blocks_of([self.source]):
             found += [text for text, line in zip(block.texts, here.tolist(), strict=True) if line in wanted]
             if len(found) == len(wanted):
                 return found
@@ -203,7 +203,7 @@ def _add(part: Part, source: reading.Source, model: fastemb.StaticModel, dim: in
     progress = Progress(source.size, quiet)
     documents = 0
     with closing(progress):
-        for block, lines in blocks_of([source], at and reading.Position(*at)):
+        for block, lines, _ in blocks_of([source], at and reading.Position(*at)):
             vectors = model.encode(block.texts, normalize=True)
             rows = known(vectors)
             records = np.empty(rows.size, _record(dim))

@@ -30,6 +30,8 @@ class Notes:
     ----------
     fields : sequence of str
         The names of these fields.
+    whole : bool
+        Whether rows are kept whole.
 
     Attributes
     ----------
@@ -39,10 +41,14 @@ class Notes:
         For each field, its value in every document, as the file has it; None where an object of JSONL lacks it.
     starts : list of int
         The number of documents before each file.
+    rows : list of str
+        With ``whole`` every document of JSONL as its line, and of CSV and TSV as a JSON object of its columns; of other
+        files nothing.
     """
 
-    def __init__(self, fields: Sequence[str] = ()) -> None:
-        self.fields = tuple(fields)
+    def __init__(self, fields: Sequence[str] = (), whole: bool = False) -> None:
+        self.fields, self.whole = tuple(fields), whole
+        self.rows: list[str] = []
         self.lines = array("Q")
         self.values: list[list[object]] = [[] for _ in self.fields]
         self.starts: list[int] = []
@@ -196,6 +202,8 @@ class Json(Lines):
         if self.notes is not None:
             row = found if isinstance(found, dict) else {}
             self.notes.add(number, map(row.get, self.notes.fields))
+            if self.notes.whole:
+                self.notes.rows.append(line.strip())
         return value
 
 
@@ -288,6 +296,9 @@ class Csv(_Rows):
                     )
                 if self.notes is not None:
                     self.notes.add(line, [row[place] for place in noted])
+                    if self.notes.whole:
+                        columns = dict(zip(names or (), row, strict=True))
+                        self.notes.rows.append(json.dumps(columns, ensure_ascii=False))
                 yield row[column or 0]
         except csv.Error as error:
             raise ValueError(f"line {table.line_num}: {error}") from None

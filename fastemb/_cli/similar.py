@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _document(source: reading.Source, line: int) -> Document:
     """Return the document that begins on a line."""
-    for block, lines in blocks_of([source]):
+    for block, lines, _ in blocks_of([source]):
         for row in (lines == line).nonzero()[0]:
             return Document(source.name, line, block.texts[row])
     raise ValueError(f"{source.name}: no document begins on line {line}")
