@@ -157,8 +157,8 @@ def test_of_no_more_than_a_block_lines_are_held(model_file, tmp_path, monkeypatc
     made = []
 
     class Watched(records.Notes):
-        def __init__(self):
-            super().__init__()
+        def __init__(self, **options):
+            super().__init__(**options)
             made.append(self)
 
     monkeypatch.setattr(documents, "Notes", Watched)
