@@ -1,8 +1,8 @@
 /* fe_near.h: counting words that stand near each other; read by cffi behind fe_train.h, and under the same rules.
  *
  * A counter takes words by number and keeps, for each pair of words that come in one window, the sum of 1 / distance
- * over all their meetings. It is given so much memory and no more: when that is full it says so, and its owner takes the
- * pairs away and goes on. Sums are whole numbers of 2^-32, so that they do not depend on where that happens.
+ * over all their meetings. It is given so much memory and no more: when that is full it says so, and its owner takes
+ * the pairs away and goes on. Sums are whole numbers of 2^-32, so that they do not depend on where that happens.
  */
 #ifndef FE_NEAR_H
 #define FE_NEAR_H
