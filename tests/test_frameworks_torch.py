@@ -44,7 +44,10 @@ def same(a, b):
 
 
 def test_every_public_function_is_held():
-    assert {name.partition(",")[0] for name in CALLS} | {"QuantizedTable.dequantize"} == forwarding()
+    without_arrays = {"prefetch"}  # its result is a number
+    held = {name.partition(",")[0] for name in CALLS} | {"QuantizedTable.dequantize"}
+    assert held | without_arrays == forwarding()
+    assert fastemb.prefetch(torch.ones(4, 2), torch.tensor([3, 1])) == 0  # in memory already
 
 
 @pytest.mark.parametrize("name", CALLS)
