@@ -367,7 +367,7 @@ def embedding_bag_backward(
     """
     if type(table) is np.ndarray:
         if mask is None and weights is None and normalize is False:
-            small = _devices.HERE["small_bags"].small_bags_backward(
+            small = _devices.HERE["small_bag_grads"].small_bags_backward(
                 grad, table, ids, offsets, mode, padding_idx, scale_grad_by_freq
             )
             if small is not None:

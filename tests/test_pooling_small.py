@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import fastemb.reference as reference
 from fastemb._bags import MODES
 from fastemb._cpu import pooling as room
-from fastemb._cpu import small_bags, small_pools
+from fastemb._cpu import small_bag_grads, small_pools
 from fastemb.embedding import embed
 from fastemb.pooling import embedding_bag, embedding_bag_backward, normalize, pool
 from fastemb.ragged import Ragged
@@ -98,7 +98,7 @@ def general_gradients(most=None):
     """As `general_calls`, of gradients of bags, whose small path is a file of its own."""
     with pytest.MonkeyPatch.context() as patch:
         if most is not None:
-            patch.setattr(small_bags, "_SMALL_BYTES", most)
+            patch.setattr(small_bag_grads, "_SMALL_BYTES", most)
         with arrays.general_calls(room, "reduce_backward") as seen:
             yield seen
 

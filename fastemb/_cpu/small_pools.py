@@ -1,7 +1,7 @@
 """The small path of bags, pools and rows at length one: calls that are not worth a second thread.
 
 Forward it is one kernel. Of the gradients those of ``pool`` in its modes that are sums are here, a few calls of NumPy;
-those of bags are in ``small_bags.py``.
+those of bags are in ``small_bag_grads.py``.
 """
 
 from collections.abc import Callable
