@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import random
+import sys
 import sysconfig
 import tokenize
 from pathlib import Path
@@ -16,6 +17,10 @@ from fastemb._cpu.kernels.jit import TUNING
 
 pytest.register_assert_rewrite("arrays")
 from arrays import FRAMEWORKS  # noqa: E402
+
+# Tests of what lies in benchmarks/ import it as a package, whichever of the tests are asked for. The tree comes last:
+# where fastemb is installed, that is the one tested.
+sys.path.append(str(Path(__file__).parent.parent))
 
 MARK = "\u2581"
 

@@ -4,20 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import word_vectors
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.fixture
-def dictionaries(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS.parent))
-    from benchmarks import word_vectors
-
+def dictionaries():
     if not (word_vectors.WORDNET / "data.noun").is_file() or not word_vectors.GCIDE.is_file():
         pytest.skip("Debian's packages wordnet-base and dict-gcide are not installed")
     return word_vectors
 
 
-def test_probes_are_thirty_and_none_accepts_itself(monkeypatch):
+def test_probes_are_thirty_and_none_accepts_itself():
     lines = [line for line in (BENCHMARKS / "probe_words.txt").read_text().splitlines() if not line.startswith("#")]
     probes = dict(line.split(": ") for line in lines)
     assert len(probes) == 30
