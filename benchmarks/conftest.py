@@ -51,6 +51,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 0 if config.getoption("benchmark_enable") else min(2, os.cpu_count() or 1)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Where nothing is timed a few lines do, of which a sample is taken."""
+    if not config.getoption("benchmark_enable"):
+        corpora.LINES = corpora.FEW_LINES
+
+
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """Add to the JSON whatever a reader needs to judge the numbers, or to get them again."""
     brand = machine_info.get("cpu", {}).get("brand_raw") or platform.processor() or platform.machine()
@@ -75,9 +81,9 @@ def version(package: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def copy_rates() -> dict[str, float]:
-    """How fast this machine copies, measured in the same run as everything else."""
-    return measure.copy_rates()
+def copy_rates(request: pytest.FixtureRequest) -> dict[str, float]:
+    """How fast this machine copies, measured in the same run as everything else that is timed."""
+    return measure.copy_rates() if request.config.getoption("benchmark_enable") else {}
 
 
 @pytest.fixture(scope="session")
