@@ -15,6 +15,7 @@ from fastemb._cli.delivery import Work
 from fastemb._cli.progress import Progress
 from fastemb._cli.relay import relay
 from fastemb._static.stages import PackedLines, ids_of, line_ends
+from fastemb._text.compiled import ffi, lib
 
 
 @pytest.mark.parametrize("threads", [1, 2, 7])
@@ -76,6 +77,50 @@ def test_of_an_error_what_stands_before_it_is_put(threads, where, number):
     assert not [thread for thread in threading.enumerate() if "_work" in thread.name]
 
 
+def test_of_two_errors_the_first_block_s_is_raised_and_nothing_behind_it_is_put():
+    """Whichever block is computed first."""
+    computed, found = threading.Event(), []
+
+    def compute(block):
+        if block == 0:
+            assert computed.wait(60)
+        else:
+            computed.set()
+        if block < 2:
+            raise ValueError(str(block))
+        return block
+
+    for blocks in ([0, 1], [0, 2]):
+        computed.clear()
+        with pytest.raises(ValueError, match=r"^0$"):
+            relay(iter(blocks), compute, lambda block, computed: found.append(block), 2)
+    assert found == []
+
+
+def test_an_interrupt_while_a_block_is_read_ends_the_reading(monkeypatch):
+    reading, told, found, joins = threading.Event(), threading.Event(), [], []
+    join = threading.Thread.join
+
+    def interrupted(thread):
+        joins.append(thread)
+        if len(joins) == 1:
+            assert reading.wait(60)
+            raise KeyboardInterrupt
+        told.set()
+        join(thread)
+
+    def blocks():
+        yield 0
+        reading.set()
+        assert told.wait(60)
+        yield from range(1, 100)
+
+    monkeypatch.setattr(threading.Thread, "join", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        relay(blocks(), lambda block: block, lambda block, computed: found.append(block), 2)
+    assert found == [0, 1]  # what was begun is whole, and nothing else is begun
+
+
 @given(st.lists(st.text(alphabet="a\r\n\0é中 \u2028\f"), max_size=5), st.sampled_from(["\n", "\r\n"]))
 def test_packed_lines_are_the_lines(texts, end):
     data = end.join(texts).encode()
@@ -90,6 +135,12 @@ def test_packed_lines_are_the_lines(texts, end):
     assert line_ends(data) == data.count(b"\n")
     assert lines.packed.chars.tolist() == [len(text.encode()) for text in expected]
     assert bytes(lines.packed.utf8) == "".join(expected).encode()
+
+
+def test_nothing_is_read_before_lines():
+    data, utf8, sizes = ffi.new("uint8_t[]", b"\r\na"), ffi.new("uint8_t[3]"), ffi.new("int64_t[2]")
+    assert lib.fe_lines(data + 1, 2, utf8, sizes) == 2
+    assert [*sizes] == [0, 1]
 
 
 def test_lines_that_are_no_utf8_are_refused():

@@ -61,6 +61,10 @@ def test_three_deaths_find_the_row(rows, data):
     assert tried <= 4
 
 
+def test_a_death_between_rows_cuts_nothing():
+    assert steps(9, Deaths(1, 4, 4)) == [(0, 9)]
+
+
 # Shards --------------------------------------------------------------------------------------------------------------
 
 
@@ -132,10 +136,15 @@ def test_what_shards_refuse(tmp_path):
         shards.add(np.array([1, 2, 3] * 5, "<u2"), np.full(5, 3))
         with pytest.raises(ValueError, match="is being written by another run"):
             write(tmp_path / "a", documents, [])
+    assert not [*(tmp_path / "a").glob("*.part")]
     with pytest.raises(ValueError, match=r"shard-00000.ids.npy: was made of other texts"):
         write(tmp_path / "a", [[1, 2, 4]] * 9, [])
     with pytest.raises(ValueError, match=r"shard-00001.ids.npy: was made of other texts"):
         write(tmp_path / "a", documents[:3], [])
+    with Shards(tmp_path / "even", SAID) as shards:  # whose documents end where shards do
+        shards.add(np.zeros(22, "<u2"), np.array([7, 7, 7, 1]))
+    with pytest.raises(ValueError, match=r"shard-00001.ids.npy: was made of other texts"):
+        write(tmp_path / "even", [[0] * 7], [])
     with pytest.raises(ValueError, match=r"of another run, whose dtype is \"<u2\", not \"<u4\""):
         write(tmp_path / "a", documents, [], dtype="<u4")
     manifest = write(tmp_path / "a", documents, [])

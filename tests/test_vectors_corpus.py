@@ -185,6 +185,21 @@ def test_pairs_are_counted_by_their_distance(sentences, window, stretch):
     assert twice == {key: 2 * one for key, one in found.items()}  # exactly: the sums are whole numbers
 
 
+def test_sums_are_rounded_to_the_nearest_unit():
+    found, _ = near([range(60)], 59)
+    assert found[0, 6] * 2**32 == 715_827_883  # 2^32 / 6 = 715,827,882.67
+    assert all(one * 2**32 == (2**32 + (j - i) // 2) // (j - i) for (i, j), one in found.items())
+
+
+def test_a_table_is_as_large_as_its_memory_allows_and_at_most_half_full():
+    """A slot has 16 bytes, and while a table of 2^15 is made one of 2^14 stands beside it: 3/4 of a mebibyte."""
+    out, done, words = ffi.new("fe_near **"), ffi.new("int64_t *"), np.arange(50_000, dtype=np.int32)
+    assert lib.fe_near_new(ffi.new("fe_near_model *", {"window": 1, "memory": 1 << 20, "seed": 7}), out) == lib.FE_OK
+    assert lib.fe_near_add(out[0], ffi.from_buffer("int32_t[]", words), 0, words.size, done) == lib.FE_FULL
+    assert lib.fe_near_count(out[0]) == done[0] - 1 == 2**14 - 1
+    lib.fe_near_free(out[0])
+
+
 def test_a_full_table_becomes_runs_and_loses_nothing():
     random = np.random.default_rng(3)
     sentences = [random.integers(0, 60_000, 40).tolist() for _ in range(400)]

@@ -78,7 +78,8 @@ class _Relay:
                 block = next(self._blocks, None)
             except BaseException as caught:
                 error = caught
-            self._ended = block is None
+            if block is None:  # and never False again: an interrupt may have come while the block was read
+                self._ended = True
         if block is not None:
             try:
                 computed = self._compute(block)

@@ -68,7 +68,8 @@ class _Call(NamedTuple):
     @property
     def cached(self) -> bool:
         """Whether the rows are those of a table that lies in a cache, whatever was read last."""
-        return self.bags.ids is not None and abs(self.ids.V * self.rows.stride) <= TUNING.cached_bytes
+        most = TUNING.cached_bytes  # 0: not even one whose rows are all the same takes a kernel that no other would
+        return most > 0 and self.bags.ids is not None and abs(self.ids.V * self.rows.stride) <= most
 
 
 def _call(bags: Bags, entries: Entries) -> _Call:
