@@ -195,12 +195,21 @@ def test_bad_ids_leave_out_alone(layout, small_grain):
             ):
                 embedding_bag(table, ids, np.arange(0, 5001, 100), out=out)
             assert (out == 7).all()
+    ids[[100, 4321]] = 5, 6  # found by two threads, and nobody sees what they wrote
+    with _threads.num_threads(2), pytest.raises(IndexError, match=r"^id 5 at position 100 is"):
+        embedding_bag(table, ids, np.arange(0, 5001, 100))
     with pytest.raises(IndexError, match=r"id 5 at position \(1, 0\) is out"):
         embedding_bag(table, [[0, 1], [5, 0]])
     with pytest.raises(IndexError, match="id 18446744073709551615 at position 1"):
         embedding_bag(table, np.array([0, 2**64 - 1], np.uint64), [0, 2])
     with pytest.raises(IndexError, match="id 0 at position 0 is out of range for a table of 0 rows"):
         embedding_bag(table[:0], [0], [0, 1])
+
+
+@pytest.mark.parametrize("mode", ["cls", "last"])
+def test_bad_ids_are_refused_whose_rows_are_not_needed(mode):
+    with pytest.raises(IndexError, match=r"^id 9 at position \(1, 1\) is out of range"):
+        embedding_bag(make_table(3, 4, "f4"), [[0, 1, 2], [0, 9, 0]], mode=mode)
 
 
 TABLE = np.ones((3, 2), np.float32)

@@ -139,6 +139,11 @@ def test_gradients_that_are_not_small(given, options):
     np.testing.assert_allclose(found.rows, plain.rows, rtol=1e-6)
 
 
+def test_a_text_is_no_flag_of_gradients():
+    with pytest.raises(TypeError, match="scale_grad_by_freq must be"):
+        embedding_bag_backward(GRAD, np.zeros((4, 5), "f4"), BAGS, scale_grad_by_freq="no")
+
+
 @pytest.mark.parametrize(
     ("given", "options", "error"),
     [
