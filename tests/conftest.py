@@ -35,7 +35,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 # Files that take longest, 40 s of processor time and more: given out last, one of them would run while the other
 # process has nothing to do. By itself pytest-xdist begins with the files of most tests, and most of these have few.
-LONG = ["csrc", "generic_code", "tuning", "pooling_bags", "pooling_pool", "jit", "processes"]
+LONG = ["csrc", "tuning", "generic_code", "pooling_bags", "pooling_pool", "jit", "processes"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
