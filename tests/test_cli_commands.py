@@ -15,7 +15,9 @@ import pytest
 
 import fastemb
 from fastemb.__main__ import main
-from fastemb._cli import bench, parser, progress, resuming
+from fastemb._cli import parser, progress
+from fastemb._cli.commands import bench
+from fastemb._cli.writing import resuming
 from fastemb._static import stages
 
 TEXTS = ["Some words, and more.", "", "</s> é 中文"]
@@ -44,7 +46,7 @@ def refused(capfd, *argv):
 
 def test_every_command_says_what_it_does(capsys):
     for name in parser.COMMANDS:
-        module = importlib.import_module(f"fastemb._cli.{name.replace('-', '_')}")
+        module = importlib.import_module(f"fastemb._cli.commands.{name.replace('-', '_')}")
         with pytest.raises(SystemExit) as stop:
             main([name, "--help"])
         assert stop.value.code == 0
@@ -62,10 +64,12 @@ def test_help_names_all_commands(capsys):
 
 def test_commands_import_nothing_heavy():
     code = (
-        "import sys; from fastemb._cli.parser import make_parser; make_parser();"
+        "import sys; from fastemb._cli.parser import make_parser; make_parser('count');"
+        "print(*[name for name in sys.modules if '.commands.' in name]); make_parser();"
         "print({'numpy', 'numba', 'cffi'} & sys.modules.keys())"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"fastemb._cli.commands.count\nset()\n"
 
 
 def test_tokenize_and_decode(file, tmp_path, capfd, llama, llama_file):
@@ -96,8 +100,8 @@ def test_tokenize_recognises_special_tokens_when_asked(file, capfd, llama, llama
 
 def test_many_blocks_of_ids(tmp_path, monkeypatch, capfd, llama, llama_file):
     """Blocks of three documents, and a part that is read seven ids at a time: ends lie anywhere in them."""
-    monkeypatch.setattr("fastemb._cli.records.BATCH", 3)
-    monkeypatch.setattr("fastemb._cli.tokenize.BLOCK", 28)
+    monkeypatch.setattr("fastemb._cli.reading.records.BATCH", 3)
+    monkeypatch.setattr("fastemb._cli.commands.tokenize.BLOCK", 28)
     texts = ["", "a b c d e f", "", ""] * 5 + ["word " * 40]
     (tmp_path / "t.txt").write_text("\n".join(texts) + "\n")
     output(capfd, "tokenize", tmp_path / "t.txt", "-t", llama_file, "-o", tmp_path / "i.npz")
@@ -254,7 +258,7 @@ def test_a_part_is_true_whatever_was_written_behind_its_last_state(tmp_path, mon
 @pytest.mark.parametrize("threads", [1, 2])
 def test_interrupted_says_what_is_kept(monkeypatch, tmp_path, capsys, threads):
     (tmp_path / "t.txt").write_text("a\nb\n" + "c\n" * 100)
-    monkeypatch.setattr("fastemb._cli.records.BATCH", 1)
+    monkeypatch.setattr("fastemb._cli.reading.records.BATCH", 1)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     ids_of = stages.ids_of
 

@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 import fastemb
 from fastemb import reference
 from fastemb.__main__ import main
-from fastemb._cli import documents, index, lines, reading, records, results
+from fastemb._cli import reading, results
+from fastemb._cli.comparing import documents, index, scan
+from fastemb._cli.reading import records
 
 WORDS = {
     "red": (3, 0, 1),
@@ -120,7 +122,7 @@ LINE = {"t.jsonl": lambda row: 2 * row + 1, "t.csv": lambda row: 2 * row + 2, "t
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("chunk", [7, 1 << 20])
 def test_lines_and_texts_of_all_kinds(model_file, tmp_path, monkeypatch, name, chunk):
-    for module in ("records", "lines"):
+    for module in ("reading.records", "comparing.scan"):
         monkeypatch.setattr(f"fastemb._cli.{module}.CHUNK", chunk)
     texts = [f"{word} {'warm ' * (i % 4)}" for i, word in enumerate(WORDS)]
     WRITERS[name](tmp_path / name, texts)
@@ -283,7 +285,8 @@ def test_who_may_not_read_a_file_may_not_read_its_index(model_file, tmp_path):
 
 SLOW = """
 import sys, time
-from fastemb._cli import records, resuming
+from fastemb._cli.reading import records
+from fastemb._cli.writing import resuming
 from fastemb.__main__ import main
 records.CHUNK, resuming.SECONDS = 1 << 12, 0.0
 sys.exit(main(sys.argv[1:]))
@@ -440,12 +443,12 @@ def test_lines_are_found_from_any_chunk(tmp_path_factory, rows, chunk, data):
     numbers = sorted(data.draw(st.sets(st.integers(1, len(texts)), min_size=1)))
     first = data.draw(st.integers(0, (folder / "t").stat().st_size))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines, "CHUNK", chunk)
+        patch.setattr(scan, "CHUNK", chunk)
         (source,) = reading.sources([str(folder / "t")])
-        scan = lines.scan(source.name, first)
+        found = scan.scan(source.name, first)
         known = [texts[0].removeprefix("\ufeff"), *texts[1:]]  # a byte order mark before the first is none of it
-        assert lines.lines_at(source, scan, numbers) == [known[number - 1] for number in numbers]
+        assert scan.lines_at(source, found, numbers) == [known[number - 1] for number in numbers]
     stored = (folder / "t").read_bytes()
-    assert (scan.size, scan.first_ends_line) == (len(stored), first > 0 and stored[first - 1] == 10)
-    assert scan.checksum == zlib.crc32(stored)
-    assert scan.first == (zlib.crc32(stored[:first]) if first else None)
+    assert (found.size, found.first_ends_line) == (len(stored), first > 0 and stored[first - 1] == 10)
+    assert found.checksum == zlib.crc32(stored)
+    assert found.first == (zlib.crc32(stored[:first]) if first else None)

@@ -13,9 +13,9 @@ from typing import IO, Any
 
 import fastemb
 
-from . import reading
-from .packed import named
-from .progress import Progress
+from .. import reading
+from ..progress import Progress
+from ..reading.packed import named
 from .relay import relay
 from .resuming import Part, copy, is_stdout, is_stream, opened_stream, write_all
 

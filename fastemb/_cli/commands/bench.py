@@ -15,7 +15,7 @@ from typing import Any
 
 import fastemb
 
-from . import options, reading
+from .. import options, reading
 
 HELP = "measure this machine"
 SECONDS = 2.0  # for each line

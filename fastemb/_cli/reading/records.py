@@ -126,7 +126,7 @@ class Lines:
 
     def _texts(self, data: bytes) -> tuple[Sequence[str], int]:
         """Return the documents of some lines, and how many lines they are."""
-        from .._static.stages import PackedLines
+        from ..._static.stages import PackedLines
 
         lines = self._decoded(data, PackedLines)
         if self.notes is not None:
@@ -146,7 +146,7 @@ def _at_most(data: bytes) -> Iterator[bytes]:
     """Cut some lines behind every `BATCH`-th."""
     import numpy as np
 
-    from .._static.stages import line_ends
+    from ..._static.stages import line_ends
 
     if line_ends(data) <= BATCH:
         yield data

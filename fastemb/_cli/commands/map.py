@@ -11,13 +11,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import map_axes, options, reading, results
-from .delivery import says_more
-from .resuming import Part, check_output, is_stream, opened_stream, write_all
+from .. import options, reading, results
+from ..maps import axes
+from ..writing.delivery import says_more
+from ..writing.resuming import Part, check_output, is_stream, opened_stream, write_all
 
 if TYPE_CHECKING:
-    from .map_page import Map
-    from .map_rows import Rows
+    from ..maps.page import Map
+    from ..maps.rows import Rows
 
 HELP = "show texts on a map, as a page for a browser"
 
@@ -29,7 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="OUT.html", type=Path, required=True, help="write the page here; - is standard output"
     )
     parser.add_argument(
-        "--method", choices=map_axes.METHODS, default="pca", help="how vectors become two numbers (default: pca)"
+        "--method", choices=axes.METHODS, default="pca", help="how vectors become two numbers (default: pca)"
     )
     parser.add_argument(
         "--color-field",
@@ -58,7 +59,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from . import map_page, map_rows
+    from ..maps import page
+    from ..maps.rows import gathered
 
     options.set_threads(args)
     path: Path = args.output
@@ -67,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
     if not is_stream(path):
         read = [source.name for source in files] + ([] if args.vectors is None else [str(args.vectors)])
         check_output(path, read, args.model)
-    with map_rows.gathered(args, files) as rows:
+    with gathered(args, files) as rows:
         shown = _placed(args, rows, ["standard input" if source.name == "-" else source.name for source in files])
-    data = map_page.page(shown)
+    data = page.page(shown)
     if is_stream(path):
         with opened_stream(path) as stream:
             write_all(stream, data)
@@ -78,13 +80,13 @@ def run(args: argparse.Namespace) -> int:
             part.write(data)
             part.finish(lambda file, new: None, elsewhere=False)
     if says_more(path, args.quiet):
-        print(f"{results.plain(map_page.summary(shown))}\nwrote {results.plain(str(path))}: {len(data) / 1e6:.1f} MB")
+        print(f"{results.plain(page.summary(shown))}\nwrote {results.plain(str(path))}: {len(data) / 1e6:.1f} MB")
     return 0
 
 
 def _check(args: argparse.Namespace, files: list[reading.Source]) -> None:
     """Refuse what cannot be done before anything is read."""
-    map_axes.require(args.method)
+    axes.require(args.method)
     if args.clusters is not None and args.clusters < 1:
         raise ValueError(f"--clusters must be at least 1, got {args.clusters}")
     plain = [source.name for source in files if source.kind == "text"]
@@ -98,18 +100,20 @@ def _placed(args: argparse.Namespace, rows: Rows, names: list[str]) -> Map:
     """Return what the page shows of the documents."""
     import numpy as np
 
-    from . import map_clusters, map_colors, map_page
+    from ..maps import page
+    from ..maps.clusters import of_clusters
+    from ..maps.colors import of_field, of_kinds
 
     file = np.repeat(np.arange(len(names), dtype=np.uint32), np.diff([*rows.notes.starts, len(rows.texts)]))
     fields = zip(args.color_field, rows.notes.values, strict=True)
-    colors = [map_colors.of_field(name, values) for name, values in fields]
+    colors = [of_field(name, values) for name, values in fields]
     if args.clusters is not None:
-        colors.append(map_clusters.of_clusters(rows.vectors, args.clusters, rows.texts))
+        colors.append(of_clusters(rows.vectors, args.clusters, rows.texts))
     if len(names) > 1:
-        colors.append(map_colors.of_kinds("file", [names[number] for number in file]))
-    placed = map_axes.place(rows.vectors, args.method)
-    return map_page.Map(
-        title=map_page.titled(names) if args.title is None else args.title,
+        colors.append(of_kinds("file", [names[number] for number in file]))
+    placed = axes.place(rows.vectors, args.method)
+    return page.Map(
+        title=page.titled(names) if args.title is None else args.title,
         texts=rows.texts,
         lengths=np.array(rows.lengths, np.uint32),
         files=names,
@@ -119,5 +123,5 @@ def _placed(args: argparse.Namespace, rows: Rows, names: list[str]) -> Map:
         method=args.method,
         shares=placed.shares,
         colors=colors,
-        neighbors=map_axes.neighbors(rows.vectors),
+        neighbors=axes.neighbors(rows.vectors),
     )

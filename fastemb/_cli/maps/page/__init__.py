@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fastemb
 
-from .map_colors import Colors
+from ..colors import Colors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,7 +159,7 @@ def _hash(text: str) -> str:
 
 
 def _part(name: str) -> str:
-    return resources.files(__package__).joinpath("page", name).read_text(encoding="utf-8")
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def titled(names: Sequence[str]) -> str:

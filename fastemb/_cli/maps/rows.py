@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from unicodedata import combining
 
-from . import options, reading
-from .delivery import Work
-from .progress import Progress
-from .records import Notes
+from .. import options, reading
+from ..progress import Progress
+from ..reading.records import Notes
+from ..writing.delivery import Work
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command."""
-    from .parser import make_parser
+    from ..parser import make_parser
 
     commands = _commands(make_parser())
     print(_fish(commands) if args.shell == "fish" else _bash(commands, zsh=args.shell == "zsh"))

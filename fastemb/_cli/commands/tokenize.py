@@ -14,10 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from . import options
-from .delivery import Work, deliver, says_more
-from .progress import Progress
-from .resuming import check_output, is_stream
+from .. import options
+from ..progress import Progress
+from ..writing.delivery import Work, deliver, says_more
+from ..writing.resuming import check_output, is_stream
 
 if TYPE_CHECKING:
     from fastemb import Tokenizer

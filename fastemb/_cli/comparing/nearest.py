@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import fastemb
 
-from . import index, options
+from .. import options
+from . import index
 from .documents import Document, Documents, encoded, known
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from . import reading
+    from .. import reading
     from .documents import Vectors
 
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import fastemb
 
-from . import options, results
-from .documents import Document, Documents, encoded, known
+from .. import options, results
+from ..comparing.documents import Document, Documents, encoded, known
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from .documents import Vectors
+    from ..comparing.documents import Vectors
 
 HELP = "divide documents into clusters of like meaning"
 NONE = 0  # the number of no cluster
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"-k {args.k:,}: there are only {rows.size:,} documents of which something is known")
     if rows.size < len(vectors):
         vectors = vectors[rows]
-    from .kmeans import kmeans
+    from ..comparing.kmeans import kmeans
 
     found = kmeans(vectors, args.k, args.seed)
     numbers = _by_size(found.labels)

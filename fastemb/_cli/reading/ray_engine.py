@@ -19,7 +19,7 @@ import fastemb.ray
 from fastemb.ray._asked import RETRIES, check_counts, needed, plain_errors
 from fastemb.ray.embedding import embed_rows
 
-from . import reading
+from .. import reading
 
 MEMORY = 512 << 20  # bytes of the object store beside the table, where Ray is started here
 BLOCK = 4 << 20  # bytes of a block of Ray: its own 128 MiB would become a gigabyte of vectors

@@ -18,12 +18,12 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import fastemb
 
-from . import reading
+from .. import reading
+from ..progress import Progress
+from ..reading.records import CHUNK
+from ..writing.resuming import Part
 from .documents import blocks_of, known
-from .lines import Scan, lines_at, scan
-from .progress import Progress
-from .records import CHUNK
-from .resuming import Part
+from .scan import Scan, lines_at, scan
 
 if TYPE_CHECKING:
     from .documents import Rows, Vectors

@@ -15,7 +15,7 @@ from typing import Any
 
 import fastemb
 
-from .resuming import Part, check_output
+from ..writing.resuming import Part, check_output
 
 HELP = "turn a table into int8 or int4"
 

@@ -7,8 +7,8 @@ import zlib
 from bisect import bisect_left
 from typing import NamedTuple
 
-from .reading import Source
-from .records import CHUNK, READERS
+from ..reading import Source
+from ..reading.records import CHUNK, READERS
 
 
 class Scan(NamedTuple):

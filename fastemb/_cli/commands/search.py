@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-from . import nearest, options, results
+from .. import options, results
+from ..comparing import nearest
 
 HELP = "find the documents nearest in meaning to a text"
 

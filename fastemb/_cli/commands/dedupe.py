@@ -19,10 +19,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import options, results
-from .delivery import says_more
-from .documents import Document, Documents, encoded, known
-from .resuming import Part, check_output, is_stdout, is_stream, opened_stream, write_all
+from .. import options, results
+from ..comparing.documents import Document, Documents, encoded, known
+from ..writing.delivery import says_more
+from ..writing.resuming import Part, check_output, is_stdout, is_stream, opened_stream, write_all
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +89,7 @@ class _Seen:
     """All documents so far; `held` says whether their texts are, too."""
 
     def __init__(self, threshold: float, held: bool) -> None:
-        from .duplicates import Kept
+        from ..comparing.duplicates import Kept
 
         self.documents = self.kept = 0
         self._vectors = Kept(threshold)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import fastemb
 
-from . import options
+from .. import options
 
 HELP = "say what is installed, and what is in a model or tokenizer"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import reading
-from .progress import Progress
-from .records import Notes
+from .. import reading
+from ..progress import Progress
+from ..reading.records import Notes
 
 if TYPE_CHECKING:
     import numpy as np

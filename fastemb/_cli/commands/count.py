@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import options, reading
+from .. import options, reading
 
 HELP = "count tokens"
 

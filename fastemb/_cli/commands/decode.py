@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import options
-from .packed import opened
-from .records import BATCH
-from .resuming import opened_stream, write_all
+from .. import options
+from ..reading.packed import opened
+from ..reading.records import BATCH
+from ..writing.resuming import opened_stream, write_all
 
 HELP = "turn token ids back into texts"
 

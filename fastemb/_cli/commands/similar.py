@@ -13,8 +13,9 @@ from math import isnan
 
 import fastemb
 
-from . import nearest, options, reading, results
-from .documents import Document, blocks_of
+from .. import options, reading, results
+from ..comparing import nearest
+from ..comparing.documents import Document, blocks_of
 
 HELP = "find the documents most like one of them, or the words most like a word"
 

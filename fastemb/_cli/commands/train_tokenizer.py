@@ -13,8 +13,8 @@ from typing import Any
 
 import fastemb
 
-from . import options, reading
-from .resuming import Part, check_output
+from .. import options, reading
+from ..writing.resuming import Part, check_output
 
 HELP = "train a tokenizer on texts"
 KINDS = ("bpe", "wordpiece", "unigram")

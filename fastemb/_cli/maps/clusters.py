@@ -10,8 +10,8 @@ from typing import Any
 
 import fastemb
 
-from .documents import known
-from .map_colors import NONE, Colors, of_kinds
+from ..comparing.documents import known
+from .colors import NONE, Colors, of_kinds
 
 SEED = 0  # as `fastemb cluster` has it where none is given
 WORDS = 3  # that name a cluster
@@ -29,7 +29,7 @@ def of_clusters(vectors: Any, k: int, texts: Sequence[str]) -> Colors:
     """
     import numpy as np
 
-    from .kmeans import kmeans
+    from ..comparing.kmeans import kmeans
 
     unit = fastemb.normalize(np.array(vectors, np.float32))
     rows = known(unit)

@@ -17,10 +17,11 @@ from typing import IO, Any
 
 import fastemb
 
-from . import options, reading, writing
-from .delivery import Work, deliver, says_more
-from .progress import Progress
-from .resuming import check_output, is_stream
+from .. import options, reading
+from ..progress import Progress
+from ..writing import formats
+from ..writing.delivery import Work, deliver, says_more
+from ..writing.resuming import check_output, is_stream
 
 HELP = "turn texts into vectors, one a document"
 SHOWN = 3  # rows and columns printed where no output file is named
@@ -37,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="write the vectors here (float32), by the suffix as npy, npz, safetensors, parquet or jsonl; - is "
         "standard output (default: print the first ones)",
     )
-    parser.add_argument("--to", choices=writing.KINDS, help="what to write, whatever the suffix")
+    parser.add_argument("--to", choices=formats.KINDS, help="what to write, whatever the suffix")
     options.add_model(parser)
     parser.add_argument("--normalize", action="store_true", default=None, help="scale every vector to length one")
     options.add_threads(parser)
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     files = options.sources(args)
     if path is not None and not is_stream(path):
         check_output(path, [source.name for source in files], args.model)
-    kind = writing.kind_of(path, args.to)
+    kind = formats.kind_of(path, args.to)
     work = _Vectors(args, kind, files)
     with work.engine.connected() if work.engine is not None else nullcontext():
         deliver(path, work, files, _what_decides(args, work.model, kind), args.quiet)
@@ -72,7 +73,7 @@ class _Vectors(Work):
 
     def __init__(self, args: argparse.Namespace, kind: str, files: list[reading.Source]) -> None:
         progress = Progress(sum(source.size for source in files), args.quiet)
-        super().__init__(progress, writing.HEADERS[kind], kind in writing.ELSEWHERE, kind == "jsonl")
+        super().__init__(progress, formats.HEADERS[kind], kind in formats.ELSEWHERE, kind == "jsonl")
         self.kind, self.path, self.normalize = kind, args.output, args.normalize
         if args.workers is not None and args.engine != "ray":
             raise ValueError("--workers is of --engine ray")
@@ -95,7 +96,7 @@ class _Vectors(Work):
         """Return the vectors of a block, and how many tokens it has; workers of Ray do not say that."""
         if self.engine is not None:
             return self.engine.take(), 0
-        from .._static.stages import ids_of, vectors_of
+        from ..._static.stages import ids_of, vectors_of
 
         with self.clock.timed("tokenize"):
             rows = ids_of(self.model, texts)
@@ -120,11 +121,11 @@ class _Vectors(Work):
 
     def block(self, texts: Any, result: tuple[Any, int]) -> Any:
         """Return the bytes that are written of a block."""
-        return b"" if self.path is None else writing.block(self.kind, texts, result[0])
+        return b"" if self.path is None else formats.block(self.kind, texts, result[0])
 
     def finish(self, part: IO[bytes], new: IO[bytes] | None) -> None:
         """Make the output of what was written."""
-        writing.finish(self.kind, part, new, self.documents, self.dim, self.path)
+        formats.finish(self.kind, part, new, self.documents, self.dim, self.path)
 
     def report(self) -> str:
         """Return what was done, how fast."""
@@ -154,7 +155,7 @@ def _engine(args: argparse.Namespace, model: fastemb.StaticModel, files: list[re
     """Return what makes vectors by Ray, or None: this process does."""
     if args.engine == "local":
         return None
-    from .ray_engine import Engine, check_files
+    from ..reading.ray_engine import Engine, check_files
 
     check_files(files)
     return Engine(model, args.normalize, args.workers)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import fastemb
 
-from . import options, reading
-from .resuming import Part, check_output
+from .. import options, reading
+from ..writing.resuming import Part, check_output
 
 HELP = "train vectors of the words of texts"
 KINDS = ("skipgram", "cbow", "glove")
