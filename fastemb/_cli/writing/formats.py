@@ -27,8 +27,6 @@ NAME = "vectors"  # of the array, the tensor and the column
 BLOCK = 1 << 22  # bytes that are copied at a time
 GROUP = 1 << 24  # bytes of a row group of Parquet
 
-_SPECIAL = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}  # as Python's json writes and reads them
-
 
 def kind_of(path: Path | None, to: str | None) -> str:
     """Return what an output is, by its suffix where nothing is said.
@@ -55,13 +53,13 @@ def block(kind: str, texts: list[str], vectors: Vectors) -> Any:
 
     if kind != "jsonl":
         return np.ascontiguousarray(vectors).data if vectors.size else b""
-    rows = vectors.astype("U16").tolist()  # the shortest digits of a float32, where tolist() gives those of a double
-    if not np.isfinite(vectors).all():
-        rows = [[_SPECIAL.get(value, value) for value in row] for row in rows]
-    return "".join(
-        f'{{"text": {json.dumps(text, ensure_ascii=False)}, "vector": [{", ".join(row)}]}}\n'
-        for text, row in zip(texts, rows, strict=True)
-    ).encode()
+    from ..._static.stages import decimals
+
+    quoted = json.JSONEncoder(ensure_ascii=False).encode
+    return b"".join(
+        b'{"text": %s, "vector": [%s]}\n' % (quoted(text).encode(), row)
+        for text, row in zip(texts, decimals(vectors), strict=True)
+    )
 
 
 def header(kind: str, rows: int, dim: int) -> bytes:
