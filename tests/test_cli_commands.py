@@ -1,5 +1,6 @@
 """The commands beside `embed`: what they print and write, and how they refuse."""
 
+import fcntl
 import importlib
 import json
 import os
@@ -253,6 +254,73 @@ def test_a_part_is_true_whatever_was_written_behind_its_last_state(tmp_path, mon
         part.finish(lambda file, new: None, elsewhere=False)
     assert out.read_bytes() == b"onetwo"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def leave(part):
+    part.keep({})
+    raise KeyboardInterrupt
+
+
+def rights(path):
+    return path.stat().st_mode & 0o777
+
+
+def test_nobody_may_read_a_part_who_may_not_read_the_whole(tmp_path):
+    out = tmp_path / "out"
+    with resuming.Part(out, {}, mode=0o640) as part:
+        assert rights(tmp_path / "out.part") == 0o640
+        part.finish(lambda file, new: new.write(b"1"), elsewhere=True)
+    assert rights(out) == 0o640
+    out.chmod(0o400)
+    seen = []
+    with resuming.Part(out, {}) as part:
+        assert rights(tmp_path / "out.part") == 0o600  # this run has to write it
+        part.restart("as another file")
+        assert rights(tmp_path / "out.part") == 0o600
+        part.finish(lambda file, new: seen.append(rights(tmp_path / "out.part.new")), elsewhere=True)
+    assert (seen, rights(out)) == ([0o600], 0o400)
+
+
+def test_a_part_of_a_run_before_gets_no_more_rights(tmp_path, monkeypatch):
+    monkeypatch.setattr(resuming, "SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt), resuming.Part(tmp_path / "out", {}) as part:
+        leave(part)
+    (tmp_path / "out.part").chmod(0o666)
+    with resuming.Part(tmp_path / "out", {}, mode=0o600) as part:
+        assert (part.state, rights(tmp_path / "out.part")) == ({"size": 0}, 0o600)
+
+
+def test_a_run_that_ends_while_the_next_begins(tmp_path, monkeypatch):
+    """Its part is there before the lock is had and gone afterwards: it is not somebody else's."""
+    flock = fcntl.flock
+    (tmp_path / "out.part").write_bytes(b"of the other run")
+
+    def end(*given):
+        (tmp_path / "out.part").unlink(missing_ok=True)
+        flock(*given)
+
+    monkeypatch.setattr(fcntl, "flock", end)
+    with resuming.Part(tmp_path / "out", {}) as part:
+        part.finish(lambda file, new: None, elsewhere=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_killed_while_the_part_of_another_run_is_replaced(tmp_path, monkeypatch):
+    """No moment leaves a part that is then taken for somebody else's."""
+    with pytest.raises(KeyboardInterrupt), resuming.Part(tmp_path / "out", {"a": 1}) as part:
+        leave(part)
+    for name in ("write_all", "open"):
+        with monkeypatch.context() as patch:
+            patch.setattr(resuming.Part, "_remove", lambda self, part: None)  # as a kill tidies nothing away
+            if name == "open":
+                patch.setattr(resuming.Part, "_opener", lambda *given: 1 // 0)
+            else:
+                patch.setattr(resuming, name, lambda *given: 1 // 0)
+            with pytest.raises(ZeroDivisionError), resuming.Part(tmp_path / "out", {"a": name}):
+                pass
+        assert [path.name for path in tmp_path.iterdir()] == ["out.part.journal"]
+    with resuming.Part(tmp_path / "out", {"a": 4}) as part:
+        assert part.state is None
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -1,6 +1,8 @@
 """`fastemb search` and `similar`: the nearest documents by a slow law, and an index that never changes an answer."""
 
+import concurrent.futures
 import contextlib
+import fcntl
 import gzip
 import io
 import json
@@ -10,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 
@@ -24,6 +27,7 @@ from fastemb.__main__ import main
 from fastemb._cli import reading, results
 from fastemb._cli.comparing import documents, index, scan
 from fastemb._cli.reading import records
+from fastemb._cli.writing.resuming import Part
 
 WORDS = {
     "red": (3, 0, 1),
@@ -281,6 +285,59 @@ def test_who_may_not_read_a_file_may_not_read_its_index(model_file, tmp_path):
     path.chmod(0o640)
     found("search", "red", path, "--model", model_file, "--index")
     assert (tmp_path / f"t.txt{SUFFIX}").stat().st_mode & 0o777 == 0o640
+
+
+def test_who_may_not_read_the_file_may_not_read_the_part_of_its_index(model_file, tmp_path, monkeypatch):
+    path, seen, add = tmp_path / "t.txt", [], index._add
+
+    def look(*given):
+        seen.append((tmp_path / f"t.txt{SUFFIX}.part").stat().st_mode & 0o777)
+        return add(*given)
+
+    monkeypatch.setattr(index, "_add", look)
+    path.write_text("red\n")
+    path.chmod(0o600)
+    found("search", "red", path, "--model", model_file, "--index")
+    assert seen == [0o600]
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_search_waits_for_another_that_makes_the_index(model_file, tmp_path, monkeypatch, done):
+    """It takes what that one made; where it was ended, it makes the index itself."""
+    path, kept = tmp_path / "t.txt", tmp_path / f"t.txt{SUFFIX}"
+    path.write_text("red\nblue\n")
+    argv = ["search", "red", path, "--model", model_file, "--index"]
+    rows = found(*argv)
+    whole, added, add = kept.read_bytes(), [], index._add
+    kept.unlink()
+    monkeypatch.setattr(index, "_add", lambda *given: added.append(1) or add(*given))
+    waits, flock, said = threading.Event(), fcntl.flock, io.StringIO()
+    argv = list(map(str, [*argv, "--json"]))
+
+    def watched(file, how):
+        if how == fcntl.LOCK_EX:
+            waits.set()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", watched)
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(said),
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+        Part(kept, {"another": "run"}) as part,
+    ):
+        waiting = pool.submit(main, argv)
+        part.write(whole)
+        assert waits.wait(60)
+        assert said.getvalue() == f"fastemb: {kept}: is being written by another run; waiting for it\n"
+        if done:
+            part.finish(lambda file, new: None, elsewhere=False)
+        else:
+            part.discard()
+    assert waiting.result() == 0
+    assert [json.loads(line) for line in out.getvalue().splitlines()] == rows
+    assert (kept.read_bytes(), added) == (whole, [] if done else [1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.txt", kept.name]
 
 
 SLOW = """

@@ -99,13 +99,18 @@ def kept(path: Path, source: reading.Source, model: fastemb.StaticModel, identit
     decides = _digest([fastemb.__version__, identity, dim, source.kind, source.packed, source.field])
     if old is not None and old.header["decides"] != decides:
         old = None
-    if old is None or (old.header["size"], old.header["checksum"]) != (found.size, found.checksum):
-        header = {"decides": decides, "dim": dim, "size": found.size, "checksum": found.checksum}
+    header = {"decides": decides, "dim": dim, "size": found.size, "checksum": found.checksum}
+    if not _is_of(old, header):
         _write(path, source, model, header, old if old and _has_grown(old.header, source, found) else None, quiet)
         old = _opened(path)
-        if old is None:
-            raise ValueError(f"{path}: changed while it was read")
+    if old is None:
+        raise ValueError(f"{path}: changed while it was read")
     return Index(old.records, source, found)
+
+
+def _is_of(stored: Stored | None, header: dict[str, Any]) -> bool:
+    """Whether an index is that of a file and a model as they are."""
+    return stored is not None and all(stored.header[name] == value for name, value in header.items())
 
 
 def _has_grown(header: dict[str, Any], source: reading.Source, found: Scan) -> bool:
@@ -162,7 +167,11 @@ def _write(
 ) -> None:
     """Write an index, behind the records of an old one where there is one to go on with."""
     run = {"decides": header["decides"], "old": old and old.header}  # of the file no more: what was read is looked at
-    with Part(path, run, quiet) as part:
+    mode = os.stat(source.name).st_mode & 0o666  # who may not read the file may not read what its texts are about
+    with Part(path, run, quiet, wait=True, mode=mode) as part:
+        if part.waited and _is_of(_opened(path), header):
+            part.discard()
+            return
         if part.state is not None:
             at = part.state["at"]
         else:

@@ -39,21 +39,30 @@ class Part:
     run : mapping
         All that decides what is written, and is no content of the inputs: another run's part is not gone on with.
     quiet : bool
-        Do not say what becomes of an earlier part.
+        Do not say what becomes of an earlier part, nor that another run is waited for.
+    wait : bool
+        Wait while another run writes the output, instead of refusing.
+    mode : int
+        The rights that the part has from the beginning, less the umask; where there is an output, at most its own.
 
     Attributes
     ----------
+    waited : bool
+        Whether another run was waited for: the output may be another now.
     state : dict or None
         What `keep` was told last, by this run or that which it goes on with; None at the beginning.
     """
 
-    def __init__(self, path: Path, run: Mapping[str, Any], quiet: bool = False) -> None:
+    def __init__(
+        self, path: Path, run: Mapping[str, Any], quiet: bool = False, *, wait: bool = False, mode: int = 0o666
+    ) -> None:
         self.path = path
         self._target = Path(os.path.realpath(path))  # of a link, the file that it names
         self._part = self._target.with_name(f"{self._target.name}.part")
         self._log = self._target.with_name(f"{self._target.name}.part.journal")
         self._new = self._target.with_name(f"{self._target.name}.part.new")
-        self._run, self._quiet = run, quiet
+        self._run, self._quiet, self._wait, self._mode = run, quiet, wait, mode
+        self.waited = False
         self.state: dict[str, Any] | None = None
         self.size = 0
         self._file: Any = None
@@ -61,9 +70,13 @@ class Part:
 
     def __enter__(self) -> Part:
         with _named(self.path):
-            known = self._log.exists() or not self._part.exists()
             self._journal = self._locked()
+            # Under the lock: before it, another run may begin or end in between. A part never lies beside an empty
+            # journal but where it is somebody else's (`_begin`).
+            known = os.fstat(self._journal.fileno()).st_size > 0 or not self._part.exists()
             try:
+                if self._target.exists():
+                    self._mode &= self._target.stat().st_mode | 0o600  # who may not read it may not read its part
                 self._open(known)
             except BaseException:
                 if self.state is None:
@@ -93,6 +106,10 @@ class Part:
         with _named(self.path):
             self._begin()
 
+    def discard(self) -> None:
+        """Leave the output as it is, and nothing beside it."""
+        self._remove(self._part)
+
     def write(self, data: Any) -> None:
         """Write all of some bytes."""
         with _named(self.path):
@@ -115,7 +132,8 @@ class Part:
         with _named(self.path):
             self._sync()
             if elsewhere:
-                with open(self._new, "wb") as new:
+                self._new.unlink(missing_ok=True)
+                with open(self._new, "wb", opener=self._opener) as new:
                     self._file.seek(0)
                     finish(self._file, new)
                     new.flush()
@@ -140,20 +158,36 @@ class Part:
         while True:
             journal = open(self._log, "a+b", buffering=0)  # noqa: SIM115 (open to the end)
             try:
-                fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                self._lock(journal)
+            except BaseException:
                 journal.close()
-                raise ValueError(f"{self.path}: is being written by another run") from None
+                raise
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(journal.fileno()), os.stat(self._log)):
                     return journal
             journal.close()  # a run that has just ended has removed it
+
+    def _lock(self, journal: Any) -> None:
+        with suppress(BlockingIOError):
+            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        if not self._wait:
+            raise ValueError(f"{self.path}: is being written by another run")
+        if not self.waited and not self._quiet:
+            print(f"fastemb: {self.path}: is being written by another run; waiting for it", file=sys.stderr)
+        self.waited = True
+        fcntl.flock(journal, fcntl.LOCK_EX)
+
+    def _opener(self, path: str, flags: int) -> int:
+        """Open a file that, if it is made now, nobody may read who may not read the whole one."""
+        return os.open(path, flags, self._mode | 0o600)
 
     def _open(self, known: bool) -> None:
         """Open the part, to go on with it if it is of the same run."""
         states = list(_lines(self._journal))
         if states[:1] == [self._header()] and self._fits(states[-1]):
             self._file = open(self._part, "r+b", buffering=0)  # noqa: SIM115 (open to the end)
+            os.fchmod(self._file.fileno(), os.fstat(self._file.fileno()).st_mode & (self._mode | 0o600))
             self._go_on(states)
             return
         if not known:
@@ -184,13 +218,14 @@ class Part:
 
     def _begin(self) -> None:
         self.state, self._next, self.size = None, None, 0
-        self._new.unlink(missing_ok=True)
+        if self._file is not None:
+            self._file.close()
+        # In this order: a part beside an empty journal would be taken for somebody else's after a kill.
+        for path in (self._new, self._part):
+            path.unlink(missing_ok=True)
         self._journal.truncate(0)
-        write_all(self._journal, _line(self._header()))  # first: a part without it would be taken for somebody else's
-        if self._file is None:
-            self._file = open(self._part, "w+b", buffering=0)  # noqa: SIM115 (open to the end)
-        self._file.truncate(0)
-        self._file.seek(0)
+        write_all(self._journal, _line(self._header()))
+        self._file = open(self._part, "x+b", buffering=0, opener=self._opener)  # noqa: SIM115 (open to the end)
 
     def _sync(self) -> None:
         """Bring the part to the disk, then the state that speaks of it."""
