@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from chromium import NO_CARD, SOFTWARE, browser  # noqa: E402
 
 from fastemb.__main__ import main  # noqa: E402
-from fastemb._cli.bench import processor  # noqa: E402
+from fastemb._cli.commands.bench import processor  # noqa: E402
 
 WORDS = 12
 FRAMES = 40

@@ -342,6 +342,13 @@ fe_status fe_encode(const fe_tokenizer *tokenizer, fe_cache *cache, const fe_job
  * are: what stands behind the last end is one only if it is something. */
 int64_t fe_lines(const uint8_t *data, int64_t size, uint8_t *utf8, int64_t *sizes);
 
+enum { FE_DECIMAL = 21 }; /* bytes of a number and what parts it from the one before, at most */
+
+/* Writes rows of numbers as text: each by the fewest digits that are read as it again, as Python's repr writes a float,
+ * or as NaN, Infinity, -Infinity; ", " between those of a row. ends (room for `rows`) receives where each row ends in
+ * out. Returns how many rows were written: it stops before one for which out might not have room. */
+int64_t fe_decimals(const float *values, int64_t rows, int64_t columns, uint8_t *out, int64_t capacity, int64_t *ends);
+
 /* One text in the fewest steps: the number of ids written, or -1 where fe_encode has to be asked, which says why (no
  * memory, no room, a token that is refused, a text that is too long). */
 int64_t fe_encode_one(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size,

@@ -144,6 +144,26 @@ def test_layers_stand_on_functions_and_these_on_doors(module):
     assert all(torch_floor(name) <= torch_floor(module) for name in there if name != "fastemb.torch"), there
 
 
+#: The floors of the command line.
+COMMAND_LINE = ("progress", "reading", "options", "writing", "comparing", "results", "maps", "commands", "parser")
+
+
+def command_line_floor(module):
+    """Its floor; None of the package itself."""
+    part = [*module.split("."), ""][2]
+    return COMMAND_LINE.index(part) if part else -1
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) == "_cli"])
+def test_commands_stand_on_what_they_share_and_not_on_each_other(module):
+    """`completion` alone asks for the parser, whose commands it lists."""
+    here = command_line_floor(module)
+    for name in imported(module):
+        if room(name) == "_cli" and (module, name) != ("fastemb._cli.commands.completion", "fastemb._cli.parser"):
+            assert command_line_floor(name) <= here, name
+            assert ".commands." not in name or name == module, name
+
+
 KERNELS = ("fastemb._cpu.kernels", "fastemb._cuda.kernels")
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fastemb
 from fastemb.__main__ import main
-from fastemb._cli import kmeans
+from fastemb._cli.comparing import kmeans
 
 
 def unit(seed, n, d, groups=5, spread=0.4):

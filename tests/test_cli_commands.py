@@ -1,5 +1,6 @@
 """The commands beside `embed`: what they print and write, and how they refuse."""
 
+import fcntl
 import importlib
 import json
 import os
@@ -15,7 +16,9 @@ import pytest
 
 import fastemb
 from fastemb.__main__ import main
-from fastemb._cli import bench, parser, progress, resuming
+from fastemb._cli import parser, progress
+from fastemb._cli.commands import bench
+from fastemb._cli.writing import resuming
 from fastemb._static import stages
 
 TEXTS = ["Some words, and more.", "", "</s> é 中文"]
@@ -44,7 +47,7 @@ def refused(capfd, *argv):
 
 def test_every_command_says_what_it_does(capsys):
     for name in parser.COMMANDS:
-        module = importlib.import_module(f"fastemb._cli.{name.replace('-', '_')}")
+        module = importlib.import_module(f"fastemb._cli.commands.{name.replace('-', '_')}")
         with pytest.raises(SystemExit) as stop:
             main([name, "--help"])
         assert stop.value.code == 0
@@ -62,10 +65,12 @@ def test_help_names_all_commands(capsys):
 
 def test_commands_import_nothing_heavy():
     code = (
-        "import sys; from fastemb._cli.parser import make_parser; make_parser();"
+        "import sys; from fastemb._cli.parser import make_parser; make_parser('count');"
+        "print(*[name for name in sys.modules if '.commands.' in name]); make_parser();"
         "print({'numpy', 'numba', 'cffi'} & sys.modules.keys())"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"set()\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"fastemb._cli.commands.count\nset()\n"
 
 
 def test_tokenize_and_decode(file, tmp_path, capfd, llama, llama_file):
@@ -96,8 +101,8 @@ def test_tokenize_recognises_special_tokens_when_asked(file, capfd, llama, llama
 
 def test_many_blocks_of_ids(tmp_path, monkeypatch, capfd, llama, llama_file):
     """Blocks of three documents, and a part that is read seven ids at a time: ends lie anywhere in them."""
-    monkeypatch.setattr("fastemb._cli.records.BATCH", 3)
-    monkeypatch.setattr("fastemb._cli.tokenize.BLOCK", 28)
+    monkeypatch.setattr("fastemb._cli.reading.records.BATCH", 3)
+    monkeypatch.setattr("fastemb._cli.commands.tokenize.BLOCK", 28)
     texts = ["", "a b c d e f", "", ""] * 5 + ["word " * 40]
     (tmp_path / "t.txt").write_text("\n".join(texts) + "\n")
     output(capfd, "tokenize", tmp_path / "t.txt", "-t", llama_file, "-o", tmp_path / "i.npz")
@@ -251,10 +256,77 @@ def test_a_part_is_true_whatever_was_written_behind_its_last_state(tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def leave(part):
+    part.keep({})
+    raise KeyboardInterrupt
+
+
+def rights(path):
+    return path.stat().st_mode & 0o777
+
+
+def test_nobody_may_read_a_part_who_may_not_read_the_whole(tmp_path):
+    out = tmp_path / "out"
+    with resuming.Part(out, {}, mode=0o640) as part:
+        assert rights(tmp_path / "out.part") == 0o640
+        part.finish(lambda file, new: new.write(b"1"), elsewhere=True)
+    assert rights(out) == 0o640
+    out.chmod(0o400)
+    seen = []
+    with resuming.Part(out, {}) as part:
+        assert rights(tmp_path / "out.part") == 0o600  # this run has to write it
+        part.restart("as another file")
+        assert rights(tmp_path / "out.part") == 0o600
+        part.finish(lambda file, new: seen.append(rights(tmp_path / "out.part.new")), elsewhere=True)
+    assert (seen, rights(out)) == ([0o600], 0o400)
+
+
+def test_a_part_of_a_run_before_gets_no_more_rights(tmp_path, monkeypatch):
+    monkeypatch.setattr(resuming, "SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt), resuming.Part(tmp_path / "out", {}) as part:
+        leave(part)
+    (tmp_path / "out.part").chmod(0o666)
+    with resuming.Part(tmp_path / "out", {}, mode=0o600) as part:
+        assert (part.state, rights(tmp_path / "out.part")) == ({"size": 0}, 0o600)
+
+
+def test_a_run_that_ends_while_the_next_begins(tmp_path, monkeypatch):
+    """Its part is there before the lock is had and gone afterwards: it is not somebody else's."""
+    flock = fcntl.flock
+    (tmp_path / "out.part").write_bytes(b"of the other run")
+
+    def end(*given):
+        (tmp_path / "out.part").unlink(missing_ok=True)
+        flock(*given)
+
+    monkeypatch.setattr(fcntl, "flock", end)
+    with resuming.Part(tmp_path / "out", {}) as part:
+        part.finish(lambda file, new: None, elsewhere=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_killed_while_the_part_of_another_run_is_replaced(tmp_path, monkeypatch):
+    """No moment leaves a part that is then taken for somebody else's."""
+    with pytest.raises(KeyboardInterrupt), resuming.Part(tmp_path / "out", {"a": 1}) as part:
+        leave(part)
+    for name in ("write_all", "open"):
+        with monkeypatch.context() as patch:
+            patch.setattr(resuming.Part, "_remove", lambda self, part: None)  # as a kill tidies nothing away
+            if name == "open":
+                patch.setattr(resuming.Part, "_opener", lambda *given: 1 // 0)
+            else:
+                patch.setattr(resuming, name, lambda *given: 1 // 0)
+            with pytest.raises(ZeroDivisionError), resuming.Part(tmp_path / "out", {"a": name}):
+                pass
+        assert [path.name for path in tmp_path.iterdir()] == ["out.part.journal"]
+    with resuming.Part(tmp_path / "out", {"a": 4}) as part:
+        assert part.state is None
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_interrupted_says_what_is_kept(monkeypatch, tmp_path, capsys, threads):
     (tmp_path / "t.txt").write_text("a\nb\n" + "c\n" * 100)
-    monkeypatch.setattr("fastemb._cli.records.BATCH", 1)
+    monkeypatch.setattr("fastemb._cli.reading.records.BATCH", 1)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     ids_of = stages.ids_of
 

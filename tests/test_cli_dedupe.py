@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import fastemb
 from fastemb.__main__ import main
-from fastemb._cli import duplicates
+from fastemb._cli.comparing import duplicates
 
 
 def law(vectors, threshold):

@@ -236,7 +236,8 @@ def test_a_journal_whose_last_line_is_cut_off(tmp_path, capsys, vectors):
 
 SLOW = """
 import sys, time
-from fastemb._cli import records, resuming
+from fastemb._cli.reading import records
+from fastemb._cli.writing import resuming
 from fastemb.__main__ import main
 records.CHUNK, resuming.SECONDS = 1 << 12, 0.0
 sys.exit(main(sys.argv[1:]))
@@ -349,8 +350,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["txt", "jsonl", "csv"])
 def test_any_place_of_a_file_can_be_gone_on_from(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr("fastemb._cli.records.BATCH", 2)
-    monkeypatch.setattr("fastemb._cli.records.CHUNK", 16)
+    monkeypatch.setattr("fastemb._cli.reading.records.BATCH", 2)
+    monkeypatch.setattr("fastemb._cli.reading.records.CHUNK", 16)
     WRITERS[suffix](tmp_path / f"t.{suffix}")
     files = reading.sources([str(tmp_path / f"t.{suffix}")] * 2)
     blocks = list(reading.read(files))
@@ -362,7 +363,7 @@ def test_any_place_of_a_file_can_be_gone_on_from(tmp_path, monkeypatch, suffix):
 
 
 def test_each_thread_has_its_own_room_for_vectors(tmp_path, monkeypatch):
-    monkeypatch.setattr("fastemb._cli.records.CHUNK", 1 << 11)  # hundreds of blocks
+    monkeypatch.setattr("fastemb._cli.reading.records.CHUNK", 1 << 11)  # hundreds of blocks
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     texts = [f"{word} {i}" for i in range(9_000) for word in ("zebra", "market", "")]
     (tmp_path / "t.txt").write_text("".join(f"{text}\n" for text in texts))
@@ -387,7 +388,7 @@ def test_a_part_that_is_shorter_than_its_journal_says_is_begun_anew(tmp_path, ca
 
 @pytest.mark.parametrize("suffix", ["txt", "csv"])
 def test_a_byte_order_mark_is_one_before_the_first_line_alone(tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr("fastemb._cli.records.BATCH", 1)  # so that later lines begin a block
+    monkeypatch.setattr("fastemb._cli.reading.records.BATCH", 1)  # so that later lines begin a block
     (tmp_path / f"t.{suffix}").write_text("\ufefftext\n\ufeffa\n\ufeff\n", "utf-8")
     files = reading.sources([str(tmp_path / f"t.{suffix}")])
     expected = ["text", "\ufeffa", "\ufeff"]

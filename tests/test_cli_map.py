@@ -21,7 +21,12 @@ from hypothesis.extra.numpy import arrays as drawn
 
 import fastemb
 from fastemb.__main__ import main
-from fastemb._cli import kmeans, map_axes, map_clusters, map_colors, map_page, map_rows
+from fastemb._cli.comparing import kmeans
+from fastemb._cli.maps import axes as map_axes
+from fastemb._cli.maps import clusters as map_clusters
+from fastemb._cli.maps import colors as map_colors
+from fastemb._cli.maps import page as map_page
+from fastemb._cli.maps import rows as map_rows
 
 #: What would be run, or end the data, where a text stands in a page as it is.
 HOSTILE = [
@@ -206,7 +211,7 @@ def test_a_text_whose_vector_is_no_number_takes_no_place_from_others(tmp_path, a
 
 def test_blocks_are_kept_in_order(tmp_path, monkeypatch):
     """Of several threads the first block may be the last that is computed."""
-    monkeypatch.setattr("fastemb._cli.records.BATCH", 10)
+    monkeypatch.setattr("fastemb._cli.reading.records.BATCH", 10)
     shown = map_rows.shown
     monkeypatch.setattr(map_rows, "shown", lambda text: time.sleep(0.02 if text == "text 0" else 0) or shown(text))
     texts = [f"text {i}" for i in range(200)]
@@ -447,8 +452,12 @@ def test_the_policy_allows_this_script_alone(drawing, tmp_path):
 
 
 def test_the_script_makes_no_html_of_texts():
-    folder = resources.files("fastemb._cli") / "page"
-    assert {file.name for file in folder.iterdir()} == {"page.html", "page.css", *map_page.SCRIPTS}
+    folder = resources.files("fastemb._cli.maps.page")
+    assert {file.name for file in folder.iterdir() if file.name[:2] != "__"} == {
+        "page.html",
+        "page.css",
+        *map_page.SCRIPTS,
+    }
     script = "".join((folder / name).read_text(encoding="utf-8") for name in map_page.SCRIPTS)
     risky = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|fetch\(|XMLHttp|import\("
     assert not re.search(risky, script)
@@ -547,7 +556,8 @@ def test_a_full_disk_leaves_the_page_as_it_was(drawing, tmp_path, monkeypatch, c
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(
-        "fastemb._cli.resuming.write_all", lambda to, data: full(to, data) if len(data) > 999 else to.write(data)
+        "fastemb._cli.writing.resuming.write_all",
+        lambda to, data: full(to, data) if len(data) > 999 else to.write(data),
     )
     assert f"{out}: No space left on device" in refused(capsys, file, "--vectors", tmp_path / "v.npy", "-o", out)
     assert out.read_text() == "before"

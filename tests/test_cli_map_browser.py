@@ -9,7 +9,7 @@ from chromium import NO_CARD, SOFTWARE, browser
 from test_cli_map import HOSTILE
 
 from fastemb.__main__ import main
-from fastemb._cli import map_axes
+from fastemb._cli.maps import axes as map_axes
 
 TEXTS = [*HOSTILE, "Café crème", "CAFE noir", "Straße nach Süden", "ΟΔΟΣΗΜΟ", "", "İstanbul", "x" * 900]
 WHITE = (255, 255, 255)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import fastemb
 from fastemb._cli import reading
-from fastemb._cli.delivery import Work
 from fastemb._cli.progress import Progress
-from fastemb._cli.relay import relay
+from fastemb._cli.writing.delivery import Work
+from fastemb._cli.writing.relay import relay
 from fastemb._static.stages import PackedLines, ids_of, line_ends
 from fastemb._text.compiled import ffi, lib
 

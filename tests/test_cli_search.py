@@ -1,6 +1,8 @@
 """`fastemb search` and `similar`: the nearest documents by a slow law, and an index that never changes an answer."""
 
+import concurrent.futures
 import contextlib
+import fcntl
 import gzip
 import io
 import json
@@ -10,6 +12,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zlib
 
@@ -21,7 +24,10 @@ from hypothesis import strategies as st
 import fastemb
 from fastemb import reference
 from fastemb.__main__ import main
-from fastemb._cli import documents, index, lines, reading, records, results
+from fastemb._cli import reading, results
+from fastemb._cli.comparing import documents, index, scan
+from fastemb._cli.reading import records
+from fastemb._cli.writing.resuming import Part
 
 WORDS = {
     "red": (3, 0, 1),
@@ -120,7 +126,7 @@ LINE = {"t.jsonl": lambda row: 2 * row + 1, "t.csv": lambda row: 2 * row + 2, "t
 @pytest.mark.parametrize("name", WRITERS)
 @pytest.mark.parametrize("chunk", [7, 1 << 20])
 def test_lines_and_texts_of_all_kinds(model_file, tmp_path, monkeypatch, name, chunk):
-    for module in ("records", "lines"):
+    for module in ("reading.records", "comparing.scan"):
         monkeypatch.setattr(f"fastemb._cli.{module}.CHUNK", chunk)
     texts = [f"{word} {'warm ' * (i % 4)}" for i, word in enumerate(WORDS)]
     WRITERS[name](tmp_path / name, texts)
@@ -281,9 +287,63 @@ def test_who_may_not_read_a_file_may_not_read_its_index(model_file, tmp_path):
     assert (tmp_path / f"t.txt{SUFFIX}").stat().st_mode & 0o777 == 0o640
 
 
+def test_who_may_not_read_the_file_may_not_read_the_part_of_its_index(model_file, tmp_path, monkeypatch):
+    path, seen, add = tmp_path / "t.txt", [], index._add
+
+    def look(*given):
+        seen.append((tmp_path / f"t.txt{SUFFIX}.part").stat().st_mode & 0o777)
+        return add(*given)
+
+    monkeypatch.setattr(index, "_add", look)
+    path.write_text("red\n")
+    path.chmod(0o600)
+    found("search", "red", path, "--model", model_file, "--index")
+    assert seen == [0o600]
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_search_waits_for_another_that_makes_the_index(model_file, tmp_path, monkeypatch, done):
+    """It takes what that one made; where it was ended, it makes the index itself."""
+    path, kept = tmp_path / "t.txt", tmp_path / f"t.txt{SUFFIX}"
+    path.write_text("red\nblue\n")
+    argv = ["search", "red", path, "--model", model_file, "--index"]
+    rows = found(*argv)
+    whole, added, add = kept.read_bytes(), [], index._add
+    kept.unlink()
+    monkeypatch.setattr(index, "_add", lambda *given: added.append(1) or add(*given))
+    waits, flock, said = threading.Event(), fcntl.flock, io.StringIO()
+    argv = list(map(str, [*argv, "--json"]))
+
+    def watched(file, how):
+        if how == fcntl.LOCK_EX:
+            waits.set()
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", watched)
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(said),
+        concurrent.futures.ThreadPoolExecutor(1) as pool,
+        Part(kept, {"another": "run"}) as part,
+    ):
+        waiting = pool.submit(main, argv)
+        part.write(whole)
+        assert waits.wait(60)
+        assert said.getvalue() == f"fastemb: {kept}: is being written by another run; waiting for it\n"
+        if done:
+            part.finish(lambda file, new: None, elsewhere=False)
+        else:
+            part.discard()
+    assert waiting.result() == 0
+    assert [json.loads(line) for line in out.getvalue().splitlines()] == rows
+    assert (kept.read_bytes(), added) == (whole, [] if done else [1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["t.txt", kept.name]
+
+
 SLOW = """
 import sys, time
-from fastemb._cli import records, resuming
+from fastemb._cli.reading import records
+from fastemb._cli.writing import resuming
 from fastemb.__main__ import main
 records.CHUNK, resuming.SECONDS = 1 << 12, 0.0
 sys.exit(main(sys.argv[1:]))
@@ -440,12 +500,12 @@ def test_lines_are_found_from_any_chunk(tmp_path_factory, rows, chunk, data):
     numbers = sorted(data.draw(st.sets(st.integers(1, len(texts)), min_size=1)))
     first = data.draw(st.integers(0, (folder / "t").stat().st_size))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lines, "CHUNK", chunk)
+        patch.setattr(scan, "CHUNK", chunk)
         (source,) = reading.sources([str(folder / "t")])
-        scan = lines.scan(source.name, first)
+        found = scan.scan(source.name, first)
         known = [texts[0].removeprefix("\ufeff"), *texts[1:]]  # a byte order mark before the first is none of it
-        assert lines.lines_at(source, scan, numbers) == [known[number - 1] for number in numbers]
+        assert scan.lines_at(source, found, numbers) == [known[number - 1] for number in numbers]
     stored = (folder / "t").read_bytes()
-    assert (scan.size, scan.first_ends_line) == (len(stored), first > 0 and stored[first - 1] == 10)
-    assert scan.checksum == zlib.crc32(stored)
-    assert scan.first == (zlib.crc32(stored[:first]) if first else None)
+    assert (found.size, found.first_ends_line) == (len(stored), first > 0 and stored[first - 1] == 10)
+    assert found.checksum == zlib.crc32(stored)
+    assert found.first == (zlib.crc32(stored[:first]) if first else None)

@@ -15,7 +15,7 @@ import pytest
 import fastemb
 from fastemb.__main__ import main
 from fastemb._cli import reading
-from fastemb._cli.resuming import Part
+from fastemb._cli.writing.resuming import Part
 
 PACKAGE = Path(fastemb.__file__).parent
 TEXT = "First document.\nSecond one, a little longer.\r\n\nAfter an empty\x0cone\u2028still here\x85and here\n"
@@ -111,7 +111,7 @@ def test_options(file, tmp_path, llama_file, llama_weights):
 
 def test_many_batches(monkeypatch, file, tmp_path, capsys):
     """Small batches give the same vectors, and progress is shown to a terminal."""
-    monkeypatch.setattr("fastemb._cli.records.BATCH", 3)
+    monkeypatch.setattr("fastemb._cli.reading.records.BATCH", 3)
     monkeypatch.setattr("fastemb._cli.progress.TICK", 0.0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     assert main(["embed", str(file), "-o", str(tmp_path / "v.npy")]) == 0
@@ -298,7 +298,7 @@ def test_a_failed_write_leaves_what_was_there(file, tmp_path, capsys, monkeypatc
     def fail(file, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fastemb._cli.resuming.write_all", fail)
+    monkeypatch.setattr("fastemb._cli.writing.resuming.write_all", fail)
     assert "No space left" in refused(capsys, file, "-o", out)
     assert out.read_bytes() == b"precious"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["texts.txt", "v.npy"]

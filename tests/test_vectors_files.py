@@ -10,7 +10,7 @@ import pytest
 
 import fastemb
 from fastemb.__main__ import main
-from fastemb._cli import resuming
+from fastemb._cli.writing import resuming
 
 TEXTS = [f"the {animal} {deed} in the {place}" for animal in ("cat", "dog", "cow") for deed in ("eats", "sleeps")
          for place in ("barn", "house")] * 5  # fmt: skip

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import fastemb
 
-from .resuming import flush_stdout, unwinding
+from .writing.resuming import flush_stdout, unwinding
 
 COMMANDS = (
     "embed",
@@ -46,7 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show is no failure
-    args = make_parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = make_parser(only=argv[0] if argv else None).parse_args(argv)
     try:
         with unwinding():
             status = int(args.run(args))
@@ -80,13 +81,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"fastemb: error: {' '.join(message.split())} (see {self.prog} --help)\n")
 
 
-def make_parser() -> Parser:
-    """Return the parser of all commands."""
+def make_parser(only: str | None = None) -> Parser:
+    """Return the parser of all commands; of one alone where `only` is its name: a start then reads no other's file."""
     parser = Parser(prog="fastemb", description="Text to token ids to vectors, fast.", epilog=_ENDS)
     parser.add_argument("--version", action="version", version=f"fastemb {fastemb.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    for name in COMMANDS:
-        module = importlib.import_module(f".{name.replace('-', '_')}", __package__)
+    for name in (only,) if only in COMMANDS else COMMANDS:
+        module = importlib.import_module(f".commands.{name.replace('-', '_')}", __package__)
         command = commands.add_parser(
             name, help=module.HELP, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
         )

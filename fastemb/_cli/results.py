@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
-    from .documents import Document
+    from .comparing.documents import Document
 
 _COLOURS = {"file": "35", "line": "32", "score": "36", "strong": "1"}  # of names and lines, those of grep
 

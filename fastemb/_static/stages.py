@@ -1,4 +1,4 @@
-"""The two stages of `StaticModel.encode`, one by one: the ids of texts, and the vectors of ids."""
+"""The two stages of `StaticModel.encode`, one by one: the ids of texts, and the vectors of ids; these as text."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._text.decimals import decimals
 from .._text.lines import PackedLines, line_ends
 from ..ragged import Ragged
 from .options import keep, keep_first, with_prompt
 
-__all__ = ["PackedLines", "ids_of", "line_ends", "vectors_of"]
+__all__ = ["PackedLines", "decimals", "ids_of", "line_ends", "vectors_of"]
 
 
 def ids_of(model: Any, texts: Sequence[str]) -> Ragged:

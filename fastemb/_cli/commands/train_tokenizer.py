@@ -1,0 +1,56 @@
+"""Train a tokenizer on texts, and write it as a tokenizer.json.
+
+Every line, or field of JSONL, CSV, TSV and Parquet, is a text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fastemb
+
+from .. import options, reading
+from ..writing.resuming import Part, check_output
+
+HELP = "train a tokenizer on texts"
+KINDS = ("bpe", "wordpiece", "unigram")
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    options.add_files(parser)
+    parser.add_argument("-o", "--output", metavar="tokenizer.json", type=Path, required=True)
+    parser.add_argument("--kind", choices=KINDS, default="bpe", help="the model (default: bpe)")
+    parser.add_argument("--vocab-size", type=int, default=32_000, metavar="N", help="default: 32000")
+    parser.add_argument(
+        "--special", metavar="TOKEN", action="append", default=[], help="a special token; may be repeated"
+    )
+    options.add_threads(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command."""
+    options.set_threads(args)
+    files = options.sources(args)
+    check_output(args.output, [source.name for source in files], None)
+    train: Any = getattr(fastemb.Tokenizer, "train", None)
+    if train is None:
+        raise ImportError("this fastemb has no Tokenizer.train: train-tokenizer needs a later one")
+    special = {"special_tokens": args.special} if args.special else {}
+    tokenizer = train(_texts(files), vocab_size=args.vocab_size, kind=args.kind, **special)
+    with tempfile.TemporaryDirectory() as folder, Part(args.output, {"train": None}, args.quiet) as part:
+        tokenizer.save(Path(folder, "tokenizer.json"))
+        part.write(Path(folder, "tokenizer.json").read_bytes())
+        part.finish(lambda file, new: None, elsewhere=False)
+    if not args.quiet:
+        print(f"wrote {args.output}: {tokenizer.vocab_size:,} tokens")
+    return 0
+
+
+def _texts(files: list[reading.Source]) -> Iterator[str]:
+    for block in reading.read(files):
+        yield from block.texts

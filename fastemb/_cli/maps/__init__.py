@@ -1,0 +1,1 @@
+"""Texts on a map: their vectors, two axes, colours and clusters, and the page that shows it all."""
