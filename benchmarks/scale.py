@@ -30,8 +30,12 @@ class Rates(NamedTuple):
     write: float = 0.0  # bytes of output a second
 
 
-#: AMD EPYC (Zen 4, 2 cores), processor time of one thread.
-MEASURED = Rates(decompress=1.09e9, tokenize=9.77e7, lookup=3.27e8, write=5.61e9)
+#: What ``--measure`` has printed, processor time of one thread of two; the first is what the tables are made with.
+PROCESSORS = {
+    "AMD EPYC (Zen 4)": Rates(decompress=1.09e9, tokenize=9.77e7, lookup=3.27e8, write=5.61e9),
+    "Intel Xeon (model 207)": Rates(decompress=8.82e8, tokenize=8.02e7, lookup=2.26e8, write=4.0e9),
+}
+MEASURED = PROCESSORS["AMD EPYC (Zen 4)"]
 
 
 class Plan(NamedTuple):
@@ -178,7 +182,25 @@ def row(name: str, plan: Plan, rates: Rates) -> str:
     )
 
 
+WORDS = (
+    "decompress, zstd",
+    "tokenize, text never seen",
+    "look up and pool, 256 columns of float16",
+    "write, to the kernel's memory (bytes of output)",
+)
 HEAD = "| | bound by | even share | simulated | failures | work lost | dollars |\n|---|---|---|---|---|---|---|"
+
+
+def rate_table() -> str:
+    """Return the rates of each processor, and what they make of the page's two plans of 16 machines."""
+    plan = Plan(machines=16)
+    lines = [f"| | {' | '.join(PROCESSORS)} |", "|---" * (1 + len(PROCESSORS)) + "|"]
+    for name, field in zip(WORDS, Rates._fields, strict=True):
+        lines.append(f"| {name} | " + " | ".join(f"{getattr(one, field):.3g}" for one in PROCESSORS.values()) + " |")
+    for name, one in (("ids", plan), ("vectors", embedding(plan))):
+        seconds = [simulate(work_of(one, rates), one).seconds for rates in PROCESSORS.values()]
+        lines.append(f"| 10¹² tokens, {name}, 16 machines | " + " | ".join(map(shown, seconds)) + " |")
+    return "\n".join(lines)
 
 
 def tables(rates: Rates) -> str:
@@ -256,7 +278,7 @@ def main() -> None:
     if parser.parse_args().measure:
         print(", ".join(f"{name}={value:.3g}" for name, value in measure()._asdict().items()))
     else:
-        print(tables(MEASURED))
+        print(rate_table(), tables(MEASURED), sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +12,13 @@ import numpy.typing as npt
 from ._neighbours import DOCUMENT, QUERY, UNNAMED, as_model, needs, written_down
 from ._words import shown
 from .quantized import QuantizedTable
-from .static import StaticModel
 
 try:
+    from mteb import get_tasks
+    from mteb.abstasks.task_metadata import TaskType
     from mteb.models.abs_encoder import AbsEncoder
     from mteb.models.model_meta import ModelMeta, ScoringFunction
+    from mteb.types import PromptType
 except ModuleNotFoundError as error:
     raise needs(error, "mteb", "mteb") from None
 
@@ -41,7 +45,8 @@ class StaticModelEncoder(AbsEncoder):
         by which MTEB compares, are the same.
     prompts : dict of str to str, optional
         What stands before texts, by the name of a task, of a type of tasks, of ``"query"`` or ``"document"``, or of a
-        task or type with one of these behind a hyphen. None: the model's own prompts.
+        task or type with one of these behind a hyphen. "passage" and "corpus" are taken for "document". None: the
+        model's own prompts.
     dim : int, optional
         Keep the first `dim` columns of the table, without a copy.
 
@@ -57,6 +62,12 @@ class StaticModelEncoder(AbsEncoder):
         A parameter is of a wrong type, or none of those above.
     FileNotFoundError
         There is no such model.
+
+    Warns
+    -----
+    UserWarning
+        MTEB knows none of the names of a prompt that was given, which then stands before no text, unless you have
+        written a task of that name.
 
     Notes
     -----
@@ -87,7 +98,8 @@ class StaticModelEncoder(AbsEncoder):
             raise ValueError(f"device must be None or 'cpu', got {shown(device)}")
         check_prompts(prompts)
         self.model = as_model(model, dim)
-        self.model_prompts = own_prompts(self.model) if prompts is None else dict(prompts)
+        self.model_prompts = as_looked_up(self.model.prompts if prompts is None else prompts)
+        warn_of_unknown(prompts or {})
         self._normalize = normalize
         width = len(self.model.encode("", normalize=normalize))
         table, asked = self.model.table, {"normalize": normalize, "prompts": prompts, "dim": dim}
@@ -160,13 +172,31 @@ def check_prompts(prompts: Any) -> None:
         raise TypeError(f"prompts must be a dict of str to str, got {shown(prompts)}")
 
 
-def own_prompts(model: StaticModel) -> dict[str, str]:
-    """Return a model's prompts under the names that MTEB looks up, which has "document" alone for documents."""
-    prompts = dict(model.prompts)
+def as_looked_up(prompts: Mapping[str, str]) -> dict[str, str]:
+    """Return prompts under the names that MTEB looks up, which has "document" alone for documents."""
+    prompts = dict(prompts)
     for names in (QUERY, DOCUMENT):
         found = [prompts[name] for name in names if name in prompts]
         prompts.update(dict.fromkeys(names[:1], found[0]) if found else {})
     return prompts
+
+
+def warn_of_unknown(prompts: Mapping[str, str]) -> None:
+    """Warn of prompts that no task of MTEB asks for: a name that is misspelled changes no vector."""
+    uses = tuple(str(use.value) for use in PromptType)
+    ends = tuple(f"-{use}" for use in uses)
+    names = {name: name.rpartition("-")[0] if name.endswith(ends) else name for name in prompts}
+    known = {*uses, *QUERY, *DOCUMENT, *get_args(TaskType)}
+    unknown = {name for name, task in names.items() if task not in known}
+    if unknown:
+        tasks = {task.metadata.name for task in get_tasks(exclude_superseded=False)}
+        unknown = {name for name in unknown if name not in tasks and names[name] not in tasks}
+    if unknown:
+        warnings.warn(
+            f"prompts: MTEB has no task, type of tasks or use called {', '.join(map(repr, sorted(unknown)))}; "
+            "such a prompt stands before no text but those of a task of your own of that name",
+            stacklevel=3,
+        )
 
 
 def texts_of(inputs: Any) -> list[str]:

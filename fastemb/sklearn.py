@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -56,8 +57,10 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     Notes
     -----
-    Nothing is learned from texts: `fit` reads the model and looks whether all texts are some. Vectors are float32, and
-    equal to those of `fastemb.StaticModel.encode` to the bit, for any `batch` and any number of threads.
+    Nothing is learned from texts: `fit` reads the model and looks whether all texts are some. Parameters that are set
+    after it therefore hold from the next `transform` on, which checks them, and reads the model if that is another.
+    Vectors are float32, and equal to those of `fastemb.StaticModel.encode` to the bit, for any `batch` and any number
+    of threads.
 
     Texts are the rows of a list or tuple, of a one-dimensional array, of a column of pandas, Polars or PyArrow, or of a
     frame or a two-dimensional array that has one column. A missing value is an error, not an empty text.
@@ -162,22 +165,58 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             `fit` was not called.
         TypeError, ValueError
             As `fit`.
+        FileNotFoundError
+            A parameter `model` that was set after `fit` is no model.
         """
         check_is_fitted(self)
+        self._follow()
         return self._encode(self._as_texts(X))
 
-    def _open(self) -> None:
-        """Read the model and try all parameters on one text, before any is looked at."""
+    def get_feature_names_out(self, input_features: Any = None) -> Any:
+        """Return a name for each column of vectors: ``textembedder0`` and so on.
+
+        Parameters
+        ----------
+        input_features : object
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str, shape (D,)
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            `fit` was not called.
+        TypeError, ValueError, FileNotFoundError
+            As `transform`, of parameters that were set after `fit`.
+        """
+        check_is_fitted(self)
+        self._follow()
+        return super().get_feature_names_out(input_features)
+
+    def _asked(self) -> tuple[Any, ...]:
+        return self.model, self.dim, self.pooling, self.normalize, self.max_length, self.prompt, self.batch
+
+    def _follow(self) -> None:
+        """Do what parameters ask for that were set after `fit`: nothing was learned that they could contradict."""
+        asked = self._asked()
+        if all(map(_same, asked, self._tried)):
+            return
+        self._open(self.model_ if all(map(_same, asked[:2], self._tried)) else None)
+
+    def _open(self, model: StaticModel | None = None) -> None:
+        """Read the model, if it is not there, and try all parameters on one text, before any is looked at."""
         require_word(self.pooling, POOL_MODES, "pooling")
         check_count(self.batch, "batch")
-        model = as_model(self.model, self.dim)
+        model = as_model(self.model, self.dim) if model is None else model
         if self.pooling != "mean" and (not model._is_plain() or model._subwords is not None):
             raise ValueError(
                 f"pooling={self.pooling!r} needs a model in which the vector of a token is its row of the table, and "
                 f"that of {model!r} is made of it; give pooling='mean'"
             )
         self._n_features_out = self._pooled(model, [""], None).shape[1]
-        self.model_ = model
+        self.model_, self._tried = model, self._asked()
 
     def _as_texts(self, X: Any) -> Sequence[str]:
         return as_texts(X)
@@ -225,6 +264,12 @@ class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         tags.input_tags.string, tags.input_tags.one_d_array, tags.input_tags.two_d_array = True, True, False
         tags.transformer_tags.preserves_dtype = []  # vectors are float32, whatever texts are
         return tags
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether a parameter is what it was: models and tables are looked at as objects, all else by its value."""
+    plain = (str, int, float, os.PathLike)
+    return one is other or (isinstance(one, plain) and isinstance(other, plain) and bool(one == other))
 
 
 def as_texts(X: Any) -> Sequence[str]:

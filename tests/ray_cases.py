@@ -51,15 +51,50 @@ def kill(process):
     os.kill(process, signal.SIGKILL)
 
 
-def kill_one_when(condition, seconds=60):
-    """Kill one worker as soon as a condition holds and there is one."""
+def gated(base, folder, rows):
+    """A class of workers that write down what they begin and end, and wait in a block that ends behind so many rows.
+
+    They go on when there is a file: `kill_one_at_the_gate` kills one of them before that. So its block is begun and not
+    ended when it dies, however busy the machine is.
+    """
+
+    class Gated(base):
+        def work(self, texts):
+            self.note("begins")
+            if texts and int(texts[-1].split()[1]) >= rows:
+                wait_for(lambda: (folder / "open").exists())
+            done = super().work(texts)
+            self.note("ends")
+            return done
+
+        def note(self, what):
+            with open(folder / "log", "a") as log:
+                log.write(f"{os.getpid()} {what}\n")
+
+    return Gated
+
+
+def wait_for(condition, seconds=600):
+    """Return what a condition says when it says something."""
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition() and (found := workers()):
-            kill(found[0])
-            return
-        time.sleep(0.02)
-    raise AssertionError("no worker was there to be killed")
+    while not (found := condition()):
+        assert time.monotonic() < until, "nothing came of what was waited for"
+        time.sleep(0.01)
+    return found
+
+
+def last_words(folder):
+    """What each worker wrote last."""
+    file = folder / "log"
+    return dict(line.split() for line in file.read_text().splitlines()) if file.exists() else {}
+
+
+def kill_one_at_the_gate(folder):
+    """Kill a worker that has begun a block, let the others go on, and return the process."""
+    (found, *_) = wait_for(lambda: [who for who, what in last_words(folder).items() if what == "begins"])
+    kill(int(found))
+    (folder / "open").touch()
+    return found
 
 
 def mappings(process, name):

@@ -1,5 +1,7 @@
 """`fastemb.mteb.StaticModelEncoder`: MTEB's own protocol, and its tasks over data of these tests, without a network."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -140,6 +142,7 @@ def test_loaders_of_every_kind():
         texts_of([{"image": [0]}])
 
 
+@pytest.mark.filterwarnings("ignore:prompts. MTEB has no task:UserWarning")  # but that of these tests
 def test_prompts_by_task_type_and_use():
     """As MTEB looks them up: the task with the use, the task, the type, the use; else what the model puts there."""
     prompts = {"Likeness": "l: ", "Finding-query": "fq: ", "Retrieval": "r: ", "document": "d: "}
@@ -152,6 +155,18 @@ def test_prompts_by_task_type_and_use():
         np.testing.assert_array_equal(encode(encoder, loader(WORDS), task, use), expected)
     bare = StaticModelEncoder(MODEL)
     np.testing.assert_array_equal(encode(bare, loader(WORDS), Finding, PromptType.query), MODEL.encode(WORDS))
+
+
+def test_names_of_prompts_that_mteb_does_not_ask_for():
+    """Those of Sentence Transformers are taken for its own; a warning names all others."""
+    with pytest.warns(UserWarning, match=r"no task, type of tasks or use called 'Bankng77', 'quary'; such a prompt"):
+        StaticModelEncoder(MODEL, prompts={"quary": "q: ", "Bankng77": "b: ", "query": "q: "})
+    known = {"Banking77Classification": "b: ", "STS": "s: ", "Retrieval-query": "r: ", "passage": "p: "}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder = StaticModelEncoder(MODEL, prompts=known)
+    expected = MODEL.encode(["p: " + text for text in WORDS])
+    np.testing.assert_array_equal(encode(encoder, loader(WORDS), Finding, PromptType.document), expected)
 
 
 def test_what_is_written_beside_results(tmp_path):

@@ -3,42 +3,60 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
-import time
 
 import numpy as np
 import pytest
-from ray_cases import DIM, kill, kill_one_when, make_model, mappings, words, workers
+from ray_cases import (
+    DIM,
+    gated,
+    kill_one_at_the_gate,
+    last_words,
+    make_model,
+    mappings,
+    parent,
+    wait_for,
+    words,
+    workers,
+)
 
 import fastemb
 import fastemb.ray
 from fastemb.__main__ import main
-from fastemb.ray import _ledger, _packing, _sharing, _workers, embedding
+from fastemb.ray import _ledger, _packing, _recorded, _sharing, _workers, embedding, shards
 
 ray = pytest.importorskip("ray", reason="the package ray is not installed")
 pa = pytest.importorskip("pyarrow", reason="the package pyarrow is not installed")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
 TEXTS = words(24_000)
+STORE = 200 << 20
+FOLDERS = [os.path.dirname(os.path.dirname(fastemb.__file__)), os.path.dirname(__file__)]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    """A Ray of two workers, and a processor for whoever reads."""
-    ray.init(
-        num_cpus=3,
-        object_store_memory=400 << 20,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
+    """A Ray of two nodes, each with processes and an object store of its own: two workers fit on the first alone."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as patched:
         # Workers find the modules of this test as this process does.
-        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join([os.path.dirname(os.path.dirname(fastemb.__file__))])}},
-    )
+        patched.setenv("PYTHONPATH", os.pathsep.join(FOLDERS))
+        patched.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
+        found = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 2, "object_store_memory": STORE, "include_dashboard": False},
+        )
+        found.second = found.add_node(num_cpus=1, object_store_memory=STORE)
+    ray.init(found.address, log_to_driver=False, logging_level="ERROR")
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.wait_for_min_actors_s = 120  # or the first worker would do all before there is a second
-    yield
+    context.wait_for_min_actors_s = 600  # or the first worker would do all before there is a second
+    yield found
     ray.shutdown()
+    found.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -70,46 +88,15 @@ def read(rows, column="vectors", at=None, act=None):
 RUNS = [0, *(pytest.param(run, marks=pytest.mark.exhaustive) for run in range(1, 10))]
 
 
-def logged(base, file):
-    """A class of workers that are slow, and write down when they begin and end; it is sent by value."""
-
-    class Logs(base):
-        def work(self, texts):
-            self.note("begins")
-            time.sleep(0.3)
-            done = super().work(texts)
-            self.note("ends")
-            return done
-
-        def note(self, what):
-            with open(file, "a") as log:
-                log.write(f"{os.getpid()} {what}\n")
-
-    return Logs
-
-
 @pytest.mark.parametrize("run", RUNS)
 def test_a_worker_is_killed_and_nothing_is_lost(tmp_path, monkeypatch, model, folder, run):
     """Killed in the midst of a block, after 1 to 10 of 18; by turns with the object store and with the folder."""
-    log = tmp_path / "log"
-    monkeypatch.setattr(embedding, "Embedder", logged(_workers.Embedder, log))
-    texts, killed = TEXTS * 3, []
+    texts, killed = TEXTS if run == 0 else words(18 * 4096), []
+    monkeypatch.setattr(embedding, "Embedder", gated(_workers.Embedder, tmp_path, (run + 2) * 4096))
     rows = fastemb.ray.embed_dataset(dataset(texts, 4096), [model, folder][run % 2], workers=2)
-
-    def last():
-        """What each worker wrote last."""
-        return dict(line.split() for line in log.read_text().splitlines())
-
-    def act():
-        """Kill a worker that has begun a block and not ended it."""
-        while not killed:
-            killed.extend([who for who, what in last().items() if what == "begins"][:1])
-            time.sleep(0.01)
-        kill(int(killed[0]))
-
-    vectors, ids = read(rows, at=1 + run, act=act)
-    assert last()[killed[0]] == "begins"
-    assert len(last()) == 3  # two workers, and the one that took the place of the killed one
+    vectors, ids = read(rows, at=1 + run, act=lambda: killed.append(kill_one_at_the_gate(tmp_path)))
+    assert last_words(tmp_path)[killed[0]] == "begins"
+    assert len(last_words(tmp_path)) == 3  # two workers, and the one that took the place of the killed one
     assert np.array_equal(ids, range(len(texts)))  # nothing twice, nothing lost, nothing moved
     assert vectors.tobytes() == model.encode(texts).tobytes()
 
@@ -156,39 +143,51 @@ def test_rows_without_text(model, texts, column, said):
     assert said in ray.get(ledger.why.remote())
     with pytest.raises(fastemb.ray.BlockError, match="there is a column 'v' already; name another one as output"):
         worker(pa.table({"text": ["a"], "v": [1]}))
-    with pytest.raises(fastemb.ray.BlockError, match="is not the one of the program that gave the work"):
+    with pytest.raises(fastemb.ray.BlockError, match=r"on .* \(.*\) is not the one of the program that gave the work"):
         _workers.Embedder(ledger, 3, column, sent, "v", {}, b"of another model")
+    sent = ray.put(_sharing.Folder("/no/such/folder"))  # of a node on which it is not
+    with pytest.raises(
+        fastemb.ray.BlockError, match=r"/no/such/folder on .* \(.*\) cannot be read: no model at /no/such"
+    ):
+        _workers.Embedder(ledger, 3, column, sent, "v", {}, b"")
 
 
 def test_options_and_names_of_columns(model):
-    texts = TEXTS[:100]
-    rows = fastemb.ray.embed_dataset(dataset(texts), model, output="v", normalize=True, max_length=3)
-    assert np.array_equal(read(rows, "v")[0], model.encode(texts, normalize=True, max_length=3))
+    """A worker in this process, as above."""
+    options = {"normalize": True, "max_length": 3}
+    probe = _workers.vectors_of_probe(model, options)
+    sent = ray.put(_sharing.send_model(model)[1])
+    worker = _workers.Embedder(_ledger.make_ledger(ray), 3, "t", sent, "v", options, probe)
+    found = worker(pa.table({"t": TEXTS[:100], "id": range(100)}))
+    assert found.column_names == ["t", "id", "v"]
+    assert np.array_equal(found["v"].combine_chunks().to_numpy(), model.encode(TEXTS[:100], **options))
 
 
-def test_one_copy_on_a_node(tmp_path):
-    """Two workers have the table in their memory, the same pages: of the file that is mapped, and of Ray's store."""
+def test_one_copy_on_a_node(tmp_path, monkeypatch):
+    """Workers have the table in their memory, the same pages: of the file that is mapped, and of Ray's store."""
     big = make_model(tmp_path / "big", rows=500_000)  # 32 MB
     kb = (big / "table.npy").stat().st_size >> 10
     for given, name in ((big, "table.npy"), (fastemb.StaticModel.load(big), "/dev/shm/plasma")):
-        found, before = [], workers()
+        gate, found = tmp_path / name.replace("/", "."), []
+        gate.mkdir()
+        monkeypatch.setattr(embedding, "Embedder", gated(_workers.Embedder, gate, 0))
 
-        def look(name=name, found=found, before=before):
-            """Wait until two workers have read the table."""
-            until = time.monotonic() + 90
-            while time.monotonic() < until and len(found) < 2:
-                time.sleep(0.05)
-                now = [mapped for each in workers() if each not in before and (mapped := mappings(each, name))]
-                if len(now) == 2 and all(sum(one["Rss"] for one in mapped) for mapped in now):
-                    found.extend(now)
+        def look(name=name, found=found, gate=gate):
+            """Look at two workers that have loaded the table and wait."""
+            try:
+                wait_for(lambda: len(last_words(gate)) == 2)
+                found.extend(mappings(each, name) for each in last_words(gate))
+            finally:
+                (gate / "open").touch()
 
         thread = threading.Thread(target=look)
         thread.start()
-        read(fastemb.ray.embed_dataset(dataset(TEXTS * 4), given, workers=2))
+        read(fastemb.ray.embed_dataset(dataset(TEXTS, 4096), given, workers=2))
         thread.join()
         assert len(found) == 2
         for mapped in found:
             assert sum(one["Size"] for one in mapped) >= kb
+            assert sum(one["Rss"] for one in mapped) > 0
             assert sum(one["Anonymous"] for one in mapped) == 0  # no page of it is this process's alone
 
 
@@ -221,13 +220,21 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_shards_do_not_depend_on_blocks_workers_or_deaths(tmp_path, model):
-    tokens = model.tokenizer
-    thread = threading.Thread(target=kill_one_when, args=(lambda: (tmp_path / "a/shard-00001.ids.npy").exists(),))
-    thread.start()
-    options = {"shard_tokens": 30_000, "separator": 7}
-    manifest = fastemb.ray.tokenize_dataset(dataset(), tokens, tmp_path / "a", workers=2, **options)
-    thread.join()
+def test_shards_do_not_depend_on_blocks_workers_or_deaths(tmp_path, monkeypatch, model):
+    """A worker is killed in the midst of a block when the first shard is there; then other blocks, and one worker."""
+    tokens, options, killed = model.tokenizer, {"shard_tokens": 30_000, "separator": 7}, []
+    note = _packing.Shards._note
+
+    def noted(shards, line):
+        note(shards, line)
+        if line.get("ids") == "shard-00000.ids.npy":
+            killed.append(kill_one_at_the_gate(tmp_path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shards, "Encoder", gated(_workers.Encoder, tmp_path, 3 * 4096))
+        patched.setattr(_packing.Shards, "_note", noted)
+        manifest = fastemb.ray.tokenize_dataset(dataset(), tokens, tmp_path / "a", workers=2, **options)
+    assert last_words(tmp_path)[killed[0]] == "begins"
     fastemb.ray.tokenize_dataset(dataset(rows=5000), tokens, tmp_path / "b", workers=1, **options)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     expected = [np.append(row, 7) for row in tokens.encode_batch(TEXTS)]
@@ -243,29 +250,70 @@ def test_shards_do_not_depend_on_blocks_workers_or_deaths(tmp_path, model):
     assert (manifest["documents"], manifest["tokens"]) == (len(TEXTS), np.concatenate(expected).size)
 
 
-def test_a_run_that_was_ended_goes_on(tmp_path, monkeypatch, model):
-    """Ended as by Ctrl-C, when two shards were there."""
-    good, notes = TEXTS[:6000], iter(range(3))
+def test_a_run_that_was_ended_goes_on(tmp_path, monkeypatch, model, folder):
+    """Ended by SIGKILL, when two shards were there: blocks that stand in these are read, and no longer tokenized."""
+    code = """
+import os, signal, sys
+import test_ray
+from fastemb.ray import _packing
 
-    def note(shards, line):
-        if next(notes) == 2:
-            raise KeyboardInterrupt
-        put(shards, line)
+def note(shards, line):
+    if line.get("ids") == "shard-00002.ids.npy":
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(shards, line)
 
-    put = _packing.Shards._note
+put, _packing.Shards._note = _packing.Shards._note, note
+test_ray.ray.init(sys.argv[1], log_to_driver=False, logging_level="ERROR")
+model = test_ray.fastemb.StaticModel.load(sys.argv[2])
+test_ray.tokenize(test_ray.TEXTS, model, sys.argv[3])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code, ray.get_runtime_context().gcs_address, str(folder), str(tmp_path / "a")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(FOLDERS)},
+        stderr=subprocess.DEVNULL,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    before = {path.name: path.stat() for path in (tmp_path / "a").glob("shard-0000[01].*")}
+    assert len(before) == 4
+    read = []
+    given = _recorded.Recorded.read
+
+    def noting(recorded, digest):
+        found = given(recorded, digest)
+        read.append(len(found[1]))
+        return found
+
     with monkeypatch.context() as patched:
-        patched.setattr(_packing.Shards, "_note", note)
-        with pytest.raises(KeyboardInterrupt):
-            fastemb.ray.tokenize_dataset(dataset(good, 500), model.tokenizer, tmp_path / "a", shard_tokens=5000)
-    before = {path.name: path.stat() for path in (tmp_path / "a").glob("*.npy")}
-    del before["shard-00001.ids.npy"], before["shard-00001.ends.npy"]  # the journal does not know of it
-    assert sorted(before) == ["shard-00000.ends.npy", "shard-00000.ids.npy"]
-    fastemb.ray.tokenize_dataset(dataset(good, 500), model.tokenizer, tmp_path / "a", shard_tokens=5000)
-    fastemb.ray.tokenize_dataset(dataset(good), model.tokenizer, tmp_path / "b", shard_tokens=5000)
+        patched.setattr(_recorded.Recorded, "read", noting)
+        manifest = tokenize(TEXTS, model, tmp_path / "a")
+    assert read == [4096] * (sum(shard["documents"] for shard in manifest["shards"][:2]) // 4096)
+    assert len(read) >= 2
+    tokenize(TEXTS, model, tmp_path / "b")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     for name, was in before.items():
         now = (tmp_path / "a" / name).stat()
         assert (now.st_ino, now.st_mtime_ns) == (was.st_ino, was.st_mtime_ns)
+
+
+def tokenize(texts, model, folder):
+    return fastemb.ray.tokenize_dataset(dataset(texts, 2048), model.tokenizer, folder, workers=1, shard_tokens=60_000)
+
+
+def test_a_worker_knows_blocks_by_their_texts(model, folder):
+    """Of a worker in this process, told the blocks of a run that was ended."""
+    other = fastemb.Tokenizer.train(["other words"] * 9, "bpe", 300)
+    assert shards._identity(model.tokenizer) == shards._identity(fastemb.Tokenizer.load(folder))
+    assert shards._identity(model.tokenizer) != shards._identity(other)
+    table = pa.table({"text": TEXTS[:50]})
+    known = ray.put(_recorded.as_rows([_recorded.digest_of(table["text"])]))
+    image = ray.put(_sharing.image_of(model.tokenizer))
+    worker = _workers.Encoder(_ledger.make_ledger(ray), 3, "text", image, "<u2", 7, {}, known)
+    assert worker(table)["known"].to_pylist() == [True]
+    changed = worker(pa.table({"text": [*TEXTS[:49], "changed"]}))
+    assert changed["known"].to_pylist() == [False]
+    expected = [[*row, 7] for row in model.tokenizer.encode_batch([*TEXTS[:49], "changed"])]
+    assert changed["ids"].to_pylist() == [[id for row in expected for id in row]]
+    assert changed["lengths"].to_pylist() == [[len(row) for row in expected]]
 
 
 def test_what_tokenize_dataset_refuses(tmp_path, model):
@@ -298,11 +346,11 @@ def test_the_command_writes_the_same_bytes(tmp_path, folder, capsys):
     file, model = tmp_path / "t.jsonl", ["--model", str(folder), "-q"]
     lines = [f'"{text}"' for text in TEXTS[:9000]]
     file.write_text("\n".join([*lines[:4000], "bad", *lines[4000:]]))
-    assert main(["embed", str(file), *model, "-o", str(tmp_path / "v.npy"), "--engine", "ray"]) == 2
+    assert main(["embed", str(file), *model, "-o", str(tmp_path / "v.npy"), "--engine", "ray", "--workers", "1"]) == 2
     assert "t.jsonl: line 4001: not JSON" in capsys.readouterr().err
     assert main(["embed", str(file), *model, "-o", str(tmp_path / "v.npy")]) == 2
     file.write_text("\n".join(lines))
-    assert main(["embed", str(file), *model, "-o", str(tmp_path / "v.npy"), "--engine", "ray", "--workers", "2"]) == 0
+    assert main(["embed", str(file), *model, "-o", str(tmp_path / "v.npy"), "--engine", "ray", "--workers", "1"]) == 0
     assert main(["embed", str(file), *model, "-o", str(tmp_path / "w.npy")]) == 0
     assert (tmp_path / "v.npy").read_bytes() == (tmp_path / "w.npy").read_bytes()
     assert np.load(tmp_path / "v.npy").shape == (9000, DIM)
@@ -317,3 +365,26 @@ def test_what_the_command_refuses(tmp_path, folder, capsys):
     assert "--workers is of --engine ray" in capsys.readouterr().err
     assert main(["embed", str(tmp_path / "t.txt"), *model, "--engine", "ray", "--workers", "0"]) == 2
     assert "workers must be at least 1, got 0" in capsys.readouterr().err
+
+
+# A node that goes away ------------------------------------------------------------
+
+
+def test_a_node_goes_away_and_nothing_is_lost(tmp_path, monkeypatch, model, cluster):
+    """All of its processes and its object store, in the midst of a block; the last test, as it is not there again."""
+    monkeypatch.setattr(embedding, "Embedder", gated(_workers.Embedder, tmp_path, 3 * 4096))
+    nodes = []
+
+    def act():
+        second = {process for process in workers() if parent(process) == raylet}
+        wait_for(lambda: [who for who, what in last_words(tmp_path).items() if what == "begins" and int(who) in second])
+        nodes.append(len(second))
+        cluster.remove_node(cluster.second, allow_graceful=False)
+        (tmp_path / "open").touch()
+
+    raylet = next(process.process.pid for process in cluster.second.all_processes["raylet"])
+    vectors, ids = read(fastemb.ray.embed_dataset(dataset(TEXTS, 4096), model, workers=2), at=0, act=act)
+    assert nodes == [1]  # a worker on each
+    assert len(last_words(tmp_path)) == 3
+    assert np.array_equal(ids, range(len(TEXTS)))
+    assert vectors.tobytes() == model.encode(TEXTS).tobytes()

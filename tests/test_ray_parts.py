@@ -13,6 +13,7 @@ import fastemb
 import fastemb.ray
 from fastemb.ray._ledger import STEPS, Deaths, Ledger, steps
 from fastemb.ray._packing import Shards
+from fastemb.ray._recorded import NO_DIGEST, as_rows, digest_of, holds
 
 SAID = {"dtype": "<u2", "shard_tokens": 7}
 
@@ -137,7 +138,7 @@ def test_what_shards_refuse(tmp_path):
         with pytest.raises(ValueError, match="is being written by another run"):
             write(tmp_path / "a", documents, [])
     assert not [*(tmp_path / "a").glob("*.part")]
-    with pytest.raises(ValueError, match=r"shard-00000.ids.npy: was made of other texts"):
+    with pytest.raises(ValueError, match=r"shard-00000.ids.npy: was made of other texts, or is damaged; name a new"):
         write(tmp_path / "a", [[1, 2, 4]] * 9, [])
     with pytest.raises(ValueError, match=r"shard-00001.ids.npy: was made of other texts"):
         write(tmp_path / "a", documents[:3], [])
@@ -159,6 +160,65 @@ def test_what_shards_refuse(tmp_path):
     with pytest.raises(ValueError, match=r"holds 'notes.txt', and no shards"):
         write(tmp_path / "mine", documents, [])
     assert contents(tmp_path / "mine") == {"notes.txt": b"mine"}
+
+
+# Blocks that are known ----------------------------------------------------------------------------------------------
+
+
+def digest(block):
+    return json.dumps(block).encode().ljust(32)[:32]
+
+
+@settings(deadline=None, max_examples=15)
+@given(blocks=st.lists(DOCUMENTS.map(lambda documents: documents[:4]), max_size=9))
+def test_blocks_of_finished_shards_are_read_back(tmp_path_factory, blocks):
+    """Each block that ends in them, by its digest, wherever it begins; and with them a run comes to the same files."""
+    folder = tmp_path_factory.mktemp("known")
+    arrays = [
+        (np.array([id for document in block for id in document], "<u2"), np.array([*map(len, block)], np.int64))
+        for block in blocks
+    ]
+    with Shards(folder / "a", SAID) as shards:  # which is ended: the last shard is lost
+        for number, (ids, lengths) in enumerate(arrays):
+            shards.add(ids, lengths, digest([number]))
+    read = 0
+    with Shards(folder / "a", SAID) as shards:
+        known = shards.recorded.digests()
+        for number, (ids, lengths) in enumerate(arrays):
+            if holds(known, digest([number])):
+                found, counts = shards.recorded.read(digest([number]))
+                assert found.tolist() == ids.tolist()
+                assert counts.tolist() == lengths.tolist()
+                read, ids, lengths = read + 1, found, counts
+            shards.add(ids, lengths, digest([number]))
+        shards.finish()
+    flat = [id for block in blocks for document in block for id in document]
+    whole = max(0, (len(flat) - 1) // 7) * 7  # ids of finished shards
+    ends = np.cumsum([sum(map(len, block)) for block in blocks])[:-1] if blocks else np.empty(0)
+    assert read >= np.count_nonzero(ends < whole)
+    write(folder / "b", [document for block in blocks for document in block], [])
+    assert contents(folder / "a") == contents(folder / "b")
+
+
+def test_a_digest_is_of_the_texts_and_not_of_how_they_lie():
+    pa = pytest.importorskip("pyarrow", reason="the package pyarrow is not installed")
+    texts = ["a", "", "bc", "\u00e9", "d"]
+    found = digest_of(pa.chunked_array([texts]))
+    whole = pa.array(["x", *texts, "y"])
+    for same in (
+        pa.chunked_array([texts[:2], texts[2:]]),
+        pa.chunked_array([pa.array([], pa.string()), whole[1:3], whole[3:-1]]),
+        pa.chunked_array([pa.array(texts, pa.large_string())]),
+    ):
+        assert digest_of(same) == found
+    others = [["a", "", "b", "c\u00e9", "d"], ["a", "bc", "", "\u00e9", "d"], texts[:-1], [*texts, ""], [""], []]
+    digests = {found, *(digest_of(pa.chunked_array([pa.array(other, pa.string())])) for other in others)}
+    assert len(digests) == 7
+    assert digest_of(pa.chunked_array([["a", None]])) == NO_DIGEST
+    rows = as_rows(digests)
+    assert all(holds(rows, one) for one in digests)
+    assert not any(holds(rows, one) for one in (NO_DIGEST, bytes(32), b"\xff" * 32))
+    assert not holds(as_rows([]), found)
 
 
 # Without the package -------------------------------------------------------------------------------------------------

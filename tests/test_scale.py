@@ -16,6 +16,7 @@ from benchmarks.scale import (
     embedding,
     expected,
     file_seconds,
+    rate_table,
     simulate,
     steps,
     tables,
@@ -93,4 +94,5 @@ def test_the_page_has_the_tables():
 
     page = (ROOT / "docs/design/scale.md").read_text(encoding="utf-8")
     assert tables(MEASURED) in page
+    assert rate_table() in page
     assert DAY == 24 * HOUR

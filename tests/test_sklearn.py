@@ -343,3 +343,39 @@ def test_pickles_hold_the_model(tmp_path):
         np.testing.assert_array_equal(read.transform(WORDS), vectors)
     with pytest.raises(FileNotFoundError):
         clone(embedder).fit(WORDS)
+
+
+# Parameters that are set after fit --------------------------------------------------------------------------------
+
+
+def test_parameters_that_are_set_after_fit_hold(tmp_path):
+    """From the next call on, as if it had been fitted with them; what is wrong is said as by fit."""
+    folder = make_folder(tmp_path)
+    embedder = TextEmbedder(MODEL).fit(WORDS)
+    for change in (
+        {"dim": 3}, {"pooling": "mean_max", "batch": 2}, {"dim": None, "normalize": True}, {"max_length": 1},
+        {"prompt": "find: "}, {"model": make_model(seed=1)}, {"model": str(folder)},
+    ):  # fmt: skip
+        embedder.set_params(**change)
+        fresh = clone(embedder).fit(WORDS)
+        assert embedder.get_feature_names_out().tolist() == fresh.get_feature_names_out().tolist()
+        np.testing.assert_array_equal(embedder.transform(WORDS), fresh.transform(WORDS))
+    embedder.normalize = False
+    np.testing.assert_array_equal(embedder.transform(WORDS), clone(embedder).fit(WORDS).transform(WORDS))
+    with pytest.raises(ValueError, match="pooling must be"):
+        embedder.set_params(pooling="means").transform(WORDS)
+    with pytest.raises(ValueError, match="pooling must be"):  # a second time too
+        embedder.get_feature_names_out()
+
+
+def test_a_transformer_that_was_pickled_does_not_ask_for_its_file_again(tmp_path):
+    folder = make_folder(tmp_path)
+    embedder = TextEmbedder(str(folder), dim=7).fit(WORDS)
+    expected = embedder.transform(WORDS)
+    sent = pickle.dumps(embedder)
+    folder.rename(tmp_path.parent / f"{tmp_path.name}-gone")
+    there = pickle.loads(sent)
+    np.testing.assert_array_equal(there.transform(WORDS), expected)
+    np.testing.assert_array_equal(there.set_params(normalize=True).transform(WORDS), fastemb.normalize(expected))
+    with pytest.raises(FileNotFoundError):
+        there.set_params(dim=6).transform(WORDS)

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._text.files import replacing
+from ._recorded import NO_DIGEST, Recorded
 
 HEADER = 128  # bytes of a .npy file before its numbers
 MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
@@ -41,6 +42,8 @@ class Shards:
     ----------
     manifest : dict or None
         That of a run which has ended, else None.
+    recorded : Recorded
+        The blocks whose ids an earlier run has written.
 
     Raises
     ------
@@ -52,11 +55,14 @@ class Shards:
         self._folder, self._said = folder, json.loads(json.dumps(said))
         self._dtype, self._tokens = np.dtype(said["dtype"]), int(said["shard_tokens"])
         self.manifest: dict[str, Any] | None = None
+        self.recorded = Recorded(folder, [])
         self._known: list[dict[str, Any]] = []  # shards that an earlier run has finished
         self._done: list[dict[str, Any]] = []
         self._ends: list[npt.NDArray[np.int64]] = []  # of the documents of the shard that is open, counted within it
         self._filled = self._crc = 0  # ids of that shard
         self._before = 0  # ids of all shards before it
+        self._documents = 0  # that were added
+        self._blocks: list[list[Any]] = []  # which ended behind the last shard that is finished
         self._file: Any = None
         self._journal: Any = None
 
@@ -94,8 +100,12 @@ class Shards:
         if self._journal is not None:
             self._journal.close()
 
-    def add(self, ids: npt.NDArray[Any], lengths: npt.NDArray[np.int64]) -> None:
-        """Put documents behind those that are there: their ids one after another, and how many each has."""
+    def add(self, ids: npt.NDArray[Any], lengths: npt.NDArray[np.int64], digest: bytes = NO_DIGEST) -> None:
+        """Put documents behind those that are there: their ids one after another, and how many each has.
+
+        By a digest of their texts a later run finds them in `recorded`, when all shards that they reach are finished.
+        """
+        place = [self._documents, lengths.size, self._before + self._filled, ids.size]
         ends = self._before + self._filled + np.cumsum(lengths, dtype=np.int64)
         while True:
             here = int(np.searchsorted(ends, self._before + self._tokens, side="right"))
@@ -105,8 +115,11 @@ class Shards:
             self._write(part)
             ids = ids[part.size :]
             if not ids.size:  # a full shard stays open: documents without ids may follow, which end in it
-                return
+                break
             self._close()
+        self._documents += lengths.size
+        if digest:
+            self._blocks.append([digest.hex(), *place])
 
     def finish(self) -> dict[str, Any]:
         """Write what is left and the manifest, and return it."""
@@ -141,7 +154,8 @@ class Shards:
         self._journal.truncate(len(whole) + bool(whole))  # a line that was cut off would make one with the next
         if lines:
             self._require_same(lines[0])
-            self._known = lines[1:]
+            self.recorded = Recorded(self._folder, lines[1:])
+            self._known = [{name: shard[name] for name in shard if name != "blocks"} for shard in lines[1:]]
             for shard in self._known:
                 self._require_whole(shard)
         else:
@@ -193,10 +207,10 @@ class Shards:
                 raise self._changed(ids_name)
         else:
             self._put(ids_name, ends_name, ends)
-            self._note(shard)
+            self._note({**shard, "blocks": self._blocks})
         self._done.append(shard)
         self._before += self._filled
-        self._filled, self._crc, self._ends = 0, 0, []
+        self._filled, self._crc, self._ends, self._blocks = 0, 0, [], []
 
     def _put(self, ids_name: str, ends_name: str, ends: npt.NDArray[np.int64]) -> None:
         with replacing(self._folder / ends_name) as other:
@@ -220,7 +234,8 @@ class Shards:
 
     def _changed(self, name: str) -> ValueError:
         return ValueError(
-            f"{self._folder / name}: was made of other texts; name a new folder, or remove this one to begin anew"
+            f"{self._folder / name}: was made of other texts, or is damaged; name a new folder, or remove this one to "
+            "begin anew"
         )
 
     def _sync_folder(self) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from .._threads import set_num_threads
 from ._ledger import BlockError, steps
+from ._recorded import digest_of, holds
 from ._sharing import PROBE, Folder, Image, Parts, alone_on_this_node
 
 PLACES = ("path", "row")  # columns of which errors say the value, where a dataset has them
@@ -64,7 +66,7 @@ class Worker:
     def __call__(self, table: Any) -> Any:
         """Return the table that takes the place of some rows."""
         self.check(table)
-        texts = self._texts(table)
+        texts: list[Any] = self._texts(table).to_pylist()
         block = f"the block of {table.num_rows:,} rows"
         if texts:
             block += f" that begins with {_short(texts[0])}{self._where(table, 0)}"
@@ -84,15 +86,14 @@ class Worker:
 
     # ---------------------------------------------------------------- inside
 
-    def _texts(self, table: Any) -> list[Any]:
-        """Return the texts of a table, None where there is none."""
+    def _texts(self, table: Any) -> Any:
+        """Return the column of texts of a table."""
         if self._column not in table.column_names:
             self._fail(f"there is no column {self._column!r}; there are {', '.join(map(repr, table.column_names))}")
         column, types = table[self._column], self._pa.types
         if not (types.is_string(column.type) or types.is_large_string(column.type) or types.is_null(column.type)):
             self._fail(f"column {self._column!r} is of {column.type}, expected string")
-        texts: list[Any] = column.to_pylist()
-        return texts
+        return column
 
     def _where(self, table: Any, row: int) -> str:
         """Return where a row is from, if the dataset says it."""
@@ -111,7 +112,7 @@ class Worker:
     def _end(self) -> None:
         self._ray.get(self._ledger.end.remote(self._actor))
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str) -> NoReturn:
         self._ray.get(self._ledger.fail.remote(why))
         raise BlockError(why)
 
@@ -135,10 +136,14 @@ class Embedder(Worker):
     def prepare(self) -> None:
         """Open the model, and see that it is the one that was meant."""
         sent: Parts | Folder = self._ray.get(self._model_ref)
-        self._model = sent.open()
+        where = f"the model {f'at {sent.path}' if isinstance(sent, Folder) else 'from the object store'}"
+        where += f" on {socket.gethostname()} ({self._ray.util.get_node_ip_address()})"
+        try:
+            self._model = sent.open()
+        except (OSError, ValueError) as error:  # what `StaticModel.load` says of a folder that is missing or damaged
+            self._fail(f"{where} cannot be read: {error}")
         if vectors_of_probe(self._model, self._options) != self._probe:
-            where = f"at {sent.path}" if isinstance(sent, Folder) else "from the object store"
-            self._fail(f"the model {where} on {socket.gethostname()} is not the one of the program that gave the work")
+            self._fail(f"{where} is not the one of the program that gave the work")
 
     def work(self, texts: list[str]) -> Any:
         """Return the vectors of texts."""
@@ -158,7 +163,10 @@ class Embedder(Worker):
 
 
 class Encoder(Worker):
-    """Makes a column of ids of the texts."""
+    """Makes a row of a block: the ids of all its texts, how many each has, and a digest of the texts.
+
+    Of a block whose digest is known it makes no ids.
+    """
 
     def __init__(
         self,
@@ -169,29 +177,44 @@ class Encoder(Worker):
         dtype: str,
         separator: int | None,
         options: dict[str, Any],
+        known: Any,
     ) -> None:
         self._tokenizer_ref, self._dtype, self._separator, self._options = tokenizer, dtype, separator, options
+        self._known_ref = known
         super().__init__(ledger, retries, column)
 
     def prepare(self) -> None:
         """Open the tokenizer."""
         sent: Image = self._ray.get(self._tokenizer_ref)
         self._tokenizer = sent.open()
+        self._known: npt.NDArray[np.uint8] = self._ray.get(self._known_ref)
+
+    def __call__(self, table: Any) -> Any:
+        """Return the row of a block."""
+        self._digest = digest_of(self._texts(table))
+        if holds(self._known, self._digest):
+            return self._row(np.empty(0, self._dtype), np.empty(0, np.int64), True)
+        return super().__call__(table)
 
     def work(self, texts: list[str]) -> Any:
         """Return the ids of texts."""
         return self._tokenizer.encode_batch(texts, **self._options)
 
     def join(self, table: Any, results: Iterable[Any]) -> Any:
-        """Return the ids, a row for each text."""
-        pa = self._pa
+        """Return the row of a block, of what its texts became."""
         ids = np.concatenate([rows.ids for rows in results]).astype(self._dtype)
-        ends = np.cumsum(np.concatenate([rows.lengths for rows in results]))
+        lengths = np.concatenate([rows.lengths for rows in results])
         if self._separator is not None:
-            ids = np.insert(ids, ends, self._separator)
-            ends += np.arange(1, ends.size + 1)
-        offsets = np.concatenate([[0], ends]).astype(np.int64)
-        return pa.table({"ids": pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids))})
+            ids = np.insert(ids, np.cumsum(lengths), self._separator)
+            lengths = lengths + 1
+        return self._row(ids, lengths, False)
+
+    def _row(self, ids: Any, lengths: Any, known: bool) -> Any:
+        def single(values: Any) -> Any:
+            return self._pa.LargeListArray.from_arrays([0, values.size], self._pa.array(values))
+
+        digest = self._pa.array([self._digest], self._pa.binary())
+        return self._pa.table({"ids": single(ids), "lengths": single(lengths), "digest": digest, "known": [known]})
 
 
 def vectors_of_probe(model: Any, options: dict[str, Any]) -> bytes:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 import fastemb
 
@@ -16,7 +14,7 @@ from .._words import shown, type_name
 from ._asked import RETRIES, check_counts, check_dataset, check_word, mapped, needed, plain_errors
 from ._ledger import make_ledger
 from ._packing import Shards
-from ._sharing import PROBE, as_tokenizer, image_of
+from ._sharing import as_tokenizer, image_of
 from ._workers import Encoder
 
 if TYPE_CHECKING:
@@ -76,7 +74,8 @@ def tokenize_dataset(
         `ds` is no dataset, `tokenizer` neither a tokenizer nor a path, or another argument of the wrong type.
     ValueError
         `shard_tokens` or `workers` is less than 1, `retries` less than 0, or `separator` not in the vocabulary;
-        `folder` holds something else or is written to by another run; or what it holds was made of other texts.
+        `folder` holds something else or is written to by another run; or what it holds was made of other texts, by
+        another tokenizer or with other options, or is damaged.
     BlockError
         A row has no text, or `retries` + 1 workers have died of the same rows. It names them, as `embed_dataset` says.
         (It is a ValueError.)
@@ -90,10 +89,12 @@ def tokenize_dataset(
     document may go on in the next one. Documents stand in the order of the rows (Ray is told to keep it, in
     ``ds.context``), so files do not depend on blocks, on workers or on which of them die.
 
-    A shard appears when it is whole and on the disk, the manifest when all are. The same call again, after a run was
-    ended, tokenizes the texts again, holds finished shards against their checksums without writing them, and goes on
-    behind them; when the manifest is there it is returned at once. All files are written by the calling program: of
-    texts for which that is too slow, give each of several programs a part and a folder.
+    A shard appears when it is whole and on the disk, the manifest when all are; when that is there it is returned at
+    once. The same call again, after a run was ended, reads all texts again, and goes on behind the shards that are
+    finished. Blocks that stand in these are not tokenized again: they are known by a digest of their texts (SHA-256),
+    and their ids are read back and held against the shards' checksums. A dataset that is cut into other blocks than in
+    the first run is tokenized as a whole. All files are written by the calling program: of texts for which that is too
+    slow, give each of several programs a part and a folder.
 
     Examples
     --------
@@ -124,7 +125,7 @@ def tokenize_dataset(
     behind = _separator(separator, tokens)
     dtype = "<u2" if tokens.vocab_size <= 1 << 16 else "<u4"
     said = {
-        "format": 1,
+        "format": 2,
         "fastemb": fastemb.__version__,
         "tokenizer": _identity(tokens),
         "vocab_size": tokens.vocab_size,
@@ -138,14 +139,23 @@ def tokenize_dataset(
             return shards.manifest
         ledger = make_ledger(ray)
         options = {"special": "all" if special else "none"}
-        arguments = ledger, retries, column, ray.put(image_of(tokens)), dtype, behind, options
+        image, known = ray.put(image_of(tokens)), ray.put(shards.recorded.digests())
+        arguments = ledger, retries, column, image, dtype, behind, options, known
         rows = mapped(ray, ds, Encoder, arguments, workers)
         with plain_errors(ray, ledger):
             for table in rows.iter_batches(batch_size=None, batch_format="pyarrow"):
-                for part in table["ids"].chunks:
-                    offsets = part.offsets.to_numpy()
-                    shards.add(part.flatten().to_numpy(), np.diff(offsets))
+                for block in table.to_batches():
+                    for row in range(block.num_rows):
+                        _put(shards, *(block[name][row] for name in ("ids", "lengths", "digest", "known")))
         return shards.finish()
+
+
+def _put(shards: Shards, ids: Any, lengths: Any, digest: Any, known: Any) -> None:
+    """Put a block into shards: what a worker has made of it, or what an earlier run has written of the same texts."""
+    if known.as_py():
+        shards.add(*shards.recorded.read(digest.as_py()), digest.as_py())
+    else:
+        shards.add(ids.values.to_numpy(), lengths.values.to_numpy(), digest.as_py())
 
 
 def _separator(separator: Any, tokens: Tokenizer) -> int | None:
@@ -162,10 +172,6 @@ def _separator(separator: Any, tokens: Tokenizer) -> int | None:
     return found
 
 
-def _identity(tokens: Tokenizer) -> int:
-    """Return a checksum by which tokenizers are told apart: of all tokens, and of the ids of a few texts.
-
-    That of the image would not do: what is in it is hashed with a seed, which differs from one process to the next.
-    """
-    listed = "\n".join(f"{id} {token!r}" for token, id in sorted(tokens.vocab.items()))
-    return zlib.crc32(tokens.encode_batch(PROBE).ids.tobytes(), zlib.crc32(listed.encode()))
+def _identity(tokens: Tokenizer) -> str:
+    """Return the SHA-256 of all that a tokenizer is: blocks are not tokenized again whose texts are the same."""
+    return hashlib.sha256(image_of(tokens).bytes.data).hexdigest()
