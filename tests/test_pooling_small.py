@@ -219,16 +219,43 @@ def test_the_size_at_which_calls_are_no_longer_small(more):
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_bags_of_a_table_in_a_cache_are_small_for_longer(monkeypatch, more):
+def test_bags_are_small_for_longer_where_their_form_is_that_of_large_ones(monkeypatch, more):
     """By the size of the table, and by that of the rows that are read."""
     V, D = 100, 64
     N = (small_pools._ONE_THREAD_BYTES >> 2) // D
     table, ids = np.ones((V, D), "f4"), np.arange(N + more).reshape(1, -1) % V
-    for index, cached_bytes, expected in ((ids[:, :N], V * D * 4 - more, more), (ids, V * D * 4, more)):
-        monkeypatch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(cached_bytes=cached_bytes))
+    for index, small_tables, expected in ((ids[:, :N], V * D * 4 - more, more), (ids, V * D * 4, more)):
+        monkeypatch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(small_tables=small_tables))
         with general_calls() as seen:
             assert (embedding_bag(table, index) == 1).all()
         assert len(seen) == expected
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_pools_are_small_for_longer_where_their_form_is_that_of_large_ones(monkeypatch, more):
+    x = np.ones((1, (small_pools._ONE_THREAD_BYTES >> 2) // 64 + more, 64), "f4")
+    for rows, small_tables, expected in ((x, 1 << 62, more), (x[:, : 1 << 14], 1 << 20, 1)):
+        monkeypatch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(small_tables=small_tables))
+        with general_calls() as seen:
+            assert (pool(rows) == 1).all()
+        assert len(seen) == expected
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_results_that_are_worth_pooled_memory_are_not_of_small_calls(monkeypatch, more):
+    monkeypatch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(small_tables=1 << 62))
+    S = (small_pools._SMALL_BYTES >> 2) // 64 + more
+    table, ids = np.ones((3, 64), "f4"), np.zeros((S, 2), int)
+    kept = np.ones((S, 2), bool)
+    calls = (
+        lambda: embedding_bag(table, ids), lambda: embedding_bag(table, ids, mask=kept),
+        lambda: embedding_bag(table, ids.reshape(-1), np.arange(0, 2 * S + 1, 2)),
+        lambda: pool(table[ids]), lambda: pool(table[ids], kept),
+    )  # fmt: skip
+    for call in calls:
+        with general_calls() as seen:
+            assert (call() == 1).all()
+        assert len(seen) == more
 
 
 # What takes the general road --------------------------------------------------------------------------------------

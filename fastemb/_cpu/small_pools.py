@@ -15,7 +15,7 @@ from .kernels.jit import TUNING
 from .kernels.layout import BY_COUNT, BY_ONE, BY_ROOT
 
 _SMALL_BYTES = 1 << 19
-_ONE_THREAD_BYTES = 1 << 24  # of a table that lies in a cache: a second thread would get less than it is worth
+_ONE_THREAD_BYTES = 1 << 24  # of rows, below which a second thread would get less than it is worth
 _FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)
 _ID_DTYPES = _INT64, np.dtype(np.int32)
 _MASKS = _BOOL, *_ID_DTYPES
@@ -37,13 +37,15 @@ def small_bags(table: Array, ids: Any, offsets: Any, mask: Any, mode: str) -> Ar
     if dtype not in _ID_DTYPES or not ids.flags.carray or not table.flags.carray or table.ndim != 2:
         return None
     D = table.shape[1]
-    if N * D > _SMALL_BYTES >> 2 and (table.nbytes > TUNING.cached_bytes or N * D > _ONE_THREAD_BYTES >> 2):
+    if N * D > _SMALL_BYTES >> 2 and (table.nbytes > TUNING.small_tables or N * D > _ONE_THREAD_BYTES >> 2):
         return None
     if mode not in _SMALL:
         return None
     (kernel, masked), divide_by = _SMALL[mode]
     if ids.ndim == 2 and offsets is None:
         S, T = ids.shape
+        if S * D > _SMALL_BYTES >> 2:  # such results are worth pooled memory
+            return None
         if mask is not None:
             return _small_kept(masked, table, ids, mask, S, T, divide_by)
         ids, offsets = ids.reshape(N), _NO_OFFSETS
@@ -59,11 +61,13 @@ def small_bags(table: Array, ids: Any, offsets: Any, mask: Any, mode: str) -> Ar
 
 def small_pool(x: Array, mask: Any, mode: str) -> Array | None:
     """Return the pool of a small call of shape (B, T, D); None: take the general road."""
-    if x.dtype != _FLOAT32 or not 0 < x.size <= _SMALL_BYTES >> 2 or not x.flags.carray or x.ndim != 3:
+    if x.dtype != _FLOAT32 or not 0 < x.size <= _ONE_THREAD_BYTES >> 2 or not x.flags.carray or x.ndim != 3:
         return None
     if type(mode) is not str or mode not in _SMALL:
         return None
     (B, T, D), ((kernel, masked), divide_by) = x.shape, _SMALL[mode]
+    if B * D > _SMALL_BYTES >> 2 or (x.size > _SMALL_BYTES >> 2 and TUNING.small_tables < _ONE_THREAD_BYTES):
+        return None
     rows = x.reshape(B * T, D)
     if mask is not None:
         return _small_kept(masked, rows, _NO_MASKED_IDS, mask, B, T, divide_by)
