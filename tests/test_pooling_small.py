@@ -5,6 +5,7 @@ import pickle
 from contextlib import contextmanager
 
 import arrays
+import ml_dtypes
 import numpy as np
 import pytest
 from arrays import LAYOUTS, lay, same_bits, same_but_nan
@@ -20,6 +21,7 @@ from fastemb.pooling import embedding_bag, embedding_bag_backward, normalize, po
 from fastemb.ragged import Ragged
 
 SMALL_MODES = ["sum", "mean", "mean_sqrt_len", "max"]
+HALVES = [np.dtype("f2"), np.dtype(ml_dtypes.bfloat16)]
 
 
 general_calls = functools.partial(arrays.general_calls, room, "reduce", "normalize", path=small_pools)
@@ -62,6 +64,31 @@ def test_bags_equal_the_general_road(mode, id_dtype, V, D, form, lengths, seed):
     assert small.flags.writeable
     assert small.flags.c_contiguous
     assert (table.tobytes(), ids.tobytes()) == before
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(SMALL_MODES), st.sampled_from(HALVES), st.sampled_from(["i4", "i8"]), st.integers(1, 200),
+    st.sampled_from(["offsets", "rows", "?"]), st.lists(st.integers(0, 20), min_size=1, max_size=8),
+    st.integers(0, 2**32),
+)  # fmt: skip
+def test_bags_and_pools_of_sixteen_bits_equal_the_general_road(mode, dtype, id_dtype, D, form, lengths, seed):
+    rng = np.random.default_rng(seed)
+    with np.errstate(over="ignore"):
+        table, options = draw_rows(rng, 50, D).astype(dtype), {"mode": mode}
+    shape = (sum(lengths),) if form == "offsets" else (len(lengths), max(lengths))
+    ids = rng.integers(0, 50, shape).astype(id_dtype)
+    if form == "offsets":
+        options["offsets"] = np.concatenate([[0], np.cumsum(lengths, dtype=int)])
+    elif form == "?":
+        options["mask"] = rng.random(ids.shape) < 0.6
+    small, general = both_ways(embedding_bag, table, ids, **options)
+    assert small.dtype == table.dtype
+    assert same_but_nan(small, general)
+    if form != "offsets" and ids.size:
+        small, general = both_ways(pool, table[ids], **options)
+        assert small.dtype == table.dtype
+        assert same_but_nan(small, general)
 
 
 @settings(max_examples=200, deadline=None)

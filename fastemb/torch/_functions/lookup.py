@@ -35,7 +35,9 @@ def look_up(table: Tensor, ids: Tensor, asked: Asked) -> Tensor:
     if way is _doors.EAGER:
         if (table.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0:  # `_doors.needs_graph`
             return _gather(table, ids, asked)
-        return _small_gather(table, ids) if table.dtype is torch.float32 and table.is_cpu else fastemb.gather(table, ids)
+        return (
+            _small_gather(table, ids) if table.dtype is torch.float32 and table.is_cpu else fastemb.gather(table, ids)
+        )
     if way is _doors.TRANSFORM:
         return GatherInside.apply(table, ids, asked)
     return torch.ops.fastemb.gather.default(table, ids, *asked)
