@@ -306,8 +306,8 @@ def general_calls(room, *twins, most=None, path=None):
             patch.setattr(room, name, lambda *given, way=way: seen.append(way) or way(*given))
         if most is not None:
             patch.setattr(path or room, "_SMALL_BYTES", most)
-            if hasattr(path, "TUNING"):  # a table that lies in a cache may have larger calls
-                patch.setattr(path, "TUNING", path.TUNING._replace(cached_bytes=-1))
+            if hasattr(path, "TUNING"):  # bags may have larger calls
+                patch.setattr(path, "TUNING", path.TUNING._replace(small_tables=-1))
         yield seen
 
 

@@ -74,7 +74,7 @@ def general_road(monkeypatch):
         monkeypatch.setattr(f"fastemb._cpu.{family}._SMALL_BYTES", -4)
     monkeypatch.setattr("fastemb._cpu.lookup._INTO_BYTES", 0)
     for family in ("pooling", "small_pools"):  # nor does a table lie in a cache
-        monkeypatch.setattr(f"fastemb._cpu.{family}.TUNING", TUNING._replace(cached_bytes=-1))
+        monkeypatch.setattr(f"fastemb._cpu.{family}.TUNING", TUNING._replace(cached_bytes=-1, small_tables=-1))
 
 
 @pytest.fixture

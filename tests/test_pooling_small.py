@@ -5,6 +5,7 @@ import pickle
 from contextlib import contextmanager
 
 import arrays
+import ml_dtypes
 import numpy as np
 import pytest
 from arrays import LAYOUTS, lay, same_bits, same_but_nan
@@ -20,6 +21,7 @@ from fastemb.pooling import embedding_bag, embedding_bag_backward, normalize, po
 from fastemb.ragged import Ragged
 
 SMALL_MODES = ["sum", "mean", "mean_sqrt_len", "max"]
+HALVES = [np.dtype("f2"), np.dtype(ml_dtypes.bfloat16)]
 
 
 general_calls = functools.partial(arrays.general_calls, room, "reduce", "normalize", path=small_pools)
@@ -62,6 +64,31 @@ def test_bags_equal_the_general_road(mode, id_dtype, V, D, form, lengths, seed):
     assert small.flags.writeable
     assert small.flags.c_contiguous
     assert (table.tobytes(), ids.tobytes()) == before
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(SMALL_MODES), st.sampled_from(HALVES), st.sampled_from(["i4", "i8"]), st.integers(1, 200),
+    st.sampled_from(["offsets", "rows", "?"]), st.lists(st.integers(0, 20), min_size=1, max_size=8),
+    st.integers(0, 2**32),
+)  # fmt: skip
+def test_bags_and_pools_of_sixteen_bits_equal_the_general_road(mode, dtype, id_dtype, D, form, lengths, seed):
+    rng = np.random.default_rng(seed)
+    with np.errstate(over="ignore"):
+        table, options = draw_rows(rng, 50, D).astype(dtype), {"mode": mode}
+    shape = (sum(lengths),) if form == "offsets" else (len(lengths), max(lengths))
+    ids = rng.integers(0, 50, shape).astype(id_dtype)
+    if form == "offsets":
+        options["offsets"] = np.concatenate([[0], np.cumsum(lengths, dtype=int)])
+    elif form == "?":
+        options["mask"] = rng.random(ids.shape) < 0.6
+    small, general = both_ways(embedding_bag, table, ids, **options)
+    assert small.dtype == table.dtype
+    assert same_but_nan(small, general)
+    if form != "offsets" and ids.size:
+        small, general = both_ways(pool, table[ids], **options)
+        assert small.dtype == table.dtype
+        assert same_but_nan(small, general)
 
 
 @settings(max_examples=200, deadline=None)
@@ -224,16 +251,43 @@ def test_the_size_at_which_calls_are_no_longer_small(more):
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_bags_of_a_table_in_a_cache_are_small_for_longer(monkeypatch, more):
+def test_bags_are_small_for_longer_where_their_form_is_that_of_large_ones(monkeypatch, more):
     """By the size of the table, and by that of the rows that are read."""
     V, D = 100, 64
     N = (small_pools._ONE_THREAD_BYTES >> 2) // D
     table, ids = np.ones((V, D), "f4"), np.arange(N + more).reshape(1, -1) % V
-    for index, cached_bytes, expected in ((ids[:, :N], V * D * 4 - more, more), (ids, V * D * 4, more)):
-        monkeypatch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(cached_bytes=cached_bytes))
+    for index, small_tables, expected in ((ids[:, :N], V * D * 4 - more, more), (ids, V * D * 4, more)):
+        monkeypatch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(small_tables=small_tables))
         with general_calls() as seen:
             assert (embedding_bag(table, index) == 1).all()
         assert len(seen) == expected
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_pools_are_small_for_longer_where_their_form_is_that_of_large_ones(monkeypatch, more):
+    x = np.ones((1, (small_pools._ONE_THREAD_BYTES >> 2) // 64 + more, 64), "f4")
+    for rows, small_tables, expected in ((x, 1 << 62, more), (x[:, : 1 << 14], 1 << 20, 1)):
+        monkeypatch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(small_tables=small_tables))
+        with general_calls() as seen:
+            assert (pool(rows) == 1).all()
+        assert len(seen) == expected
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_results_that_are_worth_pooled_memory_are_not_of_small_calls(monkeypatch, more):
+    monkeypatch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(small_tables=1 << 62))
+    S = (small_pools._SMALL_BYTES >> 2) // 64 + more
+    table, ids = np.ones((3, 64), "f4"), np.zeros((S, 2), int)
+    kept = np.ones((S, 2), bool)
+    calls = (
+        lambda: embedding_bag(table, ids), lambda: embedding_bag(table, ids, mask=kept),
+        lambda: embedding_bag(table, ids.reshape(-1), np.arange(0, 2 * S + 1, 2)),
+        lambda: pool(table[ids]), lambda: pool(table[ids], kept),
+    )  # fmt: skip
+    for call in calls:
+        with general_calls() as seen:
+            assert (call() == 1).all()
+        assert len(seen) == more
 
 
 # What takes the general road --------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ those of bags are in ``small_bag_grads.py``.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ import numpy as np
 from .arrays import Array
 from .kernels import pooling as kernels
 from .kernels.jit import TUNING
-from .kernels.layout import BY_COUNT, BY_ONE, BY_ROOT
+from .kernels.layout import BY_COUNT, BY_ONE, BY_ROOT, DTYPE_TAGS
 
 _SMALL_BYTES = 1 << 19
-_ONE_THREAD_BYTES = 1 << 24  # of a table that lies in a cache: a second thread would get less than it is worth
+_ONE_THREAD_BYTES = 1 << 24  # of rows, below which a second thread would get less than it is worth
 _FLOAT32, _INT64, _BOOL = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.bool_)
 _ID_DTYPES = _INT64, np.dtype(np.int32)
 _MASKS = _BOOL, *_ID_DTYPES
@@ -29,23 +30,36 @@ _SMALL: dict[str, tuple[tuple[Callable[..., int], Callable[..., int]], int]] = {
 _SUM_MODES = "sum", "mean", "mean_sqrt_len"
 
 
+@cache
+def _bits_of(dtype: np.dtype[Any]) -> Any:
+    """Return as what kernels take rows of a dtype: float32, or the bits of 16-bit floats; None: not at all."""
+    if dtype.isnative and dtype.name in ("float32", "float16", "bfloat16"):
+        return DTYPE_TAGS[dtype.name].dtype
+    return None
+
+
 def small_bags(table: Array, ids: Any, offsets: Any, mask: Any, mode: str) -> Array | None:
     """Return the bags of a small call; None: take the general road, which says what is wrong if anything is."""
-    if table.dtype != _FLOAT32 or type(ids) is not np.ndarray or type(mode) is not str:
+    bits = _bits_of(table.dtype)
+    if bits is None or type(ids) is not np.ndarray or type(mode) is not str:
         return None
     dtype, N = ids.dtype, ids.size
     if dtype not in _ID_DTYPES or not ids.flags.carray or not table.flags.carray or table.ndim != 2:
         return None
     D = table.shape[1]
-    if N * D > _SMALL_BYTES >> 2 and (table.nbytes > TUNING.cached_bytes or N * D > _ONE_THREAD_BYTES >> 2):
+    if N * D > _SMALL_BYTES >> 2 and (table.nbytes > TUNING.small_tables or N * D > _ONE_THREAD_BYTES >> 2):
         return None
     if mode not in _SMALL:
         return None
     (kernel, masked), divide_by = _SMALL[mode]
+    if bits is not _FLOAT32 and dtype is not _INT64:  # one compilation for both is worth half a microsecond
+        ids = ids.astype(_INT64)
     if ids.ndim == 2 and offsets is None:
         S, T = ids.shape
+        if S * D > _SMALL_BYTES >> 2:  # such results are worth pooled memory
+            return None
         if mask is not None:
-            return _small_kept(masked, table, ids, mask, S, T, divide_by)
+            return _small_kept(masked, table, ids, mask, S, T, divide_by, bits)
         ids, offsets = ids.reshape(N), _NO_OFFSETS
     elif ids.ndim == 1 and mask is None and type(offsets) is np.ndarray and offsets.dtype == _INT64:
         S, T = offsets.size - 1, -1
@@ -53,27 +67,32 @@ def small_bags(table: Array, ids: Any, offsets: Any, mask: Any, mode: str) -> Ar
             return None
     else:
         return None
-    out = np.empty((S, D), _FLOAT32)
-    return None if kernel(table, ids, N, offsets, T, out, divide_by) else out
+    out = np.empty((S, D), table.dtype)
+    given, goal = (table, out) if bits is _FLOAT32 else (table.view(bits), out.view(bits))
+    return None if kernel(given, ids, N, offsets, T, goal, divide_by) else out
 
 
 def small_pool(x: Array, mask: Any, mode: str) -> Array | None:
     """Return the pool of a small call of shape (B, T, D); None: take the general road."""
-    if x.dtype != _FLOAT32 or not 0 < x.size <= _SMALL_BYTES >> 2 or not x.flags.carray or x.ndim != 3:
+    bits = _bits_of(x.dtype)
+    if bits is None or not 0 < x.size <= _ONE_THREAD_BYTES >> 2 or not x.flags.carray or x.ndim != 3:
         return None
     if type(mode) is not str or mode not in _SMALL:
         return None
     (B, T, D), ((kernel, masked), divide_by) = x.shape, _SMALL[mode]
+    if B * D > _SMALL_BYTES >> 2 or (x.size > _SMALL_BYTES >> 2 and TUNING.small_tables < _ONE_THREAD_BYTES):
+        return None
     rows = x.reshape(B * T, D)
     if mask is not None:
-        return _small_kept(masked, rows, _NO_MASKED_IDS, mask, B, T, divide_by)
-    out = np.empty((B, D), _FLOAT32)
-    kernel(rows, _NO_IDS, B * T, _NO_OFFSETS, T, out, divide_by)
+        return _small_kept(masked, rows, _NO_MASKED_IDS, mask, B, T, divide_by, bits)
+    out = np.empty((B, D), x.dtype)
+    given, goal = (rows, out) if bits is _FLOAT32 else (rows.view(bits), out.view(bits))
+    kernel(given, _NO_IDS, B * T, _NO_OFFSETS, T, goal, divide_by)
     return out
 
 
 def _small_kept(
-    kernel: Callable[..., int], rows: Array, ids: Array, mask: Any, S: int, T: int, divide_by: int
+    kernel: Callable[..., int], rows: Array, ids: Array, mask: Any, S: int, T: int, divide_by: int, bits: Any
 ) -> Array | None:
     """Return one row for each of S times T slots, of which a mask keeps some; None: take the general road."""
     if type(mask) is not np.ndarray or mask.shape != (S, T):
@@ -84,8 +103,9 @@ def _small_kept(
         mask = mask != 0
     if not mask.flags.carray:
         return None
-    out = np.empty((S, rows.shape[1]), _FLOAT32)
-    return None if kernel(rows, ids, mask, np.empty(T + 1 if S else 1, _INT64), T, out, divide_by) else out
+    out, kept = np.empty((S, rows.shape[1]), rows.dtype), np.empty(T + 1 if S else 1, _INT64)
+    given, goal = (rows, out) if bits is _FLOAT32 else (rows.view(bits), out.view(bits))
+    return None if kernel(given, ids, mask, kept, T, goal, divide_by) else out
 
 
 def small_normalize(x: Array) -> Array | None:

@@ -24,6 +24,7 @@ TRACED: Final = 2
 
 _MEMORY = frozenset({torch.Tensor, torch.nn.Parameter, torch.nn.Buffer})  # types of tensors that have it
 _modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
+_is_compiling = torch.compiler.is_compiling
 #: Whether a call is inside of a transform of torch.func.
 in_transform: Callable[[], bool] = torch._C._are_functorch_transforms_active
 #: Whether a gradient is many of an eager backward (``is_grads_batched``), by what torch had before torch.func.
@@ -32,7 +33,7 @@ is_old_batch: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedte
 
 def door(*tensors: Any) -> int:
     """Return through which door a call with these tensors (or None) goes."""
-    if torch.compiler.is_compiling():
+    if _is_compiling():
         return TRACED
     if in_transform():
         return TRANSFORM

@@ -27,7 +27,7 @@ from .vectors import (
 
 # Whether there are registers for the sums of 128 columns: then a row is read in longer pieces.
 WIDE = machine_has("avx512f")
-load_row = make_load_rows(1)  # and the row to ask for meanwhile
+load_row, load_four = make_load_rows(1), make_load_rows(4)  # and the rows to ask for meanwhile
 
 
 @part
@@ -42,19 +42,42 @@ def _make_blocks(combine: Any, start: float) -> Any:
 
     def make(load_block: Any, every_block: Any, fetch_block: Any) -> Any:
         @inlined
-        def add_row(
-            table: Any, ids: Any, segments: Any, i: int, end: int, gap: int, ask: bool, j: int, sums: Any
-        ) -> Any:
-            """Return the accumulators of a block of columns with the row of entry ``i``; ``ask`` for a later row."""
-            if ask:
-                one, later = load_row(ids.id_tag, ids.address, ids.N, i, end, gap)
-                fetch_block(table.dtype_tag, table.address + later * table.stride, j)
-                fetch_scales(table.dtype_tag, table.scale, table.offset, later)
-            else:
-                one = load_id(ids.id_tag, ids.address, i)
+        def add(table: Any, segments: Any, i: int, one: int, j: int, sums: Any) -> Any:
+            """Return the accumulators of a block of columns with the row ``one`` of entry ``i``."""
             scale, offset = scale_of(table.dtype_tag, table.scale, one), scale_of(table.dtype_tag, table.offset, one)
             x = load_block(table.dtype_tag, table.address + one * table.stride, j, scale, offset)
             return combine(sums, times(x, weight_of(table.dtype_tag, segments.weights, i)))
+
+        @inlined
+        def add_asking(table: Any, segments: Any, i: int, rows: Any, j: int, sums: Any) -> Any:
+            """Do as `add` does, and ask for a later row."""
+            one, later = rows
+            fetch_block(table.dtype_tag, table.address + later * table.stride, j)
+            fetch_scales(table.dtype_tag, table.scale, table.offset, later)
+            return add(table, segments, i, one, j, sums)
+
+        @inlined
+        def add_rows(
+            table: Any, ids: Any, segments: Any, begin: int, stop: int, end: int, gap: int, ask: bool, j: int, sums: Any
+        ) -> Any:
+            """Return the accumulators of a block of columns with the rows of the entries [begin, stop)."""
+            i = begin
+            if ask:
+                while i + 4 <= stop:  # what finding an id takes beside its row of 64 columns is shared by four
+                    a, b = load_four(ids.id_tag, ids.address, ids.N, i, end, gap)
+                    sums = add_asking(table, segments, i, a[0], j, sums)
+                    sums = add_asking(table, segments, i + 1, a[1], j, sums)
+                    sums = add_asking(table, segments, i + 2, b[0], j, sums)
+                    sums = add_asking(table, segments, i + 3, b[1], j, sums)
+                    i += 4
+                while i < stop:
+                    rows = load_row(ids.id_tag, ids.address, ids.N, i, end, gap)
+                    sums = add_asking(table, segments, i, rows, j, sums)
+                    i += 1
+            while i < stop:
+                sums = add(table, segments, i, load_id(ids.id_tag, ids.address, i), j, sums)
+                i += 1
+            return sums
 
         @part
         def reduce_long(
@@ -65,8 +88,7 @@ def _make_blocks(combine: Any, start: float) -> Any:
             total = wide(every_block(table.dtype_tag, start))
             for cut in range(begin, end, PIECE):
                 sums = every_block(table.dtype_tag, start)
-                for i in range(cut, min(cut + PIECE, end)):
-                    sums = add_row(table, ids, segments, i, end, gap, ask, j, sums)
+                sums = add_rows(table, ids, segments, cut, min(cut + PIECE, end), end, gap, ask, j, sums)
                 total = combine(total, wide(sums))
             store(out.dtype_tag, out.address + s * out.stride, j, narrow(table.dtype_tag, total) / by)
 
@@ -80,8 +102,7 @@ def _make_blocks(combine: Any, start: float) -> Any:
                 reduce_long(table, ids, segments, out, s, begin, end, by, gap, ask, j)
                 return
             sums = every_block(table.dtype_tag, start)
-            for i in range(begin, end):
-                sums = add_row(table, ids, segments, i, end, gap, ask, j, sums)
+            sums = add_rows(table, ids, segments, begin, end, end, gap, ask, j, sums)
             store(out.dtype_tag, out.address + s * out.stride, j, sums / by)
 
         return reduce_block

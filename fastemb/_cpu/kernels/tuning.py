@@ -21,7 +21,8 @@ class Tuning(NamedTuple):
     rows ``rows_ahead`` rows before they are needed, but no more than ``grad_ahead`` bytes. `scatter_add` takes rows of
     up to ``unsorted`` bytes as they come where few ids come again, all others in the order of ids. Results of less than
     ``into_bytes`` that a caller has memory for are copied plainly, into the caches. Of tables of up to ``cached_bytes``
-    bags are added by columns, and no row is asked for (0: not measured there).
+    bags are added by columns, and no row is asked for (0: by columns is the form anyhow, and asking pays). Of tables of
+    up to ``small_tables`` bytes bags take the kernel of small calls for as long as a second thread is not worth it.
     """
 
     by_rows: bool
@@ -34,18 +35,19 @@ class Tuning(NamedTuple):
     unsorted: int
     into_bytes: int
     cached_bytes: int
+    small_tables: int
 
 
 TUNINGS = {
     "amd": Tuning(
         by_rows=True, row_locality=2, rows_ahead=24, gather_whole=True, gather_ahead=16, scan_ahead=8256,
         grad_ahead=128 << 10, unsorted=1 << 40, into_bytes=16 << 20,
-        cached_bytes=8 << 20,
+        cached_bytes=8 << 20, small_tables=8 << 20,
     ),
     "intel": Tuning(
         by_rows=False, row_locality=3, rows_ahead=12, gather_whole=False, gather_ahead=8, scan_ahead=1024,
         grad_ahead=6 << 10, unsorted=1 << 10, into_bytes=8 << 20,
-        cached_bytes=0,
+        cached_bytes=0, small_tables=1 << 62,
     ),
 }  # fmt: skip
 

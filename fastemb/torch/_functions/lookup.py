@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.autograd import forward_ad
 
 import fastemb
 from fastemb import _devices
@@ -32,7 +33,11 @@ def look_up(table: Tensor, ids: Tensor, asked: Asked) -> Tensor:
     """Look up rows, through the door of the call."""
     way = _doors.door(table, ids)
     if way is _doors.EAGER:
-        return _gather(table, ids, asked) if _doors.needs_graph(table) else fastemb.gather(table, ids)
+        if (table.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0:  # `_doors.needs_graph`
+            return _gather(table, ids, asked)
+        return (
+            _small_gather(table, ids) if table.dtype is torch.float32 and table.is_cpu else fastemb.gather(table, ids)
+        )
     if way is _doors.TRANSFORM:
         return GatherInside.apply(table, ids, asked)
     return torch.ops.fastemb.gather.default(table, ids, *asked)
@@ -130,7 +135,7 @@ class Gather(Function):
     def forward(ctx: Any, table: Tensor, ids: Tensor, asked: Asked) -> Tensor:
         """Return rows; keep the ids."""
         ctx.save_for_backward(ids)
-        ctx.shape, ctx.asked = table.shape, asked
+        ctx.told = table.shape, asked
         if table.dtype is torch.float32 and table.is_cpu:
             return _small_gather(table, ids)
         _doors.require_trainable(table)
@@ -140,7 +145,7 @@ class Gather(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Return the gradient of the table."""
         (ids,) = ctx.saved_tensors
-        return grad_of_table(grad, ids, ctx.shape, ctx.asked), None, None
+        return grad_of_table(grad, ids, *ctx.told), None, None
 
 
 _gather = _doors.eager_apply(Gather)

@@ -82,13 +82,16 @@ class Embedding(torch.nn.Embedding):
         torch.Tensor, shape ``input.shape + (D,)``
             A new tensor of the weight's dtype; of nested ids one nested alike.
         """
-        _doors.require_tensor(input, "input")
+        if type(input) is not Tensor:
+            _doors.require_tensor(input, "input")
         if input.is_nested:
             values, offsets = _doors.jagged(input)
             return torch.nested.nested_tensor_from_jagged(self.forward(values), offsets)
         if self.max_norm is not None:
             _renorm(self.weight, input, self.max_norm, self.norm_type)
-        return look_up(self.weight, input, Asked(self.padding_idx, self.scale_grad_by_freq, self.sparse))
+        padding_idx, by_count, sparse = self.padding_idx, self.scale_grad_by_freq, self.sparse
+        plain = padding_idx is None and not by_count and not sparse
+        return look_up(self.weight, input, PLAIN if plain else Asked(padding_idx, by_count, sparse))
 
 
 class EmbeddingBag(torch.nn.EmbeddingBag):
