@@ -169,6 +169,16 @@ def test_spaces_and_what_becomes_one():
         check_normalizer(rules, ["\u3000a"], [*texts, *blanks], remove_extra_whitespaces=trims)
 
 
+@pytest.mark.parametrize("rules", [{"\n": " "}, {"b": "é"}], ids=["all of ASCII stays", "but for one letter"])
+def test_every_place_of_eight_bytes(rules):
+    """Those that are copied at once end at every place, by all that may end them, and begin behind it."""
+    odd = [" ", "\n", "日", "b", "\x7f"]
+    texts = ["a" * i + x + "e" * j + y + "a" * 9 for i in range(9) for j in (0, 1, 7) for x in odd for y in odd]
+    texts = ["".join(texts[i : i + 5]) for i in range(0, len(texts), 5)]
+    for trims in (True, False):
+        check_normalizer(rules, [], texts, remove_extra_whitespaces=trims)
+
+
 def test_bytes_that_are_no_text():
     """They are read as U+FFFD, whatever may stand before them: the drop-in's road, and C's where it takes bytes."""
     rules = {"か\u3099": "が", "か": "き", "\ufffd": " "}
