@@ -312,6 +312,9 @@ static fe_status attach(fe_tokenizer *t) {
     fe_status status = fe_added_attach(&t->early, fe_section_of(t, FE_S_EARLY), &early);
     if (status == FE_OK) status = fe_added_attach(&t->late, fe_section_of(t, FE_S_LATE), &late);
     if (status == FE_OK) status = fe_still_new(t->normal, t->normal_size, &t->still);
+    if (status == FE_OK && fe_sums_run(t->flags))
+        status = fe_ends_new(t->unigram.units, fe_section_count(t, FE_S_WHOLES), t->unigram.pieces, &t->ends);
+    t->unigram.ends = t->ends;
     return status == FE_OK ? attach_chain(t) : status;
 }
 

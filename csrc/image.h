@@ -145,6 +145,7 @@ struct fe_tokenizer {
     fe_chars chars; /* characters */
     fe_words words; /* words */
     fe_unigram unigram;
+    fe_ends *ends; /* of its pieces, or NULL; ours */
     fe_added early, late;
     int64_t added;
     const uint8_t *added_bytes, *added_flags;

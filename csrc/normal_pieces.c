@@ -161,27 +161,34 @@ static inline bool is_plain(const fe_rules *r, uint8_t byte) { return r->plain[b
 
 #define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-/* True if eight bytes are ASCII from the space on, and nothing begins at any of them if ASCII follows. */
-static inline bool are_plain(const fe_rules *r, uint64_t x) {
-    if (x & EACH(0x80) || ~(x + EACH(0x60)) & EACH(0x80)) return false;
-    if (r->printable) return !((x + EACH(1)) & EACH(0x80)); /* but for DEL */
-    bool good = true;
-    for (int i = 0; i < 64; i += 8) good &= is_plain(r, x >> i & 0xFF);
-    return good;
+/* The highest bit of each of eight bytes at which nothing may stand that is copied: of what is no ASCII from the space
+ * on, and of those at which something begins if ASCII follows. */
+static inline uint64_t not_plain(const fe_rules *r, uint64_t x) {
+    const uint64_t low = x & EACH(0x7F);
+    uint64_t bits = (x | ~(low + EACH(0x60)) | (low + EACH(1))) & EACH(0x80);
+    for (int i = 0; i < 64 && !r->printable; i += 8) bits |= (uint64_t)!is_plain(r, low >> i & 0xFF) << (i + 7);
+    return bits;
 }
 
-/* Writes eight bytes at a time as long as they are plain and no space goes, and returns where that ends. */
+/* Copies plain bytes, eight at a time, up to the first at which something else may have to be done: spaces that go, and
+ * what stands before something that is no ASCII. Bytes behind it are written as well. */
 static const uint8_t *put_eights(fe_written *w, const uint8_t *p, const uint8_t *end) {
-    fe_buffer *const out = w->out;
-    for (uint64_t x; end - p > 8 && p[8] < 0x80; p += 8) {
+    uint8_t *to = w->out->bytes + w->out->size;
+    const uint64_t trims = w->trims ? EACH(0x80) : 0;
+    uint64_t behind = w->behind ? 0x80 : 0, stop = 0;
+    for (uint64_t x; !stop && end - p > 8;) {
         memcpy(&x, p, 8);
-        if (!are_plain(w->rules, x)) break;
-        const uint64_t spaces = ~((x ^ EACH(' ')) + EACH(0x7F)) & EACH(0x80);
-        if (w->trims && (spaces & spaces >> 8 || (w->behind && spaces & 0x80))) break;
-        memcpy(out->bytes + out->size, p, 8);
-        out->size += 8;
-        w->behind = w->trims && spaces >> 63;
+        const uint64_t spaces = ~(((x ^ EACH(' ')) & EACH(0x7F)) + EACH(0x7F)) & ~x & trims;
+        stop = not_plain(w->rules, x) | (spaces & (spaces << 8 | behind)) | (x & EACH(0x80)) >> 8 |
+               (uint64_t)(p[8] & 0x80) << 56;
+        const int taken = stop ? __builtin_ctzll(stop) >> 3 : 8;
+        memcpy(to, &x, 8);
+        behind = taken ? spaces >> 8 * (taken - 1) & 0x80 : behind;
+        to += taken;
+        p += taken;
     }
+    w->out->size = to - w->out->bytes;
+    w->behind = behind;
     return p;
 }
 
@@ -206,14 +213,13 @@ static const uint8_t *put_plain(fe_written *w, const uint8_t *p, const uint8_t *
     uint8_t low; /* 1 where the first byte in memory is the lowest one of a number */
     memcpy(&low, &one, 1);
     const bool eights = low && !(w->rules->flags & FE_PIECES_MARKS), spaces = w->trims && is_blank(w, ' ');
-    for (int k = 0; p < end; k++) {
-        if (eights && k % 8 == 0) p = put_eights(w, p, end);
+    while (p < end) {
+        if (eights) p = put_eights(w, p, end);
         if (*p >= 0x80 || (p + 1 < end && p[1] >= 0x80)) break;
         if (is_blank(w, *p)) {
             if (!w->behind) put_space(w);
             w->behind = w->trims;
             p = spaces ? skip_spaces(p + 1, end) : p + 1;
-            k = -1; /* a word begins */
         } else if (is_plain(w->rules, *p)) {
             w->out->bytes[w->out->size++] = *p++;
             w->behind = false;

@@ -8,6 +8,7 @@ void fe_tokenizer_free(fe_tokenizer *t) {
     fe_added_clear(&t->late);
     free(t->cutters);
     free(t->still);
+    fe_ends_free(t->ends);
     free(t->memory);
     free(t);
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "trie.h"
+#include "unigram_ends.h"
 
 enum {
     FE_MOST_PIECE_BYTES = 4096, /* of the longest piece: so what a walk goes over again is bounded */
@@ -25,6 +26,7 @@ typedef struct fe_unigram {
     int64_t pieces;
     double unk_score; /* of an unknown character */
     double most;      /* no score is further from zero */
+    const fe_ends *ends; /* of the same pieces; or NULL */
     bool parts;       /* sums run in 32 bits, and a text may be read in parts wherever fe_chars says so */
 } fe_unigram;
 

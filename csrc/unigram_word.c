@@ -58,19 +58,19 @@ static int32_t limit_bits(double limit, bool unknown) {
 static __attribute__((noinline)) fe_status write_unknown(fe_encoder *e, const int32_t *values, int64_t count,
                                                          fe_running *run) {
     const fe_tokenizer *const t = e->t;
-    const fe_unigram *const u = &t->unigram;
+    const fe_value *const known = t->unigram.values; /* such runs are remembered where sums run in 32 bits alone */
+    const float unk = (float)t->unigram.unk_score;
     const int64_t joined = run->unknown && count && values[0] < 0;
     if (e->ids && count - joined > e->capacity - e->written) return FE_FULL;
-    double sum = run->score;
+    float sum = (float)run->score;
     for (int64_t i = 0; i < count; i++) {
         const int32_t value = values[i];
-        for (int32_t k = value < 0 ? value : -1; k < 0; k++)
-            sum = (double)(float)(sum + (value < 0 ? u->unk_score : u->scores[value]));
-        const int32_t token = value < 0 ? t->unk : u->tokens[value];
-        if (e->ids && i >= joined) e->ids[e->written + i - joined] = t->token_ids[token];
+        for (int32_t k = value; k < 0; k++) sum += unk;
+        if (value >= 0) sum += known[value].score;
+        if (e->ids && i >= joined) e->ids[e->written + i - joined] = value < 0 ? t->token_ids[t->unk] : known[value].id;
     }
     e->written += count - joined;
-    run->score = sum;
+    run->score = (double)sum;
     if (count) run->unknown = values[count - 1] < 0;
     return FE_OK;
 }
@@ -230,13 +230,14 @@ static fe_status read_part(fe_encoder *e, fe_part *part, fe_running *run, fe_who
     const uint64_t size = (uint64_t)(part->end - part->p);
     fe_status status = FE_OK;
     bool done = false;
-    part->keyed = e->cache && size <= FE_KEY_BYTES;
-    part->kept = e->cache && size <= KEPT_BYTES && !part->front;
-    if (part->keyed) {
+    const bool keyed = e->cache && size <= FE_KEY_BYTES, kept = e->cache && size <= KEPT_BYTES && !part->front;
+    part->keyed = keyed;
+    part->kept = kept;
+    if (keyed) {
         part->key = fe_key_of(part->p, size, part->front, e->readable);
         status = look_up(e, part, run, whole, &done);
     }
-    if (part->kept && !done && status == FE_OK) {
+    if (kept && !done && status == FE_OK) {
         part->hash = fe_hash(part->p, size, e->cache->seed);
         status = look_up_long(e, part, run, whole, &done);
     }
@@ -245,13 +246,14 @@ static fe_status read_part(fe_encoder *e, fe_part *part, fe_running *run, fe_who
 
 /* Writes a run of characters that are in no piece: each scores as unknown, and every way leads through all of them. */
 static fe_status write_run(fe_encoder *e, const uint8_t *p, const uint8_t *end, int64_t chars, fe_running *run) {
-    const double unk = e->t->unigram.unk_score;
-    double sum = run->score;
+    const float unk = (float)e->t->unigram.unk_score; /* which it is, and so is the sum: of two such the 64-bit sum,
+                                                         rounded, is the 32-bit one */
+    float sum = (float)run->score;
     for (int64_t i = 0; i < chars; i++) {
-        if (fe_is_large(sum)) sum = 0;
-        sum = (double)(float)(sum + unk);
+        if (!(fabsf(sum) <= FE_LARGE_SUM)) sum = 0;
+        sum += unk;
     }
-    run->score = sum;
+    run->score = (double)sum;
     if (e->t->flags & FE_BYTE_FALLBACK) {
         bool done;
         e->count = 0;
@@ -296,18 +298,18 @@ static fe_status next_part(fe_encoder *e, fe_part *part, const uint8_t *end, fe_
 /* A word that the first table does not know, or only up to lower sums. */
 static __attribute__((noinline)) fe_status new_word(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool front,
                                                     fe_name name, double *score) {
-    const bool is_short = end - p <= FE_KEY_BYTES;
-    fe_part word = {.p = p, .end = end, .front = front, .keyed = e->cache && is_short};
+    const bool is_short = end - p <= FE_KEY_BYTES, keyed = e->cache && is_short;
+    const bool kept = e->cache && end - p <= KEPT_BYTES && !front;
+    fe_part word = {.p = p, .end = end, .front = front, .keyed = keyed, .kept = kept};
     fe_running run = {*score, false};
     fe_whole whole; /* its values are not made zero */
     fe_status status = FE_OK;
     bool done = false;
-    word.kept = e->cache && end - p <= KEPT_BYTES && !front;
-    if (word.keyed) word.key = name.key;
-    whole.count = word.keyed || word.kept ? 0 : -1;
+    if (keyed) word.key = name.key;
+    whole.count = keyed || kept ? 0 : -1;
     whole.limit = FE_LARGE_SUM;
     whole.span = 0;
-    if (word.kept) {
+    if (kept) {
         word.hash = is_short ? fe_hash(p, (uint64_t)(end - p), e->cache->seed) : name.hash;
         status = look_up_long(e, &word, &run, &whole, &done);
     }

@@ -104,6 +104,29 @@ def test_what_is_found_in_parts_is_remembered_as_a_word():
     assert {4, 5, 6} <= found, "rounding chose both ways"
 
 
+def test_pieces_that_end_at_one_place():
+    """Many of them, one inside the other, of each length; and ties, of which the one that begins first stays."""
+    letters = "abé日\U00020000"
+    names = {letters[i : i + n] * k for i in range(5) for n in (1, 2, 3) for k in (1, 2, 3, 5) if i + n <= 5}
+    for lowest in (True, False):
+        chance = random.Random(4)
+        kept = sorted(name for name in names if len(name) > 1 or lowest)
+        pieces = [(name, -float(chance.randint(1, 4) * len(name))) for name in [*kept, MARK, "a" * 60, MARK + "ab"]]
+        data = piece_models.model(pieces, ModelType.UNIGRAM, None, {"name": "none"})
+        texts = ["".join(chance.choices([*letters, "x", " ", "ab", "é日"], k=40)) for _ in range(40)]
+        same(*both(data), [*texts, "a" * 59, "a" * 60, "a" * 61 + "b"])
+
+
+def test_more_pieces_than_states_are_made_of():
+    """Where the trie is large the pieces are walked to, one by one."""
+    chance = random.Random(5)
+    names = {"".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=10)) for _ in range(19_000)}
+    pieces = [(name, -float(chance.randint(5, 30))) for name in [*sorted(names), *"abcdefghijkln", MARK]]
+    some = [name[i:j] for name in sorted(names)[::600] for i in (0, 4) for j in (7, 10)]
+    data = piece_models.model(pieces, ModelType.UNIGRAM, None, {"name": "none"})
+    same(*both(data), [" ".join(some), "".join(some)])
+
+
 # ---------------------------------------------------------------- the normalizer
 
 SOME = ["a", "b", "e", " ", "\n", "\t", "か", "き", "\u3099", "\u0301", "日", "é", "\U00020000", "\u3000", "\ufffd"]
@@ -167,6 +190,16 @@ def test_spaces_and_what_becomes_one():
     texts = ["".join(texts[i : i + 40]) for i in range(0, len(texts), 40)]
     for trims in (True, False):
         check_normalizer(rules, ["\u3000a"], [*texts, *blanks], remove_extra_whitespaces=trims)
+
+
+@pytest.mark.parametrize("rules", [{"\n": " "}, {"b": "é"}], ids=["all of ASCII stays", "but for one letter"])
+def test_every_place_of_eight_bytes(rules):
+    """Those that are copied at once end at every place, by all that may end them, and begin behind it."""
+    odd = [" ", "\n", "日", "b", "\x7f"]
+    texts = ["a" * i + x + "e" * j + y + "a" * 9 for i in range(9) for j in (0, 1, 7) for x in odd for y in odd]
+    texts = ["".join(texts[i : i + 5]) for i in range(0, len(texts), 5)]
+    for trims in (True, False):
+        check_normalizer(rules, [], texts, remove_extra_whitespaces=trims)
 
 
 def test_bytes_that_are_no_text():
