@@ -385,6 +385,26 @@ fe_status fe_spans(const fe_span_job *job, const int32_t *ids, int64_t count, co
 fe_status fe_trim_spans(const fe_span_job *job, int32_t keeps_first, const int32_t *ids, int64_t count,
                         const uint8_t *firsts, int32_t *spans);
 
+/* Texts and their ids, of which fe_places says where they stand. */
+typedef struct fe_place_job {
+    const fe_choice *choice; /* as the ids were made with */
+    int64_t texts;
+    const uint8_t *utf8;    /* the texts one behind the other */
+    const int64_t *ends;    /* texts + 1, from 0 on: text i is from byte ends[i] up to ends[i + 1] */
+    const int32_t *ids;     /* of row i from offsets[i] up to offsets[i + 1], which ascend from 0 or more */
+    const int64_t *offsets; /* texts + 1 */
+} fe_place_job;
+
+/* Where ids stand whose texts have to be walked for that: words and their parts, and pieces that have scores,
+ * behind any normalizers but FE_NORM_BYTE_LEVEL and SentencePiece's own. spans: two numbers an id, in characters,
+ * by the rules of the format's own engine. words, unless it is NULL: of each id the number of the piece of its
+ * text that it is of, where an added token is a piece by itself. placed[i] receives 1 if all ids of text i have
+ * their places, and 0 where this walk does not come to these ids, or the text is no UTF-8; then some of what is
+ * said of its ids may be written, and nothing else. FE_NO_MEMORY; FE_BAD_MODEL: the choice is another
+ * tokenizer's. */
+fe_status fe_places(const fe_tokenizer *tokenizer, const fe_place_job *job, int32_t *spans, int32_t *words,
+                    uint8_t *placed);
+
 /* What a tokenizer is made of; the pointers are good as long as it lives. */
 typedef struct fe_contents {
     uint32_t flags;

@@ -63,6 +63,17 @@ extern const fe_norm_row fe_norm_form, fe_norm_lower, fe_norm_map, fe_norm_strip
 
 /* How many times as long a step FE_NORM_CHARSMAP may make a text; 0: it is none. */
 uint64_t fe_charsmap_growth(const fe_norm_step *step);
+/* What stands for a stretch of text by a charsmap, up to `past`. */
+typedef struct fe_charsmap_unit {
+    const uint8_t *past, *text;
+    int64_t size;
+    bool replaced; /* else it stays, and may be several characters */
+} fe_charsmap_unit;
+/* The next one from p on, which is before end. *bound is the end of the grapheme cluster that p stands in; p where
+ * one begins. */
+fe_charsmap_unit fe_charsmap_next(const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
+                                  const uint8_t **bound);
+
 /* How many times as long a step of FE_NORM_PIECES may make a text; 0: it is none. */
 uint64_t fe_norm_pieces_growth(const fe_norm_step *s);
 

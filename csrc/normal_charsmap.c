@@ -275,3 +275,31 @@ static fe_status apply_charsmap(fe_normal *n, const fe_norm_step *step, const ui
 }
 
 const fe_norm_row fe_norm_charsmap = {find_charsmap, apply_charsmap, true};
+
+/* ------------------------------------------------------------------ unit by unit */
+
+fe_charsmap_unit fe_charsmap_next(const fe_norm_step *step, const uint8_t *p, const uint8_t *end,
+                                  const uint8_t **bound) {
+    const charsmap m = charsmap_of(step);
+    int32_t length, size, all = 0;
+    uint32_t place;
+    fe_charsmap_unit unit = {.replaced = false};
+    if (p == *bound) {
+        unit.past = *bound = skip_plain(&m, p, end);
+        if (unit.past > p) return unit;
+        *bound = cluster_end(p, end);
+        for (const uint8_t *q = p; q < *bound && all < SMALL; q += length, all += size)
+            (void)char_at(q, end, &length, &size);
+        unit.replaced = all < SMALL && match(&m, p, *bound, false, &unit.past, &place);
+        if (unit.replaced) unit.past = *bound;
+    }
+    if (!unit.replaced) {
+        (void)char_at(p, end, &length, &size);
+        unit.replaced = match(&m, p, p + length, false, &unit.past, &place);
+        unit.past = p + length;
+    }
+    if (!unit.replaced) return unit;
+    unit.text = m.texts + place;
+    unit.size = (int64_t)text_size(&m, place);
+    return unit;
+}

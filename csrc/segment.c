@@ -26,8 +26,7 @@ static fe_status encode_scanned(fe_encoder *e, const uint8_t *p, const uint8_t *
     return status;
 }
 
-/* Whether a mark that is not in the text stands before a segment. */
-static bool has_mark_front(const fe_encoder *e, const uint8_t *p, const uint8_t *end) {
+bool fe_mark_front(const fe_encoder *e, const uint8_t *p, const uint8_t *end) {
     const uint32_t flags = e->t->flags;
     if (!(flags & FE_PREPEND) || (flags & FE_PREPEND_FIRST && p != e->text)) return false;
     if (!(flags & FE_PREPEND_ONCE)) return true;
@@ -41,7 +40,7 @@ static fe_status encode_segment(fe_encoder *e, const uint8_t *p, const uint8_t *
     if (p == end) return FE_OK;
     if (e->t->pattern == FE_PATTERN_BERT) return fe_encode_runs(e, p, end);
     if (e->pattern == FE_PATTERN_PROGRAM) return fe_encode_chain(e, p, end);
-    const bool front = flags & FE_BYTE_LEVEL ? flags & FE_ADD_SPACE && *p != ' ' : has_mark_front(e, p, end);
+    const bool front = flags & FE_BYTE_LEVEL ? flags & FE_ADD_SPACE && *p != ' ' : fe_mark_front(e, p, end);
     if (e->t->kind->segment) return e->t->kind->segment(e, p, end, front);
     if (e->t->chars.wholes && !(flags & FE_SPLIT_MARKS)) {
         const int32_t token = fe_chars_whole(&e->t->chars, p, end, front);
@@ -93,12 +92,11 @@ static const uint8_t *white_behind(const uint8_t *at, const uint8_t *end, const 
     return run[1] = at;
 }
 
-/* Cuts [p, end) at the added tokens that are late, or at those that are not; what lies between goes to `inner`. In
+/* In
  * Hugging Face's engine a token whose action is PLAIN, or that is to be a word by itself and is none, still uses up its
  * characters, so none overlaps it; in tiktoken it does not. White space that a token takes is not used up: the next
  * token is looked for right behind this one's own characters, and may begin in that space or hold it again. */
-static fe_status encode_between(fe_encoder *e, bool late, const uint8_t *p, const uint8_t *end,
-                                fe_status (*inner)(fe_encoder *, const uint8_t *, const uint8_t *)) {
+fe_status fe_cut_added(fe_encoder *e, bool late, const uint8_t *p, const uint8_t *end, const fe_parts *to) {
     const fe_tokenizer *const t = e->t;
     const fe_added *const added = late ? &t->late : &t->early;
     fe_window *const window = late ? &e->late : &e->early;
@@ -122,18 +120,25 @@ static fe_status encode_between(fe_encoder *e, bool late, const uint8_t *p, cons
         const uint8_t *start = flags & FE_ADDED_LSTRIP ? white_before(p, match.start, end) : match.start;
         const uint8_t *const stop = flags & FE_ADDED_RSTRIP ? white_behind(match.end, end, run) : match.end;
         if (start < p && flags & FE_ADDED_LSTRIP) start = p;
-        status = p < start ? inner(e, p, start) : FE_OK;
-        if (status == FE_OK && start < stop) status = fe_write_ids(e, &t->added_ids[match.token], 1);
-        if (status == FE_OK && e->written >= e->stop) status = FE_ENOUGH;
+        status = p < start ? to->text(e, p, start) : FE_OK;
+        if (status == FE_OK && start < stop) status = to->added(e, match.token, start, stop);
         if (status != FE_OK) return status;
         p = stop;
     }
-    return p < end ? inner(e, p, end) : FE_OK;
+    return p < end ? to->text(e, p, end) : FE_OK;
+}
+
+static fe_status write_added(fe_encoder *e, int64_t token, const uint8_t *p, const uint8_t *end) {
+    (void)p;
+    (void)end;
+    const fe_status status = fe_write_ids(e, &e->t->added_ids[token], 1);
+    return status == FE_OK && e->written >= e->stop ? FE_ENOUGH : status;
 }
 
 /* Normalized text between two early tokens: late ones cut it further. */
 static fe_status encode_late(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
-    return e->choice ? encode_between(e, true, p, end, encode_segment) : encode_segment(e, p, end);
+    static const fe_parts parts = {encode_segment, write_added};
+    return e->choice ? fe_cut_added(e, true, p, end, &parts) : encode_segment(e, p, end);
 }
 
 /* Text between two early tokens. */
@@ -157,5 +162,6 @@ fe_status fe_encode_text(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
     e->unk_pending = false;
     e->text = p;
     if (end - p >= FE_MAX_TEXT) return FE_TOO_LONG;
-    return e->choice ? encode_between(e, false, p, end, encode_stretch) : encode_stretch(e, p, end);
+    static const fe_parts parts = {encode_stretch, write_added};
+    return e->choice ? fe_cut_added(e, false, p, end, &parts) : encode_stretch(e, p, end);
 }

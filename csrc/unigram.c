@@ -142,8 +142,7 @@ static fe_status choose_way(fe_lattice *l, int64_t size, int64_t *count) {
 
 /* ------------------------------------------------------------------ tokens */
 
-/* The token of the piece that is these bytes, or -1. */
-static int32_t whole(const fe_unigram *u, const uint8_t *p, const uint8_t *end) {
+int32_t fe_unigram_whole(const fe_unigram *u, const uint8_t *p, const uint8_t *end) {
     int32_t node = 0;
     for (; p < end && node >= 0; p++) node = fe_trie_next(u->units, node, *p);
     return node < 0 || u->units[node].value < 0 ? -1 : u->tokens[u->units[node].value];
@@ -171,7 +170,7 @@ fe_status fe_unigram_spell(fe_encoder *e, const uint8_t *p, const uint8_t *end, 
 
 /* A run of unknown characters. In tokenizer.json's engine it may be a piece, if as such it scored worse. */
 static fe_status push_unknown(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
-    const int32_t token = e->t->flags & FE_F32_SUMS ? -1 : whole(&e->t->unigram, p, end);
+    const int32_t token = e->t->flags & FE_F32_SUMS ? -1 : fe_unigram_whole(&e->t->unigram, p, end);
     if (token >= 0) return fe_symbol_push(e, token);
     bool done = false;
     const fe_status status = e->t->flags & FE_BYTE_FALLBACK ? fe_unigram_spell(e, p, end, &done) : FE_OK;
@@ -209,14 +208,13 @@ fe_status fe_unigram_push(fe_encoder *e, const uint8_t *p, const uint8_t *end, b
 
 /* ------------------------------------------------------------------ pieces by themselves */
 
-/* Behind other cutters each piece gets a mark that has none. */
-static bool has_front(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front) {
+bool fe_unigram_front(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front) {
     if (front || t->pattern != FE_PATTERN_PROGRAM || !(t->flags & FE_PREPEND) || p == end) return front;
     return !fe_is_mark(p, end) && !(*p == ' ' && t->flags & FE_SPACE_MARK);
 }
 
-/* Where the next mark begins, or end. Its three bytes stand inside no other character. */
-static const uint8_t *next_mark(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end) {
+/* The three bytes of a mark stand inside no other character. */
+const uint8_t *fe_unigram_next_mark(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end) {
     const bool spaces = t->flags & FE_SPACE_MARK;
     while (p < end && !(*p == ' ' && spaces) && !fe_is_mark(p, end)) p++;
     return p;
@@ -226,11 +224,11 @@ fe_status fe_unigram_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, 
     const bool splits = e->t->flags & FE_SPLIT_MARKS;
     fe_status status = FE_OK;
     e->count = 0;
-    front = has_front(e->t, p, end, front);
+    front = fe_unigram_front(e->t, p, end, front);
     for (const uint8_t *next; (p < end || front) && status == FE_OK; p = next, front = false) {
         double score = 0;
         int64_t ways;
-        next = splits ? next_mark(e->t, front ? p : p + 1, end) : end;
+        next = splits ? fe_unigram_next_mark(e->t, front ? p : p + 1, end) : end;
         status = fe_unigram_push(e, p, next, front, &score, &ways);
     }
     if (status == FE_OK) fe_symbols_to_ids(e);
@@ -238,13 +236,12 @@ fe_status fe_unigram_piece(fe_encoder *e, const uint8_t *p, const uint8_t *end, 
 }
 
 static const uint8_t *cut(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front) {
-    return next_mark(t, front ? p : p + 1, end);
+    return fe_unigram_next_mark(t, front ? p : p + 1, end);
 }
 
 /* ------------------------------------------------------------------ words between white space */
 
-/* Where white space begins, or ends. */
-static const uint8_t *next_white(const uint8_t *p, const uint8_t *end, bool white) {
+const uint8_t *fe_unigram_next_white(const uint8_t *p, const uint8_t *end, bool white) {
     uint32_t code;
     for (int32_t length; p < end; p += length) {
         length = fe_utf8_read(p, end, &code);
@@ -258,13 +255,13 @@ static fe_status piece_white(fe_encoder *e, const uint8_t *p, const uint8_t *end
     fe_status status = FE_OK;
     (void)front;
     e->count = 0;
-    while (status == FE_OK && (p = next_white(p, end, false)) < end) {
-        const uint8_t *const to = next_white(p, end, true);
+    while (status == FE_OK && (p = fe_unigram_next_white(p, end, false)) < end) {
+        const uint8_t *const to = fe_unigram_next_white(p, end, true);
         bool first = !fe_is_mark(p, to);
         for (const uint8_t *next; p < to && status == FE_OK; p = next, first = false) {
             double score = 0;
             int64_t ways;
-            next = next_mark(e->t, first ? p : p + 1, to);
+            next = fe_unigram_next_mark(e->t, first ? p : p + 1, to);
             status = fe_unigram_push(e, p, next, first, &score, &ways);
         }
     }
@@ -275,7 +272,7 @@ static fe_status piece_white(fe_encoder *e, const uint8_t *p, const uint8_t *end
 static const uint8_t *cut_white(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front) {
     (void)t;
     (void)front;
-    return next_white(next_white(p, end, false), end, true);
+    return fe_unigram_next_white(fe_unigram_next_white(p, end, false), end, true);
 }
 
 const fe_model_kind fe_unigram_words = {

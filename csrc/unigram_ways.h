@@ -37,6 +37,18 @@ typedef struct fe_near {
 /* That of a text of at most FE_NEAR_BYTES bytes, as the trie has it; room for so many values. */
 fe_near fe_unigram_near(const fe_unigram *u, const uint8_t *p, const uint8_t *end, int32_t *values);
 
+/* The token of the piece that is these bytes, or -1. */
+int32_t fe_unigram_whole(const fe_unigram *u, const uint8_t *p, const uint8_t *end);
+
+/* Whether a mark is put before a piece: behind other cutters before each that has none. */
+bool fe_unigram_front(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end, bool front);
+
+/* Where the next mark begins, or end. */
+const uint8_t *fe_unigram_next_mark(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end);
+
+/* Where white space begins, or, not `white`, ends. */
+const uint8_t *fe_unigram_next_white(const uint8_t *p, const uint8_t *end, bool white);
+
 /* Adds the byte tokens of [p, end), if all of them are there; *done says so. */
 fe_status fe_unigram_spell(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool *done);
 

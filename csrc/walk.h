@@ -10,4 +10,17 @@
  * e->refused says where; FE_TOO_LONG, FE_FULL, FE_NO_MEMORY. */
 fe_status fe_encode_text(fe_encoder *e, const uint8_t *p, const uint8_t *end);
 
+/* What becomes of a text that is cut at added tokens. */
+typedef struct fe_parts {
+    fe_status (*text)(fe_encoder *e, const uint8_t *p, const uint8_t *end); /* between two; never empty */
+    fe_status (*added)(fe_encoder *e, int64_t token, const uint8_t *p, const uint8_t *end);
+} fe_parts;
+
+/* Cuts [p, end) at the added tokens that are late, or at those that are not. There is a choice. FE_SPECIAL: e->refused
+ * says where; FE_NO_MEMORY, and what the parts return. */
+fe_status fe_cut_added(fe_encoder *e, bool late, const uint8_t *p, const uint8_t *end, const fe_parts *to);
+
+/* Whether a mark that is not in the text stands before a segment of a vocabulary of characters, or of pieces. */
+bool fe_mark_front(const fe_encoder *e, const uint8_t *p, const uint8_t *end);
+
 #endif

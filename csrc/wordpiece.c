@@ -8,8 +8,7 @@
 
 /* ------------------------------------------------------------------ what both kinds have */
 
-/* The token that ends at the longest match from `node`, or -1; *p moves behind it. */
-static int32_t longest(const fe_unit *units, int32_t node, const uint8_t **p, const uint8_t *end) {
+int32_t fe_words_longest(const fe_unit *units, int32_t node, const uint8_t **p, const uint8_t *end) {
     int32_t token = -1;
     const uint8_t *q = *p;
     while (q < end && (node = fe_trie_next(units, node, *q)) >= 0) {
@@ -21,8 +20,7 @@ static int32_t longest(const fe_unit *units, int32_t node, const uint8_t **p, co
     return token;
 }
 
-/* The token that is these bytes, or -1. */
-static int32_t whole(const fe_unit *units, const uint8_t *p, const uint8_t *end) {
+int32_t fe_words_whole(const fe_unit *units, const uint8_t *p, const uint8_t *end) {
     int32_t node = 0;
     for (; p < end && node >= 0; p++) node = fe_trie_next(units, node, *p);
     return node < 0 ? -1 : units[node].value;
@@ -37,7 +35,7 @@ static bool tokens_are_found(const fe_tokenizer *t, const fe_unit *units, uint64
     for (int64_t i = 0; i < (int64_t)t->image->vocab; i++) {
         const uint32_t first = offsets[i], size = offsets[i + 1] - first;
         if (!size) continue;
-        const int32_t token = size > FE_WORD_BYTES ? -1 : whole(units, bytes + first, bytes + first + size);
+        const int32_t token = size > FE_WORD_BYTES ? -1 : fe_words_whole(units, bytes + first, bytes + first + size);
         if (token < i || offsets[token + 1] - offsets[token] != size) return false;
         if (memcmp(bytes + offsets[token], bytes + first, size) != 0) return false;
         found += token == i;
@@ -85,7 +83,7 @@ static fe_status cut_word(void *state, fe_word word) {
     if (word.chars > t->words.most) return fe_symbol_push(e, t->unk);
     const uint8_t *p = word.bytes, *const end = p + word.size;
     for (int32_t node = 0; p < end; node = t->words.more) {
-        const int32_t token = node < 0 ? -1 : longest(t->words.units, node, &p, end);
+        const int32_t token = node < 0 ? -1 : fe_words_longest(t->words.units, node, &p, end);
         if (token < 0) {
             e->count = before;
             return fe_symbol_push(e, t->unk);
@@ -108,7 +106,7 @@ const fe_model_kind fe_word_pieces = {.check = check, .attach = attach, .piece =
 static fe_status find_word(void *state, fe_word word) {
     fe_encoder *const e = state;
     const bool known = word.size <= FE_WORD_BYTES;
-    const int32_t token = known ? whole(e->t->words.units, word.bytes, word.bytes + word.size) : -1;
+    const int32_t token = known ? fe_words_whole(e->t->words.units, word.bytes, word.bytes + word.size) : -1;
     return fe_symbol_push(e, token < 0 ? e->t->unk : token);
 }
 

@@ -16,4 +16,10 @@ typedef struct fe_words {
     int32_t most; /* characters of the longest word that is cut */
 } fe_words;
 
+/* The token that ends at the longest match from `node`, or -1; *p moves behind it. */
+int32_t fe_words_longest(const fe_unit *units, int32_t node, const uint8_t **p, const uint8_t *end);
+
+/* The token that is these bytes, or -1. */
+int32_t fe_words_whole(const fe_unit *units, const uint8_t *p, const uint8_t *end);
+
 #endif

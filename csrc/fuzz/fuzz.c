@@ -32,6 +32,7 @@ static bool one_round(void) {
         for (int i = 0; i < 4; i++) check_encoding(&v, tokenizer, cache);
         check_lanes(tokenizer);
         check_decoding(&v, tokenizer);
+        check_places(&v, tokenizer);
         if (one_in(4)) check_image(&v, tokenizer);
         fe_cache_free(cache);
     }

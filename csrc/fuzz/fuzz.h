@@ -99,7 +99,7 @@ bool slow_encode(const vocabulary *v, int32_t pattern, const uint8_t *actions, c
                  int32_t *ids, int64_t *count);
 int64_t slow_find(const vocabulary *v, const uint8_t *bytes, int64_t size);
 
-/* encoding.c, sides.c, pieces.c, programs.c, files.c, lists.c, spans.c */
+/* encoding.c, sides.c, pieces.c, programs.c, files.c, lists.c, spans.c, places.c */
 void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache *cache);
 void check_decoding(const vocabulary *v, const fe_tokenizer *tokenizer);
 void check_lanes(const fe_tokenizer *tokenizer);
@@ -109,6 +109,7 @@ void check_image(const vocabulary *v, const fe_tokenizer *tokenizer);
 void check_ranks(void);
 void check_merges(void);
 void check_spans(void);
+void check_places(const vocabulary *v, const fe_tokenizer *tokenizer);
 
 /* training.c */
 void check_training(void);

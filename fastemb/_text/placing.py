@@ -25,6 +25,7 @@ from .components import (
     WhitespaceSplit,
 )
 from .core import Core, lib
+from .place import can_place
 from .road import Road
 from .saved_steps import merges_of, with_vocab
 from .sentencepiece_road import PieceRoad, is_piece_model
@@ -107,6 +108,11 @@ class Placing:
         told = told_by_ids(self._file, bool(self._core.contents.flags & lib.FE_PREPEND))
         has_bytes = told != "marked" or self._tables.id_by_name.keys() >= {*BYTE_TOKENS}  # notes have no names
         return told if has_bytes else "none"
+
+    @cached_property
+    def in_c(self) -> bool:
+        """Whether C walks the texts of which the ids do not tell; those that it cannot place take the general road."""
+        return self._splitter is None and not is_piece_model(self._core) and can_place(self._core)
 
     @cached_property
     def tables(self) -> SpanTables:

@@ -20,6 +20,7 @@ from .._memory import empty
 from .assemble import Rows
 from .bpe_model import MARK
 from .core import Ids, Offsets, ffi, lib
+from .place import place
 from .placing import Placing
 from .span_tables import SpanTables, spaces_at_ends
 from .texts import repaired
@@ -53,15 +54,44 @@ def find_spans(placing: Placing, texts: Sequence[str], ids: Ids, offsets: Offset
             by_road |= ~_are_unchanged(tables, texts, ids, offsets)
         if tables.unsure is not None:
             by_road[np.searchsorted(offsets, np.flatnonzero(tables.unsure[ids]), side="right") - 1] = True
+    walked = _walk(placing, texts, ids, offsets, actions, np.flatnonzero(by_road), spans)
     for s in np.flatnonzero(by_road).tolist():
         row, text = slice(int(offsets[s]), int(offsets[s + 1])), repaired(texts[s])
         is_paired = len(text) != lengths[s] and len(text) == sums[s]  # the sum is right, but for pairs of surrogates
         is_unsure = tables.unsure is not None and bool(tables.unsure[ids[row]].any())
-        if not is_paired or placing.told != "all" or is_unsure:
+        if not walked[s] and (not is_paired or placing.told != "all" or is_unsure):
             spans[row] = _by_road(placing.road, text, ids[row], actions, s)
         if len(text) != lengths[s]:
             spans[row] = _places_of_surrogates(texts[s])[spans[row]]
     return spans
+
+
+def _walk(
+    placing: Placing,
+    texts: Sequence[str],
+    ids: Ids,
+    offsets: Offsets,
+    actions: bytes,
+    numbers: npt.NDArray[np.intp],
+    spans: Spans,
+) -> npt.NDArray[np.bool_]:
+    """Write the places of the ids of some texts by walking these again, in C, and return of which texts that was done.
+
+    Their surrogates are repaired first, so the places are those in what they are then.
+    """
+    walked = np.zeros(len(texts), bool)
+    if not numbers.size or not placing.in_c:
+        return walked
+    some = [repaired(texts[s]) for s in numbers.tolist()]
+    if numbers.size == len(texts):
+        return place(placing.tables.core, some, actions, ids, offsets, spans)
+    sizes = np.diff(offsets)[numbers]
+    own = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    at = np.repeat(offsets[numbers] - own[:-1], sizes) + np.arange(own[-1])
+    part = np.empty((at.size, 2), np.int32)
+    walked[numbers] = place(placing.tables.core, some, actions, ids[at], own, part)
+    spans[at] = part
+    return walked
 
 
 def _are_unchanged(tables: SpanTables, texts: Sequence[str], ids: Ids, offsets: Offsets) -> npt.NDArray[np.bool_]:

@@ -14,7 +14,8 @@ from ..._text.calls import Template
 from ..._text.components import ByteFallback, ByteLevel, ByteLevelNormalizer, TokenizerFile, Unigram
 from ..._text.core import Core
 from ..._text.decoders import Decoders
-from ..._text.encode import Options
+from ..._text.encode import Options, encode_texts
+from ..._text.place import place
 from ..._text.plan import plan
 from ..._text.road import Road
 from ..._text.road_text import whole
@@ -52,7 +53,7 @@ class Built:
         self.options = Options(self.core, self.actions, tokenizer._splitter)
         self.calls, self.placing = tokenizer._calls, tokenizer._placing
         trims = [trim.add_prefix_space for trim in self.calls.trims]
-        kept = tokenizer._tables, trims, lambda: self.road, self.actions
+        kept = tokenizer._tables, trims, self.actions
         self.places = Places(self.file, self.core, self.placing, *kept)
         #: Whether the ids of a text alone say which sequence of it a token is of: no step behind the model says it.
         self.has_processor = bool(self.file.post_processors)
@@ -121,10 +122,13 @@ class Built:
 
     def words(self, texts: Sequence[str], actions: bytes) -> npt.NDArray[np.int32]:
         """Return the number of the piece of each token of texts, one text after another."""
-        found = list[int]()
-        for text in texts:
-            found += self.road.words(repaired(text), actions)
-        return np.array(found, np.int32)
+        texts = tuple(map(repaired, texts))
+        if self.placing.in_c:
+            ids, offsets = encode_texts(self.options._replace(actions=actions), texts, {})
+            words = np.empty(ids.size, np.int32)
+            if place(self.core, texts, actions, ids, offsets, np.empty((ids.size, 2), np.int32), words).all():
+                return words
+        return np.array([word for text in texts for word in self.road.words(text, actions)], np.int32)
 
     # ---------------------------------------------------------------- decoding
 

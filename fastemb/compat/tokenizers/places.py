@@ -7,22 +7,18 @@ and checks that the tokens are as long as the text.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
-from ..._text.components import BertNormalizer, BertPreTokenizer, TokenizerFile, WordPiece
+from ..._text.components import TokenizerFile
 from ..._text.core import Core
+from ..._text.place import place_one
 from ..._text.placing import Placing
-from ..._text.road import Road
 from ..._text.tables import Tables
 
 Offsets = list[tuple[int, int]]
-_CHUNKS = re.compile(r"[^\t\n\r ]+")  # what stands between white space that no step of BERT's reaches across
-_PLAIN = re.compile(r"[\t\n\r -~]*")  # what BERT's normalizer changes in nothing but its case
-_WORDS = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]")  # and the words of it
 
 
 class Places:
@@ -35,24 +31,21 @@ class Places:
         placing: Placing,
         tables: Tables,
         trims: Sequence[bool],
-        road: Callable[[], Road],
         actions: bytes,
     ) -> None:
         """Take what is known of it; `trims` says of each step that trims offsets whether the first token keeps one."""
-        self._road, self._actions = road, actions
+        self._actions = actions
         self._file, self._core, self._placing, self._tables, self._trims = file, core, placing, tables, trims
         self._added = frozenset(token.id for token in file.added)
-        kinds = tuple(map(type, file.normalizers)), tuple(map(type, file.pre_tokenizers))
-        self._is_bert = kinds == ((BertNormalizer,), (BertPreTokenizer,)) and isinstance(file.model, WordPiece)
 
     def offsets(self, text: str, ids: list[int], is_first: bool) -> Offsets | None:
         """Return where tokens stand in a text; None: take the general road.
 
         `is_first` says whether nothing stands before the text in its row.
         """
-        if self._is_bert:
-            found = self._by_words(text, ids)
-            return None if found is None else found[0]
+        if self._placing.in_c and not self._trims:
+            walked = place_one(self._core, text, self._actions, ids)
+            return None if walked is None else walked[0]
         if self._widths is None or not (self._placing.told != "unchanged" or text.isascii()):
             return None
         widths, spans, at = self._widths, list[tuple[int, int]](), 0
@@ -72,9 +65,9 @@ class Places:
 
     def words(self, text: str, ids: list[int]) -> list[int | None] | None:
         """Return in which word each token stands; None: take the general road."""
-        if self._is_bert:
-            found = self._by_words(text, ids)
-            return None if found is None else found[1]
+        if self._placing.in_c:
+            walked = place_one(self._core, text, self._actions, ids)
+            return None if walked is None else list(walked[1])
         if not self._file.pre_tokenizers:  # all between added tokens is one word
             return [0] * len(ids) if self._added.isdisjoint(ids) else None
         told = self._placing.told
@@ -99,7 +92,7 @@ class Places:
     @cached_property
     def in_arrays(self) -> bool:
         """Whether the core finds places in arrays, which for many texts is quicker than to walk along them here."""
-        return self._placing.told != "none"
+        return self._placing.told != "none" or self._placing.in_c
 
     # ---------------------------------------------------------------- tokens that are as long as their text
 
@@ -140,92 +133,3 @@ class Places:
         tables = self._placing.tables if self._placing.told != "none" else None
         is_plain = tables is not None and not (tables.adds_space or tables.prepends)
         return is_plain and bool(self._core.contents.pattern) and self._placing.told != "marked"
-
-    # ---------------------------------------------------------------- BERT's words
-
-    @cached_property
-    def _sizes(self) -> Callable[[int], tuple[int, int]]:
-        """How many characters a token is, at the start of a word and behind it; 0 is the whole word."""
-        model, names = self._file.model, self._tables.name_by_id
-        assert isinstance(model, WordPiece)
-        prefix, unk = model.continuing_subword_prefix, self._tables.id_by_name.get(model.unk_token)
-        known: dict[int, tuple[int, int]] = {}
-
-        def sizes(id: int) -> tuple[int, int]:
-            found = known.get(id)
-            if found is None:
-                name = names[id]
-                inner = len(name) - len(prefix) if name.startswith(prefix) else -1
-                found = known[id] = (0, 0) if id == unk else (len(name), inner)
-            return found
-
-        return sizes
-
-    def _by_words(self, text: str, ids: list[int]) -> tuple[Offsets, list[int | None]] | None:
-        """Return where tokens stand in a text, and in which words.
-
-        Nothing reaches across ASCII white space, so what stands between it and is not all ASCII takes the general road
-        by itself.
-        """
-        blocking, unknown = self._blocking
-        if not blocking.isdisjoint(ids) or unknown in text:
-            return None
-        walk = _Walk(ids, self._sizes)
-        if _PLAIN.fullmatch(text):
-            walk.along(text, 0, len(text))
-        else:
-            for chunk in _CHUNKS.finditer(text):
-                if _PLAIN.fullmatch(chunk[0]):
-                    walk.along(text, *chunk.span())
-                else:
-                    walk.by_road(self._road(), chunk[0], chunk.start(), self._actions)
-        return (walk.spans, walk.words) if walk.at == len(ids) else None
-
-    @cached_property
-    def _blocking(self) -> tuple[frozenset[int], str]:
-        """Ids of which it is not known whether the model gave them, and a text that makes the unknown token one.
-
-        The unknown token is mostly an added one too, which only its own text gives.
-        """
-        model = self._file.model
-        assert isinstance(model, WordPiece)
-        unk = self._tables.id_by_name.get(model.unk_token, -1)
-        is_raw = any(token.id == unk and not token.late for token in self._file.added)
-        return (self._added - {unk} if is_raw else self._added), model.unk_token or "\0"
-
-
-class _Walk:
-    """Tokens put to the words of a text, one behind the other; `at` is -1 once they do not fit."""
-
-    def __init__(self, ids: list[int], sizes: Callable[[int], tuple[int, int]]) -> None:
-        self.ids, self.sizes, self.at, self.word = ids, sizes, 0, 0
-        self.spans, self.words = list[tuple[int, int]](), list[int | None]()
-
-    def along(self, text: str, first: int, last: int) -> None:
-        """Take the tokens of a part of the text that is ASCII."""
-        ids, sizes, at, word = self.ids, self.sizes, self.at, self.word
-        put, put_word = self.spans.append, self.words.append
-        for match in _WORDS.finditer(text, first, last) if at >= 0 else ():
-            start, end = match.span()
-            begin = start
-            while begin < end:
-                size = -1 if at == len(ids) else sizes(ids[at])[begin != start] or end - begin
-                if size < 0 or begin + size > end:
-                    self.at = -1
-                    return
-                put((begin, begin + size))
-                put_word(word)
-                begin, at = begin + size, at + 1
-            word += 1
-        self.at, self.word = at, word
-
-    def by_road(self, road: Road, part: str, base: int, actions: bytes) -> None:
-        """Take the tokens of any part, which begins at `base`."""
-        if self.at < 0 or any("\ud800" <= char <= "\udfff" for char in part):
-            self.at = -1
-            return
-        placed, numbers = road.encode(part, actions), road.words(part, actions)
-        fits = [one.id for one in placed] == self.ids[self.at : self.at + len(placed)]
-        self.spans += [(base + one.start, base + one.end) for one in placed]
-        self.words += [self.word + number for number in numbers]
-        self.at, self.word = self.at + len(placed) if fits else -1, self.word + (numbers[-1] + 1 if numbers else 0)
