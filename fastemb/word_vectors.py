@@ -103,13 +103,15 @@ def train_vectors(
 
     Notes
     -----
-    The same texts, options and seed give the same bytes, whatever the number of threads. Negative sampling runs in one
-    thread: a step is that of a window, rows of words against rows of words, and begins with what the step before
-    left. The inputs' vectors are returned. Of "glove", steps of `Adagrad` over 4096 pairs use all threads, and the
-    vectors are the sums of both tables'; as in GloVe's program, gradients count in `Adagrad` times the rate.
+    The same texts, options and seed give the same bytes, whatever the number of threads. A step of negative sampling is
+    that of a window, rows of words against rows of words; how far rows are moved is found for up to 64 windows at once,
+    by their rows as they were before. "skipgram" shares out columns among threads: two for vectors of more than 64
+    numbers, four from 384 and eight from 1536 on; "cbow" runs in one. The inputs' vectors are returned. Of "glove",
+    steps of `Adagrad` over 4096 pairs use all threads, and the vectors are the sums of both tables'; as in GloVe's
+    program, gradients count in `Adagrad` times the rate.
 
-    A step follows the gradient of the sum over all pairs of its window, from the rows as they are before it; a drawn
-    word that is the one to be found counts for nothing. Of "cbow" the rows around are not divided by their number in
+    A step follows the gradient of the sum over all pairs of its window; a drawn word that is the one to be found counts
+    for nothing. Of "cbow" the rows around are not divided by their number in
     it, as in word2vec's program. The logistic function is right to 1e-6.
 
     Memory grows with the words that are distinct, and with up to three tables of ``(V, dim)``; of "glove" five. An
