@@ -172,12 +172,12 @@ def evaluate(
     words : str or iterable of str, optional
         Of each its `k` nearest words are looked for.
     analogies : os.PathLike or iterable of four str, optional
-        "a is to b as c is to d", in this order: man, king, woman, queen asks for the word nearest to king - man + woman,
-        and queen is right. A file has four words a line and, as word2vec's ``questions-words.txt``, headings of sections
-        behind a colon.
+        "a is to b as c is to d", in this order: man, king, woman, queen asks for the word nearest to king - man +
+        woman, and queen is right. A file has four words a line and, as word2vec's ``questions-words.txt``, headings of
+        sections behind a colon.
     pairs : os.PathLike or iterable of (str, str, float), optional
-        Two words, and how alike people find them, by any scale: only the order of scores counts. A file has a pair a line, parted by tabs, commas or blanks;
-        its first line may be a heading, and ``#`` begins a comment.
+        Two words, and how alike people find them, by any scale: only the order of scores counts. A file has a pair a
+        line, parted by tabs, commas or blanks; its first line may be a heading, and ``#`` begins a comment.
     k : int, default 5
         How many nearest words.
     lowercase : bool, default False
