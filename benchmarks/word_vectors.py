@@ -1,13 +1,15 @@
 """Vectors of the words of two dictionaries: words a second against gensim, and the neighbours of thirty probe words.
 
     python benchmarks/word_vectors.py [--kinds skipgram cbow glove] [--rivals] [--rounds 3] [--part 0.1]
+    python benchmarks/word_vectors.py [--kinds skipgram cbow glove] --threads 1 2 [--rounds 3] [--part 0.1]
 
 The texts are those of Debian's packages ``wordnet-base`` and ``dict-gcide``: of WordNet's ``data`` files the words and
 the gloss of each synset, of the Collaborative International Dictionary of English its paragraphs, without
 pronunciations and the names of sources. Words are letters that stand together, in lower case. What a probe's hit is, is
 said in ``probe_words.txt``, which is older than any vector. Rates are raw words (before any is left out by chance) over
 the processor time of training, without reading and counting, of all epochs; rivals take turns with one thread each.
-``--part`` takes that part of the paragraphs, for a quick look.
+With ``--threads`` each kind is trained with each of these numbers of threads, vectors must be the same to the byte, and
+rates are over the time that passed. ``--part`` takes that part of the paragraphs, for a quick look.
 """
 
 from __future__ import annotations
@@ -166,6 +168,22 @@ class Gensim:
         return [one for one, _ in self.model.wv.most_similar(word, topn=NEAREST)]
 
 
+def by_threads(corpus: Corpus, kinds: list[str], threads: list[int], rounds: int, epochs: dict) -> None:
+    """Print the words a second of some numbers of threads, which must give the same vectors."""
+    for kind in kinds:
+        ours, seconds, tables = Ours(corpus, kind, epochs), defaultdict(list), set()
+        for _ in range(rounds):
+            for count in threads:
+                start = time.perf_counter()
+                with fastemb.num_threads(count):
+                    ours.train()
+                seconds[count].append(time.perf_counter() - start)
+                tables.add(ours.model.table.tobytes())
+        assert len(tables) == 1, f"{kind}: vectors differ by the number of threads, or from round to round"
+        for count in threads:
+            print(f"{kind}, {count} threads: {ours.words / min(seconds[count]):,.0f} words/s, the same bytes")
+
+
 def main() -> None:
     """Train all, in turns, and print what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -175,6 +193,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--part", type=float, default=1.0)
+    parser.add_argument("--threads", type=int, nargs="+", help="only the rates by these numbers of threads")
     parser.add_argument("--show", action="store_true", help="print the neighbours")
     args = parser.parse_args()
     fastemb.set_num_threads(1)
@@ -187,6 +206,10 @@ def main() -> None:
         reading = time.process_time() - start
         print(f"{corpus.total:,} words, {len(corpus.words):,} different, read and counted in {reading:.1f} s")
         epochs = {} if args.epochs is None else {"epochs": args.epochs}
+        if args.threads:
+            by_threads(corpus, args.kinds, args.threads, args.rounds, epochs)
+            corpus.close()
+            return
         entrants = {}
         for kind in args.kinds:
             ours = Ours(corpus, kind, epochs)

@@ -103,13 +103,15 @@ def train_vectors(
 
     Notes
     -----
-    The same texts, options and seed give the same bytes, whatever the number of threads. Negative sampling runs in one
-    thread: a step is that of a window, rows of words against rows of words, and begins with what the step before
-    left. The inputs' vectors are returned. Of "glove", steps of `Adagrad` over 4096 pairs use all threads, and the
-    vectors are the sums of both tables'; as in GloVe's program, gradients count in `Adagrad` times the rate.
+    The same texts, options and seed give the same bytes, whatever the number of threads. A step of negative sampling is
+    that of a window, rows of words against rows of words; how far rows are moved is found for up to 64 windows at once,
+    by their rows as they were before. "skipgram" shares out columns among threads: two for vectors of more than 64
+    numbers, four from 384 and eight from 1536 on; "cbow" runs in one. The inputs' vectors are returned. Of "glove",
+    steps of `Adagrad` over 4096 pairs use all threads, and the vectors are the sums of both tables'; as in GloVe's
+    program, gradients count in `Adagrad` times the rate.
 
-    A step follows the gradient of the sum over all pairs of its window, from the rows as they are before it; a drawn
-    word that is the one to be found counts for nothing. Of "cbow" the rows around are not divided by their number in
+    A step follows the gradient of the sum over all pairs of its window; a drawn word that is the one to be found counts
+    for nothing. Of "cbow" the rows around are not divided by their number in
     it, as in word2vec's program. The logistic function is right to 1e-6.
 
     Memory grows with the words that are distinct, and with up to three tables of ``(V, dim)``; of "glove" five. An
@@ -170,11 +172,12 @@ def evaluate(
     words : str or iterable of str, optional
         Of each its `k` nearest words are looked for.
     analogies : os.PathLike or iterable of four str, optional
-        "a is to b as c is to d": man, king, woman, queen. A file has four words a line and, as that of word2vec,
-        headings behind a colon.
+        "a is to b as c is to d", in this order: man, king, woman, queen asks for the word nearest to king - man +
+        woman, and queen is right. A file has four words a line and, as word2vec's ``questions-words.txt``, headings of
+        sections behind a colon.
     pairs : os.PathLike or iterable of (str, str, float), optional
-        Two words, and how alike they are by any measure. A file has a pair a line, parted by tabs, commas or blanks;
-        its first line may be a heading, and ``#`` begins a comment.
+        Two words, and how alike people find them, by any scale: only the order of scores counts. A file has a pair a
+        line, parted by tabs, commas or blanks; its first line may be a heading, and ``#`` begins a comment.
     k : int, default 5
         How many nearest words.
     lowercase : bool, default False

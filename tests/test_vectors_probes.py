@@ -49,3 +49,15 @@ def test_neighbours_of_the_probes_are_related(dictionaries, tmp_path):
     assert theirs.index_to_key == corpus.words
     assert theirs.vectors.tobytes() == ours.model.table.tobytes()
     assert all([one for one, _ in theirs.most_similar(word, topn=5)] == near for word, near in nearest.items())
+
+
+@pytest.mark.exhaustive  # 246 s of processor time on Zen 4
+def test_neighbours_by_glove_are_related(dictionaries, tmp_path):
+    dictionaries.write_texts(tmp_path / "texts", 1)
+    corpus = dictionaries.Corpus([tmp_path / "texts"], "letters", 5, False)
+    ours = dictionaries.Ours(corpus, "glove", {})
+    ours.train()
+    corpus.close()
+    nearest = {word: ours.nearest(word) for word in dictionaries.probes()}
+    hits, _ = dictionaries.check(nearest, dictionaries.Relations())
+    assert hits >= dictionaries.ASKED

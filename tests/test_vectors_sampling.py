@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastemb
+from fastemb import _threads
 from fastemb._cpu.kernels import skipgram as kernels
 from fastemb._cpu.word_vectors import NegativeSampling
 from fastemb._word_vectors import chance, options, sampling
@@ -36,63 +37,85 @@ def window_of(words, i, reach):
     return before + list(itertools.takewhile(lambda w: w >= 0, words[i + 1 :]))[:reach]
 
 
-def law(inputs, outputs, words, alias, seed, rate, *, window, negatives, shared, by_mean):
-    """A block of words in float64, pair by pair: what the kernel does, in as few lines as it can be said."""
-    for i, word in enumerate(words):
-        if word < 0:
-            continue
-        chance = mixed(seed + i * GOLDEN)
-        contexts = window_of(words, i, 1 + ((mixed(chance) >> 32) * window >> 32))
-        groups = [contexts] if shared or by_mean else [[context] for context in contexts]
-        for group in groups if contexts else []:
-            targets = [word]
-            for _ in range(negatives):
-                chance += GOLDEN
-                targets.append(drawn(alias, mixed(chance)))
-            x = inputs[group].mean(axis=0, keepdims=True) if by_mean else inputs[group]
-            y = outputs[targets]
-            label = (np.arange(len(targets)) == 0).astype(float)
-            pull = (label - 1 / (1 + np.exp(-x @ y.T))) * rate
-            pull[:, 1:][:, np.array(targets[1:], int) == word] = 0
-            np.add.at(inputs, group, np.broadcast_to(pull @ y, (len(group), y.shape[1])))
-            np.add.at(outputs, targets, pull.T @ x)
+def logistic(x):
+    """Of products, as the kernel has it: of -16 and 16 for what is beyond."""
+    return 1 / (1 + np.exp(-np.clip(x, -16, 16)))
+
+
+def law(inputs, outputs, words, alias, seed, rate, *, window, negatives, shared, by_mean, batch):
+    """A block of words in float64: what the kernels do, in as few lines as it can be said."""
+    for first in range(1, len(words) - 1, batch):
+        steps = []  # of a batch: which rows are around, which are targets, and how far these pull each other
+        for i in range(first, min(first + batch, len(words) - 1)):
+            chance = mixed(seed + i * GOLDEN)
+            contexts = window_of(words, i, 1 + ((mixed(chance) >> 32) * window >> 32)) if words[i] >= 0 else []
+            groups = [contexts] if shared or by_mean else [[context] for context in contexts]
+            for group in groups if contexts else []:
+                targets = [words[i]]
+                for _ in range(negatives):
+                    chance += GOLDEN
+                    targets.append(drawn(alias, mixed(chance)))
+                x = inputs[group].mean(axis=0, keepdims=True) if by_mean else inputs[group]
+                label = (np.arange(len(targets)) == 0).astype(float)
+                pull = (label - logistic(x @ outputs[targets].T)) * rate
+                pull[:, 1:][:, np.array(targets[1:], int) == words[i]] = 0
+                steps.append((group, targets, pull, x))
+        for group, targets, pull, mean in steps:
+            way = np.zeros_like(mean)
+            for t in range(0, len(targets), kernels.TILE):
+                three, pulled = targets[t : t + kernels.TILE], pull[:, t : t + kernels.TILE]
+                y, moved = outputs[three], 0
+                for c, word in enumerate(group[:1] if by_mean else group):
+                    moved = moved + np.outer(pulled[c], mean[0] if by_mean else inputs[word])
+                    if by_mean:
+                        way += pulled[c] @ y
+                    else:
+                        inputs[word] += pulled[c] @ y
+                np.add.at(outputs, three, moved)
+            if by_mean:
+                np.add.at(inputs, group, np.broadcast_to(way, (len(group), y.shape[1])))
+
+
+def tables(model, *given):
+    """Both tables of a model in float64, after some rows were put into them."""
+    for table, rows in zip((model.inputs, model.outputs), given, strict=False):
+        table.write(0, np.asarray(rows, np.float32))
+    return model.inputs.read().astype(float), model.outputs.read().astype(float)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(-1, 6), max_size=24),
-    st.integers(1, 40),
+    st.one_of(st.integers(1, 40), st.sampled_from([64, 65, 100, 400])),
     st.integers(1, 5),
     st.integers(1, 7),
     st.sampled_from([(True, False), (False, False), (True, True)]),
+    st.sampled_from([1, 2, 5, 64]),
     st.integers(0, 2**64 - 1),
 )
-def test_a_step_is_that_of_float64(words, D, window, negatives, kind, seed):
+def test_a_step_is_that_of_float64(words, D, window, negatives, kind, batch, seed):
     shared, by_mean = kind
     random = np.random.default_rng(seed)
     alias = chance.alias_table(random.random(7) + 0.01)
-    model = NegativeSampling(D, alias, window, negatives, shared, by_mean)
-    model.inputs[:], model.outputs[:] = random.normal(size=(2, 7, D))
-    inputs, outputs = model.inputs.astype(float), model.outputs.astype(float)
+    model = NegativeSampling(D, alias, window, negatives, shared, by_mean, batch)
+    inputs, outputs = tables(model, *random.normal(size=(2, 7, D), scale=min(1, 4 / np.sqrt(D))))
     ids = np.array(words, np.int32)
-    count = model.train(ids, np.full(7, KEPT, np.uint32), (np.uint64(1), np.uint64(seed)), 0.05)
-    assert count == sum(word >= 0 for word in words)
+    model.train(ids, np.full(7, KEPT, np.uint32), (np.uint64(1), np.uint64(seed)), 0.05)
     kept = [-1]
     for word in words:
         kept += [word] if word >= 0 or kept[-1] >= 0 else []
-    options = {"window": window, "negatives": negatives, "shared": shared, "by_mean": by_mean}
+    options = {"window": window, "negatives": negatives, "shared": shared, "by_mean": by_mean, "batch": batch}
     law(inputs, outputs, [*kept, -1], alias, seed, 0.05, **options)
-    np.testing.assert_allclose(model.inputs, inputs, rtol=2e-5, atol=2e-5)
-    np.testing.assert_allclose(model.outputs, outputs, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(model.inputs.read(), inputs, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(model.outputs.read(), outputs, rtol=2e-5, atol=2e-5)
 
 
 def test_the_step_follows_the_gradient():
     """Not by the formula of the law, but by differences of the loss itself."""
     random = np.random.default_rng(5)
     D, rate, h = 3, 1e-3, 1e-6
-    model = NegativeSampling(D, chance.alias_table(np.ones(4)), 1, 2, True, False)
-    model.inputs[:], model.outputs[:] = random.normal(size=(2, 4, D))
-    tables = [model.inputs.astype(float), model.outputs.astype(float)]
+    model = NegativeSampling(D, chance.alias_table(np.ones(4)), 1, 2, True, False, 1)
+    both = tables(model, *random.normal(size=(2, 4, D)))
     seed, words = 3, [-1, 0, 1, -1]
     targets = {}
     for i in (1, 2):
@@ -105,31 +128,54 @@ def test_the_step_follows_the_gradient():
 
     for i in (1, 2):
         grads = []
-        for table in tables:
+        for table in both:
             grad = np.zeros_like(table)
             for place in np.ndindex(table.shape):
                 for sign in (1, -1):
                     table[place] += sign * h
-                    grad[place] += sign * loss(*tables, i) / (2 * h)
+                    grad[place] += sign * loss(*both, i) / (2 * h)
                     table[place] -= sign * h
             grads.append(grad)
-        for table, grad in zip(tables, grads, strict=True):
+        for table, grad in zip(both, grads, strict=True):
             table -= rate * grad
     model.train(np.array([0, 1], np.int32), np.full(4, KEPT, np.uint32), (np.uint64(1), np.uint64(seed)), rate)
-    np.testing.assert_allclose(model.inputs, tables[0], atol=1e-6)
-    np.testing.assert_allclose(model.outputs, tables[1], atol=1e-6)
+    np.testing.assert_allclose(model.inputs.read(), both[0], atol=1e-6)
+    np.testing.assert_allclose(model.outputs.read(), both[1], atol=1e-6)
 
 
 def test_the_logistic_function_is_right_everywhere():
     alias = chance.alias_table(np.ones(2))
     for x in [*np.linspace(-18, 18, 400), -1e30, 1e30, 40]:
-        model = NegativeSampling(1, alias, 1, 1, True, False)
-        model.inputs[:], model.outputs[:] = x, 1
-        inputs, outputs = model.inputs.astype(float), model.outputs.astype(float)
-        with np.errstate(over="ignore"):
-            law(inputs, outputs, [-1, 0, 1, -1], alias, 8, 1e-3, window=1, negatives=1, shared=True, by_mean=False)
+        model = NegativeSampling(1, alias, 1, 1, True, False, 1)
+        inputs, outputs = tables(model, [[x], [x]], [[1], [1]])
+        options = {"window": 1, "negatives": 1, "shared": True, "by_mean": False, "batch": 1}
+        law(inputs, outputs, [-1, 0, 1, -1], alias, 8, 1e-3, **options)
         model.train(np.array([0, 1], np.int32), np.full(2, KEPT, np.uint32), (np.uint64(0), np.uint64(8)), 1e-3)
-        np.testing.assert_allclose(model.outputs, outputs, rtol=1e-6, atol=1e-6 * 1e-3 * abs(x) + 1e-7)
+        np.testing.assert_allclose(model.outputs.read(), outputs, rtol=1e-6, atol=1e-6 * 1e-3 * abs(x) + 1e-7)
+
+
+@pytest.mark.parametrize("kind", [(True, False), (False, False), (True, True)])
+def test_a_team_of_any_size_moves_the_same_bits(kind):
+    """Of four slabs; also one whose members come one after another, as where no second thread is to be had."""
+    random = np.random.default_rng(3)
+    ids = random.integers(-1, 50, 3000).astype(np.int32)
+    alias, rows = chance.alias_table(random.random(50) + 0.01), random.normal(size=(2, 50, 400), scale=0.2)
+    found = set()
+    for threads in (1, 2, 3, 7):
+        for run in (_threads.run, lambda work, cuts: [work(*cut) for cut in itertools.pairwise(cuts)]):
+            model = NegativeSampling(400, alias, 5, 5, *kind, 16)
+            tables(model, *rows)
+            with fastemb.num_threads(threads), pytest.MonkeyPatch.context() as patch:
+                patch.setattr(_threads, "run", run)
+                model.train(ids, np.full(50, KEPT, np.uint32), (np.uint64(1), np.uint64(9)), 0.05)
+            found.add(b"".join(table.tobytes() for table in tables(model)))
+    assert len(found) == 1
+
+
+def test_a_batch_holds_no_word_too_often():
+    assert sampling.batch_of(np.ones(1000), 5) == sampling.BATCH
+    assert sampling.batch_of(np.array([90.0, 5, 5]), 5) == 1
+    assert sampling.batch_of(np.array([10.0] * 10), 1) == 40  # of 80 words around 8 are the same
 
 
 # Chance ----------------------------------------------------------------------------------------------------------
@@ -220,9 +266,10 @@ def test_the_same_bytes_for_a_seed_whatever_the_threads(options):
 
 
 def test_blocks_do_not_decide(monkeypatch):
-    """Where the words are cut into blocks is not seen if the rate does not fall: chance is counted by place."""
+    """Where the words are cut into blocks is not seen if neither rate nor batch is: chance is counted by place."""
     tables = []
     monkeypatch.setattr(sampling, "LEAST", 1)
+    monkeypatch.setattr(sampling, "BATCH", 1)
     for block in (1 << 14, 64):
         monkeypatch.setattr(sampling, "BLOCK", block)
         tables.append(fastemb.train_vectors(texts(), dim=8, sample=0).table)
@@ -235,12 +282,12 @@ def test_a_training_begins_as_that_of_word2vecs_program(monkeypatch, kind, rate)
     found = []
 
     class Looks(NegativeSampling):
-        def __init__(self, D, alias, window, negatives, shared, by_mean):
+        def __init__(self, D, alias, window, negatives, shared, by_mean, batch):
             found.append((alias, window, negatives, shared, by_mean))
-            super().__init__(D, alias, window, negatives, shared, by_mean)
+            super().__init__(D, alias, window, negatives, shared, by_mean, batch)
 
         def train(self, ids, keep, seeds, rate):
-            found.append((self.inputs.copy(), self.outputs.copy(), keep, rate))
+            found.append((self.inputs.read(), self.outputs.read(), keep, rate))
             return super().train(ids, keep, seeds, rate)
 
     monkeypatch.setattr(sampling, "NegativeSampling", Looks)

@@ -2,59 +2,133 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+
 import numpy as np
 import numpy.typing as npt
 
+from .. import _threads
 from .arrays import address
 from .kernels import skipgram as kernels
 
 Rows = npt.NDArray[np.float32]
 LINE = 16  # float32 numbers
+_SLABS = ((64, 1), (383, 2), (1535, 4), (1 << 16, 8))  # the most columns that are cut into so many slabs
+_ROOM = 1 << 20  # pairs of a batch, at most, but for a single word's
+_LEAST = 16  # words of a batch that several threads share
 
 
-def padded(rows: int, D: int) -> Rows:
-    """Return rows of zeros, each from the start of a cache line on, and whole lines long."""
-    width = -(-D // LINE) * LINE
-    room = np.zeros((rows + 1) * width, np.float32)
+def slabs_of(D: int) -> int:
+    """Return into how many slabs columns are cut: what threads can share, and what a single one is slowed down by."""
+    return next(slabs for most, slabs in _SLABS if most >= D)
+
+
+def aligned(size: int) -> Rows:
+    """Return zeros from the start of a cache line on."""
+    room = np.zeros(size + LINE, np.float32)
     first = -(address(room) // 4) % LINE
-    return room[first : first + rows * width].reshape(rows, width)
+    return room[first : first + size]
 
 
-def _logistic() -> Rows:
-    """Return the logistic function at all steps, and one step behind the last."""
-    x = np.arange(-kernels.LIMIT * kernels.STEPS, kernels.LIMIT * kernels.STEPS + 2) / kernels.STEPS
-    return (1 / (1 + np.exp(-x))).astype(np.float32)
+def _pass_on() -> int:
+    """Return the address of the C function that lets another thread have the processor, or 0 where there is none."""
+    try:
+        library, name = (ctypes.CDLL("kernel32"), "SwitchToThread") if os.name == "nt" else (None, "sched_yield")
+        function = getattr(library or ctypes.CDLL(None), name)
+    except (OSError, AttributeError, TypeError):
+        return 0
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+class Table:
+    """Rows of float32 as kernels have them: slab by slab, each some columns of all rows, in whole cache lines."""
+
+    def __init__(self, V: int, D: int, width: int) -> None:
+        lines = -(-D // LINE) * LINE
+        self.memory, self.shape = aligned(V * lines), (V, D)
+        cuts = range(0, lines, width)
+        self._slabs = [
+            self.memory[V * first : V * min(first + width, lines)].reshape(V, -1)[:, : D - first] for first in cuts
+        ]
+
+    def write(self, first: int, rows: Rows) -> None:
+        """Put rows in their places, from the row ``first`` on."""
+        at = 0
+        for slab in self._slabs:
+            slab[first : first + len(rows)] = rows[:, at : at + slab.shape[1]]
+            at += slab.shape[1]
+
+    def read(self) -> Rows:
+        """Return a copy of all rows."""
+        return np.concatenate(self._slabs, axis=1)
 
 
 class NegativeSampling:
     """Both tables of a model, and what a step works with.
 
+    Parameters
+    ----------
+    batch : int
+        Words whose pairs are scored before any of them moves a row. Fewer where they have very many pairs.
+
     Attributes
     ----------
-    inputs, outputs : ndarray of float32, shape (V, D)
-        The vectors of words around, and of words to be found; zeros until others are put there.
+    inputs, outputs : Table
+        The vectors of words around, and of words to be found, `D` columns; zeros until others are put there.
     """
 
     def __init__(
-        self, D: int, alias: npt.NDArray[np.uint32], window: int, negatives: int, shared: bool, by_mean: bool
+        self,
+        D: int,
+        alias: npt.NDArray[np.uint32],
+        window: int,
+        negatives: int,
+        shared: bool,
+        by_mean: bool,
+        batch: int,
     ) -> None:
-        V = len(alias)
-        around, drawn = 2 * window + 2, negatives + kernels.TILE
-        tables, copies = (padded(V, D), padded(V, D)), (padded(around, D), padded(drawn, D))
-        self.inputs, self.outputs = (table[:, :D] for table in tables)
-        self._alive = tables, copies
-        stride, width = tables[0].strides[0], tables[0].shape[1]
-        inputs, outputs, x, y = map(address, (*tables, *copies))
-        self._task = kernels.Task(inputs, outputs, stride, width, x, y, window, negatives, shared, by_mean)
-        rows, targets = np.zeros(around, np.int64), np.zeros(drawn, np.int64)
-        self._arrays = kernels.Arrays(alias, _logistic(), rows, targets, np.zeros(around * drawn, np.float32))
+        V, T = len(alias), -(-(negatives + 1) // kernels.TILE) * kernels.TILE
+        lines, slabs = -(-D // LINE), 1 if by_mean else slabs_of(D)
+        width = -(-lines // slabs) * LINE
+        slabs = -(-lines * LINE // width)
+        pairs = -(-(1 if by_mean else 2 * window) * T // kernels.TILE * 4 // LINE) * LINE
+        batch = max(1, min(batch, _ROOM // pairs))
+        self.inputs, self.outputs = Table(V, D, width), Table(V, D, width)
+        pull, part = aligned(batch * pairs), aligned(slabs * batch * pairs)
+        room = -(-(2 * window + 1) // LINE) * LINE
+        rows, means = aligned(2 * slabs * room), aligned(slabs * (batch + 1) * width if by_mean else 0)
+        self._alive = pull, part, rows, means
+        self._task = kernels.Task(
+            inputs=address(self.inputs.memory), outputs=address(self.outputs.memory), V=V, D=lines * LINE, slabs=slabs,
+            width=width, pull=address(pull), part=address(part), rows=address(rows), means=address(means), room=room,
+            pairs=pairs, batch=batch, window=window, negatives=negatives, shared=shared or by_mean, by_mean=by_mean,
+            pass_on=_pass_on(),
+        )  # fmt: skip
+        self._arrays = kernels.Arrays(
+            alias,
+            np.zeros((batch, 2 * window), np.int32),
+            np.zeros(batch, np.int64),
+            np.zeros((batch, 1 if shared or by_mean else 2 * window, T), np.int32),
+        )
+        self._control = np.zeros((2 + slabs) * kernels.CONTROL // 8, np.int64)
         self._kept = np.empty(0, np.int32)
 
     def train(
         self, ids: npt.NDArray[np.int32], keep: npt.NDArray[np.uint32], seeds: tuple[np.uint64, np.uint64], rate: float
-    ) -> int:
-        """Train on the words of a block that chance keeps; return how many these were."""
+    ) -> None:
+        """Train on the words of a block that chance keeps."""
         if self._kept.size < ids.size + 2:
             self._kept = np.empty(ids.size + 2, np.int32)
         n = kernels.keep_words(ids, keep, seeds[0], self._kept)
-        return int(kernels.train(self._task, self._arrays, self._kept, n, seeds[1], np.float32(rate)))
+        team = min(_threads.get_num_threads(), self._task.slabs) if self._task.batch >= _LEAST else 1
+        self._control[:] = 0
+        control = -(-address(self._control) // kernels.CONTROL) * kernels.CONTROL
+
+        def work(start: int, stop: int) -> None:
+            for member in range(start, stop):
+                kernels.train(
+                    self._task, self._arrays, self._kept, n, seeds[1], np.float32(rate), control, member, team
+                )
+
+        _threads.run(work, range(team + 1))

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.types import UniTuple  # type: ignore[attr-defined]  # Numba is untyped
 
-from .jit import TUNING, intrinsic
+from .jit import TUNING, intrinsic, machine_has
 
 _INT64 = ir.IntType(64)
 
@@ -224,6 +224,82 @@ def fence(typingctx: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+@intrinsic
+def load_one(typingctx: Any, row: Any, column: Any) -> Any:
+    """Load a float32 number by the address of its row."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(builder.gep(_memory(builder, arguments[0], ir.FloatType()), [arguments[1]]), align=4)
+
+    return types.float32(types.int64, types.int64), codegen
+
+
+@intrinsic
+def store_one(typingctx: Any, row: Any, column: Any, value: Any) -> Any:
+    """Store a float32 number by the address of its row."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.gep(_memory(builder, arguments[0], ir.FloatType()), [arguments[1]])
+        builder.store(arguments[2], place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.float32), codegen
+
+
+# Numbers that several threads change -----------------------------------------------------------------------------
+
+
+@intrinsic
+def load_atomic(typingctx: Any, address: Any) -> Any:
+    """Load an int64; whatever a thread wrote before it changed that number is seen from then on."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load_atomic(_memory(builder, arguments[0], _INT64), "acquire", 8)
+
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def add_atomic(typingctx: Any, address: Any, value: Any) -> Any:
+    """Add to an int64, and return what it was."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.atomic_rmw("add", _memory(builder, arguments[0], _INT64), arguments[1], "seq_cst")
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def swap_atomic(typingctx: Any, address: Any, old: Any, new: Any) -> Any:
+    """Put ``new`` in the place of ``old``; return whether that was there."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _memory(builder, arguments[0], _INT64)
+        return builder.extract_value(builder.cmpxchg(place, arguments[1], arguments[2], "seq_cst", "seq_cst"), 1)
+
+    return types.boolean(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def relax(typingctx: Any, pass_on: Any) -> Any:
+    """Wait a moment between two looks at what another thread will change.
+
+    ``pass_on`` is the address of a C function of no arguments by which a thread passes its processor on to another
+    that waits for one, or 0.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if machine_has("sse2"):
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+        with builder.if_then(builder.icmp_signed("!=", arguments[0], ir.Constant(_INT64, 0))):
+            kind = ir.FunctionType(ir.IntType(32), [])
+            builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
 
 
 def acc_type(dtype_tag: Any) -> Any:

@@ -1,59 +1,38 @@
-"""Kernels of word vectors by negative sampling: words kept by chance, windows, and one step of the gradient a window.
+"""Kernels of word vectors by negative sampling: words kept by chance, windows, and batches of them trained by a team.
 
-A window is a small matrix problem: the rows of C words around (of CBOW their mean) against those of T words, of which
-the first is to be found among the others, which are drawn. All rows are float32, padded to whole vectors, and copied
-before any of them is changed; so a step is that of the sum over all pairs, also where a word comes twice.
+Chance is splitmix64 of a counter: no call of these kernels depends on another but by its words and its tables. What
+becomes of a window is in ``skipgram_step.py``. A batch is so many words one after another, and has four phases:
 
-Chance is splitmix64 of a counter: no call of these kernels depends on another but by its words and its tables.
+``PLAN``, by words: the windows, and the words that are drawn.
+``SCORE``, by slabs: what a slab's columns add to the products of all pairs, from the rows as they are before the batch.
+``PULL``, by words: how far the pairs are pulled, by the sums of all slabs.
+``MOVE``, by slabs: the columns of a slab moved, window by window, each from the rows as the one before has left them.
+
+So a row's columns are changed by one thread alone, in the order of the texts, and how a product is added up does not
+depend on who adds it: any number of threads gives the same bits.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from .jit import inlined, kernel
-from .vectors import every, load, store, total
+from .intrinsics import add_atomic, load_atomic, relax, swap_atomic
+from .jit import inlined, kernel, part
+from .skipgram_step import TILE, Arrays, Task, fetch_targets, find_pulls, move, score
 
-LIMIT, STEPS = 16, 128  # the logistic function is kept from -LIMIT to LIMIT, in so many steps for each unit
-TILE = 3  # targets whose sums are held in registers together; what is behind the last target is zeros
+__all__ = ["END", "PHASES", "TILE", "Arrays", "Task", "keep_words", "train"]
+
 END = -1  # between two sentences, in place of a word
+PLAN, SCORE, PULL, MOVE, PHASES = range(5)
+AHEAD = 2  # words whose rows are asked for while one is scored
+CONTROL = 64  # bytes between two numbers that threads write, so that these lie in lines of their own
+_PATIENCE = 4000  # looks at what others do before the processor is offered to them
 
-_F32, _ZERO = np.float32(0), np.float32(0)
 _GOLDEN, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _30, _27, _31, _32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
 
 
-class Task(NamedTuple):
-    """What a call trains: both tables by address, rows of ``D`` columns, a multiple of 16, at ``stride`` bytes.
-
-    ``x`` and ``y`` are the addresses of copies of rows, 2 * `window` + 2 and `negatives` + `TILE` of them.
-    """
-
-    inputs: int
-    outputs: int
-    stride: int
-    D: int
-    x: int
-    y: int
-    window: int
-    negatives: int
-    shared: bool
-    by_mean: bool
-
-
-class Arrays(NamedTuple):
-    """What a call reads, and where it works.
-
-    ``alias`` (V, 2) has for each word a threshold and another word, ``logistic`` is a table of the function.
-    ``contexts`` and ``targets`` hold the addresses of rows, as many as there are copies, and ``pull`` a number for each
-    pair of these.
-    """
-
-    alias: Any
-    logistic: Any
-    contexts: Any
-    targets: Any
-    pull: Any
+# Chance ----------------------------------------------------------------------------------------------------------
 
 
 @inlined
@@ -100,146 +79,87 @@ def keep_words(ids: Any, keep: Any, seed: Any, out: Any) -> int:
     return n + 1
 
 
-@inlined
-def copy_rows(task: Any, rows: Any, start: int, stop: int, to: int) -> None:
-    """Copy the rows at some addresses, each to the place of its number."""
-    for c in range(start, stop):
-        row, goal = rows[c], to + c * task.stride
-        for j in range(0, task.D, 16):
-            store(_F32, goal, j, load(_F32, row, j, _ZERO, _ZERO))
+# A batch ---------------------------------------------------------------------------------------------------------
 
 
 @inlined
-def add(row: int, j: int, x: Any) -> None:
-    """Add to 16 columns of a row."""
-    store(_F32, row, j, load(_F32, row, j, _ZERO, _ZERO) + x)
+def plan(task: Any, arrays: Any, words: Any, i: int, w: int, seed: Any) -> None:
+    """Find the words around word ``i`` in its sentence, and draw those that it is held against.
 
-
-@inlined
-def join(task: Any, arrays: Any, count: int) -> None:
-    """Make the mean of the copied contexts one context more, behind the last, whose row is zeros."""
-    at = task.x + 2 * task.window * task.stride
-    for j in range(0, task.D, 16):
-        sums = load(_F32, task.x, j, _ZERO, _ZERO)
-        for c in range(1, count):
-            sums = sums + load(_F32, task.x + c * task.stride, j, _ZERO, _ZERO)
-        store(_F32, at, j, sums / np.float32(count))
-        store(_F32, at + task.stride, j, every(_F32, 0))
-    arrays.contexts[2 * task.window] = at + task.stride
-
-
-@inlined
-def share(task: Any, arrays: Any, count: int) -> None:
-    """Move all contexts as their mean was moved, undivided, as word2vec's program does."""
-    for c in range(count):
-        for j in range(0, task.D, 16):
-            way = load(_F32, arrays.contexts[2 * task.window], j, _ZERO, _ZERO)
-            add(arrays.contexts[c], j, way)
-
-
-@inlined
-def logistic_of(table: Any, x: Any) -> Any:
-    """Return 1 / (1 + exp(-x)), between two places of a table in a straight line; NaN counts as the least."""
-    x = x if x > np.float32(-LIMIT) else np.float32(-LIMIT)
-    x = x if x < np.float32(LIMIT) else np.float32(LIMIT)
-    place = (x + np.float32(LIMIT)) * np.float32(STEPS)
-    i = np.int64(place)
-    low = table[i]
-    return low + (table[i + 1] - low) * (place - np.float32(i))
-
-
-@inlined
-def pull_of(arrays: Any, t: int, T: int, score: Any, rate: Any) -> Any:
-    """Return how far target ``t`` is pulled, by its score: the gradient times the rate.
-
-    The first is the word that is to be found. It is none of the others, however often it is drawn.
+    Where each pair has words of its own they are drawn for one word around after another.
     """
-    if t == 0:
-        return (np.float32(1) - logistic_of(arrays.logistic, score)) * rate
-    if t >= T or arrays.targets[t] == arrays.targets[0]:
-        return _ZERO
-    return -logistic_of(arrays.logistic, score) * rate
-
-
-@inlined
-def find_pull(task: Any, arrays: Any, c: int, t: int, T: int, rate: Any) -> None:
-    """Multiply the row of context ``c`` with those of `TILE` targets from ``t`` on: how far each is pulled."""
-    x, y, stride = task.x + c * task.stride, task.y + t * task.stride, task.stride
-    one = two = three = every(_F32, 0)
-    for j in range(0, task.D, 16):
-        here = load(_F32, x, j, _ZERO, _ZERO)
-        one = one + here * load(_F32, y, j, _ZERO, _ZERO)
-        two = two + here * load(_F32, y + stride, j, _ZERO, _ZERO)
-        three = three + here * load(_F32, y + 2 * stride, j, _ZERO, _ZERO)
-    at = c * arrays.targets.shape[0] + t
-    arrays.pull[at] = pull_of(arrays, t, T, total(one), rate)
-    arrays.pull[at + 1] = pull_of(arrays, t + 1, T, total(two), rate)
-    arrays.pull[at + 2] = pull_of(arrays, t + 2, T, total(three), rate)
-
-
-@inlined
-def move(task: Any, arrays: Any, start: int, stop: int, t: int, T: int) -> None:
-    """Move contexts, and `TILE` targets from ``t`` on, towards each other."""
-    y, stride, apart = task.y + t * task.stride, task.stride, arrays.targets.shape[0]
-    for j in range(0, task.D, 16):
-        y_one, y_two = load(_F32, y, j, _ZERO, _ZERO), load(_F32, y + stride, j, _ZERO, _ZERO)
-        y_three = load(_F32, y + 2 * stride, j, _ZERO, _ZERO)
-        one = two = three = every(_F32, 0)
-        for c in range(start, stop):
-            x, at = load(_F32, task.x + c * stride, j, _ZERO, _ZERO), c * apart + t
-            a, b, d = arrays.pull[at], arrays.pull[at + 1], arrays.pull[at + 2]
-            one, two, three = one + x * a, two + x * b, three + x * d
-            add(arrays.contexts[c], j, y_one * a + y_two * b + y_three * d)
-        add(arrays.targets[t], j, one)
-        if t + 1 < T:
-            add(arrays.targets[t + 1], j, two)
-        if t + 2 < T:
-            add(arrays.targets[t + 2], j, three)
-
-
-@inlined
-def find_contexts(task: Any, arrays: Any, words: Any, i: int, reach: int) -> int:
-    """Find the rows of the words around word ``i`` in its sentence; return how many these are."""
-    C = 0
+    C, T = 0, task.negatives + 1
+    chance = mixed(seed + np.uint64(i) * _GOLDEN)
+    reach = 1 + below(mixed(chance), task.window)
     for way in (-1, 1):
         k = i + way
-        while words[k] >= 0 and (k - i) * way <= reach:
-            arrays.contexts[C] = task.inputs + words[k] * task.stride
+        while words[i] >= 0 and words[k] >= 0 and (k - i) * way <= reach:
+            arrays.contexts[w, C] = words[k]
             C += 1
             k += way
-    return C
+    arrays.counts[w] = C
+    slots = min(C, 1) if task.shared else C
+    for slot in range(slots):
+        arrays.targets[w, slot, 0] = words[i]
+        for t in range(1, T):
+            chance += _GOLDEN
+            arrays.targets[w, slot, t] = drawn(arrays.alias, mixed(chance))
+        for t in range(T, arrays.targets.shape[2]):
+            arrays.targets[w, slot, t] = words[i]  # of a tile that is not full: never pulled
+
+
+@part
+def run_part(task: Any, arrays: Any, words: Any, phase: int, place: Any, share: Any, chances: Any) -> None:
+    """Do of a phase of the batch from word ``place[0]`` to ``place[1]`` the part ``share[0]`` of ``share[1]``."""
+    first, stop = place
+    seed, rate = chances
+    k, parts = share
+    if phase in (PLAN, PULL):
+        for i in range(first + (stop - first) * k // parts, first + (stop - first) * (k + 1) // parts):
+            if phase == PLAN:
+                plan(task, arrays, words, i, i - first, seed)
+            else:
+                find_pulls(task, arrays, i - first, rate)
+        return
+    low, high = task.slabs * k // parts, task.slabs * (k + 1) // parts
+    for i in range(first, stop):
+        for slab in range(low, high):
+            if arrays.counts[i - first] == 0:
+                continue
+            if phase == SCORE:
+                fetch_targets(task, arrays, min(i + AHEAD, stop - 1) - first, slab)
+                score(task, arrays, i - first, slab)
+            else:
+                move(task, arrays, i - first, slab)
 
 
 @kernel
-def train(task: Any, arrays: Any, words: Any, n: int, seed: Any, rate: Any) -> int:
-    """Train on the first ``n`` words, some of which are `END`, as the first and the last; return how many were none."""
-    T, count = task.negatives + 1, 0
-    for i in range(1, n - 1):
-        if words[i] < 0:
+def train(
+    task: Any, arrays: Any, words: Any, n: int, seed: Any, rate: Any, control: int, member: int, team: int
+) -> None:
+    """Train on the first ``n`` words, some of which are `END`, as the first and the last; as one of a team.
+
+    Every member makes this call, with a number of its own; but all goes on however late another comes, or if it never
+    does. ``control`` is the address of zeros, `CONTROL` bytes for all and for each member: how many parts are done, and
+    in how many phases each part was taken by somebody, its own member or one that has come further.
+    """
+    whole = PHASES * ((n - 2 + task.batch - 1) // task.batch)
+    step = load_atomic(control) // team
+    while step < whole:
+        first = 1 + step // PHASES * task.batch
+        place = first, min(first + task.batch, n - 1)
+        if team == 1:
+            run_part(task, arrays, words, step % PHASES, place, (0, 1), (seed, rate))
+            step += 1
             continue
-        count += 1
-        chance = mixed(seed + np.uint64(i) * _GOLDEN)
-        C = find_contexts(task, arrays, words, i, 1 + below(mixed(chance), task.window))
-        if C == 0:
-            continue
-        start, stop, some = 0, C, C if task.shared else 1
-        if task.by_mean:
-            copy_rows(task, arrays.contexts, 0, C, task.x)
-            join(task, arrays, C)
-            start, stop, some = 2 * task.window, 2 * task.window + 1, 1
-        arrays.targets[0] = task.outputs + words[i] * task.stride
-        for first in range(start, stop, some):
-            if not task.by_mean:
-                copy_rows(task, arrays.contexts, first, first + some, task.x)
-            for t in range(1, T):
-                chance += _GOLDEN
-                arrays.targets[t] = task.outputs + drawn(arrays.alias, mixed(chance)) * task.stride
-            copy_rows(task, arrays.targets, 0, T, task.y)
-            for t in range(0, T, TILE):
-                for c in range(first, first + some):
-                    find_pull(task, arrays, c, t, T, rate)
-            for t in range(0, T, TILE):
-                move(task, arrays, first, first + some, t, T)
-        if task.by_mean:
-            share(task, arrays, C)
-    return count
+        for k in range(team):
+            share = (member + k) % team, team
+            taken = control + CONTROL * (share[0] + 1)
+            if load_atomic(taken) == step and swap_atomic(taken, step, step + 1):
+                run_part(task, arrays, words, step % PHASES, place, share, (seed, rate))
+                add_atomic(control, 1)
+        looks = 0
+        while load_atomic(control) < (step + 1) * team:
+            looks += 1
+            relax(task.pass_on if looks > _PATIENCE else 0)
+        step = load_atomic(control) // team

@@ -211,6 +211,29 @@ highest = _make_fold(lambda builder, a, b: builder.select(builder.fcmp_ordered("
 lowest = _make_fold(lambda builder, a, b: builder.select(builder.fcmp_ordered("<", b, a), b, a))
 
 
+@intrinsic
+def store_totals(typingctx: Any, address: Any, column: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Store what `total` is of four vectors of float32, one behind the other; fewer instructions than four of these."""
+
+    def codegen(context: Any, builder: Any, signature: Any, given: Any) -> Any:
+        def halves(left: Any, right: Any, lanes: int) -> Any:
+            """Add halves to halves in each stretch of lanes: those of the left vector, then those of the right."""
+            low = [16 * side + i for side in range(2) for i in range(16) if i % lanes < lanes // 2]
+            masks = [ir.Constant(_lanes(_WORD), [lane + more for lane in low]) for more in (0, lanes // 2)]
+            return builder.fadd(*(builder.shuffle_vector(left, right, mask) for mask in masks))
+
+        value = halves(halves(given[2], given[3], 16), halves(given[4], given[5], 16), 8)
+        for lanes in (2, 1):
+            pair = [lane ^ lanes for lane in range(16)]
+            value = builder.fadd(value, builder.shuffle_vector(value, value, ir.Constant(_lanes(_WORD), pair)))
+        value = builder.shuffle_vector(value, value, ir.Constant(_lanes(_WORD, 4), [0, 4, 8, 12]))
+        place = builder.gep(builder.inttoptr(given[0], ir.FloatType().as_pointer()), [given[1]])
+        builder.store(value, _pointer(builder, place, value.type), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, a, b, c, d), codegen
+
+
 # Memory ----------------------------------------------------------------------------------------------------------
 
 
