@@ -147,9 +147,10 @@ def test_columns_between_the_rows_of_out_are_kept():
 def test_large_results_are_streamed_into_touched_memory(monkeypatch):
     """Into `out` and memory of earlier results from the size on; the bytes are the same, with threads too."""
     monkeypatch.setattr(_memory, "_pool", None)
+    monkeypatch.setattr("fastemb._cpu.lookup._INTO_BYTES", 16 << 20)  # whatever this processor's is
     seen = spy(monkeypatch, "gather_rows", 9)
     table = make_table((100, 96), "f4")
-    ids = np.random.default_rng(2).integers(0, 100, (16 << 20) // 384 + 1)  # beyond any tuning's `into_bytes`
+    ids = np.random.default_rng(2).integers(0, 100, (16 << 20) // 384 + 1)  # two rows more than less than that
     for threads in (1, 3):
         with _threads.num_threads(threads):
             monkeypatch.setattr(_memory, "_pool", None)

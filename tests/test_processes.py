@@ -37,7 +37,10 @@ CALLS = {
         "embedding_bag(table, ids, out=np.empty((300, 64), 'f4'))",
         "reference.embedding_bag(table, ids)",
     ),
-    "pool": ("pool(x, ids % 3, mode='max')", "reference.pool(x, ids % 3, mode='max')"),
+    "pool": (  # `out`: as above
+        "pool(x, ids % 3, mode='max', out=np.empty((300, 64), 'f4'))",
+        "reference.pool(x, ids % 3, mode='max')",
+    ),
     "normalize": ("normalize(x)", "reference.normalize(x)"),
     "row_grad": ("row_grad(ids, x).rows", "reference.row_grad(ids, x)[1]"),
     "scatter_add": ("scatter_add(table.copy(), ids, x)", "reference.scatter_add(table, ids, x)"),

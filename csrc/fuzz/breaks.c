@@ -67,7 +67,7 @@ void break_vocabulary(vocabulary *v) {
     case 14:
         if (m->normal) {
             if (one_in(3)) m->normal = one_in(2) ? -1 : m->normal - 1;
-            else v->normal[rnd(2)] = (uint8_t)(FE_NORM_KINDS + rnd(99));
+            else v->normal[rnd(2)] = (uint8_t)(128 + rnd(99)); /* beyond all kinds, and all flags of any */
             return;
         }
         break;
