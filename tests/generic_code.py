@@ -58,7 +58,7 @@ def digests(cases):
         for name, call in calls.items():
             yield f"{kind} {name}", digest(call())
     half = rng.standard_normal((300, 70)).astype(np.float16)  # which this processor cannot convert
-    out = np.empty((offsets.size, 70), np.float16)  # by the general road; small calls have kernels of their own
+    out = np.empty((offsets.size - 1, 70), np.float16)  # by the general road; small calls have kernels of their own
     bags = fastemb.embedding_bag(half, ids.ravel(), offsets, mode="sum", out=out)
     yield "float16", digest((bags, fastemb.rope(half[ids])))
 
