@@ -92,8 +92,8 @@ static const uint8_t *white_behind(const uint8_t *at, const uint8_t *end, const 
     return run[1] = at;
 }
 
-/* In Hugging Face's engine a token whose action is PLAIN, or that is to be a word by itself and is none, still uses up its
- * characters, so none overlaps it; in tiktoken it does not. White space that a token takes is not used up: the next
+/* In Hugging Face's engine a token whose action is PLAIN, or that is to be a word by itself and is none, still uses up
+ * its characters, so none overlaps it; in tiktoken it does not. White space that a token takes is not used up: the next
  * token is looked for right behind this one's own characters, and may begin in that space or hold it again. */
 fe_status fe_cut_added(fe_encoder *e, bool late, const uint8_t *p, const uint8_t *end, const fe_parts *to) {
     const fe_tokenizer *const t = e->t;
