@@ -21,18 +21,20 @@ static bool write_name(const uint8_t *name, int64_t size, bool spaces, uint8_t *
     return found;
 }
 
-/* True if a way leads through the place before every run of marks: the mark is a piece, so it is not unknown, and no
- * piece has one behind anything else. */
+/* True if a way leads through the place before every run of marks, and no run of unknown characters does: the mark is a
+ * piece, no piece has one behind anything else, and none that begins with one counts as unknown. */
 static bool is_cut_at_spaces(const fe_builder *b, const uint8_t *names, const uint32_t *ends, const uint8_t *flags) {
     const fe_model *const m = b->model;
     const int32_t node = fe_trie_next(b->wholes.units, 0, ' ');
     if (!(m->flags & FE_SPACE_MARK)) return false;
     if (m->flags & FE_SPLIT_MARKS) return true;
     if (node < 0 || b->wholes.units[node].value < 0) return false;
-    if (m->whole_tokens[b->wholes.units[node].value] == m->unk) return false;
-    for (int64_t i = 0; i < m->wholes; i++)
-        for (uint32_t at = ends[i] + 1; at < ends[i + 1] && !flags[i]; at++)
+    for (int64_t i = 0; i < m->wholes; i++) {
+        if (flags[i]) continue;
+        if (names[ends[i]] == ' ' && m->whole_tokens[i] == m->unk) return false;
+        for (uint32_t at = ends[i] + 1; at < ends[i + 1]; at++)
             if (names[at] == ' ' && names[at - 1] != ' ') return false;
+    }
     return true;
 }
 

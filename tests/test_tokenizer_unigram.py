@@ -175,6 +175,15 @@ def test_a_run_that_is_a_piece(tmp_path):
     same(ours, rival, ["axy", "xyxy", "yx", "aq", "xyxyxyxyx"])
 
 
+def test_a_word_that_counts_as_unknown(tmp_path):
+    """The unknown token's own piece begins with a mark: it is joined to what is unknown before it."""
+    vocab = [(f"{MARK}b", 1.0), (MARK, 0.0), ("a", 0.0)]
+    unsplit = METASPACE | {"split": False}
+    ours, rival = pair(tmp_path, document(vocab, pre_tokenizer=unsplit))
+    assert ours.encode("aq b a").tolist() == [1, 2, 0, 1, 2]
+    same(ours, rival, ["aq b a", "q b", "b q b b", "a b", "qq  b"])
+
+
 def test_scores_are_read_as_the_engine_reads_them(tmp_path):
     """Digits in 64 bits, rounded twice: else ways that are equal but for rounding are chosen otherwise."""
     rng = random.Random(4)
