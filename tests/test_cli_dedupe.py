@@ -142,7 +142,7 @@ def test_dedupe_refuses(file, tmp_path):
     for value in ("0", "1.1", "nan", "-1"):
         assert "--threshold must be above 0 and at most 1" in run(file, "--threshold", value, status=2)
     assert "the suffix .npy does not say what to write: txt, jsonl" in run(file, "-o", tmp_path / "v.npy", status=2)
-    assert "is the text that is to be read" in run(file, "-o", file, status=2)
+    assert "is a file that is to be read" in run(file, "-o", file, status=2)
     assert "--json and -o - would both write" in run(file, "--json", "-o", "-", status=2)
     (tmp_path / "t.csv").write_text('text\n"a\nb"\n')
     assert "t.csv: line 2: a text that holds the end of a line" in run(

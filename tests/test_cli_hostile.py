@@ -1,10 +1,13 @@
 """Files that nobody should have written: each is refused by one line with status 2, and nothing is left behind."""
 
 import gzip
+import io
 import json
 import os
 import re
 import struct
+import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -29,6 +32,32 @@ def refused(capfd, *argv):
     assert out == ""
     assert re.fullmatch(r"fastemb: error: [^\n]+\n", err)
     return err
+
+
+def packed(header, data=b""):
+    """A file of safetensors."""
+    return struct.pack("<Q", len(header)) + header.encode() + data
+
+
+def table(start, end):
+    """One whose table is said to stand there; it has 32 bytes."""
+    said = {"dtype": "F32", "shape": [2, 4], "data_offsets": [start, end]}
+    return packed(json.dumps({"embedding.weight": said}), bytes(32))
+
+
+def endless():
+    """The beginning of an array of petabytes."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<i4", "fortran_order": False, "shape": (1 << 50,)})
+    return file.getvalue()
+
+
+def zipped(**arrays):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as made:
+        for name, data in arrays.items():
+            made.writestr(f"{name}.npy", data)
+    return file.getvalue()
 
 
 def embed(name, *more):
@@ -74,7 +103,16 @@ def test_odd_files_that_are_read(here, case):
         ("t.csv", b'text,b\n"a"x,1\n', "line 2: ',' expected after '\"'"),
         ("t.csv", b'text\n"never closed\n' + b"x\n" * 99, "line 101: unexpected end of data"),
         ("t.csv", b"text\n\xe9\n", "line 2: not UTF-8: byte 0xE9"),
-        ("t.txt", "the\n".encode("utf-16"), "t.txt: not UTF-8: byte 0xFF at offset 0 (line 1)"),
+        (
+            "t.txt",
+            "the\n".encode("utf-16"),
+            "t.txt: not UTF-8: byte 0xFF at offset 0 (line 1); it begins as UTF-16 does: save it as UTF-8\n",
+        ),
+        (
+            "t.csv",
+            "text\nthe\n".encode("utf-16"),
+            "line 1: not UTF-8: byte 0xFF; it begins as UTF-16 does: save it as UTF-8\n",
+        ),
         ("t.txt", b"\xef\xbb\xbf\xff", "t.txt: not UTF-8: byte 0xFF at offset 3 (line 1)"),
         ("t.jsonl", b"[" * 100_000, "line 1: not JSON: too deep"),
         ("t.jsonl", b"1" + b"0" * 5000, "line 1: not JSON: a number has too many digits"),
@@ -103,6 +141,27 @@ def test_damaged_texts(here, capfd, name, data, words):
             struct.pack("<Q", 3) + b"[1]",
             "damaged",
         ),
+        (["quantize", "f.safetensors", "-o", "q.safetensors"], "f.safetensors", packed("[" * 100_000), "damaged"),
+        (["quantize", "f.safetensors", "-o", "q.safetensors"], "f.safetensors", table(-40, -8), "damaged"),
+        (["quantize", "f.safetensors", "-o", "q.safetensors"], "f.safetensors", table(8, 40), "damaged"),
+        (["quantize", "f.safetensors", "-o", "q.safetensors"], "f.safetensors", packed("{}"), ": holds no table of"),
+        (["quantize", "f.npy", "-o", "q.safetensors"], "f.npy", endless(), "f.npy: no .npy file of numbers: Unable"),
+        (["decode", "f"], "f", b"[" * 100_000, "f: line 1: expected ids, got '[["),
+        (["decode", "f.npz"], "f.npz", zipped(ids=endless(), offsets=endless()), "f.npz: no ids as fastemb tokenize"),
+        (["info", "f.bin"], "f.bin", b"3 4\na " + bytes(19), "f.bin: damaged word vectors: byte 22: the file ends"),
+        (
+            ["tokenize", "vectors.txt", "-t", "f.json"],
+            "f.json",
+            b"[" * 100_000,
+            "not valid JSON: it is nested too deep",
+        ),
+        (
+            ["tokenize", "vectors.txt", "-t", "f.json"],
+            "f.json",
+            b"{" + b'"a": ' + b"1" * 5000 + b"}",
+            "not valid JSON: a number has too many",
+        ),
+        (["embed", "\x1b[31mno\nne"], "f", b"", "error: \\x1b[31mno ne: No such file or directory\n"),
         (["info", "f"], "f", b"hello", "f: no vocabulary that can be read"),
         (["embed", "vectors.txt", "--model", "f"], "f", b"hello", "f: no word vectors: its first line begins b'hello'"),
         (
@@ -160,6 +219,29 @@ def test_a_number_of_threads_without_sense(here):
     finally:
         fastemb.set_num_threads(before)
     assert np.load("v.npy").shape == (2, 3)
+
+
+def test_wrong_usage_is_no_command_to_a_terminal(capfd):
+    with pytest.raises(SystemExit) as end:
+        main(["warmup", "--\x1b[31m"])
+    assert end.value.code == 2
+    assert capfd.readouterr().err.endswith(": --\\x1b[31m (see fastemb --help)\n")
+
+
+def test_utf16_is_named_where_the_file_begins_so(here, capfd):
+    (here / "t.txt").write_bytes(b"the\n\xff\xfe\n")
+    assert "(line 2); what was finished is kept" in refused(capfd, *embed("t.txt"))
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_a_full_disk_behind_standard_output_is_named(here, monkeypatch, capsys, buffering):
+    """Without a buffer, as Python is run in most containers, a `print` fails in between."""
+    full = io.TextIOWrapper(open("/dev/full", "wb", buffering), write_through=not buffering)  # noqa: SIM115
+    monkeypatch.setattr(sys, "stdout", full)
+    assert main(["count", "vectors.txt"]) == 2
+    monkeypatch.undo()
+    assert capsys.readouterr().err == "fastemb: error: standard output: No space left on device\n"
+    full.close()  # which writes what waited, to where nobody looks
 
 
 def test_info_on_word_vectors(here, capfd):

@@ -480,7 +480,7 @@ def test_to_a_pipe_and_what_is_said(drawing, tmp_path, capfd):
     assert main(["map", str(file), "--vectors", str(tmp_path / "v.npy"), "-o", str(out)]) == 0
     said = capfd.readouterr().out.splitlines()
     assert re.fullmatch(r"40 texts by meaning: .* hold \d+\.\d % and \d+\.\d % of the variance \(PCA\)\.", said[0])
-    assert said[1:] == [f"wrote {out}: {out.stat().st_size / 1e6:.1f} MB"]
+    assert said[1:] == [f"wrote {out}: {out.stat().st_size:,} bytes"]
     assert main(["map", str(file), "--vectors", str(tmp_path / "v.npy"), "-o", "-"]) == 0
     assert capfd.readouterr().out == out.read_text(encoding="utf-8")
 
@@ -542,7 +542,7 @@ def test_refusals(drawing, tmp_path, capsys):
     ]
     for argv, words in cases:
         assert words in refused(capsys, *argv, "-o", out), argv
-    assert "is the text that is to be read" in refused(capsys, file, *given, "-o", tmp_path / "v.npy")
+    assert "is a file that is to be read" in refused(capsys, file, *given, "-o", tmp_path / "v.npy")
     assert "No such file" in refused(capsys, file, *given, "-o", tmp_path / "none" / "m.html")
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("m.html")) == []
 

@@ -287,6 +287,22 @@ def test_who_may_not_read_a_file_may_not_read_its_index(model_file, tmp_path):
     assert (tmp_path / f"t.txt{SUFFIX}").stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.parametrize("grown", [False, True])
+def test_an_index_loses_the_rights_that_its_file_has_lost(model_file, tmp_path, grown):
+    path, kept = tmp_path / "t.txt", tmp_path / f"t.txt{SUFFIX}"
+    path.write_text("red\n")
+    path.chmod(0o644)
+    found("search", "red", path, "--model", model_file, "--index")
+    path.chmod(0o600)
+    if grown:
+        path.write_text("red\nwarm\n")
+    found("search", "red", path, "--model", model_file, "--index")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o644)  # and does not get them back: somebody may have taken them
+    found("search", "red", path, "--model", model_file, "--index")
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
 def test_who_may_not_read_the_file_may_not_read_the_part_of_its_index(model_file, tmp_path, monkeypatch):
     path, seen, add = tmp_path / "t.txt", [], index._add
 
@@ -489,6 +505,16 @@ def test_on_a_terminal_results_are_coloured_and_cut(model_file, tmp_path, monkey
     shown.truncate(0)
     assert main(["search", "red", str(path), "--model", str(model_file)]) == 0
     assert "\x1b" not in shown.getvalue()
+
+
+def test_on_a_terminal_wide_characters_take_two_columns():
+    assert results._fitting("日本語", 6) == "日本語"
+    assert results._fitting("日本語", 5) == "日本…"
+    assert results._fitting("日本語", 4) == "日…"
+    assert results._fitting("e\u0301" * 5, 5) == "e\u0301" * 5
+    assert results._fitting("e\u0301" * 6, 5) == "e\u0301" * 4 + "…"
+    assert results._fitting("abcde", 5) == "abcde"
+    assert results._fitting("abcdef", 5) == "abcd…"
 
 
 @settings(max_examples=60, deadline=None)

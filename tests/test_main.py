@@ -14,7 +14,7 @@ import pytest
 
 import fastemb
 from fastemb.__main__ import main
-from fastemb._cli import reading
+from fastemb._cli import progress, reading
 from fastemb._cli.writing.resuming import Part
 
 PACKAGE = Path(fastemb.__file__).parent
@@ -117,6 +117,8 @@ def test_many_batches(monkeypatch, file, tmp_path, capsys):
     assert main(["embed", str(file), "-o", str(tmp_path / "v.npy")]) == 0
     assert np.array_equal(np.load(tmp_path / "v.npy"), fastemb.StaticModel.load().encode(DOCUMENTS))
     shown = capsys.readouterr().err
+    words = f"\r{progress.LOADING}"
+    shown = shown.removeprefix(words + "\r" + " " * len(progress.LOADING) + "\r")
     assert re.fullmatch(r"\r *\d+ %  3 documents  [^\r]*\r100 %  4 documents  [\d.]+ MB/s +0:00 left *\n", shown)
 
 
@@ -149,9 +151,9 @@ def test_bad_input(file, tmp_path, capsys):
 
 def test_what_may_not_be_overwritten(file, tmp_path, capsys):
     assert "is no file that could be replaced" in refused(capsys, file, "-o", tmp_path)
-    assert "is the text that is to be read" in refused(capsys, file, "-o", file)
+    assert "is a file that is to be read" in refused(capsys, file, "-o", file)
     (tmp_path / "link").symlink_to(file)
-    assert "is the text that is to be read" in refused(capsys, file, "-o", tmp_path / "link")
+    assert "is a file that is to be read" in refused(capsys, file, "-o", tmp_path / "link")
     assert file.read_bytes() == TEXT.encode()
 
 
@@ -176,7 +178,7 @@ def test_a_text_that_comes_by_redirection_is_not_overwritten(file):
             check=False,
         )
     assert (done.returncode, file.read_bytes()) == (2, TEXT.encode())
-    assert "is the text that is to be read" in done.stderr
+    assert "is a file that is to be read" in done.stderr
 
 
 def test_two_runs_at_once_do_not_meet(file, tmp_path, capsys):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 TICK = 0.2  # seconds between two states of the line
+LOADING = "loading kernels (compiled at their first use, which takes seconds)"
 
 
 class Progress:
@@ -17,15 +20,18 @@ class Progress:
         Bytes of all input; 0 where that is not known: then no share and no time is shown.
     quiet : bool
         Show nothing.
+    printed : bool
+        Whether standard output is written meanwhile: on a terminal the line would stand in between.
     """
 
-    def __init__(self, total: int, quiet: bool = False) -> None:
+    def __init__(self, total: int, quiet: bool = False, printed: bool = False) -> None:
         self._total = total
-        self._show = not quiet and sys.stderr.isatty()
+        self._show = not quiet and sys.stderr.isatty() and not (printed and sys.stdout.isatty())
         self._start = time.perf_counter()
         self._first: int | None = None
         self._next = self._start + TICK
         self._width = 0
+        self._passing = False  # whether what is shown is to go
 
     def show(self, done: int, documents: int, size: int) -> None:
         """Say how many bytes and documents are done, and how many bytes the last of them had."""
@@ -36,15 +42,33 @@ class Progress:
             self._next = now + TICK
             self._write(line(done, self._total, documents, (done - self._first) / (now - self._start)))
 
+    def begin(self) -> None:
+        """Count time from now on: what came before was no work on documents."""
+        self._start = time.perf_counter()
+
+    def say(self, words: str) -> None:
+        """Show some words, which the next line replaces, or nothing at the end."""
+        if self._show:
+            self._write(words)
+            self._passing = True
+
     def close(self) -> None:
         """Leave the line."""
         if self._width:
-            print(file=sys.stderr)
+            print("\r" + " " * self._width + "\r" if self._passing else "\n", end="", file=sys.stderr, flush=True)
             self._width = 0
 
     def _write(self, text: str) -> None:
         print("\r" + text.ljust(self._width), end="", file=sys.stderr, flush=True)
-        self._width = len(text)
+        self._width, self._passing = len(text), False
+
+
+@contextmanager
+def loading(quiet: bool = False) -> Iterator[None]:
+    """Say that kernels are loaded, as long as that lasts."""
+    with closing(Progress(0, quiet)) as progress:
+        progress.say(LOADING)
+        yield
 
 
 def line(done: int, total: int, documents: int, rate: float) -> str:

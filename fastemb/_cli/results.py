@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,6 +34,25 @@ def plain(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def size(count: int) -> str:
+    """Return how many bytes it is, for a reader."""
+    return f"{count / 1e6:,.1f} MB" if count >= 100_000 else f"{count:,} bytes"
+
+
+def _fitting(text: str, width: int) -> str:
+    """Return a text, cut to so many columns of a terminal where it takes more."""
+    if 2 * len(text) <= width:
+        return text
+    used, end = 0, 0  # columns of all characters so far; where a cut text ends, which leaves one for its mark
+    for place, char in enumerate(text):
+        used += 2 if unicodedata.east_asian_width(char) in "WF" else 0 if unicodedata.combining(char) else 1
+        if used > width:
+            return text[:end] + "…"
+        if used < width:
+            end = place + 1
+    return text
+
+
 class Printer:
     """Prints lines: with colours, and no longer than it is wide, where that is a terminal."""
 
@@ -52,8 +72,8 @@ class Printer:
         gap = "  " if said else ""
         taken = len(f"{before}{said}{gap}{file}:{line}  ")
         text = plain(document.text)
-        if self._width is not None and taken + len(text) > self._width:
-            text = text[: max(self._width - taken - 1, 8)] + "…"
+        if self._width is not None:
+            text = _fitting(text, max(self._width - taken, 9))
         where = f"{self.paint(file, 'file')}:{self.paint(line, 'line')}"
         print(f"{before}{self.paint(said, 'score')}{gap}{where}  {text}")
 

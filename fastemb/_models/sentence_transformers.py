@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._text.tokenizer_json import load_json
+from .._text.tokenizer_json import json_fault, load_json
 from .._words import shown
 from .tensors import FLOATS, one_file, read_tensors
 
@@ -84,7 +84,7 @@ def _listed(file: Path) -> tuple[list[str], list[str]]:
     try:
         listed = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: not valid JSON: {error}") from None
+        raise ValueError(f"{file}: not valid JSON: {json_fault(error)}") from None
     if not isinstance(listed, list):
         raise ValueError(f"{file}: expected a JSON list, got {type(listed).__name__}")
     kinds, places = [], []

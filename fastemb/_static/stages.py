@@ -42,8 +42,8 @@ def _ids_of_lines(model: Any, lines: PackedLines) -> Ragged | None:
 
 
 def vectors_of(
-    model: Any, rows: Ragged, normalize: bool | None, out: npt.NDArray[np.float32]
+    model: Any, rows: Ragged, normalize: bool | None, out: npt.NDArray[np.float32] | None = None
 ) -> npt.NDArray[np.float32]:
-    """Return the vector of each row of ids, in `out`; `normalize` is as `StaticModel.encode` takes it."""
+    """Return the vector of each row of ids, in `out` if given; `normalize` is as `StaticModel.encode` takes it."""
     vectors: npt.NDArray[np.float32] = model._pool(rows, normalize, out)
     return vectors

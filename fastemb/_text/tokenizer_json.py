@@ -63,12 +63,19 @@ class Refused(ValueError):
     """A file that is damaged or asks for something that is not supported."""
 
 
+def json_fault(error: ValueError | RecursionError) -> str:
+    """Return what is wrong with JSON; what Python says of depth and digits is of Python and its settings."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    return "a number has too many digits" if "int_max_str_digits" in str(error) else str(error)
+
+
 def load_json(path: Path) -> Json:
     """Read a JSON object; any damage is a ValueError that names the file."""
     try:
         data = json.loads(path.read_bytes(), parse_float=read_float)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise ValueError(f"{path}: not valid JSON: {error}") from None
+        raise ValueError(f"{path}: not valid JSON: {json_fault(error)}") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected a JSON object, got {type(data).__name__}")
     return data

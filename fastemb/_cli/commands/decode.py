@@ -66,7 +66,7 @@ def _ids(line: bytes, place: str) -> list[int]:
         ids = value["ids"] if isinstance(value, dict) else value
         if not all(type(id) is int for id in ids):
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"{place}: expected ids, got {line[:40].decode(errors='replace').strip()!r}") from None
     return list(ids)
 
@@ -83,7 +83,7 @@ def _from_npz(name: str) -> Iterator[Any]:
             if missing := {"ids", "offsets"} - set(file.files):
                 raise ValueError(f"it lacks {', '.join(sorted(missing))}")
             rows = fastemb.Ragged(file["ids"], file["offsets"])
-    except (zipfile.BadZipFile, EOFError, ValueError, TypeError, AttributeError) as error:
+    except (zipfile.BadZipFile, EOFError, ValueError, TypeError, AttributeError, MemoryError) as error:
         raise ValueError(f"{name}: no ids as fastemb tokenize writes them: {error}") from None
     for start in range(0, len(rows), BATCH):
         yield rows[start : start + BATCH]

@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     seen = _Seen(args.threshold, held=args.json or path is None)
     dropped: list[_Dropped] = []
     with _opened(path, args.quiet) as write:
-        for documents in encoded(files, options.model(args), args.quiet, whole=kind == "jsonl"):
+        printed = args.json or (path is not None and is_stdout(path))
+        for documents in encoded(files, options.model(args), args.quiet, whole=kind == "jsonl", printed=printed):
             kept, new = seen.add(documents)
             write(_bytes(kind, documents, kept))
             if args.json:
@@ -145,7 +146,7 @@ def _opened(path: Path | None, quiet: bool) -> Iterator[Callable[[bytes], Any]]:
     else:
         with Part(path, {"dedupe": None}, quiet) as part:
             yield part.write
-            part.finish(lambda file, new: None, elsewhere=False)
+            part.finish()
 
 
 def _bytes(kind: str, documents: Documents, kept: npt.NDArray[np.bool_]) -> bytes:

@@ -18,9 +18,9 @@ from typing import IO, Any
 import fastemb
 
 from .. import options, reading
-from ..progress import Progress
+from ..progress import Progress, loading
 from ..writing import formats
-from ..writing.delivery import Work, deliver, says_more
+from ..writing.delivery import Work, deliver, printed, says_more
 from ..writing.resuming import check_output, is_stream
 
 HELP = "turn texts into vectors, one a document"
@@ -72,7 +72,7 @@ class _Vectors(Work):
     by_lines = shared = True
 
     def __init__(self, args: argparse.Namespace, kind: str, files: list[reading.Source]) -> None:
-        progress = Progress(sum(source.size for source in files), args.quiet)
+        progress = Progress(sum(source.size for source in files), args.quiet, printed=printed(args.output))
         super().__init__(progress, formats.HEADERS[kind], kind in formats.ELSEWHERE, kind == "jsonl")
         self.kind, self.path, self.normalize = kind, args.output, args.normalize
         if args.workers is not None and args.engine != "ray":
@@ -81,8 +81,10 @@ class _Vectors(Work):
             self.model = options.model(args)
         self.engine = _engine(args, self.model, files)
         self.shared = self.engine is None  # whose vectors come in the order of the files
-        with self.clock.timed("load kernels"):  # compiled at the first use on a machine, afterwards read from disk
-            self.dim = len(self.model.encode("a"))
+        from ..._static.stages import ids_of, vectors_of
+
+        with self.clock.timed("load kernels"), loading(args.quiet):  # afterwards read from disk
+            self.dim = vectors_of(self.model, ids_of(self.model, ["a"]), self.normalize).shape[1]  # as blocks have them
         self.clock.seconds |= {"tokenize": 0.0, "look up, pool": 0.0}
         self.tokens = 0
         self.first: list[Any] = []

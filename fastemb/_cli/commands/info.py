@@ -36,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
             raise
         try:
             model = fastemb.StaticModel.load(path)
-        except ValueError:
-            raise error from None
+        except ValueError as other:
+            raise (other if ": damaged " in str(other) else error) from None  # what it is is known, then
         _model(path, model)
         return 0
     print(f"tokenizer  {path}")

@@ -78,9 +78,9 @@ def run(args: argparse.Namespace) -> int:
     else:
         with Part(path, {"map": shown.files}, args.quiet) as part:  # as a whole or not at all
             part.write(data)
-            part.finish(lambda file, new: None, elsewhere=False)
+            part.finish()
     if says_more(path, args.quiet):
-        print(f"{results.plain(page.summary(shown))}\nwrote {results.plain(str(path))}: {len(data) / 1e6:.1f} MB")
+        print(f"{results.plain(page.summary(shown))}\nwrote {results.plain(str(path))}: {results.size(len(data))}")
     return 0
 
 

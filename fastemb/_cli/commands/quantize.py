@@ -15,6 +15,7 @@ from typing import Any
 
 import fastemb
 
+from .. import results
 from ..writing.resuming import Part, check_output
 
 HELP = "turn a table into int8 or int4"
@@ -44,9 +45,9 @@ def run(args: argparse.Namespace) -> int:
         part.write(_header(arrays, {"shape": json.dumps(list(found.shape)), "bits": str(found.bits)}))
         for array in arrays.values():
             part.write(array.tobytes())
-        part.finish(lambda file, new: None, elsewhere=False)
+        part.finish()
     if not args.quiet:
-        print(f"wrote {args.output}: {found!r}, {found.nbytes / 1e6:.1f} MB of {table.nbytes / 1e6:.1f} MB")
+        print(f"wrote {args.output}: {found!r}, {results.size(found.nbytes)} of {results.size(table.nbytes)}")
     return 0
 
 
@@ -69,7 +70,7 @@ def _read(path: Path, tensor: str | None) -> Any:
     if path.suffix == ".npy":
         try:
             return np.load(path, mmap_mode=None, allow_pickle=False)
-        except (ValueError, EOFError) as error:  # the second of an empty file
+        except (ValueError, EOFError, MemoryError) as error:  # of an empty file, and of a shape that none has
             raise ValueError(f"{path}: no .npy file of numbers: {error}") from None
     if path.suffix != ".safetensors":
         raise ValueError(f"{path}: expected .npy or .safetensors")
@@ -84,17 +85,19 @@ def _read(path: Path, tensor: str | None) -> Any:
                 n for n, e in entries.items() if n != "__metadata__" and e["dtype"] in kinds and len(e["shape"]) == 2
             ]
             if tensor is None and len(tables) != 1:
-                words = f"{path}: holds {len(tables)} tables of floats ({', '.join(tables[:8])}); name one by --tensor"
-                raise LookupError(words)
+                many = f"{len(tables)} tables of floats ({', '.join(tables[:8])}); name one by --tensor"
+                raise LookupError(f"{path}: holds {many if tables else 'no table of floats'}")
             name = tables[0] if tensor is None else tensor
             if name not in tables:
                 raise LookupError(f"{path}: holds no table {name!r}; there are {', '.join(tables[:8]) or 'none'}")
             start, end = entries[name]["data_offsets"]
+            if not 0 <= start <= end <= path.stat().st_size - 8 - size:
+                raise ValueError
             file.seek(8 + size + start)
             return np.frombuffer(file.read(end - start), kinds[entries[name]["dtype"]]).reshape(entries[name]["shape"])
         except LookupError as error:
             if isinstance(error, KeyError):
                 raise ValueError(f"{path}: damaged safetensors file") from None
             raise ValueError(str(error)) from None
-        except (struct.error, ValueError, TypeError, AttributeError):
+        except (struct.error, ValueError, TypeError, AttributeError, RecursionError):
             raise ValueError(f"{path}: damaged safetensors file") from None

@@ -17,11 +17,8 @@ HELP = "find the documents nearest in meaning to a text"
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("query", metavar="QUERY", help="what to look for")
-    options.add_files(parser)
     nearest.add(parser)
     results.add(parser)
-    options.add_model(parser)
-    options.add_threads(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,6 +27,6 @@ def run(args: argparse.Namespace) -> int:
     files = options.sources(args)
     nearest.check(args, files)
     model = options.model(args)
-    query = nearest.query_of(model, args.query, f"the query {args.query!r}")
+    query = nearest.query_of(model, args.query, f"the query {args.query!r}", args.quiet)
     results.print_found(nearest.find(query, files, model, args), args.json)
     return 0

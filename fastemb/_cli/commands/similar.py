@@ -23,11 +23,8 @@ HELP = "find the documents most like one of them, or the words most like a word"
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("item", metavar="ITEM", help="a document, as FILE:LINE, or a word")
-    options.add_files(parser, least="*")
-    nearest.add(parser)
+    nearest.add(parser, least="*")
     results.add(parser)
-    options.add_model(parser)
-    options.add_threads(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     nearest.check(args, files)
     document = _document(own, int(line))
     model = options.model(args)
-    query = nearest.query_of(model, document.text, f"the document {args.item}")
+    query = nearest.query_of(model, document.text, f"the document {args.item}", args.quiet)
     same = next((file.name for file in files if file.name != "-" and os.path.samefile(file.name, name)), name)
     results.print_found(nearest.find(query, files, model, args, but=(same, document.line)), args.json)
     return 0

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from .. import options
 from ..progress import Progress
-from ..writing.delivery import Work, deliver, says_more
+from ..writing.delivery import Work, deliver, printed, says_more
 from ..writing.resuming import check_output, is_stream
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def run(args: argparse.Namespace) -> int:
     files = options.sources(args)
     if not is_stream(args.output):
         check_output(args.output, [source.name for source in files], args.tokenizer)
-    suffix = args.output.suffix.removeprefix(".")
+    suffix = args.output.suffix.lower().removeprefix(".")
     kind = args.to or suffix or "txt"
     if kind not in KINDS:
         raise ValueError(
             f"{args.output}: the suffix .{suffix} does not say what to write: {', '.join(KINDS)}; or use --to"
         )
-    progress = Progress(sum(source.size for source in files), args.quiet)
+    progress = Progress(sum(source.size for source in files), args.quiet, printed=printed(args.output))
     work = _Ids(options.tokenizer(args), kind, args, progress)
     decides = {"to": kind, "tokenizer": _identity(args), "special": args.special, "template": args.template}
     deliver(args.output, work, files, decides, args.quiet)

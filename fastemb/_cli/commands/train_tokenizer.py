@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import fastemb
 
 from .. import options, reading
+from ..reading.packed import named
 from ..writing.resuming import Part, check_output
 
 HELP = "train a tokenizer on texts"
@@ -37,20 +36,13 @@ def run(args: argparse.Namespace) -> int:
     options.set_threads(args)
     files = options.sources(args)
     check_output(args.output, [source.name for source in files], None)
-    train: Any = getattr(fastemb.Tokenizer, "train", None)
-    if train is None:
-        raise ImportError("this fastemb has no Tokenizer.train: train-tokenizer needs a later one")
     special = {"special_tokens": args.special} if args.special else {}
-    tokenizer = train(_texts(files), vocab_size=args.vocab_size, kind=args.kind, **special)
+    tokenizer = fastemb.Tokenizer.train(reading.texts(files), vocab_size=args.vocab_size, kind=args.kind, **special)
     with tempfile.TemporaryDirectory() as folder, Part(args.output, {"train": None}, args.quiet) as part:
-        tokenizer.save(Path(folder, "tokenizer.json"))
+        with named(folder):
+            tokenizer.save(Path(folder, "tokenizer.json"))
         part.write(Path(folder, "tokenizer.json").read_bytes())
-        part.finish(lambda file, new: None, elsewhere=False)
+        part.finish()
     if not args.quiet:
         print(f"wrote {args.output}: {tokenizer.vocab_size:,} tokens")
     return 0
-
-
-def _texts(files: list[reading.Source]) -> Iterator[str]:
-    for block in reading.read(files):
-        yield from block.texts

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import fastemb
 
 from .. import options, reading
+from ..reading.packed import named
 from ..writing.resuming import Part, check_output
 
 HELP = "train vectors of the words of texts"
@@ -47,35 +47,32 @@ def run(args: argparse.Namespace) -> int:
     options.set_threads(args)
     files = options.sources(args)
     check_output(args.output, [source.name for source in files], None)
-    model = fastemb.train_vectors(
-        _texts(files),
-        args.kind,
-        args.dim,
-        window=args.window,
-        min_count=args.min_count,
-        epochs=args.epochs,
-        learning_rate=args.learning_rate,
-        negatives=args.negatives,
-        sample=args.sample,
-        shared_negatives=False if args.unshared else None,
-        x_max=args.x_max,
-        memory=args.memory,
-        split=args.split,
-        seed=args.seed,
-        progress=not args.quiet,
-    )
+    with named(f"temporary file in {tempfile.gettempdir()}"):
+        model = fastemb.train_vectors(
+            reading.texts(files),
+            args.kind,
+            args.dim,
+            window=args.window,
+            min_count=args.min_count,
+            epochs=args.epochs,
+            learning_rate=args.learning_rate,
+            negatives=args.negatives,
+            sample=args.sample,
+            shared_negatives=False if args.unshared else None,
+            x_max=args.x_max,
+            memory=args.memory,
+            split=args.split,
+            seed=args.seed,
+            progress=not args.quiet,
+        )
     with tempfile.TemporaryDirectory() as folder, Part(args.output, {"train-vectors": None}, args.quiet) as part:
-        model.save_word2vec(Path(folder, "vectors"), binary=not args.text)
+        with named(folder):
+            model.save_word2vec(Path(folder, "vectors"), binary=not args.text)
         with Path(folder, "vectors").open("rb") as file:
             while data := file.read(1 << 22):
                 part.write(data)
-        part.finish(lambda file, new: None, elsewhere=False)
+        part.finish()
     if not args.quiet:
         V, D = model.table.shape
         print(f"wrote {args.output}: {V:,} words of {D} numbers")
     return 0
-
-
-def _texts(files: list[reading.Source]) -> Iterator[str]:
-    for block in reading.read(files):
-        yield from block.texts

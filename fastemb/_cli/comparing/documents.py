@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import reading
-from ..progress import Progress
+from ..progress import LOADING, Progress
 from ..reading.records import Notes
 
 if TYPE_CHECKING:
@@ -61,11 +61,17 @@ def blocks_of(
         del notes.lines[:], notes.rows[:]  # or they would be held of all
 
 
-def encoded(files: list[reading.Source], model: StaticModel, quiet: bool, whole: bool = False) -> Iterator[Documents]:
-    """Give the documents of files, with their vectors, and rows if asked; on a terminal, say how far that is."""
-    progress = Progress(sum(source.size for source in files), quiet)
+def encoded(
+    files: list[reading.Source], model: StaticModel, quiet: bool, whole: bool = False, printed: bool = False
+) -> Iterator[Documents]:
+    """Give the documents of files, with their vectors, and rows if asked; on a terminal, say how far that is.
+
+    With ``printed`` what is made of them is printed meanwhile, and nothing is said in between.
+    """
+    progress = Progress(sum(source.size for source in files), quiet, printed)
     done = 0
     try:
+        progress.say(LOADING)
         for block, lines, rows in blocks_of(files, whole=whole):
             vectors = model.encode(block.texts, normalize=True)
             done += len(block.texts)

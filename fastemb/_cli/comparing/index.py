@@ -12,14 +12,14 @@ import hashlib
 import json
 import os
 import zlib
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import fastemb
 
 from .. import reading
-from ..progress import Progress
+from ..progress import LOADING, Progress
 from ..reading.records import CHUNK
 from ..writing.resuming import Part
 from .documents import blocks_of, known
@@ -103,6 +103,7 @@ def kept(path: Path, source: reading.Source, model: fastemb.StaticModel, identit
     if not _is_of(old, header):
         _write(path, source, model, header, old if old and _has_grown(old.header, source, found) else None, quiet)
         old = _opened(path)
+    _narrow(path, source.name)
     if old is None:
         raise ValueError(f"{path}: changed while it was read")
     return Index(old.records, source, found)
@@ -189,6 +190,14 @@ def _write(
         part.finish(lambda file, new: _put(file, header, source.name), elsewhere=False)
 
 
+def _narrow(path: Path, name: str) -> None:
+    """Take from an index the rights that its file no longer has; of somebody else's index that is not ours to do."""
+    rights = os.stat(path).st_mode & 0o777
+    if rights & ~os.stat(name).st_mode:
+        with suppress(PermissionError):
+            os.chmod(path, rights & os.stat(name).st_mode)
+
+
 def _put(file: IO[bytes], header: dict[str, Any], name: str) -> None:
     """Write the header in front of the records, and into it their checksum; who may not read the file may not read it.
 
@@ -212,6 +221,7 @@ def _add(part: Part, source: reading.Source, model: fastemb.StaticModel, dim: in
     progress = Progress(source.size, quiet)
     documents = 0
     with closing(progress):
+        progress.say(LOADING)
         for block, lines, _ in blocks_of([source], at and reading.Position(*at)):
             vectors = model.encode(block.texts, normalize=True)
             rows = known(vectors)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import fastemb
 
 from .. import options
+from ..progress import loading
 from . import index
 from .documents import Document, Documents, encoded, known
 
@@ -41,8 +42,9 @@ class Best:
         self.found = sorted(self.found + new, key=lambda entry: -entry[0])[: self._k]  # stable: the earlier first
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add how many are found, and whether an index is kept."""
+def add(parser: argparse.ArgumentParser, least: Literal["+", "*"] = "+") -> None:
+    """Add where it is looked, how many are found, whether an index is kept, and by which model."""
+    options.add_files(parser, least)
     parser.add_argument("-k", type=int, default=10, metavar="N", help="how many to find (default: 10)")
     parser.add_argument(
         "--index",
@@ -50,6 +52,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="keep the vectors in FILE.fastemb-index, and use what lies there: made anew when FILE or the model is "
         "another, gone on with when FILE has grown",
     )
+    options.add_model(parser)
+    options.add_threads(parser)
 
 
 def check(args: argparse.Namespace, files: list[reading.Source]) -> None:
@@ -60,9 +64,10 @@ def check(args: argparse.Namespace, files: list[reading.Source]) -> None:
         index.check(files)
 
 
-def query_of(model: fastemb.StaticModel, text: str, said: str) -> Vectors:
+def query_of(model: fastemb.StaticModel, text: str, said: str, quiet: bool) -> Vectors:
     """Return the vector of a query, which is `said` to be what it is where nothing in it is known."""
-    query: Vectors = model.encode(text, normalize=True)
+    with loading(quiet):
+        query: Vectors = model.encode(text, normalize=True)
     if not known(query[None]).size:
         raise ValueError(f"nothing in {said} is known to the model")
     return query

@@ -12,6 +12,7 @@ from unicodedata import combining
 
 from .. import options, reading
 from ..progress import Progress
+from ..reading.packed import named
 from ..reading.records import Notes
 from ..writing.delivery import Work
 
@@ -64,7 +65,8 @@ class Rows(Work):
         texts, lengths, vectors = kept
         self.texts += texts
         self.lengths += lengths
-        file.write(vectors)
+        with named(f"temporary file in {tempfile.gettempdir()}"):
+            file.write(vectors)
 
 
 @contextmanager
@@ -86,7 +88,8 @@ def gathered(args: argparse.Namespace, files: list[reading.Source]) -> Iterator[
         if not count:
             raise ValueError(f"{', '.join(source.name for source in files)}: no documents, so there is nothing to show")
         if given is None:
-            file.flush()
+            with named(f"temporary file in {tempfile.gettempdir()}"):
+                file.flush()
             given = np.memmap(file, np.float32, "r").reshape(count, -1)
         elif len(given) != count:
             raise ValueError(f"{args.vectors}: {len(given):,} vectors, where the files have {count:,} documents")

@@ -133,3 +133,9 @@ def read(
                     yield Block(texts, end, before + (stored() or int(source.size * reader.share)), size)
             checksum = reader.checksum
         before += source.size
+
+
+def texts(files: Sequence[Source]) -> Iterator[str]:
+    """Give the documents of files, one by one."""
+    for block in read(files):
+        yield from block.texts

@@ -21,6 +21,7 @@ BATCH = 1 << 15  # documents of a block at most: a block of empty lines would ha
 DEFAULT_FIELD = "text"
 
 _BOM = b"\xef\xbb\xbf"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")  # what a file of it begins with
 
 
 class Notes:
@@ -122,7 +123,7 @@ class Lines:
             line = self.records + data.count(b"\n", 0, start) + 1
             place = f"byte 0x{data[at]:02X} at offset {self.offset + at} (line {line})"
             before, rows = self._texts(data[:start]) if start else ([], 0)
-            raise _BadRow(f"not UTF-8: {place}", before, start, rows) from None
+            raise _BadRow(f"not UTF-8: {place}{_utf16(data, self.offset)}", before, start, rows) from None
 
     def _texts(self, data: bytes) -> tuple[Sequence[str], int]:
         """Return the documents of some lines, and how many lines they are."""
@@ -132,6 +133,11 @@ class Lines:
         if self.notes is not None:
             self.notes.lines.extend(range(self.records + 1, self.records + len(lines) + 1))
         return lines if self.by_lines else lines.strings, len(lines)
+
+
+def _utf16(data: bytes, before: int) -> str:
+    """Return what helps where a file, of which so much stands before, begins as UTF-16 does."""
+    return "; it begins as UTF-16 does: save it as UTF-8" if not before and data.startswith(_UTF16) else ""
 
 
 class _BadRow(ValueError):
@@ -312,7 +318,9 @@ class Csv(_Rows):
             except UnicodeDecodeError as error:
                 yield from io.StringIO(data[: data.rfind(b"\n", 0, error.start) + 1].decode("utf-8"), newline="")
                 line = lines + data.count(b"\n", 0, error.start) + 1
-                raise ValueError(f"line {line}: not UTF-8: byte 0x{data[error.start]:02X}") from None
+                raise ValueError(
+                    f"line {line}: not UTF-8: byte 0x{data[error.start]:02X}{_utf16(data, lines)}"
+                ) from None
             yield from io.StringIO(text if lines else text.removeprefix("\ufeff"), newline="")
             lines += data.count(b"\n")
 

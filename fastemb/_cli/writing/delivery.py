@@ -97,6 +97,7 @@ class Work:
             self.progress.show(block.stored, self.documents, block.size)
 
         start = time.perf_counter()
+        self.progress.begin()
         # More threads than processors would only hold more blocks.
         threads = min(fastemb.get_num_threads(), os.cpu_count() or 1) if self.shared else 1
         with closing(self.progress):
@@ -129,9 +130,14 @@ def deliver(
             _to_part(part, work, files)
 
 
+def printed(path: Path | None) -> bool:
+    """Whether an output goes to standard output as it comes."""
+    return path is not None and is_stdout(path)
+
+
 def says_more(path: Path | None, quiet: bool) -> bool:
     """Whether a report may be printed: not where standard output is the output."""
-    return not quiet and not (path is not None and is_stdout(path))
+    return not quiet and not printed(path)
 
 
 def _to_part(part: Part, work: Work, files: list[reading.Source]) -> None:

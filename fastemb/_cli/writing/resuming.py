@@ -123,15 +123,17 @@ class Part:
             with _named(self.path):
                 self._sync()
 
-    def finish(self, finish: Callable[[IO[bytes], IO[bytes] | None], None], elsewhere: bool) -> None:
-        """Make the output of the part.
+    def finish(
+        self, finish: Callable[[IO[bytes], IO[bytes] | None], None] | None = None, elsewhere: bool = False
+    ) -> None:
+        """Make the output of the part, as it is or as `finish` makes it.
 
         `finish` is given the part, and where it is to write, if that is `elsewhere`; else it changes the part, of
         which only what was reserved at its beginning may change: a run that is killed now begins with it again.
         """
         with _named(self.path):
             self._sync()
-            if elsewhere:
+            if finish is not None and elsewhere:
                 self._new.unlink(missing_ok=True)
                 with open(self._new, "wb", opener=self._opener) as new:
                     self._file.seek(0)
@@ -140,11 +142,12 @@ class Part:
                     os.fsync(new.fileno())
                 whole = self._new
             else:
-                finish(self._file, None)
+                if finish is not None:
+                    finish(self._file, None)
                 os.fsync(self._file.fileno())
                 whole = self._part
             if self._target.exists():
-                os.chmod(whole, self._target.stat().st_mode & 0o777)
+                os.chmod(whole, self._target.stat().st_mode & (self._mode | 0o111))
             os.replace(whole, self._target)
             self._remove(self._part)
 
@@ -284,7 +287,7 @@ def _named(path: Path) -> Iterator[None]:
 
 def is_stdout(path: Path) -> bool:
     """Whether an output is standard output."""
-    return str(path) in ("-", "/dev/stdout")
+    return str(path) in ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def is_stream(path: Path) -> bool:
@@ -343,7 +346,7 @@ def check_output(path: Path, read: list[str], model: Path | None) -> None:
     for name in read:
         text = _stat(0 if name == "-" else name)
         if text is not None and os.path.samestat(found, text):
-            raise ValueError(f"{path}: is the text that is to be read")
+            raise ValueError(f"{path}: is a file that is to be read")
     folder = None if model is None else _stat(model)
     if folder is not None and any(os.path.samestat(it, folder) for it in (found, os.stat(target.parent))):
         raise ValueError(f"{path}: belongs to the model that is to be read")

@@ -12,6 +12,7 @@ from typing import Any
 from ..._text.files import replacing
 from ..._text.rust_floats import read_float
 from ..._text.texts import as_path
+from ..._text.tokenizer_json import json_fault
 from . import document as doc
 from .added_token import AddedToken
 from .built import Built
@@ -753,7 +754,7 @@ def _parsed(text: str | bytes) -> Tokenizer:
     try:
         document = json.loads(text, parse_float=read_float)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"not valid JSON: {error}") from None
+        raise ValueError(f"not valid JSON: {json_fault(error)}") from None
     if not isinstance(document, dict):
         raise ValueError(f"a tokenizer.json is a JSON object, got {type(document).__name__}")
     if not isinstance(document.get("model"), dict):
