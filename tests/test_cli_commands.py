@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,7 +205,18 @@ def test_bench(file, monkeypatch, capfd):
     assert [line.split()[0] for line in printed[2:]] == ["copy", "tokenize", "embed", "gather", "bag", "pool"]
     assert all(re.search(r" \d+\.\d (GB|MB)/s", line) for line in printed[2:])
     assert bench.line("gather", 2.0, 0, 0, 6_000_000_000, 6e9) == "gather     3.0 GB/s, 0.50 of copy"
-    assert "--seconds must be more than 0" in refused(capfd, "bench", "--seconds", "0")
+    for seconds in ("0", "nan", "inf"):
+        assert "--seconds must be more than 0 and finite" in refused(capfd, "bench", "--seconds", seconds)
+
+
+def test_standard_output_by_its_other_names():
+    assert all(map(resuming.is_stdout, map(Path, ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"))))
+    assert not resuming.is_stdout(Path("/dev/fd/2"))
+
+
+def test_suffixes_in_capitals(file, tmp_path, capfd):
+    output(capfd, "tokenize", file, "-o", tmp_path / "IDS.NPZ")
+    assert np.load(tmp_path / "IDS.NPZ")["offsets"].size == len(TEXTS) + 1
 
 
 def test_train_tokenizer(file, tmp_path, capfd):

@@ -313,6 +313,9 @@ def test_interrupted(monkeypatch, file, capsys):
     monkeypatch.setattr(fastemb.StaticModel, "load", stop)
     assert main(["embed", str(file)]) == 130
     assert capsys.readouterr().err == "fastemb: interrupted\n"
+    monkeypatch.setattr("fastemb._cli.parser.make_parser", stop)  # which imports
+    assert main(["embed", str(file)]) == 130
+    assert capsys.readouterr().err == "fastemb: interrupted\n"
 
 
 def test_usage(capsys):

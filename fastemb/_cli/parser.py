@@ -50,8 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that a terminal cannot show is no failure
     argv = sys.argv[1:] if argv is None else argv
-    args = make_parser(only=argv[0] if argv else None).parse_args(argv)
     try:
+        args = make_parser(only=argv[0] if argv else None).parse_args(argv)
         with unwinding(), _named_stdout():
             status = int(args.run(args))
             flush_stdout()

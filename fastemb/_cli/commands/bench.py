@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command."""
     import numpy as np
 
-    if not args.seconds > 0:
-        raise ValueError(f"--seconds must be more than 0, got {args.seconds:g}")
+    if not 0 < args.seconds < float("inf"):
+        raise ValueError(f"--seconds must be more than 0 and finite, got {args.seconds:g}")
     options.set_threads(args)
     texts = _texts(args.file)
     model = fastemb.StaticModel.load(args.model)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import fastemb
 
-from .. import options
+from .. import options, results
 
 HELP = "say what is installed, and what is in a model or tokenizer"
 
@@ -40,19 +40,19 @@ def run(args: argparse.Namespace) -> int:
             raise (other if ": damaged " in str(other) else error) from None  # what it is is known, then
         _model(path, model)
         return 0
-    print(f"tokenizer  {path}")
+    print(f"tokenizer  {results.plain(str(path))}")
     _tokenizer(found)
     return 0
 
 
 def _model(path: Path, model: fastemb.StaticModel) -> None:
     rows, dim = model.table.shape
-    print(f"model      {path}")
+    print(f"model      {results.plain(str(path))}")
     print(f"table      {rows:,} x {dim} {options.numbers_of(model.table)}, {model.table.nbytes / 1e6:.1f} MB")
     print(f"vectors    {len(model.encode('a'))} columns, {'of length one' if model._normalize else 'not normalised'}")
     print(f"texts      {'never cut' if model._max_length is None else f'cut to {model._max_length} ids'}")
     if model.prompts:
-        print(f"prompts    {', '.join(model.prompts)}")
+        print(f"prompts    {results.plain(', '.join(model.prompts))}")
     _tokenizer(model.tokenizer)
 
 

@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
             part.write(array.tobytes())
         part.finish()
     if not args.quiet:
-        print(f"wrote {args.output}: {found!r}, {results.size(found.nbytes)} of {results.size(table.nbytes)}")
+        sizes = f"{results.size(found.nbytes)} of {results.size(table.nbytes)}"
+        print(f"wrote {results.plain(str(args.output))}: {found!r}, {sizes}")
     return 0
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from .. import options
+from .. import options, results
 from ..progress import Progress
 from ..writing.delivery import Work, deliver, printed, says_more
 from ..writing.resuming import check_output, is_stream
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     decides = {"to": kind, "tokenizer": _identity(args), "special": args.special, "template": args.template}
     deliver(args.output, work, files, decides, args.quiet)
     if says_more(args.output, args.quiet):
-        print(f"wrote {args.output}: {work.documents:,} documents, {work.tokens:,} tokens")
+        print(f"wrote {results.plain(str(args.output))}: {work.documents:,} documents, {work.tokens:,} tokens")
     return 0
 
 

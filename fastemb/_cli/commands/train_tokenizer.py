@@ -11,7 +11,7 @@ from pathlib import Path
 
 import fastemb
 
-from .. import options, reading
+from .. import options, reading, results
 from ..reading.packed import named
 from ..writing.resuming import Part, check_output
 
@@ -44,5 +44,5 @@ def run(args: argparse.Namespace) -> int:
         part.write(Path(folder, "tokenizer.json").read_bytes())
         part.finish()
     if not args.quiet:
-        print(f"wrote {args.output}: {tokenizer.vocab_size:,} tokens")
+        print(f"wrote {results.plain(str(args.output))}: {tokenizer.vocab_size:,} tokens")
     return 0

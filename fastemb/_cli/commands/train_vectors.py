@@ -12,7 +12,7 @@ from pathlib import Path
 
 import fastemb
 
-from .. import options, reading
+from .. import options, reading, results
 from ..reading.packed import named
 from ..writing.resuming import Part, check_output
 
@@ -74,5 +74,5 @@ def run(args: argparse.Namespace) -> int:
         part.finish()
     if not args.quiet:
         V, D = model.table.shape
-        print(f"wrote {args.output}: {V:,} words of {D} numbers")
+        print(f"wrote {results.plain(str(args.output))}: {V:,} words of {D} numbers")
     return 0
