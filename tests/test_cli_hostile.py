@@ -221,6 +221,14 @@ def test_a_number_of_threads_without_sense(here):
     assert np.load("v.npy").shape == (2, 3)
 
 
+@pytest.mark.parametrize("name", ["v.npy.part", "v.npy.part.journal", "v.npy.part.new"])
+def test_what_is_read_is_not_written_by_the_way(here, capfd, name):
+    (here / name).write_bytes(b"the\n")
+    assert f"{name}, a file that is to be read" in refused(capfd, *embed(name))
+    assert (here / name).read_bytes() == b"the\n"
+    assert sorted(path.name for path in here.iterdir()) == sorted([name, "vectors.txt"])
+
+
 def test_wrong_usage_is_no_command_to_a_terminal(capfd):
     with pytest.raises(SystemExit) as end:
         main(["warmup", "--\x1b[31m"])

@@ -335,6 +335,12 @@ def check_output(path: Path, read: list[str], model: Path | None) -> None:
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    for end in (".part", ".part.journal", ".part.new"):  # what lies beside the output while it is written
+        beside = _stat(f"{target}{end}")
+        for name in read:
+            text = _stat(0 if name == "-" else name)
+            if beside is not None and text is not None and os.path.samestat(beside, text):
+                raise ValueError(f"{path}: would be written by way of {target.name}{end}, a file that is to be read")
     try:
         found = os.stat(path)
     except FileNotFoundError:
