@@ -229,3 +229,16 @@ def test_surrogates_and_threads():
         fastemb.set_num_threads(before)
     assert np.array_equal(single.ids, again.ids)
     assert np.array_equal(spans, places)
+
+
+def test_bytes_of_another_character_are_not_placed():
+    """The bytes of an unknown character are compared as all ids are; the name of a byte, written out, is a piece."""
+    vocab = [["<unk>", -9.0], ["a", -1.0], *([f"<0x{byte:02X}>", -5.0] for byte in range(256))]
+    model = {"type": "Unigram", "unk_id": 0, "byte_fallback": True, "vocab": vocab}
+    slots = {"added_tokens": [], "normalizer": None, "pre_tokenizer": None, "post_processor": None, "decoder": None}
+    ours = load({"version": "1.0", "model": model, **slots})
+    ids, spans, _ = walked(ours, ["a\u00e9<0xC3>"])[0]
+    assert (ids, spans) == ([1, 2 + 0xC3, 2 + 0xA9, 2 + 0xC3], [[0, 1], [1, 2], [1, 2], [2, 8]])
+    row, ends, actions = np.array(ids, np.int32), np.array([0, len(ids)], np.int64), ours._actions.fixed["none"]
+    row[1] = 2 + 0xC2
+    assert place(ours._core, ["a\u00e9<0xC3>"], actions, row, ends, np.zeros((4, 2), np.int32)).tolist() == [False]
