@@ -17,12 +17,7 @@ void fe_aligner_clear(fe_aligner *a) {
 }
 
 fe_status fe_align_grow(fe_aligning *out) {
-    const int64_t room = 2 * out->room + 256;
-    fe_span *const spans = realloc(out->spans, (size_t)room * sizeof *spans);
-    if (!spans) return FE_NO_MEMORY;
-    out->spans = spans;
-    out->room = room;
-    return FE_OK;
+    return fe_grow(&out->spans, &out->room, out->count + 1, sizeof *out->spans) ? FE_OK : FE_NO_MEMORY;
 }
 
 fe_status fe_align_string(fe_aligning *out, const uint8_t *bytes, uint64_t size, fe_span span) {
@@ -199,12 +194,8 @@ static bool leaves(const uint8_t *step, uint64_t size, const fe_norm_head *head,
 fe_status fe_align(fe_aligner *a, const uint8_t *steps, uint64_t size, fe_aligned *text) {
     int into = 0;
     for (const uint8_t *at = steps; at < steps + size && text->p < text->end;) {
-        fe_norm_step step;
         const uint8_t *const first = at;
-        memcpy(&step.head, at, sizeof step.head);
-        step.from = at + sizeof step.head;
-        step.to = step.from + step.head.from_size;
-        at = step.to + step.head.to_size;
+        const fe_norm_step step = fe_norm_next(&at);
         if (leaves(first, (uint64_t)(at - first), &step.head, text)) continue;
         fe_aligning *const out = &a->text[into];
         out->text.size = out->count = 0;

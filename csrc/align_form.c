@@ -25,15 +25,13 @@ typedef struct forming {
     bool compat, composes;
 } forming;
 
+/* Both have as much room. */
 static fe_status more_parts(fe_aligner *a) {
-    const int64_t room = 2 * a->parts_room + 64;
-    fe_form_part *const parts = realloc(a->parts, (size_t)room * sizeof *parts);
-    if (parts) a->parts = parts;
-    fe_form_part *const sorted = parts ? realloc(a->sorted, (size_t)room * sizeof *sorted) : NULL;
-    if (!sorted) return FE_NO_MEMORY;
-    a->sorted = sorted;
-    a->parts_room = room;
-    return FE_OK;
+    const int64_t least = a->parts_count + 1;
+    int64_t sorted_room = a->parts_room;
+    const bool grown = fe_grow(&a->sorted, &sorted_room, least, sizeof *a->sorted) &&
+                       fe_grow(&a->parts, &a->parts_room, least, sizeof *a->parts);
+    return grown ? FE_OK : FE_NO_MEMORY;
 }
 
 /* Orders marks by their classes; those of one class stay in their order. The time is linear. */

@@ -39,17 +39,6 @@ static fe_status end_word(state *s) {
     return word.chars ? s->sink(s->to, word) : FE_OK;
 }
 
-static int64_t write_utf8(uint8_t *to, uint32_t code) {
-    if (code < 0x80) {
-        to[0] = (uint8_t)code;
-        return 1;
-    }
-    const int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    to[0] = (uint8_t)((0xF0u << (3 - more) & 0xFF) | code >> 6 * more);
-    for (int i = 1; i <= more; i++) to[i] = (uint8_t)(0x80 | (code >> 6 * (more - i) & 0x3F));
-    return more + 1;
-}
-
 /* ------------------------------------------------------------------ marks that decomposing sorts */
 
 /* The combining class of a mark that is kept. Few are: nearly all that combine take no space, and go. */
@@ -88,7 +77,7 @@ static fe_status put(state *s, uint32_t code) {
     }
     s->chars++;
     if (s->size > FE_WORD_BYTES) return FE_OK;
-    const int64_t size = write_utf8(s->bytes + s->size, code);
+    const int64_t size = fe_utf8_write(s->bytes + s->size, code);
     s->size += size;
     if (!(flags & COMBINES))
         s->marks = s->size;

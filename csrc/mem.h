@@ -2,6 +2,7 @@
 #ifndef FE_MEM_H
 #define FE_MEM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,20 @@ static inline void *fe_new_lines(uint64_t size) {
     const size_t whole = ((size_t)size / LINE + 1) * LINE;
     void *const memory = aligned_alloc(LINE, whole);
     return memory ? memset(memory, 0, whole) : NULL;
+}
+
+/* Moves *memory, which points at *room elements of `size` bytes, to where there are at least `least`, and half as many
+ * more. False where there is not so much memory; then it is as it was. */
+static inline bool fe_grow(void *memory, int64_t *room, int64_t least, size_t size) {
+    if (least <= *room) return true;
+    const uint64_t more = (uint64_t)least + (uint64_t)least / 2 + 256;
+    void *old;
+    memcpy(&old, memory, sizeof old); /* a pointer of another type, which is no void * by C's rules */
+    void *const grown = more < PTRDIFF_MAX / size ? realloc(old, (size_t)more * size) : NULL;
+    if (!grown) return false;
+    memcpy(memory, &grown, sizeof grown);
+    *room = (int64_t)more;
+    return true;
 }
 
 #endif

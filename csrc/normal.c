@@ -55,25 +55,6 @@ void fe_normal_clear(fe_normal *n) {
 
 /* ------------------------------------------------------------------ chains */
 
-/* The step at `at`, which goes behind it. */
-static fe_norm_step next_step(const uint8_t **at) {
-    fe_norm_step step;
-    memcpy(&step.head, *at, sizeof step.head);
-    step.from = *at + sizeof step.head;
-    step.to = step.from + step.head.from_size;
-    *at = step.to + step.head.to_size;
-    return step;
-}
-
-static bool is_utf8(const uint8_t *p, const uint8_t *end) {
-    uint32_t code;
-    for (int32_t length; p < end; p += length) {
-        length = fe_utf8_read(p, end, &code);
-        if (length == 1 && *p >= 0x80) return false;
-    }
-    return true;
-}
-
 /* How many times as long a step without strings may make a text. */
 static uint64_t plain_growth(enum fe_norm_kind kind) {
     switch (kind) {
@@ -119,14 +100,14 @@ bool fe_normal_valid(const uint8_t *steps, uint64_t size) {
         memcpy(&head, at, sizeof head);
         if (head.kind >= FE_NORM_KINDS || !rows[head.kind]) return false;
         if (head.from_size > left - sizeof head || head.to_size > left - sizeof head - head.from_size) return false;
-        const fe_norm_step step = next_step(&at);
+        const fe_norm_step step = fe_norm_next(&at);
         const uint64_t times = growth(&step);
         if (!times || times > FE_MAX_GROWTH / all) return false;
         all *= times;
         if (head.kind == FE_NORM_PIECES && (step.from - sizeof head != steps || at != end)) return false;
         const bool binary = head.kind == FE_NORM_CHARSMAP || head.kind == FE_NORM_PIECES;
-        if (!binary && !is_utf8(step.from, step.to)) return false;
-        if (head.kind != FE_NORM_PIECES && !is_utf8(step.to, at)) return false;
+        if (!binary && !fe_utf8_valid(step.from, step.to)) return false;
+        if (head.kind != FE_NORM_PIECES && !fe_utf8_valid(step.to, at)) return false;
     }
     return true;
 }
@@ -135,7 +116,7 @@ bool fe_normal_spares_late(const uint8_t *steps, uint64_t size) { return size &&
 
 bool fe_normal_keeps(const uint8_t *steps, uint64_t size, const uint8_t *p, const uint8_t *end) {
     for (const uint8_t *at = steps; at < steps + size;) {
-        const fe_norm_step step = next_step(&at);
+        const fe_norm_step step = fe_norm_next(&at);
         if (rows[step.head.kind]->find(&step, p, end) < end) return false;
     }
     return true;
@@ -143,14 +124,14 @@ bool fe_normal_keeps(const uint8_t *steps, uint64_t size, const uint8_t *p, cons
 
 bool fe_normal_keeps_all(const uint8_t *steps, uint64_t size, const uint8_t *p, const uint8_t *end) {
     for (const uint8_t *at = steps; at < steps + size;)
-        if (!rows[next_step(&at).head.kind]->joins) return false;
+        if (!rows[fe_norm_next(&at).head.kind]->joins) return false;
     return fe_normal_keeps(steps, size, p, end);
 }
 
 fe_status fe_normal_apply(fe_normal *n, const uint8_t *steps, uint64_t size, const uint8_t **p, const uint8_t **end) {
     int into = 0;
     for (const uint8_t *at = steps; at < steps + size && *p < *end;) {
-        const fe_norm_step step = next_step(&at);
+        const fe_norm_step step = fe_norm_next(&at);
         const fe_norm_row *const row = rows[step.head.kind];
         const uint8_t *const place = row->find(&step, *p, *end);
         if (place == *end) continue;

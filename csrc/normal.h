@@ -11,6 +11,7 @@
 #define FE_NORMAL_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "fe.h"
 
@@ -32,6 +33,16 @@ typedef struct fe_norm_step {
     fe_norm_head head;
     const uint8_t *from, *to; /* of from_size and to_size bytes */
 } fe_norm_step;
+
+/* The step at `at` of a chain, which goes behind it. */
+static inline fe_norm_step fe_norm_next(const uint8_t **at) {
+    fe_norm_step step;
+    memcpy(&step.head, *at, sizeof step.head);
+    step.from = *at + sizeof step.head;
+    step.to = step.from + step.head.from_size;
+    *at = step.to + step.head.to_size;
+    return step;
+}
 
 /* A text that is being written. */
 typedef struct fe_buffer {

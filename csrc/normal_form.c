@@ -140,15 +140,12 @@ static inline uint32_t code_of(uint32_t part) { return part & FE_PART_CODE; }
 
 static inline uint32_t class_of(uint32_t part) { return part >> FE_PART_COMBINING; }
 
+/* Both have as much room. */
 static fe_status more_parts(fe_normal *n) {
-    const int64_t room = 2 * n->room + 64;
-    uint32_t *const parts = realloc(n->parts, (size_t)room * sizeof *parts);
-    if (parts) n->parts = parts;
-    uint32_t *const sorted = parts ? realloc(n->sorted, (size_t)room * sizeof *sorted) : NULL;
-    if (!sorted) return FE_NO_MEMORY;
-    n->sorted = sorted;
-    n->room = room;
-    return FE_OK;
+    int64_t sorted_room = n->room;
+    const bool grown = fe_grow(&n->sorted, &sorted_room, n->count + 1, sizeof *n->sorted) &&
+                       fe_grow(&n->parts, &n->room, n->count + 1, sizeof *n->parts);
+    return grown ? FE_OK : FE_NO_MEMORY;
 }
 
 /* Orders marks, parts[0] up to parts[count], by their classes; those of one class stay in their order. However many

@@ -19,8 +19,7 @@ int64_t fe_place_number(fe_placer *pl, const uint8_t *p) {
 }
 
 fe_status fe_place_id(fe_placer *pl, int32_t id, int64_t first, int64_t last) {
-    if (pl->at == pl->count || pl->ids[pl->at] != id) return FE_UNPLACED;
-    FE_ASSERT(first < last);
+    if (pl->at == pl->count || pl->ids[pl->at] != id || first >= last) return FE_UNPLACED;
     const fe_span start = fe_span_of(&pl->now, first), end = fe_span_of(&pl->now, last - 1);
     if (pl->words) pl->words[pl->at] = pl->word;
     pl->spans[pl->at++] = (fe_span){start.start, end.end};
@@ -31,6 +30,7 @@ fe_status fe_place_id(fe_placer *pl, int32_t id, int64_t first, int64_t last) {
 
 static fe_status place_segment(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
     fe_placer *const pl = (fe_placer *)e;
+    if (fe_place_cuts_char(p, end)) return FE_UNPLACED; /* behind a late token that ends inside of one */
     return e->t->flags & FE_UNIGRAM ? fe_place_scored(pl, p, end) : fe_place_words(pl, p, end);
 }
 
@@ -63,6 +63,7 @@ static fe_status place_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *e
     static const fe_parts parts = {place_segment, place_late};
     fe_placer *const pl = (fe_placer *)e;
     const uint8_t *const whole = e->text;
+    if (fe_place_cuts_char(p, end)) return FE_UNPLACED;
     pl->now = (fe_aligned){p, end, NULL, raw_number(pl, p)};
     fe_status status = fe_align(&pl->aligner, pl->steps, pl->steps_size, &pl->now);
     if (status != FE_OK || pl->now.p == pl->now.end) return status;
@@ -78,15 +79,6 @@ static fe_status place_stretch(fe_encoder *e, const uint8_t *p, const uint8_t *e
     return status;
 }
 
-static bool is_utf8(const uint8_t *p, const uint8_t *end) {
-    uint32_t code;
-    for (int32_t length; p < end; p += length) {
-        length = fe_utf8_read(p, end, &code);
-        if (length == 1 && *p >= 0x80) return false;
-    }
-    return true;
-}
-
 static fe_status place_text(fe_placer *pl, const uint8_t *p, const uint8_t *end) {
     static const fe_parts parts = {place_stretch, place_early};
     fe_encoder *const e = &pl->e;
@@ -95,7 +87,7 @@ static fe_status place_text(fe_placer *pl, const uint8_t *p, const uint8_t *end)
     pl->raw_chars = pl->word = 0;
     if (end - p >= FE_MAX_TEXT) return FE_TOO_LONG;
     if (p == end) return FE_OK;
-    if (!is_utf8(p, end)) return FE_UNPLACED; /* characters are counted by their first bytes */
+    if (!fe_utf8_valid(p, end)) return FE_UNPLACED; /* characters are counted by their first bytes */
     return e->choice ? fe_cut_added(e, false, p, end, &parts) : place_stretch(e, p, end);
 }
 

@@ -33,11 +33,12 @@ typedef struct fe_placer {
 /* The number, in the stretch, of the character at p. Those between it and what was asked for last are counted. */
 int64_t fe_place_number(fe_placer *pl, const uint8_t *p);
 
-/* True if a piece begins inside a character: a chain of programs may cut there, though no file's does. */
+/* True if a piece begins inside a character: a chain of programs may cut there, and a token's bytes end there, though
+ * no file's do. Behind such a place characters cannot be counted. */
 static inline bool fe_place_cuts_char(const uint8_t *p, const uint8_t *end) { return p < end && (*p & 0xC0) == 0x80; }
 
-/* Gives the next id the characters from number `first` up to `last` of the stretch, of which there is at least one.
- * FE_UNPLACED: it is another id. */
+/* Gives the next id the characters from number `first` up to `last` of the stretch, of which no more are there.
+ * FE_UNPLACED: it is another id, or they are none: a token that lies inside of one character. */
 fe_status fe_place_id(fe_placer *pl, int32_t id, int64_t first, int64_t last);
 
 /* Places the ids of a segment between added tokens, which is not empty: for the two families. Each piece of text that

@@ -55,27 +55,14 @@ static bool place_by_names(fe_placer *pl, const fe_written *w) {
     return false;
 }
 
-/* How many ids the bytes of an unknown run are; 0: not all of them have one. */
-static int64_t bytes_of(const fe_tokenizer *t, const uint8_t *p, const uint8_t *end) {
-    static const uint8_t mark[3] = {0xE2, 0x96, 0x81};
-    int64_t count = 0;
-    for (; p < end; p++) {
-        const bool as_mark = t->flags & FE_SPACE_MARK && *p == ' ';
-        for (int i = 0; i < (as_mark ? 3 : 1); i++, count++)
-            if (t->merges.byte_token[as_mark ? mark[i] : *p] < 0) return 0;
-    }
-    return count;
-}
-
 /* Places the ids of a run of unknown characters: each stands for all of it. */
 static fe_status place_unknown(fe_placer *pl, const fe_written *w, const uint8_t *p, const uint8_t *end, int64_t from) {
-    const fe_tokenizer *const t = pl->e.t;
+    fe_encoder *const e = &pl->e;
     const int64_t to = from + fe_chars_between(p, end);
-    const int32_t token = fe_unigram_whole(&t->unigram, p, end);
-    const int64_t bytes = token < 0 && t->flags & FE_BYTE_FALLBACK ? bytes_of(t, p, end) : 0;
-    if (!bytes) return put(pl, w, t->token_ids[token < 0 ? t->unk : token], from, to);
-    fe_status status = pl->count - pl->at < bytes ? FE_UNPLACED : FE_OK;
-    for (int64_t i = 0; i < bytes && status == FE_OK; i++) status = put(pl, w, pl->ids[pl->at], from, to);
+    e->count = 0;
+    fe_status status = fe_unigram_unknown(e, p, end);
+    for (int64_t i = 0; i < e->count && status == FE_OK; i++)
+        status = put(pl, w, e->t->token_ids[e->symbols[i]], from, to);
     return status;
 }
 

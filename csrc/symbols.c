@@ -5,12 +5,7 @@
 
 fe_status fe_symbols_reserve(fe_encoder *e, int64_t more) {
     if (e->room - e->count >= more) return FE_OK;
-    const int64_t room = 2 * e->room + more + 256;
-    int32_t *const symbols = realloc(e->symbols, (size_t)room * sizeof *symbols);
-    if (!symbols) return FE_NO_MEMORY;
-    e->symbols = symbols;
-    e->room = room;
-    return FE_OK;
+    return fe_grow(&e->symbols, &e->room, e->count + more, sizeof *e->symbols) ? FE_OK : FE_NO_MEMORY;
 }
 
 fe_status fe_symbol_flush(fe_encoder *e) {

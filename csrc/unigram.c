@@ -82,19 +82,6 @@ void fe_unigram_attach(fe_tokenizer *t) {
 
 /* ------------------------------------------------------------------ the text, as the trie has it */
 
-/* Grows *memory to at least `least` elements of `size` bytes. */
-static fe_status grow(void *memory, int64_t *room, int64_t least, size_t size) {
-    if (least <= *room) return FE_OK;
-    void *old, *grown;
-    const int64_t more = least + least / 2 + 64;
-    memcpy(&old, memory, sizeof old);
-    grown = (uint64_t)more < PTRDIFF_MAX / size ? realloc(old, (size_t)more * size) : NULL;
-    if (!grown) return FE_NO_MEMORY;
-    memcpy(memory, &grown, sizeof grown);
-    *room = more;
-    return FE_OK;
-}
-
 fe_status fe_unigram_written(fe_encoder *e, const uint8_t **p, const uint8_t **end, bool front) {
     const bool spaces = e->t->flags & FE_SPACE_MARK;
     const uint8_t *q = *p;
@@ -102,7 +89,7 @@ fe_status fe_unigram_written(fe_encoder *e, const uint8_t **p, const uint8_t **e
     while (spaces && q < *end && (q = memchr(q, mark[0], (size_t)(*end - q))) && !fe_is_mark(q, *end)) q++;
     if (!front && (!q || q == *end)) return FE_OK;
     fe_lattice *const l = &e->lattice;
-    if (grow(&l->text, &l->text_room, *end - *p + 3, 1) != FE_OK) return FE_NO_MEMORY;
+    if (!fe_grow(&l->text, &l->text_room, *end - *p + 3, 1)) return FE_NO_MEMORY;
     uint8_t *to = l->text;
     if (front && spaces) *to++ = ' ';
     for (int i = 0; i < 3 && front && !spaces; i++) *to++ = mark[i];
@@ -124,7 +111,7 @@ fe_status fe_unigram_written(fe_encoder *e, const uint8_t **p, const uint8_t **e
 static fe_status find_ways(fe_encoder *e, const uint8_t *p, const uint8_t *end, double score) {
     const fe_unigram *const u = &e->t->unigram;
     fe_lattice *const l = &e->lattice;
-    if (grow(&l->best, &l->best_room, end - p + 1, sizeof *l->best) != FE_OK) return FE_NO_MEMORY;
+    if (!fe_grow(&l->best, &l->best_room, end - p + 1, sizeof *l->best)) return FE_NO_MEMORY;
     fe_unigram_find(u, p, end, score, e->t->flags & FE_F32_SUMS, l->best);
     return FE_OK;
 }
@@ -132,7 +119,7 @@ static fe_status find_ways(fe_encoder *e, const uint8_t *p, const uint8_t *end, 
 /* Where the pieces of the best way end: l->ends[0] up to its end, from the last of `count` on. Every place at which a
  * character begins is reached, and ways lead from such places only. The way is followed once, to the room's end. */
 static fe_status choose_way(fe_lattice *l, int64_t size, int64_t *count) {
-    if (grow(&l->ends, &l->ends_room, size, sizeof *l->ends) != FE_OK) return FE_NO_MEMORY;
+    if (!fe_grow(&l->ends, &l->ends_room, size, sizeof *l->ends)) return FE_NO_MEMORY;
     int32_t *const behind = l->ends + size, *to = behind;
     for (int64_t at = size; at > 0; at = l->best[at].start) *--to = (int32_t)at;
     *count = behind - to;
@@ -168,8 +155,8 @@ fe_status fe_unigram_spell(fe_encoder *e, const uint8_t *p, const uint8_t *end, 
     return status;
 }
 
-/* A run of unknown characters. In tokenizer.json's engine it may be a piece, if as such it scored worse. */
-static fe_status push_unknown(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
+/* In tokenizer.json's engine a run may be a piece, if as such it scored worse. */
+fe_status fe_unigram_unknown(fe_encoder *e, const uint8_t *p, const uint8_t *end) {
     const int32_t token = e->t->flags & FE_F32_SUMS ? -1 : fe_unigram_whole(&e->t->unigram, p, end);
     if (token >= 0) return fe_symbol_push(e, token);
     bool done = false;
@@ -190,7 +177,7 @@ static fe_status push_way(fe_encoder *e, const uint8_t *p, int64_t count) {
             continue;
         }
         for (; i < count && fe_is_unknown(e->t, l->best[l->ends[i]].piece); i++) at = l->ends[i];
-        status = push_unknown(e, p + start, p + at);
+        status = fe_unigram_unknown(e, p + start, p + at);
     }
     return status;
 }

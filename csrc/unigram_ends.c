@@ -50,19 +50,6 @@ typedef struct maker {
     bool odd; /* too large, or pieces are not made of characters */
 } maker;
 
-/* Grows *memory to at least `least` elements of `size` bytes. */
-static fe_status grow(void *memory, int64_t *room, int64_t least, size_t size) {
-    if (least <= *room) return FE_OK;
-    void *old;
-    memcpy(&old, memory, sizeof old);
-    const int64_t more = least + least / 2 + 1024; /* all counts are below 2^25 */
-    void *const grown = realloc(old, (size_t)more * size);
-    if (!grown) return FE_NO_MEMORY;
-    memcpy(memory, &grown, sizeof grown);
-    *room = more;
-    return FE_OK;
-}
-
 /* ------------------------------------------------------------------ the nodes */
 
 static fe_status chain_children(maker *m) {
@@ -125,14 +112,10 @@ static void find_fails(maker *m) {
 /* How many bytes the last character of a string has; 0: it is not made of characters. */
 static int32_t last_char(const maker *m, const node *n) {
     uint8_t bytes[FE_ENDS_BYTES];
+    const uint8_t *const end = bytes + n->depth;
     uint32_t code;
-    int32_t length = 0;
     for (const node *at = n; at->depth; at = &m->nodes[at->parent]) bytes[at->depth - 1] = at->byte;
-    for (const uint8_t *p = bytes, *const end = bytes + n->depth; p < end; p += length) {
-        length = fe_utf8_read(p, end, &code);
-        if (length == 1 && *p >= 0x80) return 0;
-    }
-    return length;
+    return fe_utf8_valid(bytes, end) ? fe_utf8_before(bytes, end, end, &code) : 0;
 }
 
 /* The endings of a state whose string is a piece: itself, and those of the longest piece that it ends in. */
@@ -148,7 +131,7 @@ static fe_status list_piece(maker *m, node *n) {
     const int32_t shortest = (int32_t)(found[count - 1] & ((1 << FE_LENGTH_BITS) - 1));
     const bool more = count > FE_ENDS_ALWAYS;
     m->odd |= !last;
-    if (grow(&m->endings, &m->ending_room, first + count + FE_ENDS_ALWAYS, sizeof *m->endings) != FE_OK)
+    if (!fe_grow(&m->endings, &m->ending_room, first + count + FE_ENDS_ALWAYS, sizeof *m->endings))
         return FE_NO_MEMORY;
     for (int32_t i = 0; i < count; i++) m->endings[m->ending_count++] = found[i];
     for (int32_t i = more ? FE_ENDS_ALWAYS - 1 : count; i < FE_ENDS_ALWAYS; i++)
@@ -159,8 +142,9 @@ static fe_status list_piece(maker *m, node *n) {
 }
 
 static fe_status list_all(maker *m) {
-    fe_status status = grow(&m->endings, &m->ending_room, FE_ENDS_ALWAYS, sizeof *m->endings);
-    for (; status == FE_OK && m->ending_count < FE_ENDS_ALWAYS;) m->endings[m->ending_count++] = m->none;
+    if (!fe_grow(&m->endings, &m->ending_room, FE_ENDS_ALWAYS, sizeof *m->endings)) return FE_NO_MEMORY;
+    while (m->ending_count < FE_ENDS_ALWAYS) m->endings[m->ending_count++] = m->none;
+    fe_status status = FE_OK;
     for (int32_t k = 1; k < m->node_count && status == FE_OK && !m->odd; k++) {
         node *const n = &m->nodes[k];
         n->state.list = m->nodes[n->fail].state.list;
@@ -185,7 +169,7 @@ static fe_status keep_steps(maker *m, node *n) {
         return FE_OK;
     }
     n->step = (int32_t)m->step_count;
-    if (grow(&m->steps, &m->step_room, m->step_count + inherited + n->children, sizeof *m->steps) != FE_OK)
+    if (!fe_grow(&m->steps, &m->step_room, m->step_count + inherited + n->children, sizeof *m->steps))
         return FE_NO_MEMORY;
     uint64_t own[BLOCK / 64] = {0};
     for (int32_t i = 0; i < n->children; i++) {
@@ -203,7 +187,7 @@ static fe_status keep_steps(maker *m, node *n) {
 }
 
 static fe_status add_block(maker *m) {
-    if (grow(&m->cells, &m->cell_room, m->cell_count + BLOCK, sizeof *m->cells) != FE_OK) return FE_NO_MEMORY;
+    if (!fe_grow(&m->cells, &m->cell_room, m->cell_count + BLOCK, sizeof *m->cells)) return FE_NO_MEMORY;
     for (int i = 0; i < BLOCK; i++) m->cells[m->cell_count + i] = (fe_end_cell){NO_BYTE, 0};
     memset(m->open, 0xFF, sizeof m->open);
     memset(m->rows, 0xFF, sizeof m->rows);

@@ -52,6 +52,9 @@ const uint8_t *fe_unigram_next_white(const uint8_t *p, const uint8_t *end, bool 
 /* Adds the byte tokens of [p, end), if all of them are there; *done says so. */
 fe_status fe_unigram_spell(fe_encoder *e, const uint8_t *p, const uint8_t *end, bool *done);
 
+/* Adds the token, or the tokens of the bytes, of a run of unknown characters. */
+fe_status fe_unigram_unknown(fe_encoder *e, const uint8_t *p, const uint8_t *end);
+
 enum { FE_WORD_VALUES = FE_CACHED_IDS - 1 }; /* of an entry of the cache; in the place of the last id is the limit */
 
 /* The limit that an entry has, below 0 if there are runs of unknown characters among the values. */

@@ -2,6 +2,7 @@
 #ifndef FE_UTF8_H
 #define FE_UTF8_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Reads the code point at p (p < end), stores it and returns its length in bytes, 1 to 4. A byte that
@@ -44,6 +45,16 @@ static inline int32_t fe_utf8_before(const uint8_t *from, const uint8_t *p, cons
     }
     *code = 0xFFFD;
     return 1;
+}
+
+/* True if some bytes are characters and nothing else. */
+static inline bool fe_utf8_valid(const uint8_t *p, const uint8_t *end) {
+    uint32_t code;
+    for (int32_t length; p < end; p += length) {
+        length = fe_utf8_read(p, end, &code);
+        if (length == 1 && *p >= 0x80) return false;
+    }
+    return true;
 }
 
 /* Writes a code point of at most U+10FFFF, and returns its length in bytes. */

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from test_tokenizer_unigram import FOLDING, precompiled
 
 import fastemb
+from fastemb._text.core import Core, lib
 from fastemb._text.place import place
+from fastemb._text.vocabulary import Metadata, Vocabulary
 
 MARK = "\u2581"
 LETTERS = [
@@ -229,3 +231,29 @@ def test_surrogates_and_threads():
         fastemb.set_num_threads(before)
     assert np.array_equal(single.ids, again.ids)
     assert np.array_equal(spans, places)
+
+
+def test_bytes_of_another_character_are_not_placed():
+    """The bytes of an unknown character are compared as all ids are; the name of a byte, written out, is a piece."""
+    vocab = [["<unk>", -9.0], ["a", -1.0], *([f"<0x{byte:02X}>", -5.0] for byte in range(256))]
+    model = {"type": "Unigram", "unk_id": 0, "byte_fallback": True, "vocab": vocab}
+    slots = {"added_tokens": [], "normalizer": None, "pre_tokenizer": None, "post_processor": None, "decoder": None}
+    ours = load({"version": "1.0", "model": model, **slots})
+    ids, spans, _ = walked(ours, ["a\u00e9<0xC3>"])[0]
+    assert (ids, spans) == ([1, 2 + 0xC3, 2 + 0xA9, 2 + 0xC3], [[0, 1], [1, 2], [1, 2], [2, 8]])
+    row, ends, actions = np.array(ids, np.int32), np.array([0, len(ids)], np.int64), ours._actions.fixed["none"]
+    row[1] = 2 + 0xC2
+    assert place(ours._core, ["a\u00e9<0xC3>"], actions, row, ends, np.zeros((4, 2), np.int32)).tolist() == [False]
+
+
+def test_a_token_inside_of_a_character_is_not_placed():
+    """No file has names that are no characters, but an image may: they stand for no character, whatever is behind."""
+    names = [b"<unk>", b"\xc3", b"##\xa9", b"a"]
+    ends, no_bytes = np.cumsum([0, *map(len, names)]), np.full(256, -1, np.int32)
+    ids, words = np.arange(4, dtype=np.int32), {"unk": 0, "word_prefix": b"##", "word_chars": 100}
+    core = Core(Vocabulary(lib.FE_WORD_PIECES, b"".join(names), ends, ids, 4, no_bytes, Metadata(), **words))
+    for text, row, expected in [("a", [3], True), ("\u00e9", [1, 2], False), ("\u00e9a", [0], True)]:
+        spans = np.full((len(row) + 1, 2), -9, np.int32)
+        rows = np.array(row, np.int32), np.array([0, len(row)], np.int64)
+        assert place(core, [text], b"", *rows, spans[: len(row)]).tolist() == [expected]
+        assert spans[-1].tolist() == [-9, -9]

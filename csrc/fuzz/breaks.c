@@ -38,8 +38,11 @@ void break_vocabulary(vocabulary *v) {
     case 8: *(int64_t *[]){&m->chars, &m->pairs, &m->added, &m->notes, &m->before, &m->after}[rnd(6)] = -1; return;
     case 9: m->flags = (m->flags & ~(uint32_t)FE_BYTE_LEVEL) | FE_RANKED; return;
     case 10:
-        v->token_ids[token] = v->token_ids[(token + 1) % (uint32_t)m->tokens];
-        return;
+        if (m->tokens > 1) {
+            v->token_ids[token] = v->token_ids[(token + 1) % (uint32_t)m->tokens];
+            return;
+        }
+        break;
     case 11:
         if (m->merges) {
             int32_t *const of[] = {v->left, v->right, v->result};

@@ -3,6 +3,22 @@
 
 #include "image.h"
 
+/* Ids, those of the text or others, are placed in it, in memory of just the size that is asked for. */
+static void use_places(const fe_tokenizer *tokenizer, const fe_choice *choice, const uint8_t *text, int64_t size,
+                       int32_t *ids, int64_t count) {
+    const int64_t ends[] = {0, size}, rows[] = {0, count};
+    const fe_place_job job = {choice, 1, text, ends, ids, rows};
+    int32_t *const spans = malloc((size_t)(3 * count + 1) * sizeof *spans);
+    uint8_t placed;
+    CHECK(spans);
+    for (int64_t i = 0, others = one_in(2) ? rnd(3) : 0; i < others && count; i++)
+        ids[rnd((uint32_t)count)] = one_in(2) ? ids[rnd((uint32_t)count)] : (int32_t)rnd(TOKENS);
+    CHECK(fe_places(tokenizer, &job, spans, one_in(4) ? NULL : spans + 2 * count, &placed) == FE_OK);
+    for (int64_t i = 0; i < count && placed; i++)
+        CHECK(spans[2 * i] >= 0 && spans[2 * i] <= spans[2 * i + 1] && spans[2 * i + 1] <= size);
+    free(spans);
+}
+
 void use_tokenizer(const fe_tokenizer *tokenizer, const uint8_t *text, int64_t size) {
     enum { MOST = 64 };
     fe_contents contents;
@@ -34,6 +50,7 @@ void use_tokenizer(const fe_tokenizer *tokenizer, const uint8_t *text, int64_t s
         const int64_t count = end < MOST ? end : MOST, between = size < 3 ? size : 3;
         for (int64_t i = 0; i < count; i++) wide[i] = ids[i];
         (void)fe_decode(tokenizer, wide, count, &count, 1, exact, between, bytes, sizeof bytes, &length, &length);
+        use_places(tokenizer, choice, exact, size, ids, end);
     }
     for (int64_t i = 0; i < 8; i++) wide[i] = contents.tokens ? contents.sorted_ids[(contents.tokens - 1) * i / 8] : i;
     length = 8;

@@ -52,6 +52,7 @@ int main(int argc, char **argv) {
         check_ranks();
         check_merges();
         check_spans();
+        check_ends();
         check_training();
         rounds++;
     } while (now() - start < seconds);

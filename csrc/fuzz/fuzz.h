@@ -111,6 +111,9 @@ void check_merges(void);
 void check_spans(void);
 void check_places(const vocabulary *v, const fe_tokenizer *tokenizer);
 
+/* ends.c */
+void check_ends(void);
+
 /* training.c */
 void check_training(void);
 fe_status train_without_checks(void); /* a small text by every trainer: FE_OK, or what went wrong first */

@@ -239,9 +239,12 @@ static void word_segment(law *l, const uint8_t *p, const uint8_t *end) {
         CHECK(fe_bert_words(l->v->model.flags, p, end, whole_word, l) == FE_OK);
         return;
     }
-    int64_t ends[NORMAL + 1], pieces, start = 0;
-    CHECK(fe_split(l->pattern, FE_PATH_SCALAR, p, end - p, ends, NORMAL + 1, &pieces) == FE_OK);
-    for (int64_t i = 0; i < pieces; start = ends[i++]) {
+    static int64_t starts[2 * NORMAL], ends[2 * NORMAL];
+    const bool program = l->pattern == FE_PATTERN_PROGRAM;
+    int64_t pieces = program ? slow_cut(l->v->model.chain, p, end - p, starts, ends) : 0;
+    if (!program) CHECK(fe_split(l->pattern, FE_PATH_SCALAR, p, end - p, ends, 2 * NORMAL, &pieces) == FE_OK);
+    for (int64_t i = 0; i < pieces; i++) {
+        const int64_t start = program ? starts[i] : i ? ends[i - 1] : 0;
         int64_t chars = 0;
         uint32_t code;
         for (int64_t at = start; at < ends[i]; chars++) at += fe_utf8_read(p + at, p + ends[i], &code);

@@ -33,7 +33,8 @@ typedef struct scenario {
     const uint8_t *actions, *text;
     int64_t size, chars, cache, count;
     fe_status status;
-    int32_t ids[ROOM];
+    int32_t ids[ROOM], spans[3 * ROOM]; /* and the numbers of pieces behind the places */
+    uint8_t placed;
 } scenario;
 
 static bool short_of_memory(fe_status status) {
@@ -67,10 +68,25 @@ static void encode(scenario *s, const fe_tokenizer *t, const fe_choice *choice, 
     fe_cache_free(cache);
 }
 
+static void place(scenario *s, const fe_tokenizer *t, const fe_choice *choice, bool first) {
+    static int32_t spans[3 * ROOM];
+    const int64_t ends[] = {0, s->size}, rows[] = {0, s->count};
+    const fe_place_job job = {choice, 1, s->text, ends, s->ids, rows};
+    uint8_t placed;
+    int32_t *const to = first ? s->spans : spans;
+    if (short_of_memory(fe_places(t, &job, to, to + 2 * s->count, &placed))) return;
+    if (first) s->placed = placed;
+    CHECK(placed == s->placed && (!placed || !memcmp(to, s->spans, 3 * (size_t)s->count * sizeof *to)));
+}
+
 static void use(scenario *s, const fe_tokenizer *t, bool first) {
     fe_choice *choice;
-    if (short_of_memory(fe_choice_new(t, s->actions, s->model->added, &choice))) CHECK(!choice);
-    else encode(s, t, choice, first);
+    if (short_of_memory(fe_choice_new(t, s->actions, s->model->added, &choice))) {
+        CHECK(!choice);
+    } else {
+        encode(s, t, choice, first);
+        place(s, t, choice, first);
+    }
     fe_choice_free(choice);
 }
 

@@ -7,9 +7,10 @@ static const char *const parts[] = {"a", "b", "c", "ab", "abc", " ", " a", "  ",
                                     "A", "\xC3\xA9", "\xE2\x96\x81",
                                     "\xF0\x9F\x98\x80", "<s>", "<", "s>x", "\xE4\xB8\xAD", "'", "\xC2\xA0", "/", "a b",
                                     "aaaaaaaaaaaaaaaaaaaa", "                ", "\xEF\xBF\xBD", "\r\n",
-                                    "AB", "##a", "-", "\xCC\x81", "\xC4\xB0", "\x0B", "\xE3\x80\xAE",
+                                    "AB", "##a", "-", "<0xC3>", "\xCC\x81", "\xC4\xB0", "\x0B", "\xE3\x80\xAE",
                                     "\xF0\x9D\x85\xA5", "\xEA\xB0\x80", "\xE2\x89\xA0",
-                                    "=", "\xCC\xB8", "e\xCC\x81", "_", "\t"};
+                                    "=", "\xCC\xB8", "e\xCC\x81", "_", "\t",
+                                    "\xCC\x81\xCC\xA3\xCC\x81\xCC\x81\xCC\xA3\xCC\xA3\xCC\x81\xCC\xA3"};
 static const uint32_t codes[] = {'a', 'b', 'c', ' ', '\n', MARK, 0xE9, 0x1F600, '<', 's', '>', '1', '\'', 0xFFFD, 'A'};
 
 int64_t write_utf8(uint8_t *to, uint32_t code) {
@@ -24,13 +25,14 @@ int64_t random_text(uint8_t *text, int64_t most, bool valid) {
     enum { PARTS = sizeof parts / sizeof *parts, LONGEST_PART = 20 };
     int64_t n = 0;
     const int64_t wish = most > LONGEST_PART ? rnd((uint32_t)(most - LONGEST_PART)) : 0;
-    const uint32_t few = one_in(4) ? 3 : PARTS; /* long runs of letters make long pieces */
+    const uint32_t few = one_in(4) ? 3 : PARTS; /* long runs of letters make long pieces, of marks long orders */
+    const uint32_t first = one_in(2) ? 0 : rnd(PARTS);
     while (n < wish) {
         if (!valid && one_in(6)) {
             text[n++] = (uint8_t)rnd(256);
             continue;
         }
-        const char *const part = parts[rnd(few)];
+        const char *const part = parts[(first + rnd(few)) % PARTS];
         memcpy(text + n, part, strlen(part));
         n += (int64_t)strlen(part);
     }
@@ -94,13 +96,16 @@ static void add_merges(vocabulary *v, int32_t *pool, int64_t size, bool any_resu
     }
 }
 
-/* One of the first so many, or a chain. */
-static void random_pattern(vocabulary *v, uint32_t known) {
-    v->model.pattern = (int32_t)rnd(known);
-    if (known < FE_PATTERN_PROGRAM || !one_in(4)) return;
+static void cut_by_chain(vocabulary *v) {
     random_chain(&v->chain);
     v->model.pattern = FE_PATTERN_PROGRAM;
     v->model.chain = &v->chain.chain;
+}
+
+/* One of the first so many, or a chain. */
+static void random_pattern(vocabulary *v, uint32_t known) {
+    v->model.pattern = (int32_t)rnd(known);
+    if (known >= FE_PATTERN_PROGRAM && one_in(4)) cut_by_chain(v);
 }
 
 static void byte_level(vocabulary *v) {
@@ -254,13 +259,15 @@ static void characters(vocabulary *v) {
 /* Words and parts of words; of equal ones the last counts. */
 static void words(vocabulary *v) {
     static const char *const some[] = {"a", "b", "c", "ab", "abc", "A", "AB", "1", "-", "\xC3\xA9", "e", "#",
-                                       "\xE4\xB8\xAD", "aaaaaaaa", "i", "\xCC\x87", "\xE2\x96\x81", "s", " "};
+                                       "\xE4\xB8\xAD", "aaaaaaaa", "i", "\xCC\x87", "\xE2\x96\x81", "s", " ",
+                                       "\xC3", "\xA9"};
     static const char *const prefixes[] = {"##", "", "#", "a"};
-    enum { SOME = sizeof some / sizeof *some };
+    const uint32_t count = sizeof some / sizeof *some - (one_in(4) ? 0 : 2); /* few have parts of characters */
     const char *const prefix = prefixes[one_in(2) ? 0 : rnd(4)];
     v->model.flags = one_in(4) ? FE_WORD_LEVEL : FE_WORD_PIECES;
     v->model.pattern = one_in(3) ? (int32_t)rnd(8) : FE_PATTERN_BERT;
     if (v->model.pattern == FE_PATTERN_BERT) v->model.flags |= rnd(16) * FE_BERT_CLEAN;
+    else if (one_in(2)) cut_by_chain(v);
     v->model.prefix = (int64_t)strlen(prefix);
     v->model.prefix_bytes = (const uint8_t *)prefix;
     v->model.word_chars = one_in(3) ? rnd(20) : one_in(2) ? 100 : 1024;
@@ -270,7 +277,7 @@ static void words(vocabulary *v) {
         int64_t size = 0;
         if (one_in(2)) memcpy(bytes, prefix, strlen(prefix)), size = (int64_t)strlen(prefix);
         for (uint32_t more = one_in(30) ? 0 : 1 + rnd(3); more; more--) {
-            const char *const part = some[rnd(SOME)];
+            const char *const part = some[rnd(count)];
             memcpy(bytes + size, part, strlen(part));
             size += (int64_t)strlen(part);
         }
@@ -298,7 +305,8 @@ static void add_added(vocabulary *v) {
     const int64_t count = one_in(3) ? 0 : rnd(ADDED + 1), first = rnd(ADDED);
     if (one_in(2)) v->model.flags |= FE_OVERLAP;
     for (int64_t i = 0; i < count; i++) {
-        const char *const name = names[(i + first) % (one_in(9) ? 3 : ADDED)]; /* some twice: the last counts */
+        const bool part = one_in(40); /* of a character: behind the token no other begins */
+        const char *const name = part ? "a\xC3" : names[(i + first) % (one_in(9) ? 3 : ADDED)]; /* some twice */
         const int64_t at = v->added_offsets[i], size = (int64_t)strlen(name);
         memcpy(v->added_bytes + at, name, (size_t)size);
         v->added_offsets[i + 1] = at + size;

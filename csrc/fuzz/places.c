@@ -1,6 +1,7 @@
 /* places.c: ids that a tokenizer made of texts are placed in these by walking them again: all of them, inside of the
  * text; where nothing changes places, in order. What the places are is held against the general road in Python. */
 #include "fuzz.h"
+#include "utf8.h"
 
 enum { PLACED_TEXTS = 6 };
 
@@ -36,6 +37,21 @@ static bool has_odd_step(const fe_model *m) {
     return false;
 }
 
+static bool are_characters(const uint8_t *bytes, const int64_t *offsets, int64_t count) {
+    bool all = true;
+    for (int64_t i = 0; i < count; i++) all &= fe_utf8_valid(bytes + offsets[i], bytes + offsets[i + 1]);
+    return all;
+}
+
+/* Whether some token that is looked for in texts has a part of a character, which no file's has. */
+static bool has_parts(const vocabulary *v) {
+    const fe_model *const m = &v->model;
+    const bool words = m->flags & (FE_WORD_PIECES | FE_WORD_LEVEL);
+    return !are_characters(v->added_bytes, v->added_offsets, m->added) ||
+           !are_characters(v->whole_bytes, v->whole_offsets, m->wholes) ||
+           (words && !are_characters(v->token_bytes, v->token_offsets, m->tokens));
+}
+
 static void check_text(const places_case *c, int64_t i) {
     int64_t chars = 0;
     for (int64_t k = c->ends[i]; k < c->ends[i + 1]; k++) chars += (c->utf8[k] & 0xC0) != 0x80;
@@ -51,7 +67,7 @@ void check_places(const vocabulary *v, const fe_tokenizer *tokenizer) {
     fe_choice *choice;
     uint8_t actions[ADDED];
     const bool valid = !one_in(4), other = one_in(8);
-    const bool cuts = v->model.pattern == FE_PATTERN_PROGRAM; /* which a drawn one may do inside of characters */
+    const bool cuts = v->model.pattern == FE_PATTERN_PROGRAM || has_parts(v); /* perhaps inside of characters */
     for (int64_t i = 0; i < v->model.added; i++) actions[i] = one_in(3) ? FE_TOKEN_PLAIN : FE_TOKEN_MATCH;
     CHECK(fe_choice_new(tokenizer, actions, v->model.added, &choice) == FE_OK);
     for (int64_t i = 0; i < PLACED_TEXTS; i++) {

@@ -4,7 +4,8 @@
 #include "fuzz.h"
 #include "utf8.h"
 
-static const char *const parts[] = {"a", "b", "c", "\xE2\x96\x81", "\xC3\xA9", "\xE4\xB8\xAD", "s", "<", " ", "1", ">"};
+static const char *const parts[] = {"a", "b", "c", "\xE2\x96\x81", "\xC3\xA9", "\xE4\xB8\xAD", "s", "<", " ", "1", ">",
+                                    "\xC3", "\xA9", "<0xC3>"};
 
 /* Scores of which many are equal, or nearly so; or so large that sums become large. */
 static double random_score(uint32_t kind) {
@@ -19,7 +20,8 @@ static double as_kept(const vocabulary *v, double score) {
 }
 
 static void add_pieces(vocabulary *v) {
-    const uint32_t kind = rnd(4), wish = rnd(WHOLES + 1), few = one_in(2) ? 4 : sizeof parts / sizeof *parts;
+    const uint32_t kind = rnd(4), wish = rnd(WHOLES + 1), count = sizeof parts / sizeof *parts,
+                   few = one_in(2) ? 4 : count - (one_in(4) ? 0 : 3);
     fe_model *const m = &v->model;
     for (; m->wholes < wish; m->wholes++) {
         uint8_t *const name = v->whole_bytes + v->whole_offsets[m->wholes];
@@ -55,6 +57,11 @@ void random_unigram(vocabulary *v) {
     if (m->flags & FE_BYTE_FALLBACK) add_bytes(v, one_in(2) ? 60 : 0);
     m->unk = add_token(v, (const uint8_t *)"<unk>", 5);
     add_pieces(v);
+    for (int64_t i = 0; i < m->wholes; i++) { /* as files have it: the piece that is written so is the byte */
+        const int64_t at = v->whole_offsets[i];
+        const bool named = v->whole_offsets[i + 1] - at == 6 && memcmp(v->whole_bytes + at, "<0xC3>", 6) == 0;
+        if (named && v->byte_tokens[0xC3] >= 0) v->byte_tokens[0xC3] = v->whole_tokens[i];
+    }
     if (m->wholes && one_in(2)) v->whole_tokens[rnd((uint32_t)m->wholes)] = m->unk;
 }
 
@@ -84,7 +91,7 @@ static int64_t unknown_ids(const vocabulary *v, const uint8_t *bytes, int64_t si
 }
 
 int64_t slow_unigram(const vocabulary *v, const uint8_t *text, int64_t size, int32_t *ids) {
-    enum { ROOM = 3 * NORMAL + 4, MOST = 9 }; /* bytes of three parts */
+    enum { ROOM = 3 * NORMAL + 4, MOST = 18 }; /* bytes of three parts */
     static double best[ROOM];
     static int64_t start[ROOM];
     static int32_t piece[ROOM];
