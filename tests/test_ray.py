@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,6 +52,8 @@ def cluster():
         )
         found.second = found.add_node(num_cpus=1, object_store_memory=STORE)
     ray.init(found.address, log_to_driver=False, logging_level="ERROR")
+    # Where `ray.init()` of any program looks for a cluster: it would wait for this one, if this run was killed.
+    Path(found.head_node.get_session_dir_path()).with_name("ray_current_cluster").unlink(missing_ok=True)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.wait_for_min_actors_s = 600  # or the first worker would do all before there is a second
