@@ -86,7 +86,7 @@ def train_vectors(
     Raises
     ------
     TypeError
-        `texts` is a ``str`` or no iterable, or has an item of another type; or an option is of a wrong type.
+        `texts` is a ``str``, a frame or no iterable, or has an item of another type; or an option is of a wrong type.
     ValueError
         There is nothing to train on: fewer than two words come `min_count` times, say. A file is no UTF-8 or damaged;
         an option is out of its range, or for another kind; or the vectors are not finite in the end, as with a
