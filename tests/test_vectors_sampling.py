@@ -191,6 +191,7 @@ def test_a_team_that_loses_a_member_ends_with_its_error(monkeypatch):
 
 def test_a_batch_holds_no_word_too_often():
     assert sampling.batch_of(np.ones(1000), 5) == sampling.BATCH
+    assert [sampling.batch_of(np.ones(1000), window) for window in (7, 8, 100)] == [sampling.BATCH, 8, 8]
     assert sampling.batch_of(np.zeros(10), 5) == sampling.BATCH  # of which chance keeps none
     assert sampling.batch_of(np.array([90.0, 5, 5]), 5) == 1
     assert sampling.batch_of(np.array([10.0] * 10), 1) == 40  # of 80 words around 8 are the same
@@ -294,6 +295,14 @@ def test_teams_train_the_same_bytes(shared):
             model = fastemb.train_vectors(lines, dim=70, min_count=1, epochs=1, shared_negatives=shared)
             tables.add(model.table.tobytes())
     assert len(tables) == 1
+
+
+def test_wide_windows_do_not_run_away():
+    """A word is in as many windows of its batch as are wide enough: of 64 of width 20 this came to 1e5."""
+    random = np.random.default_rng(0)
+    lines = [" ".join(f"w{i}" for i in random.integers(0, 300, 400)) for _ in range(100)]
+    model = fastemb.train_vectors(lines, dim=32, window=20, sample=0, min_count=1, epochs=2)
+    assert np.abs(model.table).max() < 1
 
 
 def test_of_a_sample_so_small_no_word_is_kept():
