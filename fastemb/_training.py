@@ -95,7 +95,8 @@ class Trained(Opened):
         Raises
         ------
         TypeError
-            `texts` is a ``str`` or no iterable, or has an item of another type; or an option is of a wrong type.
+            `texts` is a ``str``, a frame or no iterable, or has an item of another type; or an option is of a wrong
+            type.
         ValueError
             There is nothing to train on; `vocab_size` is less than the special tokens and bytes or characters, or of
             "unigram" more than the texts have; a text is no UTF-8; an option is out of its range, or for another kind.

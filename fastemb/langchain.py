@@ -8,7 +8,7 @@ from ._neighbours import Searching, Sides, is_short, needs, written_down
 
 try:
     from langchain_core.embeddings import Embeddings
-    from pydantic import BaseModel, ConfigDict, PrivateAttr, field_serializer
+    from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_serializer
 except ModuleNotFoundError as error:
     raise needs(error, "langchain_core", "langchain") from None
 
@@ -64,10 +64,10 @@ class StaticModelEmbeddings(Searching, BaseModel, Embeddings):
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", frozen=True)
 
     model: Any = None
-    normalize: bool | None = None
+    normalize: bool | None = Field(default=None, strict=True)  # or "yes" would be True, and True a `dim` of 1
     query_prompt: str | None = None
     document_prompt: str | None = None
-    dim: int | None = None
+    dim: int | None = Field(default=None, strict=True)
     _sides: Sides = PrivateAttr()
 
     def __init__(self, model: Any = None, **options: Any) -> None:

@@ -70,10 +70,10 @@ class StaticModelEmbedding(Searching, BaseEmbedding):
     """
 
     model: Any = Field(default=None, frozen=True)
-    normalize: bool | None = Field(default=None, frozen=True)
+    normalize: bool | None = Field(default=None, frozen=True, strict=True)  # or "yes" would be True, True a `dim` of 1
     query_prompt: str | None = Field(default=None, frozen=True)
     document_prompt: str | None = Field(default=None, frozen=True)
-    dim: int | None = Field(default=None, frozen=True)
+    dim: int | None = Field(default=None, frozen=True, strict=True)
     embed_batch_size: int = Field(default=BATCH, gt=0, le=BATCH)
     _sides: Sides = PrivateAttr()
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ._neighbours import DOCUMENT, QUERY, UNNAMED, as_model, needs, written_down
-from ._words import shown
+from ._words import shown, type_name
 from .quantized import QuantizedTable
 
 try:
@@ -96,6 +96,7 @@ class StaticModelEncoder(AbsEncoder):
     ) -> None:
         if device not in (None, "cpu"):
             raise ValueError(f"device must be None or 'cpu', got {shown(device)}")
+        check_names(name, revision)
         check_prompts(prompts)
         self.model = as_model(model, dim)
         self.model_prompts = as_looked_up(self.model.prompts if prompts is None else prompts)
@@ -156,6 +157,8 @@ class StaticModelEncoder(AbsEncoder):
 
         Raises
         ------
+        TypeError
+            What is given for texts is none, or no list.
         ValueError
             A batch has no texts, but images or sound.
         """
@@ -163,6 +166,15 @@ class StaticModelEncoder(AbsEncoder):
         prompt = None if name is None else self.model_prompts[name]
         vectors: npt.NDArray[np.float32] = self.model.encode(texts_of(inputs), prompt=prompt, normalize=self._normalize)
         return vectors
+
+
+def check_names(name: Any, revision: Any) -> None:
+    """Refuse what no folder of results can be called."""
+    for value, called in ((name, "name"), (revision, "revision")):
+        if value is not None and not isinstance(value, str):
+            raise TypeError(f"{called} must be a str or None, got {type_name(value)}")
+        if value == "":
+            raise ValueError(f"{called} is empty; give None for one that is made")
 
 
 def check_prompts(prompts: Any) -> None:
@@ -212,7 +224,12 @@ def texts_of(inputs: Any) -> list[str]:
         return list(inputs.dataset["text"][:])  # sliced at once: one by one takes longer than encoding
     texts: list[str] = []
     for batch in inputs:
+        if not isinstance(batch, Mapping):
+            raise TypeError(f"a batch must be a dict with a list of texts, got {type_name(batch)}")
         if "text" not in batch:
             raise ValueError(f"a StaticModel encodes texts, got a batch of {', '.join(batch) or 'nothing'}")
-        texts += [batch["text"]] if isinstance(batch["text"], str) else batch["text"]  # of a loader without batches
+        found = batch["text"]
+        if isinstance(found, bytes) or not isinstance(found, Iterable):
+            raise TypeError(f"a batch must have a list of texts, got {type_name(found)}")
+        texts.extend([found] if isinstance(found, str) else found)  # one text: of a loader without batches
     return texts

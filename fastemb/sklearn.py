@@ -26,6 +26,7 @@ except ModuleNotFoundError as error:
 __all__ = ["TextEmbedder"]
 
 Vectors = npt.NDArray[np.float32]
+_ONE = (str, bytes, bytearray, Mapping, set, frozenset)  # which are one text, or in no order
 
 
 class TextEmbedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -274,6 +275,8 @@ def _same(one: Any, other: Any) -> bool:
 
 def as_texts(X: Any) -> Sequence[str]:
     """Return the texts of a sequence, an array, a column or a frame with one column."""
+    if hasattr(type(X), "collect"):  # Polars' frame that is not computed yet, whose columns cannot be taken
+        raise TypeError(f"X must be a sequence of str, got a {type_name(X)}; give X.collect()")
     columns = getattr(X, "column_names" if hasattr(type(X), "column_names") else "columns", None)
     if columns is not None:
         if len(columns) != 1:
@@ -293,7 +296,7 @@ def as_texts(X: Any) -> Sequence[str]:
     else:
         if isinstance(X, Sequence) and not isinstance(X, list | tuple | str | bytes):
             X = X[:]  # a column of datasets is read at once so, and else text by text
-    if isinstance(X, str | bytes | Mapping) or not hasattr(X, "__iter__"):
+    if isinstance(X, _ONE) or not hasattr(X, "__iter__"):
         raise TypeError(f"X must be a sequence of str, got one {type_name(X)}")
     return X if isinstance(X, list | tuple) else tuple(X)
 
@@ -304,6 +307,12 @@ def check_texts(texts: Sequence[Any]) -> None:
         return
     for i, text in enumerate(texts):
         if not isinstance(text, str):
-            missing = text is None or type(text).__name__ == "NAType" or text != text  # None, pandas' NA, NaN
-            way = "; a missing value: fill it, with '' for an empty text, or leave it out" if missing else ""
+            way = "; a missing value: fill it, with '' for an empty text, or leave it out" if _is_missing(text) else ""
             raise TypeError(f"X must hold str, got {type_name(text)} at position {i}{way}")
+
+
+def _is_missing(item: Any) -> bool:
+    """Whether an item is None, pandas' NA or NaT, or NaN; of an array `!=` says no one thing, so it is not asked."""
+    if item is None or type(item).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(item, float | np.generic) and bool(item != item)

@@ -86,7 +86,7 @@ def train_vectors(
     Raises
     ------
     TypeError
-        `texts` is a ``str`` or no iterable, or has an item of another type; or an option is of a wrong type.
+        `texts` is a ``str``, a frame or no iterable, or has an item of another type; or an option is of a wrong type.
     ValueError
         There is nothing to train on: fewer than two words come `min_count` times, say. A file is no UTF-8 or damaged;
         an option is out of its range, or for another kind; or the vectors are not finite in the end, as with a
@@ -105,10 +105,10 @@ def train_vectors(
     -----
     The same texts, options and seed give the same bytes, whatever the number of threads. A step of negative sampling is
     that of a window, rows of words against rows of words; how far rows are moved is found for up to 64 windows at once,
-    by their rows as they were before. "skipgram" shares out columns among threads: two for vectors of more than 64
-    numbers, four from 384 and eight from 1536 on; "cbow" runs in one. The inputs' vectors are returned. Of "glove",
-    steps of `Adagrad` over 4096 pairs use all threads, and the vectors are the sums of both tables'; as in GloVe's
-    program, gradients count in `Adagrad` times the rate.
+    by their rows as they were before, up to eight if `window` is above 7. "skipgram" shares out columns among threads
+    up to a `window` of 7: two for vectors of more than 64 numbers, four from 384 and eight from 1536 on; "cbow" runs in
+    one. The inputs' vectors are returned. Of "glove", steps of `Adagrad` over 4096 pairs use all threads, and the
+    vectors are the sums of both tables'; as in GloVe's program, gradients count in `Adagrad` times the rate.
 
     A step follows the gradient of the sum over all pairs of its window; a drawn word that is the one to be found counts
     for nothing. Of "cbow" the rows around are not divided by their number in

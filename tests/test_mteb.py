@@ -138,8 +138,24 @@ def test_loaders_of_every_kind():
     upper = loader(texts, collate_fn=lambda rows: {"text": [row["text"].upper() for row in rows]})
     assert texts_of(upper) == [text.upper() for text in texts]
     assert texts_of([{"text": ["a", "b"]}, {"text": ["c"]}]) == ["a", "b", "c"]
+    assert texts_of([{"text": np.array(["a", "b"])}, {"text": []}]) == ["a", "b"]
     with pytest.raises(ValueError, match="encodes texts, got a batch of image"):
         texts_of([{"image": [0]}])
+    for wrong, said in (
+        ([{"text": None}], "a batch must have a list of texts, got None"),
+        ([{"text": b"a"}], "a batch must have a list of texts, got bytes"),
+        (["a"], "a batch must be a dict with a list of texts, got str"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            texts_of(wrong)
+
+
+def test_names_are_checked_before_anything_is_read():
+    for given in ("name", "revision"):
+        with pytest.raises(TypeError, match=f"{given} must be a str or None, got int"):
+            StaticModelEncoder("/nowhere", **{given: 5})
+        with pytest.raises(ValueError, match=f"{given} is empty; give None"):
+            StaticModelEncoder("/nowhere", **{given: ""})
 
 
 @pytest.mark.filterwarnings("ignore:prompts. MTEB has no task:UserWarning")  # but that of these tests

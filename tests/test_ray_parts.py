@@ -1,8 +1,11 @@
 """What `fastemb.ray` is made of, without Ray: who died of what, shards of ids, and what is said without the package."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,15 @@ import fastemb.ray
 from fastemb.ray._ledger import STEPS, Deaths, Ledger, steps
 from fastemb.ray._packing import Shards
 from fastemb.ray._recorded import NO_DIGEST, as_rows, digest_of, holds
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_disk():
+    """Files are not brought to the disk: most of the time of these tests was that."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
 
 SAID = {"dtype": "<u2", "shard_tokens": 7}
 
@@ -89,7 +101,7 @@ def contents(folder):
 DOCUMENTS = st.lists(st.lists(st.integers(0, 65_535), max_size=20), max_size=20)
 
 
-@settings(deadline=None, max_examples=40)  # files are brought to the disk
+@settings(deadline=None, max_examples=40)
 @given(documents=DOCUMENTS, parts=st.lists(st.integers(0, 5), max_size=9))
 def test_shards_are_what_documents_say(tmp_path_factory, documents, parts):
     folder = tmp_path_factory.mktemp("shards")
@@ -160,6 +172,142 @@ def test_what_shards_refuse(tmp_path):
     with pytest.raises(ValueError, match=r"holds 'notes.txt', and no shards"):
         write(tmp_path / "mine", documents, [])
     assert contents(tmp_path / "mine") == {"notes.txt": b"mine"}
+
+
+def test_a_run_that_is_killed_between_any_two_steps_is_gone_on_with(tmp_path, monkeypatch):
+    """What a kill would leave: the folder as it stands around each file that is opened, synced, renamed or removed."""
+    documents, states, opened = [[1, 2, 3]] * 5, [], Path.open
+
+    def look():
+        with monkeypatch.context() as undone:
+            undone.setattr(Path, "open", opened)
+            if not states or contents(states[-1]) != contents(tmp_path / "a"):
+                states.append(tmp_path / f"state{len(states)}")
+                shutil.copytree(tmp_path / "a", states[-1])
+
+    def seen(function):
+        def step(*given, **options):
+            look()
+            done = function(*given, **options)
+            look()
+            return done
+
+        return step
+
+    with monkeypatch.context() as patched:
+        for place, name in ((os, "fsync"), (os, "replace"), (Path, "replace"), (Path, "unlink"), (Path, "open")):
+            patched.setattr(place, name, seen(getattr(place, name)))
+        write(tmp_path / "a", documents, [2])
+    assert len(states) > 15
+    for state in states:
+        write(state, documents, [1])
+        assert contents(state) == contents(tmp_path / "a"), state
+
+
+def test_of_two_runs_at_once_the_later_takes_what_the_first_has_made(tmp_path, monkeypatch):
+    """Which ends while the second one is about to begin, and what stands there is not written anew."""
+    documents = [[1, 2, 3]] * 5
+    with Shards(tmp_path / "a", SAID) as shards:
+        shards.add(np.array([1, 2, 3] * 3, "<u2"), np.full(3, 3))
+    manifests, opened, began = [], Path.open, []
+
+    def late(path, *given, **options):
+        if path.name == "journal.jsonl" and not began:
+            began.append(path)
+            manifests.append(write(tmp_path / "a", documents, []))
+        return opened(path, *given, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", late)
+        manifests.append(write(tmp_path / "a", [[9]], []))
+    assert manifests[0] == manifests[1]
+    write(tmp_path / "b", documents, [])
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_of_a_journal_that_is_not_ours_nothing_is_touched(tmp_path):
+    for number, said in enumerate((b"mine", b"mine\n", b"[1]\n", b'{"a": 1}\n', b"\xff\n", b"[" * 100_000 + b"\n")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        held = {"journal.jsonl": said, "film.part": b"a", "shard-00000.ids.npy.part": b"b"}
+        for name, data in held.items():
+            (folder / name).write_bytes(data)
+        with pytest.raises(
+            ValueError, match=r"journal.jsonl: is damaged, or not of shards|of another run, whose dtype"
+        ):
+            write(folder, [[1]], [])
+        assert contents(folder) == held
+
+
+def changed(path, **numbers):
+    """Write a JSON file anew, with something else of its first shard, or of itself."""
+    found = json.loads(path.read_text())
+    for name, value in numbers.items():
+        (found["shards"][0] if name in found["shards"][0] else found)[name] = value
+    path.write_text(json.dumps(found))
+
+
+def test_damaged_manifests_and_shards_are_refused_in_words(tmp_path):
+    documents = [[1, 2, 3]] * 5
+    write(tmp_path / "whole", documents, [])
+    damages = [
+        *(lambda path, data=data: path.write_bytes(data) for data in (b"", b"{", b"[]", b"5", b"\xff")),
+        *(lambda path, ids=ids: changed(path, ids=ids) for ids in ("../a", 5, "shard-00001.ids.npy")),
+        *(lambda path, n=n: changed(path, tokens=n) for n in (-7, 7.0, True, 10**400, None, 6)),
+        lambda path: changed(path, crc32_ends="a"),
+        lambda path: changed(path, shards={}),
+        lambda path: changed(path, shards=[5]),
+        lambda path: changed(path, shards=[]),
+    ]
+    for number, damage in enumerate(damages):
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "whole", folder)
+        damage(folder / "manifest.json")
+        with pytest.raises(ValueError, match=r"manifest.json: is damaged, or not of shards; name a new folder, or rem"):
+            write(folder, documents, [])
+    shutil.copytree(tmp_path / "whole", tmp_path / "old")
+    (tmp_path / "old/manifest.json").write_text('{"format": 1, "dtype": "<u4", "shards": []}')
+    with pytest.raises(ValueError, match='the shards of another run, whose dtype is "<u4", not "<u2"'):
+        write(tmp_path / "old", documents, [])
+    file = tmp_path / "whole/shard-00000.ids.npy"
+    file.write_bytes(file.read_bytes().replace(b"(7,)", b"(9,)"))
+    with pytest.raises(ValueError, match=r"shard-00000.ids.npy: is missing or damaged"):
+        write(tmp_path / "whole", documents, [])
+
+
+@pytest.mark.parametrize("name", ["ids", "ends"])
+def test_a_shard_that_was_changed_is_found_whatever_the_blocks(tmp_path, name):
+    with Shards(tmp_path, SAID) as shards:
+        shards.add(np.array([1, 2, 3] * 5, "<u2"), np.full(5, 3))
+    file = tmp_path / f"shard-00001.{name}.npy"
+    data = bytearray(file.read_bytes())
+    data[128] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match=rf"shard-00001.{name}.npy: was made of other texts, or is damaged"):
+        write(tmp_path, [[1, 2, 3]] * 6, [])
+
+
+def test_a_damaged_journal_is_refused_in_words(tmp_path):
+    with Shards(tmp_path / "a", SAID) as shards:
+        shards.add(np.array([1, 2, 3] * 5, "<u2"), np.full(5, 3), b"\1" * 32)
+    journal = (tmp_path / "a/journal.jsonl").read_bytes()
+    first, one, two, _ = journal.split(b"\n")
+    place = b', "blocks": ['
+    for number, lines in enumerate(
+        (
+            [first, two, one],
+            [first, one[:-2], two],
+            [first, one, one],
+            [first, one.replace(place, place + b"[]")],
+            [first, one.replace(place, place + b'["zz", 0, 1, 0, 3]')],
+            [first, one.replace(place, place + b'["%b", 0, 1, 0, "3"]' % (b"0" * 64))],
+            [first, b""],
+        )
+    ):
+        shutil.copytree(tmp_path / "a", tmp_path / str(number))
+        (tmp_path / str(number) / "journal.jsonl").write_bytes(b"\n".join([*lines, b""]))
+        with pytest.raises(ValueError, match=r"journal.jsonl: is damaged, or not of shards"):
+            write(tmp_path / str(number), [[1, 2, 3]] * 5, [])
 
 
 # Blocks that are known ----------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ pa = pytest.importorskip("pyarrow", reason="PyArrow, of the extra neighbours, is
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from neighbour_cases import TEXTS, WORDS, make_folder, make_model, make_tokenizer  # noqa: E402
+from scipy import sparse  # noqa: E402
 from sklearn.base import clone  # noqa: E402
 from sklearn.compose import ColumnTransformer  # noqa: E402
 from sklearn.exceptions import NotFittedError  # noqa: E402
@@ -109,8 +111,7 @@ BY_DESIGN = {
     "check_fit2d_1sample": NUMBERS,
     "check_estimators_nan_inf": NUMBERS,
     "check_estimators_empty_data_messages": "expects no columns to be named by their number; of texts there is one",
-    "check_estimator_sparse_tag": "expects sparse matrices to be refused as such; any matrix is refused as no text",
-    "check_estimator_sparse_array": "as the check before",
+    "check_estimator_sparse_array": "expects sparse matrices to be refused as such; any matrix is refused as no text",
     "check_estimator_sparse_matrix": "as the check before",
     "check_transformer_data_not_an_array": "gives what NumPy alone can read; texts come from sequences and columns",
 }
@@ -195,6 +196,14 @@ def test_columns_of_every_kind(holder, texts):
         (pd.Series(["a", None], dtype="str"), TypeError, "at position 1; a missing value"),
         (pl.Series(["a", None]), TypeError, "got None at position 1; a missing value"),
         (np.zeros(3), TypeError, "X must hold str, got float at position 0$"),
+        (["a", pd.NaT], TypeError, "NaTType at position 1; a missing value"),
+        (["a", np.float32("nan")], TypeError, "numpy.float32 at position 1; a missing value"),
+        (["a", np.array([1.0, 2.0])], TypeError, "got numpy.ndarray at position 1$"),
+        (["a", Decimal("sNaN")], TypeError, "got decimal.Decimal at position 1$"),
+        (sparse.csr_array((2, 2)), TypeError, "X must hold str, got "),
+        ({"a", "b"}, TypeError, "got one set"),
+        (bytearray(b"a"), TypeError, "got one bytearray"),
+        (pl.LazyFrame({"a": ["a"]}), TypeError, r"got a polars.*LazyFrame; give X.collect\(\)"),
         (np.array([["a", "b"]]), ValueError, r"one column, got an array of shape \(1, 2\)"),
         (np.full((1, 1, 1), "a"), ValueError, r"got an array of shape \(1, 1, 1\)"),
         (pd.DataFrame({"a": ["a"], "b": ["b"]}), ValueError, "got 2 in a pandas.*; a ColumnTransformer gives"),

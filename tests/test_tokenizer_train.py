@@ -308,6 +308,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, corpus):
         ("a text", {}, TypeError, "got str; a text by itself is given in a list"),
         (5, {}, TypeError, "got int"),
         ([1], {}, TypeError, "got int at position 0"),
+        (type("Frame", (dict,), {"columns": ["a"]})(a=1), {}, TypeError, "got Frame; give one of its columns"),
         ([], {}, ValueError, "nothing to train on"),
         (["", ""], {}, ValueError, "nothing to train on"),
         (["a", b"a\xff"], {}, ValueError, "text 1 is no UTF-8 from byte 1 on"),

@@ -90,6 +90,21 @@ def test_a_word_that_no_file_holds_is_refused_before_anything_is_trained():
         fastemb.train_vectors(["b c a\ud800"] * 9)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("a text", "an iterable of str or paths, or a pathlib.Path, got str; a text by itself is given in a list"),
+        (5, "an iterable of str or paths, or a pathlib.Path, got int"),
+        (["a", None], "str or paths, got NoneType at position 1"),
+        ([b"a"], "str or paths, got bytes at position 0"),
+        (type("Frame", (dict,), {"columns": ["a"]})(a=1), "an iterable of str or paths, got Frame; give one of its"),
+    ],
+)
+def test_what_is_no_text_is_refused(given, said):
+    with pytest.raises(TypeError, match=f"^texts must be {said}"):
+        fastemb.train_vectors(given)
+
+
 def test_letters_are_words_in_lower_case():
     corpus = Corpus(["The cat's 3 hats: ÉTÉ_été! 中文"] * 2, "letters", 1, False)
     assert sentences_of(corpus)[0] == ["the", "cat", "s", "hats", "été", "été", "中文"]

@@ -51,7 +51,7 @@ def test_neighbours_of_the_probes_are_related(dictionaries, tmp_path):
     assert all([one for one, _ in theirs.most_similar(word, topn=5)] == near for word, near in nearest.items())
 
 
-@pytest.mark.exhaustive  # 246 s of processor time on Zen 4
+@pytest.mark.exhaustive  # 246 s of processor time on Zen 4, by the benchmark
 def test_neighbours_by_glove_are_related(dictionaries, tmp_path):
     dictionaries.write_texts(tmp_path / "texts", 1)
     corpus = dictionaries.Corpus([tmp_path / "texts"], "letters", 5, False)

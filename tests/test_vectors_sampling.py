@@ -172,8 +172,27 @@ def test_a_team_of_any_size_moves_the_same_bits(kind):
     assert len(found) == 1
 
 
+def test_a_team_that_loses_a_member_ends_with_its_error(monkeypatch):
+    """Whichever it is: the others do its parts, nobody waits for it."""
+    ids = np.random.default_rng(4).integers(-1, 50, 3000).astype(np.int32)
+    whole = kernels.train
+    for lost in range(3):
+
+        def train(*arguments, lost=lost):
+            if arguments[-2] == lost:
+                raise MemoryError(f"member {lost}")
+            whole(*arguments)
+
+        monkeypatch.setattr(kernels, "train", train)
+        model = NegativeSampling(400, chance.alias_table(np.ones(50)), 5, 5, True, False, 16)
+        with fastemb.num_threads(3), pytest.raises(MemoryError, match=f"member {lost}"):
+            model.train(ids, np.full(50, KEPT, np.uint32), (np.uint64(1), np.uint64(9)), 0.05)
+
+
 def test_a_batch_holds_no_word_too_often():
     assert sampling.batch_of(np.ones(1000), 5) == sampling.BATCH
+    assert [sampling.batch_of(np.ones(1000), window) for window in (7, 8, 100)] == [sampling.BATCH, 8, 8]
+    assert sampling.batch_of(np.zeros(10), 5) == sampling.BATCH  # of which chance keeps none
     assert sampling.batch_of(np.array([90.0, 5, 5]), 5) == 1
     assert sampling.batch_of(np.array([10.0] * 10), 1) == 40  # of 80 words around 8 are the same
 
@@ -263,6 +282,32 @@ def test_the_same_bytes_for_a_seed_whatever_the_threads(options):
             tables.append(fastemb.train_vectors(texts(), dim=20, seed=5, **options).table)
     assert len({table.tobytes() for table in tables}) == 1
     assert fastemb.train_vectors(texts(), dim=20, seed=6, **options).table.tobytes() != tables[0].tobytes()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_teams_train_the_same_bytes(shared):
+    """Of vectors that threads share, and words enough for batches; with texts of no word, one word and very many."""
+    random = np.random.default_rng(2)
+    lines = [" ".join(f"w{i}" for i in random.integers(0, 300, n)) for n in (0, 1, 40, 0, 2, 900, 17_000)]
+    tables = set()
+    for threads in (1, 2, 3, 7):
+        with fastemb.num_threads(threads):
+            model = fastemb.train_vectors(lines, dim=70, min_count=1, epochs=1, shared_negatives=shared)
+            tables.add(model.table.tobytes())
+    assert len(tables) == 1
+
+
+def test_wide_windows_do_not_run_away():
+    """A word is in as many windows of its batch as are wide enough: of 64 of width 20 this came to 1e5."""
+    random = np.random.default_rng(0)
+    lines = [" ".join(f"w{i}" for i in random.integers(0, 300, 400)) for _ in range(100)]
+    model = fastemb.train_vectors(lines, dim=32, window=20, sample=0, min_count=1, epochs=2)
+    assert np.abs(model.table).max() < 1
+
+
+def test_of_a_sample_so_small_no_word_is_kept():
+    model = fastemb.train_vectors(texts(), dim=8, sample=1e-30)
+    assert np.abs(model.table).max() <= 0.5 / 8  # as rows are at the beginning
 
 
 def test_blocks_do_not_decide(monkeypatch):

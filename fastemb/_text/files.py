@@ -20,7 +20,7 @@ from .core import Core, Ids, lib
 from .encode import Options, encode_texts
 from .placing import Told
 from .tables import Tables
-from .texts import check_sizes
+from .texts import check_sizes, require_regular
 
 STRETCH = 8 << 20  # bytes of a file that are encoded at a time, and what memory is in proportion to
 TEXT = 1 << 17  # bytes of the texts that a stretch is cut into, which threads share
@@ -100,8 +100,7 @@ def encode_text_file(path: Path, out: Path | None, cuts: Cuts, options: Options)
         The file is no UTF-8 or no regular file, or `out` is that file, or a stretch of it that cannot be cut is longer
         than a text may be.
     """
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for, a device has no end
-        raise ValueError(f"{path}: it is no regular file (a pipe or a device): write what it gives to a file first")
+    require_regular(path)
     if out is not None and out.exists() and path.exists() and out.samefile(path):
         raise ValueError(f"out is the text file itself, {path}: its ids would take the place of the text")
     if out is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,41 @@ def only_str(texts: Iterable[str]) -> tuple[str, ...]:
         if not isinstance(text, str):
             raise TypeError(f"texts must be str, got {type(text).__name__} at position {i}{_way_to_str(text)}")
     return tuple(map(str.__str__, rows))  # a subclass may answer for its length as it likes
+
+
+def texts_and_files(texts: Any, kinds: str = "str or paths") -> Iterator[str | Path]:
+    """Yield what training is given, one after another, each looked at as it comes: texts as str, and files.
+
+    ``kinds`` is what may come, in the words of errors; where it names bytes, these are UTF-8.
+    """
+    if isinstance(texts, os.PathLike):
+        texts = [texts]
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        raise TypeError(
+            f"texts must be an iterable of {kinds}, or a pathlib.Path, got {type(texts).__name__}; a text by itself is "
+            "given in a list, and the name of a file as a pathlib.Path"
+        )
+    if hasattr(type(texts), "columns"):  # a frame, whose names would be taken for texts
+        raise TypeError(f"texts must be an iterable of {kinds}, got {type(texts).__name__}; give one of its columns")
+    for number, text in enumerate(texts):
+        if isinstance(text, str):
+            yield str.__str__(text)  # a subclass may answer for itself as it likes
+        elif isinstance(text, os.PathLike):
+            yield Path(text)
+        elif isinstance(text, bytes) and "bytes" in kinds:
+            try:
+                yield text.decode()
+            except UnicodeDecodeError as error:
+                raise ValueError(f"text {number} is no UTF-8 from byte {error.start} on: {error.reason}") from None
+        else:
+            way = _way_to_str(text) if hasattr(text, "as_py") else ""
+            raise TypeError(f"texts must be {kinds}, got {type(text).__name__} at position {number}{way}")
+
+
+def require_regular(path: Path) -> None:
+    """Refuse what has no end or would be waited for; a folder and what is not there are left to whoever opens it."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path}: it is no regular file (a pipe or a device): write what it gives to a file first")
 
 
 def as_str(rows: Sequence[Any], core: Core) -> tuple[tuple[str, ...], dict[int, bytes]]:

@@ -7,8 +7,7 @@ own, which are added up at the end. What is counted does not depend on that.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -24,7 +23,7 @@ from .core import _SECRET as SEED
 from .core import simd_path
 from .plan_cuts import Cuts
 from .regex_split import Splitter
-from .texts import check_sizes
+from .texts import check_sizes, require_regular, texts_and_files
 from .train_progress import Show, progress
 
 FILE_BLOCK = 4 << 20  # bytes of a file that are read at a time
@@ -150,21 +149,14 @@ def _show(show: Show, tallies: Sequence[Tally]) -> None:
 
 def _blocks(texts: Any) -> Iterator[Block]:
     """Yield texts in blocks; each is checked as it comes."""
-    if isinstance(texts, os.PathLike):
-        texts = [texts]
-    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
-        raise TypeError(
-            f"texts must be an iterable of str, bytes or paths, or a pathlib.Path, got {type(texts).__name__}; a text "
-            "by itself is given in a list, and the name of a file as a pathlib.Path"
-        )
     waiting: list[str] = []
     chars = 0
-    for number, text in enumerate(texts):
-        if isinstance(text, os.PathLike):
-            yield from _lines(Path(text))
+    for text in texts_and_files(texts, "str, bytes or paths"):
+        if isinstance(text, Path):
+            yield from _lines(text)
             continue
-        waiting.append(_as_str(text, number))
-        chars += len(waiting[-1])
+        waiting.append(text)
+        chars += len(text)
         if chars >= BLOCK_CHARS or len(waiting) >= BLOCK_TEXTS:
             yield tuple(waiting)
             waiting, chars = [], 0
@@ -172,21 +164,9 @@ def _blocks(texts: Any) -> Iterator[Block]:
         yield tuple(waiting)
 
 
-def _as_str(text: Any, number: int) -> str:
-    if isinstance(text, str):
-        return str.__str__(text)  # a subclass may answer for its length as it likes
-    if not isinstance(text, bytes):
-        raise TypeError(f"texts must be str, bytes or paths, got {type(text).__name__} at position {number}")
-    try:
-        return text.decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"text {number} is no UTF-8 from byte {error.start} on: {error.reason}") from None
-
-
 def _lines(path: Path) -> Iterator[bytes]:
     """Yield a file in blocks of whole lines."""
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for, a device has no end
-        raise ValueError(f"{path}: it is no regular file (a pipe or a device): write what it gives to a file first")
+    require_regular(path)
     with path.open("rb") as stream:
         done, parts = 0, list[bytes]()
         while data := stream.read(FILE_BLOCK):

@@ -8,17 +8,17 @@ with the words that are distinct, and the disk with 4 bytes for each word of the
 from __future__ import annotations
 
 import gzip
-import os
 import re
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from .._text.texts import require_regular, texts_and_files
 from .._text.train_progress import progress
 from .._text.vocabulary import BOM
 from .._words import shown
@@ -158,28 +158,22 @@ def _require_unicode(word: str) -> None:
 
 def _blocks(texts: Any) -> Iterator[Block]:
     """Yield texts, some at a time; each is checked as it comes."""
-    if isinstance(texts, os.PathLike):
-        texts = [texts]
-    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
-        raise TypeError(
-            f"texts must be an iterable of str or paths, or a pathlib.Path, got {type(texts).__name__}; a text by "
-            "itself is given in a list, and the name of a file as a pathlib.Path"
-        )
     waiting: list[str] = []
     chars = 0
-    for number, text in enumerate(texts):
-        if not isinstance(text, str | os.PathLike):
-            raise TypeError(f"texts must be str or paths, got {type(text).__name__} at position {number}")
-        plain = str.__str__(text) if isinstance(text, str) else ""  # a subclass may answer for itself as it likes
-        apart = not isinstance(text, str) or len(plain) > _CHARS
-        if not apart:
-            waiting.append(plain)
-            chars += len(plain)
-        if waiting and (apart or chars >= _CHARS):
+    for text in texts_and_files(texts):
+        apart: Iterator[Block] | None = None
+        if isinstance(text, Path):
+            apart = _lines(text)
+        elif len(text) > _CHARS:
+            apart = _pieces(text)
+        else:
+            waiting.append(text)
+            chars += len(text)
+        if waiting and (apart is not None or chars >= _CHARS):
             yield waiting, False
             waiting, chars = [], 0
-        if apart:
-            yield from _pieces(plain) if isinstance(text, str) else _lines(Path(text))
+        if apart is not None:
+            yield from apart
     if waiting:
         yield waiting, False
 
@@ -197,8 +191,7 @@ def _pieces(text: str) -> Iterator[Block]:
 
 def _lines(path: Path) -> Iterator[Block]:
     """Yield the lines of a file of UTF-8, packed by gzip or not, some at a time, and long ones in pieces."""
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for, a device has no end
-        raise ValueError(f"{path}: it is no regular file (a pipe or a device): write what it gives to a file first")
+    require_regular(path)
     with path.open("rb") as raw:
         packed = raw.read(2) == _GZIP
         raw.seek(0)

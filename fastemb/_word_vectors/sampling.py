@@ -46,10 +46,15 @@ def train(corpus: Corpus, asked: Training) -> npt.NDArray[np.float32]:
 def batch_of(kept: npt.NDArray[np.float64], window: int) -> int:
     """Return how many words are scored together, by how often each is kept.
 
-    So few that the most frequent word is not expected more than `OFTEN` times in their windows: how far a row is pulled
-    does not depend on how often it has been moved since the batch began.
+    So few that the most frequent word is not expected more than `OFTEN` times in their windows, and that no place of
+    the texts is in more of them: how far a row is pulled does not depend on how often it has been moved since the batch
+    began.
     """
-    return max(1, min(BATCH, int(OFTEN * kept.sum() / ((window + 1) * kept.max()))))
+    most = kept.max()
+    if not most:  # `sample` is so small that chance, of 32 bits, keeps none
+        return BATCH
+    together = BATCH if window < OFTEN else int(OFTEN)
+    return max(1, min(together, int(OFTEN * kept.sum() / ((window + 1) * most))))
 
 
 def state(done: int, whole: int, seconds: float, what: str) -> str:

@@ -22,10 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .._text.files import replacing
-from ._recorded import NO_DIGEST, Recorded
+from ._recorded import NO_DIGEST, Recorded, are_blocks, is_count
 
 HEADER = 128  # bytes of a .npy file before its numbers
 MANIFEST, JOURNAL = "manifest.json", "journal.jsonl"
+_BEGINNING = 12  # bytes of a journal that was cut off in its first line, by which it is known
 
 
 class Shards:
@@ -69,25 +70,27 @@ class Shards:
     def __enter__(self) -> Shards:
         self._folder.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in self._folder.iterdir()}
-        if MANIFEST in names:
-            found = json.loads((self._folder / MANIFEST).read_text())
-            self._require_same(found)
-            for shard in found["shards"]:
-                self._require_whole(shard)
-            self.manifest = found
-            return self
-        if names and JOURNAL not in names:
-            raise ValueError(f"{self._folder}: holds {min(names)!r}, and no shards; name a new folder, or an empty one")
-        self._journal = (self._folder / JOURNAL).open("a+b", buffering=0)
-        try:
-            fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._go_on()
-        except BlockingIOError:
+        if MANIFEST not in names:
+            if names and JOURNAL not in names:
+                raise ValueError(
+                    f"{self._folder}: holds {min(names)!r}, and no shards; name a new folder, or an empty one"
+                )
+            self._journal = (self._folder / JOURNAL).open("a+b", buffering=0)
+            try:
+                fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not (self._folder / MANIFEST).exists():  # or another run has ended since the names were read
+                    self._go_on()
+                    return self
+            except BlockingIOError:
+                self._journal.close()
+                raise ValueError(f"{self._folder}: is being written by another run") from None
+            except BaseException:
+                self._journal.close()
+                raise
             self._journal.close()
-            raise ValueError(f"{self._folder}: is being written by another run") from None
-        except BaseException:
-            self._journal.close()
-            raise
+        self._take_manifest()
+        with suppress(OSError):  # of a run that was killed at its very end
+            (self._folder / JOURNAL).unlink()
         return self
 
     def __exit__(
@@ -95,8 +98,7 @@ class Shards:
     ) -> None:
         if self._file is not None:
             self._file.close()
-            for path in self._folder.glob("*.part"):
-                path.unlink()
+            (self._folder / f"{self._names()[0]}.part").unlink(missing_ok=True)
         if self._journal is not None:
             self._journal.close()
 
@@ -138,28 +140,72 @@ class Shards:
             file.flush()
             os.fsync(file.fileno())
         self._sync_folder()
-        (self._folder / JOURNAL).unlink()
+        (self._folder / JOURNAL).unlink(missing_ok=True)  # a run that found the manifest may have removed it
         return manifest
 
     # ---------------------------------------------------------------- inside
 
     def _go_on(self) -> None:
         """Read what an earlier run has finished, or begin; what it has not finished is removed."""
-        for pattern in ("*.part", "shard-*.npy.*", f"{MANIFEST}.*"):  # but the first: of `replacing`, in a killed run
-            for path in self._folder.glob(pattern):
-                path.unlink()
         self._journal.seek(0)
-        whole, _, _ = self._journal.read().rpartition(b"\n")
-        lines = [json.loads(line) for line in whole.split(b"\n") if line]
-        self._journal.truncate(len(whole) + bool(whole))  # a line that was cut off would make one with the next
+        whole, _, torn = self._journal.read().rpartition(b"\n")
+        lines = self._parsed(JOURNAL, whole.split(b"\n") if whole else [])
+        begins = json.dumps(self._said).encode()[:_BEGINNING]
         if lines:
             self._require_same(lines[0])
-            self.recorded = Recorded(self._folder, lines[1:])
+            self.recorded = Recorded(self._folder, self._as_shards(JOURNAL, lines[1:]))
             self._known = [{name: shard[name] for name in shard if name != "blocks"} for shard in lines[1:]]
             for shard in self._known:
                 self._require_whole(shard)
-        else:
+        elif not begins.startswith(torn[:_BEGINNING]):
+            raise self._damaged(JOURNAL)
+        # The folder is ours, and nothing was removed before that was known.
+        for pattern in ("shard-*.npy.*", f"{MANIFEST}.*"):  # of a shard that is open, and of `replacing`
+            for path in self._folder.glob(pattern):
+                path.unlink()
+        self._journal.truncate(len(whole) + bool(whole))  # a line that was cut off would make one with the next
+        if not lines:
             self._note(self._said)
+
+    def _take_manifest(self) -> None:
+        """Read what a run that has ended says of its shards."""
+        (found,) = self._parsed(MANIFEST, [(self._folder / MANIFEST).read_bytes()])
+        self._require_same(found)
+        shards = self._as_shards(MANIFEST, found.get("shards"))
+        for name in ("tokens", "documents"):
+            if found.get(name) != sum(shard[name] for shard in shards):
+                raise self._damaged(MANIFEST)
+        for shard in shards:
+            self._require_whole(shard)
+        self.manifest = found
+
+    def _parsed(self, name: str, lines: list[bytes]) -> list[dict[str, Any]]:
+        """Return the JSON of lines of a file, each an object."""
+        try:
+            found = [json.loads(line) for line in lines]
+        except (ValueError, RecursionError):
+            raise self._damaged(name) from None
+        if not all(isinstance(line, dict) for line in found):
+            raise self._damaged(name)
+        return found
+
+    def _as_shards(self, file: str, found: Any) -> list[dict[str, Any]]:
+        """Return what a file says of shards, in order, if each is what a run notes of one."""
+        if not isinstance(found, list):
+            raise self._damaged(file)
+        for number, shard in enumerate(found):
+            names = dict(zip(("ids", "ends"), _names(number), strict=True))
+            if not isinstance(shard, dict) or any(shard.get(kind) != name for kind, name in names.items()):
+                raise self._damaged(file)
+            numbers = [shard.get(name) for name in ("tokens", "documents", "crc32_ids", "crc32_ends")]
+            if not (all(map(is_count, numbers)) and are_blocks(shard.get("blocks", []))):
+                raise self._damaged(file)
+        return found
+
+    def _damaged(self, name: str) -> ValueError:
+        return ValueError(
+            f"{self._folder / name}: is damaged, or not of shards; name a new folder, or remove this one to begin anew"
+        )
 
     def _require_same(self, found: Mapping[str, Any]) -> None:
         for name, value in self._said.items():
@@ -170,15 +216,24 @@ class Shards:
                 )
 
     def _require_whole(self, shard: Mapping[str, Any]) -> None:
-        sizes = {shard["ids"]: shard["tokens"] * self._dtype.itemsize, shard["ends"]: shard["documents"] * 8}
-        for name, size in sizes.items():
+        for name, header, size in self._files(shard):
             path = self._folder / name
-            if not path.is_file() or path.stat().st_size != HEADER + size:
+            if not path.is_file() or path.stat().st_size != HEADER + size or _first(path) != header:
                 raise ValueError(f"{path}: is missing or damaged; remove {self._folder} to begin anew")
 
+    def _require_sound(self, shard: Mapping[str, Any]) -> None:
+        """Look at all numbers of a shard, of which perhaps none was read: the texts may come in other blocks."""
+        for (name, _, size), crc in zip(self._files(shard), (shard["crc32_ids"], shard["crc32_ends"]), strict=True):
+            if size and zlib.crc32(np.memmap(self._folder / name, np.uint8, "r", HEADER, (size,)).data) != crc:
+                raise self._changed(name)
+
+    def _files(self, shard: Mapping[str, Any]) -> list[tuple[str, bytes, int]]:
+        """Return of both files of a shard the name, the header, and how many bytes follow it."""
+        kinds = (("ids", self._dtype, shard["tokens"]), ("ends", np.dtype(np.int64), shard["documents"]))
+        return [(shard[kind], _header(dtype, count), count * dtype.itemsize) for kind, dtype, count in kinds]
+
     def _names(self) -> tuple[str, str]:
-        number = f"shard-{len(self._done):05}"
-        return f"{number}.ids.npy", f"{number}.ends.npy"
+        return _names(len(self._done))
 
     def _write(self, part: npt.NDArray[Any]) -> None:
         """Write ids of the shard that is open; of one that is finished only their checksum is made."""
@@ -205,6 +260,7 @@ class Shards:
         if len(self._done) < len(self._known):
             if self._known[len(self._done)] != shard:
                 raise self._changed(ids_name)
+            self._require_sound(shard)
         else:
             self._put(ids_name, ends_name, ends)
             self._note({**shard, "blocks": self._blocks})
@@ -229,7 +285,9 @@ class Shards:
         self._sync_folder()
 
     def _note(self, line: Mapping[str, Any]) -> None:
-        self._journal.write(json.dumps(line).encode() + b"\n")
+        rest = json.dumps(line).encode() + b"\n"
+        while rest:  # of a disk that fills up a part is written, and no error said before the next one
+            rest = rest[self._journal.write(rest) :]
         os.fsync(self._journal.fileno())
 
     def _changed(self, name: str) -> ValueError:
@@ -246,6 +304,16 @@ class Shards:
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _names(number: int) -> tuple[str, str]:
+    """Return the names of a shard's files."""
+    return f"shard-{number:05}.ids.npy", f"shard-{number:05}.ends.npy"
+
+
+def _first(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEADER)
 
 
 def _header(dtype: np.dtype[Any], count: int) -> bytes:

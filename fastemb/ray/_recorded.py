@@ -8,6 +8,7 @@ Which blocks there are depends on how the dataset is cut: one that is not found 
 from __future__ import annotations
 
 import hashlib
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -60,6 +61,25 @@ def holds(rows: npt.NDArray[np.uint8], digest: bytes) -> bool:
     """Return whether a digest is among those of `as_rows`."""
     i = bisect_left(range(len(rows)), digest, key=lambda i: rows[i].tobytes())
     return i < len(rows) and rows[i].tobytes() == digest
+
+
+def are_blocks(found: Any) -> bool:
+    """Return whether these are blocks as a journal has them: a digest in hexadecimal digits, and a `Place`."""
+    return isinstance(found, list) and all(map(_is_block, found))
+
+
+def _is_block(found: Any) -> bool:
+    if not isinstance(found, list) or len(found) != 1 + len(Place._fields):
+        return False
+    digest, *place = found
+    if not isinstance(digest, str) or re.fullmatch("[0-9a-f]{64}", digest) is None:
+        return False
+    return all(map(is_count, place))
+
+
+def is_count(found: Any) -> bool:
+    """Return whether this is how many there are of something."""
+    return type(found) is int and 0 <= found < 1 << 63
 
 
 class Recorded:

@@ -90,11 +90,12 @@ def tokenize_dataset(
     ``ds.context``), so files do not depend on blocks, on workers or on which of them die.
 
     A shard appears when it is whole and on the disk, the manifest when all are; when that is there it is returned at
-    once. The same call again, after a run was ended, reads all texts again, and goes on behind the shards that are
-    finished. Blocks that stand in these are not tokenized again: they are known by a digest of their texts (SHA-256),
-    and their ids are read back and held against the shards' checksums. A dataset that is cut into other blocks than in
-    the first run is tokenized as a whole. All files are written by the calling program: of texts for which that is too
-    slow, give each of several programs a part and a folder.
+    once, no text is read, and of the shards lengths and headers are looked at. The same call again, after a run was
+    ended, reads all texts again, and goes on behind the shards that are finished. Blocks that stand in these are not
+    tokenized again: they are known by a digest of their texts (SHA-256), and their ids are read back and held against
+    the shards' checksums. A dataset that is cut into other blocks than in the first run is tokenized as a whole. All
+    files are written by the calling program: of texts for which that is too slow, give each of several programs a part
+    and a folder.
 
     Examples
     --------
