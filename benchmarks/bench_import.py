@@ -81,6 +81,8 @@ def test_first_call(measure: Measure, folder: Path, operation: str, name: str) -
 @pytest.mark.parametrize("operation", [name for name in FIRST_CALLS if name != "gather"])
 def test_further_calls(measure: Measure, folder: Path, operation: str, name: str) -> None:
     """What one more function costs a process that has called another: the difference of two processes."""
+    if name == AFTER_GATHER and not measure.timed:
+        pytest.skip("the same process as test_first_call's")
     calls = {
         "fastemb": process(measure, folder, "-c", script("gather", operation)),
         AFTER_GATHER: process(measure, folder, "-c", script("gather")),

@@ -1,8 +1,10 @@
 """What tests of optimizers share: every rule in some of its forms, gradients, and the oracle of several steps."""
 
 import copy
+import itertools
 
 import numpy as np
+import pytest
 from arrays import DTYPES, lay, same_bits
 
 import fastemb.reference as reference
@@ -32,6 +34,42 @@ def make(name, **options):
     """Return an optimizer of `RULES`."""
     kind, given = RULES[name]
     return kind(**given | options)
+
+
+def _cases():
+    """Rules, and types of tables and of gradients, as few as meet every part of a kernel.
+
+    Each of them is two kernels to compile. Whatever is read is brought to the type of sums, of which there are two:
+    every rule meets both, tables of 16 bits meet the rules of no state and of two, other gradients the plainest one.
+    """
+    f8, f4, f2, bf16 = FLOATS
+    found = [(name, kind, kind) for name in RULES for kind in (f8, f4)]
+    both = [name for name in RULES if len(make(name)._STATE) != 1]
+    found += [(name, kind, kind) for name in both for kind in (f2, bf16)]
+    return found + [("SGD", a, b) for a, b in [(f4, f8), (f8, f4), (f4, f2), (f4, bf16), (f2, f4), (bf16, f4)]]
+
+
+CASES = _cases()
+ALL_CASES = list(itertools.product(RULES, FLOATS, FLOATS))
+#: The first by default, and beside them everything.
+EXTENT = pytest.mark.parametrize(
+    "cases", [pytest.param(CASES, id="some"), pytest.param(ALL_CASES, id="all", marks=pytest.mark.exhaustive)]
+)
+
+
+def of_one_type(dtypes=DTYPES):
+    """Run a test of rules, whose gradients have the type of the table; the others of these when all is asked for."""
+    usual = {(name, a) for name, a, b in CASES if a == b}
+    return pytest.mark.parametrize(
+        ("name", "dtype"),
+        [
+            pytest.param(
+                name, dtype, id=f"{name}-{dtype}", marks=() if (name, dtype) in usual else pytest.mark.exhaustive
+            )
+            for name in RULES
+            for dtype in map(np.dtype, dtypes)
+        ],
+    )
 
 
 def draw(shape, dtype, seed, layout="plain"):

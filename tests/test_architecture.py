@@ -123,6 +123,7 @@ def imported(module):
 
 
 @pytest.mark.parametrize("module", MODULES)
+@pytest.mark.tree
 def test_imports_run_one_way(module):
     here = room(module)
     assert here in ALLOWED, f"{module}: a room that the design does not name"
@@ -139,6 +140,7 @@ def torch_floor(module):
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if room(module) == "torch"])
+@pytest.mark.tree
 def test_layers_stand_on_functions_and_these_on_doors(module):
     there = [name for name in imported(module) if room(name) == "torch" and name != module]
     assert all(torch_floor(name) <= torch_floor(module) for name in there if name != "fastemb.torch"), there
@@ -155,6 +157,7 @@ def command_line_floor(module):
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if room(module) == "_cli"])
+@pytest.mark.tree
 def test_commands_stand_on_what_they_share_and_not_on_each_other(module):
     """`completion` alone asks for the parser, whose commands it lists."""
     here = command_line_floor(module)
@@ -168,6 +171,7 @@ KERNELS = ("fastemb._cpu.kernels", "fastemb._cuda.kernels")
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith(KERNELS)])
+@pytest.mark.tree
 def test_kernels_know_kernels_alone(module):
     assert {name.rpartition(".")[0] for name in imported(module)} <= {".".join(module.split(".")[:3])}
 
@@ -176,6 +180,7 @@ WORDS = [f"{name}_{kind}" for name in ("numbers", "scalars", "special", "words")
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.startswith(KERNELS[1])])
+@pytest.mark.tree
 def test_only_words_know_a_compiler(module):
     """All else in the kernels of CUDA is plain Python: a change of compiler rewrites the words alone."""
     known = {"numba", "llvmlite", "numba_cuda", "cuda"}
@@ -187,6 +192,7 @@ def test_only_words_know_a_compiler(module):
     assert not found or name in WORDS or (name == "words" and names >= {"numba.cuda.core"})
 
 
+@pytest.mark.tree
 def test_no_import_circles():
     todo = {module: set(imported(module)) - {module} for module in MODULES if module != "fastemb"}
     for found in todo.values():
@@ -202,6 +208,7 @@ NAMES = {"ndarray", "dtype", "float32", "float64", "bool_", "int64", "uint8"}  #
 
 
 @pytest.mark.parametrize("name", sorted(NEUTRAL))
+@pytest.mark.tree
 def test_above_the_rooms_nothing_is_computed(name):
     """Public files and what was asked for use NumPy's types alone: no arithmetic, no address, no kernel."""
     tree = ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
@@ -213,6 +220,7 @@ def test_above_the_rooms_nothing_is_computed(name):
     assert used <= NAMES
 
 
+@pytest.mark.tree
 def test_only_jit_calls_numba():
     for file in (PACKAGE / "_cpu").rglob("*.py"):
         tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -238,6 +246,7 @@ def test_lines_of_code_are_counted():
 
 
 @pytest.mark.parametrize("module", MODULES)
+@pytest.mark.tree
 def test_files_and_kernels_stay_small(module):
     text = source_of(module).read_text(encoding="utf-8")
     assert code_lines(text) <= 300
@@ -260,6 +269,7 @@ def kernels_of(module, tree):
                     yield f"{maker.name}.{node.name}", node.end_lineno - node.lineno + 1
 
 
+@pytest.mark.tree
 def test_kernels_of_both_rooms_are_found():
     for module, kernel in (("_cpu.kernels.lookup", "gather"), ("_cuda.kernels.lookup", "make_gather.gather")):
         text = source_of(f"fastemb.{module}").read_text(encoding="utf-8")
@@ -306,6 +316,7 @@ def test_docstring_examples(module):
     assert result.failed == 0
 
 
+@pytest.mark.tree
 def test_setup_py_is_short_and_flags_are_portable():
     setup, build = (ROOT / "setup.py").read_text(), (ROOT / "csrc/build_ffi.py").read_text()
     assert setup.count("\n") <= 50

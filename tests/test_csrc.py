@@ -43,6 +43,7 @@ def test_no_warnings(compiler, source, compiled):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.tree
 def test_short_lines_and_files():
     made = CSRC.glob("unicode_*.h")
     for file in {*CSRC.rglob("*.c"), *CSRC.rglob("*.h")} - {*made}:
@@ -99,6 +100,7 @@ def test_every_allocation_fails_once(fuzzed, tmp_path):
     assert "no error" in done.stdout
 
 
+@pytest.mark.tree
 def test_no_python_and_no_stdio():
     for file in [*CSRC.glob("*.c"), *CSRC.glob("*.h")]:  # the fuzzer's own files aside
         text = file.read_text()

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from arrays import BF16, same_bits
-from optim_cases import RULES, draw, draw_grad, make
+from optim_cases import RULES, draw, draw_grad, make, of_one_type
 
 import fastemb
 from fastemb.optim import SGD, Adagrad, Adam, AdamW
@@ -34,8 +34,7 @@ def by_pickle(optimizer, folder):
 
 
 @pytest.mark.parametrize("resume", [by_dict, by_file, by_pickle])
-@pytest.mark.parametrize("dtype", ["f8", "f4", BF16], ids=str)
-@pytest.mark.parametrize("name", NAMES)
+@of_one_type(["f8", "f4", BF16])
 def test_the_same_bits_resumed_or_not(name, dtype, resume, tmp_path):
     table, optimizer = draw((9, 20), dtype, 0), make(name, stochastic_rounding=True, seed=2**64 - 1)
     before = resume(optimizer, tmp_path)
@@ -62,7 +61,7 @@ def test_what_a_state_holds():
     assert told["options"] == {
         "lr": 0.1, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.01, "stochastic_rounding": False, "seed": 0
     }  # fmt: skip
-    optimizer.step_from(table, [1], np.ones((1, 3), "f4"))
+    optimizer.step_from(table, [1], np.ones((1, 3), BF16))
     told = optimizer.state_dict()
     assert (told["optimizer"], told["step"], told["shape"], told["dtype"]) == ("AdamW", 1, (5, 3), "bfloat16")
     assert {name: (array.shape, array.dtype) for name, array in told["state"].items()} == {

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from arrays import BF16, DTYPES, ID_DTYPES, IN_LAYOUTS, OUT_LAYOUTS, lay, on_threads, same_bits
+from arrays import BF16, ID_DTYPES, IN_LAYOUTS, OUT_LAYOUTS, lay, on_threads, same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optim_cases import FLOATS, RULES, Law, draw, draw_grad, make, twin
+from optim_cases import EXTENT, RULES, Law, draw, draw_grad, make, of_one_type, twin
 
 import fastemb.reference as reference
 from fastemb import _threads
@@ -17,13 +17,15 @@ from fastemb.ragged import Ragged
 NAMES = list(RULES)
 
 
+@EXTENT
 @settings(max_examples=120, deadline=None)
 @given(
-    st.sampled_from(NAMES), st.sampled_from(FLOATS), st.sampled_from(FLOATS), st.sampled_from(OUT_LAYOUTS),
+    st.data(), st.sampled_from(OUT_LAYOUTS),
     st.sampled_from(IN_LAYOUTS), st.sampled_from(ID_DTYPES), st.integers(0, 20), st.integers(0, 70), st.booleans(),
     st.integers(0, 2**32 - 1),
 )  # fmt: skip
-def test_steps_equal_reference(name, dtype, kind, layout, rows_layout, id_dtype, U, D, by_chance, seed):
+def test_steps_equal_reference(cases, data, layout, rows_layout, id_dtype, U, D, by_chance, seed):
+    name, dtype, kind = data.draw(st.sampled_from(cases))
     table, optimizer = draw((20, D), dtype, seed, layout), make(name, stochastic_rounding=by_chance, seed=seed)
     law = Law(optimizer, table)
     for k in range(3):
@@ -34,15 +36,17 @@ def test_steps_equal_reference(name, dtype, kind, layout, rows_layout, id_dtype,
     law.holds(optimizer, table)
 
 
+@EXTENT
 @settings(max_examples=120, deadline=None)
 @given(
-    st.sampled_from(NAMES), st.sampled_from(FLOATS), st.sampled_from(FLOATS), st.sampled_from(OUT_LAYOUTS),
+    st.data(), st.sampled_from(OUT_LAYOUTS),
     st.sampled_from(IN_LAYOUTS), st.sampled_from(ID_DTYPES), st.lists(st.integers(0, 7), max_size=3),
     st.integers(0, 70), st.sampled_from([None, 3, -1, 10**6, -(2**70)]), st.booleans(), st.integers(0, 2**32 - 1),
 )  # fmt: skip
 def test_step_from_is_row_grad_and_step(
-    name, dtype, kind, layout, grad_layout, id_dtype, shape, D, padding_idx, check_finite, seed
+    cases, data, layout, grad_layout, id_dtype, shape, D, padding_idx, check_finite, seed
 ):  # fmt: skip
+    name, dtype, kind = data.draw(st.sampled_from(cases))
     table, optimizer = draw((20, D), dtype, seed, layout), make(name)
     law, options = Law(optimizer, table), {"padding_idx": padding_idx, "check_finite": check_finite}
     for k in range(2):
@@ -73,8 +77,7 @@ def test_runs_of_all_lengths_on_threads(name, D, small_grain):
         law.holds(mine, here)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", NAMES)
+@of_one_type()
 def test_the_same_bits_on_any_threads(name, dtype, small_grain):
     table, ids = draw((5000, 24), dtype, 0), np.random.default_rng(1).integers(0, 5000, 3000)
     optimizer, grad = make(name, stochastic_rounding=True, seed=5), draw((3000, 24), dtype, 2)

@@ -17,6 +17,7 @@ SHAPE = re.compile(rf"\(({ONE}(?:, {ONE})*,?)\)")
 
 
 @pytest.mark.parametrize("page", MEASURED, ids=name)
+@pytest.mark.tree
 def test_measurements_are_python(page):
     for code in blocks(page):
         compile(code, name(page), "exec")
@@ -34,6 +35,7 @@ def test_examples(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.tree
 def test_links(page):
     for link in links(page):
         path, _, anchor = link.partition("#")
@@ -42,11 +44,13 @@ def test_links(page):
         assert not anchor or anchor in anchors(there), f"{name(page)} links to {link}"
 
 
+@pytest.mark.tree
 def test_the_index_leads_to_every_page():
     index = {(DOCS / link).resolve() for link in links(DOCS / "index.md")}
     assert index >= {*DOCS.rglob("*.md"), *DOCS.rglob("*.rst")} - {DOCS / "index.md"}
 
 
+@pytest.mark.tree
 def test_every_public_name_has_a_place():
     """A function by itself, a class with its members; NamedTuples say theirs in their docstrings."""
     found, opened = set(), set()
@@ -81,6 +85,7 @@ def test_the_glossary_has_the_axis_letters():
     assert set(re.findall(r"^\| `(\w)` \|", glossary, flags=re.MULTILINE)) == used
 
 
+@pytest.mark.tree
 def test_docstrings_refer_to_something():
     """In single backticks stand parameters, attributes and public names, and what other packages call theirs."""
     for each, text in docstrings():

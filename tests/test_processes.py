@@ -15,13 +15,18 @@ from fastemb.pooling import embedding_bag, normalize, pool
 """
 
 
-def run_child(code, *flags, **environment):
-    """Run code after the imports, without settings but those given; return what it printed."""
+def child_of(code, *flags, **environment):
+    """Run code after the imports, without settings but those given; return the process when it has ended."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA_", "FASTEMB_"))}
-    child = subprocess.run(
+    return subprocess.run(
         [sys.executable, *flags, "-c", IMPORTS + code],
         env={**kept, **environment}, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
+
+
+def run_child(code, *flags, **environment):
+    """Do as `child_of` does; return what it printed."""
+    child = child_of(code, *flags, **environment)
     assert child.returncode == 0, child.stderr
     return child.stdout
 
@@ -53,27 +58,40 @@ _threads.set_num_threads(3)
 table = np.random.default_rng(0).standard_normal((500, 64)).astype("f4")
 ids = np.random.default_rng(1).integers(0, 500, (300, 7))
 x = table[ids]
+warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of any fork beside threads
+"""
+
+FORK_FAMILY = """
 wanted = {wanted}
 def right():
     return bool(np.abs({call} - wanted).max() <= {within})
 assert right() and _threads._pool._started == 2
-warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of any fork beside threads
 child = os.fork()
 if child == 0:
     fresh = _threads._pool._started == 0
     os._exit(0 if fresh and right() and _threads._pool._started == 2 else 1)
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 assert right()
-print("done")
+print("{family}", flush=True)
 """
+
+
+@pytest.fixture(scope="module")
+def forked():
+    """One process for all families, by turns: what it printed, and its errors."""
+    code = FORK
+    for family, (call, wanted) in CALLS.items():
+        within = 1e-7 if family == "normalize" else 0
+        code += FORK_FAMILY.format(family=family, call=call, wanted=wanted, within=within)
+    child = child_of(code)
+    return child.stdout.split(), child.stderr
 
 
 @needs_fork
 @pytest.mark.parametrize("family", CALLS)
-def test_calls_before_and_after_a_fork(family):
-    call, wanted = CALLS[family]
-    within = 1e-7 if family == "normalize" else 0
-    assert run_child(FORK.format(call=call, wanted=wanted, within=within)) == "done\n"
+def test_calls_before_and_after_a_fork(family, forked):
+    right, errors = forked
+    assert family in right, errors
 
 
 FORK_WITH_BLOCKS = """
@@ -186,6 +204,9 @@ def lie(array, first, end):
     return there
 
 
+"""
+
+GUARDED_FAMILY = """
 def call(table, ids, mode, out):
     return {call}
 
@@ -194,7 +215,7 @@ ids = np.array({ids})
 for dtype in ("f8", "f4", "f2", ml_dtypes.bfloat16):
     for D in (*range(1, 40), 47, 48, 49, 63, 64, 65, 79, 80, 81, 90, 96, 127, 128, 129, 191, 193):
         table = np.random.default_rng(D).standard_normal((5, D)).astype(dtype)
-        for mode in ("mean", "max"):
+        for mode in {modes}:
             expected = call(table, ids, mode, None)
             assert expected.any()
             for end in (False, True):
@@ -202,15 +223,26 @@ for dtype in ("f8", "f4", "f2", ml_dtypes.bfloat16):
                 assert call(there, names, mode, None).tobytes() == expected.tobytes()
                 assert call(there, names, mode, out).tobytes() == expected.tobytes()
                 assert out.tobytes() == (expected if {writes} else expected * 0).tobytes()
-print("done")
+print("{family}", flush=True)
 """
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    """One process for all families, by turns: what it printed, how it ended, and its errors."""
+    code = GUARDED
+    for family, (ids, call) in GUARDED_CALLS.items():
+        modes = ("mean", "max") if "mode" in call else ("",)
+        code += GUARDED_FAMILY.format(family=family, ids=ids, call=call, modes=modes, writes="out" in call)
+    child = child_of(code)
+    return child.stdout.split(), child.returncode, child.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mprotect by its name")
 @pytest.mark.parametrize("family", GUARDED_CALLS)
-def test_no_byte_beyond_the_arrays_is_touched(family):
-    ids, call = GUARDED_CALLS[family]
-    assert run_child(GUARDED.format(ids=ids, call=call, writes="out" in call)) == "done\n"
+def test_no_byte_beyond_the_arrays_is_touched(family, guarded):
+    right, ended, errors = guarded
+    assert family in right, (ended, errors)
 
 
 # Old processors ---------------------------------------------------------------------------------------------------

@@ -81,9 +81,9 @@ def test_real_text_whole(pair, real_lines):
 
 def test_random_strings(pair, random_strings):
     ours, hf = pair
-    strings = random_strings(60_000, seed=7)
+    strings = random_strings(20_000, seed=7)  # more by test_many_random_strings
     assert_same_ids(ours, hf, strings)
-    assert_same_ids(ours, hf, strings[:20_000], special="none")
+    assert_same_ids(ours, hf, strings[:7000], special="none")
 
 
 @pytest.mark.exhaustive

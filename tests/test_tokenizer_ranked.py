@@ -132,11 +132,11 @@ def draw_tokens(case: Case, count: int, seed: int) -> list[str]:
 
 @pytest.fixture(scope="module")
 def strings(random_strings) -> list[str]:
-    return random_strings(30_000, seed=11) + draw_fragments(20_000, seed=11)
+    return random_strings(10_000, seed=11) + draw_fragments(10_000, seed=11)  # a million are the exhaustive test's
 
 
 def test_random_strings(case, strings):
-    texts = strings + draw_tokens(case, 10_000, seed=11)
+    texts = strings + draw_tokens(case, 5000, seed=11)
     assert_same(case, texts)
     short = texts[::6]
     assert np.array_equal(case.ours.count_batch(short), case.ours.encode_batch(short).lengths)

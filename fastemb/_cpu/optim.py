@@ -51,7 +51,7 @@ def step(table: Array, ids: Array | None, given: Array, update: Update) -> None:
 
 def _change_rows(table: Array, index: Array, grad: Array, update: Update) -> None:
     source, goal, where = rows(grad), rows(table), arrays.ids(index, table.shape[0])
-    rule = _rule(update)
+    rule = _rule(table, update)
 
     def work(start: int, stop: int, alive: object = (table, index, grad, update)) -> None:
         kernels.change_rows(goal, source, where, rule, start, stop)
@@ -74,7 +74,7 @@ def step_from(table: Array, ids: Array, grad: Array, skip: int | None, update: U
     flat = arrays.as_row_major(grad.reshape(ids.size, D))
     in_order = skip is not None or D * grad.dtype.itemsize > TUNING.unsorted
     runs = gradient.Runs.of(index, -1 if skip is None else skip, in_order)
-    source, goal, rule = rows(flat), rows(table), _rule(update)
+    source, goal, rule = rows(flat), rows(table), _rule(table, update)
 
     def change(told: tuple[Any, ...], start: int, stop: int, alive: object = (table, flat, update)) -> None:
         kernels.change_rows_by_runs(goal, source, told, rule, start, stop)
@@ -101,12 +101,14 @@ def _is_swept(table: Array, grad: Array, update: Update) -> bool:
     return update.second is None or update.second.ndim == 2 or table.shape[1] <= SCRATCH
 
 
-def _rule(update: Update) -> Rule:
+def _rule(table: Array, update: Update) -> Rule:
     """Return what kernels are told of an update."""
     first, second = (None if one is None or one.ndim == 1 else rows(one) for one in (update.first, update.second))
     per_row = address(update.second) if second is None and update.second is not None else None
     numbers = update.rate, update.keep, update.mix, update.eps, update.decay, update.shrink, update.nesterov
-    return Rule(first, second, per_row, *numbers, update.key)
+    # A table that is as wide as the sums is not rounded: with a key it would ask for a second kernel of the same steps.
+    key = update.key if table.dtype.itemsize == 2 else None
+    return Rule(first, second, per_row, *numbers, key)
 
 
 def _cost(table: Array, update: Update) -> int:

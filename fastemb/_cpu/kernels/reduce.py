@@ -134,15 +134,19 @@ def max_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: 
 
 
 @kernel
-def sum_cached_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: int, stop: int) -> int:
+def _sum_cached_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: int, stop: int) -> int:
     """Do as `put_sums` does, of rows that lie in a cache."""
     return put_sums(sum_cached_segment, table, ids, segments, out, check, start, stop)
 
 
 @kernel
-def max_cached_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: int, stop: int) -> int:
+def _max_cached_rows(table: Any, ids: Any, segments: Any, out: Any, check: bool, start: int, stop: int) -> int:
     """Do as `put_maxima` does, of rows that lie in a cache."""
     return put_maxima(max_cached_segment, table, ids, segments, out, check, start, stop)
+
+
+# Where columns are the form anyhow, these would be the kernels above, compiled once more.
+sum_cached_rows, max_cached_rows = (_sum_cached_rows, _max_cached_rows) if TUNING.by_rows else (sum_rows, max_rows)
 
 
 @kernel
