@@ -79,7 +79,7 @@ class Road:
         found: list[Placed] = []
         for number, piece in self._pieces(text, actions, self._cuts):
             if number == TEXT:
-                found += _placed(piece, self._tokens(piece.text))
+                found += _placed(text, piece, self._tokens(piece.text))
             else:
                 found.append(Placed(self._added[number].id, piece.starts[0], piece.ends[-1], True))
         return found
@@ -101,17 +101,21 @@ class Road:
             found += [word] if number != TEXT else [word] * len(self._tokens(piece.text))
         return found
 
-    def unknowns(self, text: str, actions: bytes, unk: int) -> dict[tuple[int, int], str]:
-        """Return what the pieces have where a token is `unk`, by from which character up to which it stands."""
-        found: dict[tuple[int, int], str] = {}
+    def unknowns(self, text: str, actions: bytes, unk: int) -> dict[tuple[int, int], list[str]]:
+        """Return what the pieces have where a token is `unk`, by from which character up to which it stands.
+
+        Several stand at one place where a character was taken apart.
+        """
+        found: dict[tuple[int, int], list[str]] = {}
         for number, piece in self._pieces(text, actions, self._cuts):
             tokens = self._tokens(piece.text) if number == TEXT else []
             if any(token.id == unk for token in tokens):
                 data, at = piece.text.encode(), 0
-                for token, placed in zip(tokens, _placed(piece, tokens), strict=True):
+                for token, placed in zip(tokens, _placed(text, piece, tokens), strict=True):
                     at += token.size
                     if token.id == unk:
-                        found[placed.start, placed.end] = data[at - token.size : at].decode()
+                        place = placed.start, placed.end
+                        found.setdefault(place, []).append(data[at - token.size : at].decode())
         return found
 
     def rows(self, texts: Sequence[str], actions: bytes, limit: int = NO_LIMIT) -> tuple[Ids, Offsets]:
@@ -203,11 +207,12 @@ def _filled(ids: Ids, offsets: Offsets, inner: Ids, inner_offsets: Offsets) -> t
     return out, ends[offsets]
 
 
-def _placed(piece: Stretch, tokens: list[Token]) -> Iterator[Placed]:
+def _placed(text: str, piece: Stretch, tokens: list[Token]) -> Iterator[Placed]:
     """Yield the tokens of a piece with the raw characters that each one has a byte of.
 
     Sizes add up from the start of the piece even where a character vanished, as in the format's own engine. Nor does
-    that know where tokens stand that go beyond the end (the bytes of a suffix): it leaves the bytes of the piece.
+    that know where tokens stand that go beyond the end (the bytes of a prefix or suffix): it takes their bytes in the
+    piece for bytes of the text.
     """
     owners = [k for k, char in enumerate(piece.text) for _ in char.encode()]
     at = 0
@@ -215,4 +220,16 @@ def _placed(piece: Stretch, tokens: list[Token]) -> Iterator[Placed]:
         start, end, at = at - back, at + size, at + size
         if end <= len(owners):
             start, end = piece.starts[owners[start]], piece.ends[owners[end - 1]]
+        else:
+            start, end = _as_bytes(text, start, end)
         yield Placed(id, start, end, False)
+
+
+def _as_bytes(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return the characters of bytes `start` up to `end`, of which the last ones may be none; all: what was given."""
+    owners = [k for k, char in enumerate(text) for _ in char.encode()]
+    if start >= len(owners):
+        return start, end
+    if end < len(owners):
+        return owners[start], owners[end]
+    return owners[start], owners[end - 1] + 1 if end == len(owners) else owners[start] + 2

@@ -35,11 +35,15 @@ class SpanTables:
         #: By id: twice the characters that begin in a token, and 1 if it begins inside one.
         self.widths = np.zeros(core.highest_id() + 1, np.uint32)
         self.widths[core.ids()] = widths
+        #: By id: how many bytes of text a token stands for; 0 of the unknown one, of which that is not known.
+        self.sizes = np.zeros(self.widths.size, np.int64)
+        self.sizes[core.ids()] = np.diff(ends)
         falls_back = bool(flags & lib.FE_BYTE_FALLBACK)
         if falls_back:
             ids = np.array([tables.id_by_name.get(name, -1) for name in BYTE_TOKENS])
             is_inside = (np.arange(256) & 0xC0) == 0x80
             self.widths[ids[ids >= 0]] = np.where(is_inside, 1, 2)[ids >= 0]
+            self.sizes[ids[ids >= 0]] = 1
         # Tokens whose place is not told by the sum: the unknown one, where it may stand for part of a character, or
         # somewhere else than its character does; and added ones that take white space, which another may take, too.
         #: Ids of added tokens whose place has white space of the text in it.
@@ -48,6 +52,7 @@ class SpanTables:
         byte_names = BYTE_CHARS if is_byte_level else BYTE_TOKENS if falls_back else []
         if contents.unk >= 0 and not (byte_names and tables.id_by_name.keys() >= {*byte_names}):
             unk = int(contents.token_ids[contents.unk])
+            self.sizes[unk] = 0
             self.widths[unk] = 2  # one character, as a rule: where it stands for several, the sum shows it
             unsure += [unk] if byte_names else []
         #: By id: whether a text with this token takes the general road; None: no token is such.

@@ -53,8 +53,7 @@ class Built:
         self.options = Options(self.core, self.actions, tokenizer._splitter)
         self.calls, self.placing = tokenizer._calls, tokenizer._placing
         trims = [trim.add_prefix_space for trim in self.calls.trims]
-        kept = tokenizer._tables, trims, self.actions
-        self.places = Places(self.file, self.core, self.placing, *kept)
+        self.places = Places(self.file, self.core, self.placing, trims, self.actions)
         #: Whether the ids of a text alone say which sequence of it a token is of: no step behind the model says it.
         self.has_processor = bool(self.file.post_processors)
 
@@ -83,6 +82,12 @@ class Built:
     def has_late(self) -> bool:
         """Whether some added token is otherwise behind the normalizers."""
         return any(self.names[token.id] != token.content for token in self.file.added)
+
+    @cached_property
+    def twofold(self) -> frozenset[int]:
+        """Those of them that the model has, too: where it finds them, they are called as they were given."""
+        own = {*self.core.ids()[: self.core.contents.vocab].tolist()}
+        return frozenset(id for id in self._late & own if self.names[id] != self.given_names[id])
 
     @cached_property
     def special_ids(self) -> frozenset[int]:
@@ -116,9 +121,16 @@ class Built:
         """The id that is called in `Encoding.tokens` what stands for it, and by no name: Unigram's unknown one."""
         return self.file.model.unk_id if isinstance(self.file.model, Unigram) else None
 
-    def unknowns(self, text: str) -> dict[tuple[int, int], str]:
-        """Return what pieces of a text have where a token is `unk_id`, by its place."""
+    def unknowns(self, text: str) -> dict[tuple[int, int], list[str]]:
+        """Return what pieces of a text have where tokens are `unk_id`, by their place."""
         return {} if self.unk_id is None else self.road.unknowns(repaired(text), self.actions, self.unk_id)
+
+    def by_model(self, text: str) -> frozenset[tuple[int, int, int]]:
+        """Return where the model finds those that are `twofold`: ids, and from which character up to which."""
+        placed = self.road.encode(repaired(text), self.actions)
+        return frozenset(
+            (token.id, token.start, token.end) for token in placed if not token.added and token.id in self.twofold
+        )
 
     def words(self, texts: Sequence[str], actions: bytes) -> npt.NDArray[np.int32]:
         """Return the number of the piece of each token of texts, one text after another."""

@@ -16,7 +16,6 @@ from ..._text.components import TokenizerFile
 from ..._text.core import Core
 from ..._text.place import place_one
 from ..._text.placing import Placing
-from ..._text.tables import Tables
 
 Offsets = list[tuple[int, int]]
 
@@ -29,13 +28,12 @@ class Places:
         file: TokenizerFile,
         core: Core,
         placing: Placing,
-        tables: Tables,
         trims: Sequence[bool],
         actions: bytes,
     ) -> None:
         """Take what is known of it; `trims` says of each step that trims offsets whether the first token keeps one."""
         self._actions = actions
-        self._file, self._core, self._placing, self._tables, self._trims = file, core, placing, tables, trims
+        self._file, self._core, self._placing, self._trims = file, core, placing, trims
         self._added = frozenset(token.id for token in file.added)
 
     def offsets(self, text: str, ids: list[int], is_first: bool) -> Offsets | None:
@@ -79,14 +77,14 @@ class Places:
             data = text.encode()
         except UnicodeEncodeError:
             return None
-        ends = self._core.pieces(data)[1].tolist()
-        token_bytes, word, at = self._tables.token_bytes, 0, 0
+        ends, sizes = self._core.pieces(data)[1].tolist(), self._sizes
+        word = at = 0
         words = list[int | None]()
         for id in ids:
             if word < len(ends) and at >= ends[word]:
                 word += 1
             words.append(word)
-            at += len(token_bytes[id])
+            at += sizes[id]
         return words if at == len(data) and (not ids or word == len(ends) - 1) else None
 
     @cached_property
@@ -99,10 +97,14 @@ class Places:
     @cached_property
     def _widths(self) -> list[int] | None:
         """By id, twice the characters that begin in a token, and 1 if it begins inside one; None: not enough."""
-        if self._placing.told == "none":
+        if self._placing.told == "none" or self._placing.tables.unsure is not None:
             return None
-        tables = self._placing.tables
-        return None if tables.unsure is not None or tables.takers else tables.widths.tolist()
+        return self._placing.tables.widths.tolist()
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        """By id, how many bytes of text a token stands for; 0: not always as many."""
+        return self._placing.tables.sizes.tolist()
 
     @cached_property
     def _may_have_mark(self) -> bool:

@@ -6,9 +6,10 @@ any of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -219,13 +220,14 @@ class Source:
             given, special = built.given_names, self.special_tokens_mask(row)
             found = [given.get(id, "") if on else name for id, name, on in zip(ids, found, special, strict=True)]
         if not built.takers.isdisjoint(ids):  # what stands in the text, with the white space that they take
-            sides = [self.texts] if self.pairs is None else [self.texts, self.pairs]
-            number = self.text_of(row)
-            for place, (id, side, (start, stop)) in enumerate(
-                zip(ids, self._part(self._sequences, row), self.offsets(row), strict=True)
-            ):
-                if id in built.takers and side >= 0 and not self.call.pretokenized:
-                    found[place] = built.as_found(id, sides[side][number][start:stop])
+            for at, (side, word, (start, stop)) in enumerate(self._standing(row)):
+                if ids[at] in built.takers and side >= 0 and word is None:
+                    found[at] = built.as_found(ids[at], self._text(row, side, None)[start:stop])
+        if not built.twofold.isdisjoint(ids):
+            by_model = cache(lambda side, word: built.by_model(self._text(row, side, word)))
+            for at, (side, word, place) in enumerate(self._standing(row)):
+                if ids[at] in built.twofold and side >= 0 and (ids[at], *place) in by_model(side, word):
+                    found[at] = built.given_names[ids[at]]
         if built.unk_id is not None and built.unk_id in ids:
             self._name_unknowns(row, found)
         if self.call.padding is not None:
@@ -235,16 +237,33 @@ class Source:
 
     def _name_unknowns(self, row: int, names: list[str]) -> None:
         """Put the text of what is unknown to where it stands."""
-        built, number = self.call.built, self.text_of(row)
-        sides = [self.texts[number]] if self.pairs is None else [self.texts[number], self.pairs[number]]
-        words = self.word_ids(row) if self.call.pretokenized else [None] * len(names)
-        known: dict[tuple[int, int | None], dict[tuple[int, int], str]] = {}
-        places = zip(self.ids(row), self._part(self._sequences, row), self.offsets(row), words, strict=True)
-        for at, (id, side, place, word) in enumerate(places):
-            if id == built.unk_id and side >= 0:
-                if (side, word) not in known:
-                    known[side, word] = built.unknowns(sides[side] if word is None else sides[side][word])
-                names[at] = known[side, word].get(place, names[at])  # else it stands in the text by its name
+        built, ids = self.call.built, self.ids(row)
+        unknowns = cache(lambda side, word: built.unknowns(self._text(row, side, word)))
+        groups = dict[Any, list[int]]()  # a character that was taken apart has several at its place
+        first, last = dict[int, Any](), dict[int, Any]()  # places of each text, where ids may be cut off
+        for at, where in enumerate(self._standing(row)):
+            side = where[0]
+            if side >= 0 and ids[at] == built.unk_id:
+                groups.setdefault(where, []).append(at)
+            first.setdefault(side, where)
+            last[side] = where
+        for (side, word, place), group in groups.items():
+            found = unknowns(side, word).get(place, [])  # nothing: it stands in the text by its name
+            if first[side] == (side, word, place) != last[side]:
+                found = found[-len(group) :]
+            for at, name in zip(group, found, strict=False):
+                names[at] = name
+
+    def _standing(self, row: int) -> Iterator[tuple[int, int | None, tuple[int, int]]]:
+        """Yield of each id which text it is of, or -1; which word, if that is a list of words; and where it stands."""
+        words = self.word_ids(row) if self.call.pretokenized else repeat(None)
+        return zip(self._part(self._sequences, row), words, self.offsets(row), strict=False)
+
+    def _text(self, row: int, side: int, word: int | None) -> Any:
+        """Return a text of a row, or one of its words."""
+        texts = self.pairs if side and self.pairs is not None else self.texts
+        text = texts[self.text_of(row)]
+        return text if word is None else text[word]
 
     # ---------------------------------------------------------------- of a row
 
