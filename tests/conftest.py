@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import random
+import signal
 import sys
 import sysconfig
 import tokenize
@@ -39,7 +40,12 @@ LONG = ["csrc", "tuning", "generic_code", "pooling_bags", "pooling_pool", "jit",
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let several processes take files in the order in which they are collected, and collect them from both ends."""
+    """Let several processes take files in the order in which they are collected, and collect them from both ends.
+
+    Interrupts are heard, too: a shell starts what it leaves in its background without, and tests of them would not end.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config.option, "loadscopereorder"):  # of pytest-xdist 3.7 and later
         config.option.loadscopereorder = False
     if from_the_end(config):
