@@ -301,6 +301,12 @@ def with_six_numbers(readme: Path, record: Record) -> str:
     return f"{before}{START}\n{six_numbers(record)}\n{END}{after}"
 
 
+def has_headlines(record: Record) -> bool:
+    """Return whether all six were measured."""
+    rows = ((record.rows.get((line.operation, line.case)), line.rival) for line in HEADLINES)
+    return all(row is not None and row.ratio(rival) is not None for row, rival in rows)
+
+
 def six_numbers(record: Record) -> str:
     """Return the table of headlines, where it was measured, and how much is lost."""
     lines = [["", OURS, "", "takes", "times as long"], ["---", "---:", "---", "---:", "---:"]]
@@ -363,10 +369,11 @@ def main(arguments: list[str] | None = None) -> int:
         if not records:
             raise DamagedError("nothing to report: neither a file of pytest-benchmark nor a folder that holds results")
         files = {options.output: markdown(records)}
+        whole = next(filter(has_headlines, records), records[0])  # a part of the suite does not take their place
         if options.svg:
-            files[options.svg] = chart(bars(records[0]), named(records[0]))
+            files[options.svg] = chart(bars(whole), named(whole))
         if options.readme:
-            files[options.readme] = with_six_numbers(options.readme, records[0])
+            files[options.readme] = with_six_numbers(options.readme, whole)
         if options.results and options.measured:
             files[file_of(options.results, records[0].processor)] = written(records[0])
         for path, words in files.items():
