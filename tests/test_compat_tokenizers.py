@@ -149,6 +149,48 @@ def test_unknown_parts_of_one_character():
                 assert us.encode(text).tokens == them.encode(text).tokens
 
 
+BYTE_NAMES = sorted(theirs.pre_tokenizers.ByteLevel.alphabet())
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+NOT_SPECIAL = dict.fromkeys(("special", "lstrip", "rstrip", "single_word"), False)
+
+
+@pytest.mark.parametrize(
+    ("names", "slots", "model", "text"),
+    [
+        # Its sizes add up to those of the text by chance; and pieces end inside of a character.
+        (BYTE_NAMES, {"pre_tokenizer": [BYTE_LEVEL, {"type": "Punctuation", "behavior": "Removed"}]}, {}, "\u00e9##b"),
+        (BYTE_NAMES, {"pre_tokenizer": [BYTE_LEVEL, {"type": "Whitespace"}]}, {}, "\u00e9a"),
+        # A token that the model has, too.
+        (
+            ["a", "b", "\u2581"],
+            {
+                "normalizer": {"type": "Prepend", "prepend": "\u2581"},
+                "added_tokens": [{"id": 1, "content": "b", "normalized": True} | NOT_SPECIAL],
+            },
+            {},
+            "ab",
+        ),
+        # The bytes of a prefix make the piece longer than it is.
+        (
+            ["a", "##\u200b", *(f"<0x{byte:02X}>" for byte in range(256))],
+            {},
+            {"continuing_subword_prefix": "##", "byte_fallback": True},
+            "a\U0001f600\u200b",
+        ),
+    ],
+    ids=["removed", "inside", "twofold", "prefix"],
+)
+def test_odd_places(names, slots, model, text):
+    steps = slots.get("pre_tokenizer")
+    document = {"version": "1.0", "added_tokens": [], **slots}
+    if steps:
+        document["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": steps}
+    document["model"] = {"type": "BPE", "vocab": {name: id for id, name in enumerate(names)}, "merges": [], **model}
+    them, us = (one.Tokenizer.from_str(json.dumps(document)).encode(text) for one in (theirs, ours))
+    for name in ("ids", "tokens", "offsets", "word_ids"):
+        assert getattr(us, name) == getattr(them, name), name
+
+
 # Changing encodings ----------------------------------------------------------------------------------------------
 
 STEPS = st.one_of(
