@@ -32,14 +32,12 @@ def parent(process):
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def workers():
-    """The processes that are actors of a map, of the Ray that this process has started and of no other."""
+def children(process):
+    """The processes that a process has started and that have not ended."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            if (path / "cmdline").read_bytes().startswith(b"ray::MapWorker") and parent(
-                parent(path.name)
-            ) == os.getpid():
+            if parent(path.name) == process:
                 found.append(int(path.name))
         except OSError:  # it has ended
             continue
@@ -51,18 +49,22 @@ def kill(process):
     os.kill(process, signal.SIGKILL)
 
 
-def gated(base, folder, rows):
-    """A class of workers that write down what they begin and end, and wait in a block that ends behind so many rows.
+def gated(base, folder, rows=0, blocks=0):
+    """A class of workers that write down what they do, and wait in some blocks until there is a file.
 
-    They go on when there is a file: `kill_one_at_the_gate` kills one of them before that. So its block is begun and not
-    ended when it dies, however busy the machine is.
+    They wait in those that end behind so many rows, when they have had so many blocks. Whoever acts when one "waits"
+    finds its block begun and not ended, however busy the machine is and whichever worker Ray has given it to.
     """
 
     class Gated(base):
+        had = 0
+
         def work(self, texts):
             self.note("begins")
-            if texts and int(texts[-1].split()[1]) >= rows:
+            if texts and int(texts[-1].split()[1]) >= rows and self.had >= blocks:
+                self.note("waits")
                 wait_for(lambda: (folder / "open").exists())
+            self.had += 1
             done = super().work(texts)
             self.note("ends")
             return done
@@ -74,7 +76,7 @@ def gated(base, folder, rows):
     return Gated
 
 
-def wait_for(condition, seconds=600):
+def wait_for(condition, seconds=300):
     """Return what a condition says when it says something."""
     until = time.monotonic() + seconds
     while not (found := condition()):
@@ -89,12 +91,17 @@ def last_words(folder):
     return dict(line.split() for line in file.read_text().splitlines()) if file.exists() else {}
 
 
+def at_the_gate(folder):
+    """The workers that wait now."""
+    return [int(who) for who, what in last_words(folder).items() if what == "waits"]
+
+
 def kill_one_at_the_gate(folder):
-    """Kill a worker that has begun a block, let the others go on, and return the process."""
-    (found, *_) = wait_for(lambda: [who for who, what in last_words(folder).items() if what == "begins"])
-    kill(int(found))
+    """Kill a worker that waits in a block, let the others go on, and return the process."""
+    (found, *_) = wait_for(lambda: at_the_gate(folder))
+    kill(found)
     (folder / "open").touch()
-    return found
+    return str(found)
 
 
 def mappings(process, name):

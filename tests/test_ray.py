@@ -1,5 +1,6 @@
 """Vectors and shards of ids by Ray: the bytes of one machine, whichever workers die, and errors that name the row."""
 
+import contextlib
 import os
 import re
 import signal
@@ -11,7 +12,10 @@ import numpy as np
 import pytest
 from ray_cases import (
     DIM,
+    at_the_gate,
+    children,
     gated,
+    kill,
     kill_one_at_the_gate,
     last_words,
     make_model,
@@ -19,7 +23,6 @@ from ray_cases import (
     parent,
     wait_for,
     words,
-    workers,
 )
 
 import fastemb
@@ -98,7 +101,7 @@ def test_a_worker_is_killed_and_nothing_is_lost(tmp_path, monkeypatch, model, fo
     monkeypatch.setattr(embedding, "Embedder", gated(_workers.Embedder, tmp_path, (run + 2) * 4096))
     rows = fastemb.ray.embed_dataset(dataset(texts, 4096), [model, folder][run % 2], workers=2)
     vectors, ids = read(rows, at=1 + run, act=lambda: killed.append(kill_one_at_the_gate(tmp_path)))
-    assert last_words(tmp_path)[killed[0]] == "begins"
+    assert last_words(tmp_path)[killed[0]] == "waits"
     assert len(last_words(tmp_path)) == 3  # two workers, and the one that took the place of the killed one
     assert np.array_equal(ids, range(len(texts)))  # nothing twice, nothing lost, nothing moved
     assert vectors.tobytes() == model.encode(texts).tobytes()
@@ -173,13 +176,13 @@ def test_one_copy_on_a_node(tmp_path, monkeypatch):
     for given, name in ((big, "table.npy"), (fastemb.StaticModel.load(big), "/dev/shm/plasma")):
         gate, found = tmp_path / name.replace("/", "."), []
         gate.mkdir()
-        monkeypatch.setattr(embedding, "Embedder", gated(_workers.Embedder, gate, 0))
+        monkeypatch.setattr(embedding, "Embedder", gated(_workers.Embedder, gate))
 
         def look(name=name, found=found, gate=gate):
             """Look at two workers that have loaded the table and wait."""
             try:
-                wait_for(lambda: len(last_words(gate)) == 2)
-                found.extend(mappings(each, name) for each in last_words(gate))
+                wait_for(lambda: len(at_the_gate(gate)) == 2)
+                found.extend(mappings(each, name) for each in at_the_gate(gate))
             finally:
                 (gate / "open").touch()
 
@@ -237,7 +240,7 @@ def test_shards_do_not_depend_on_blocks_workers_or_deaths(tmp_path, monkeypatch,
         patched.setattr(shards, "Encoder", gated(_workers.Encoder, tmp_path, 3 * 4096))
         patched.setattr(_packing.Shards, "_note", noted)
         manifest = fastemb.ray.tokenize_dataset(dataset(), tokens, tmp_path / "a", workers=2, **options)
-    assert last_words(tmp_path)[killed[0]] == "begins"
+    assert last_words(tmp_path)[killed[0]] == "waits"
     fastemb.ray.tokenize_dataset(dataset(rows=5000), tokens, tmp_path / "b", workers=1, **options)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     expected = [np.append(row, 7) for row in tokens.encode_batch(TEXTS)]
@@ -379,21 +382,43 @@ def test_what_the_command_refuses(tmp_path, folder, capsys):
 # A node that goes away ------------------------------------------------------------
 
 
+def busy_cpu(node):
+    """An actor that has one CPU of a node for itself until it is killed."""
+    there = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node.node_id, soft=False)
+
+    class Busy:
+        def there(self):
+            return True
+
+    found = ray.remote(num_cpus=1, scheduling_strategy=there)(Busy).remote()
+    assert ray.get(found.there.remote(), timeout=300)
+    return found
+
+
 def test_a_node_goes_away_and_nothing_is_lost(tmp_path, monkeypatch, model, cluster):
-    """All of its processes and its object store, in the midst of a block; the last test, as it is not there again."""
-    monkeypatch.setattr(embedding, "Embedder", gated(_workers.Embedder, tmp_path, 3 * 4096))
+    """All of its processes and its object store, in the midst of a block; the last test, as it is not there again.
+
+    Each node has a CPU for one worker, and each worker waits in its second block: none does them all, and what the node
+    has ended is lost with what it has begun.
+    """
+    monkeypatch.setattr(embedding, "Embedder", gated(_workers.Embedder, tmp_path, blocks=1))
+    busy = busy_cpu(cluster.head_node)
+    raylet = next(process.process.pid for process in cluster.second.all_processes["raylet"])
     nodes = []
 
     def act():
-        second = {process for process in workers() if parent(process) == raylet}
-        wait_for(lambda: [who for who, what in last_words(tmp_path).items() if what == "begins" and int(who) in second])
-        nodes.append(len(second))
+        nodes.extend(wait_for(lambda: [who for who in at_the_gate(tmp_path) if parent(who) == raylet]))
+        its = children(raylet)
         cluster.remove_node(cluster.second, allow_graceful=False)
+        for process in its:  # which would see that they are alone a while later, and work until then
+            with contextlib.suppress(ProcessLookupError):
+                kill(process)
+        ray.kill(busy)  # its CPU is that of the worker that comes
         (tmp_path / "open").touch()
 
-    raylet = next(process.process.pid for process in cluster.second.all_processes["raylet"])
     vectors, ids = read(fastemb.ray.embed_dataset(dataset(TEXTS, 4096), model, workers=2), at=0, act=act)
-    assert nodes == [1]  # a worker on each
+    assert len(nodes) == 1
+    assert last_words(tmp_path)[str(nodes[0])] == "waits"
     assert len(last_words(tmp_path)) == 3
     assert np.array_equal(ids, range(len(TEXTS)))
     assert vectors.tobytes() == model.encode(TEXTS).tobytes()
