@@ -433,6 +433,13 @@ def test_files(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert torch.equal(loaded(tmp_path)(IDS[:, :3]), expected)
     assert loaded(tmp_path).dropout.p == 0.2
+    for damaged in ({}, {"weight_map": ["a.safetensors"]}, {"weight_map": {"wte.weight": 7}}):
+        (tmp_path / "model.safetensors.index.json").write_text(json.dumps(damaged))
+        with pytest.raises(ValueError, match=r"model\.safetensors\.index\.json: expected a weight_map"):
+            loaded(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json: not valid JSON"):
+        loaded(tmp_path)
 
 
 # transformers -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """fastemb.torch's pool and Pooling: gradients of every order, transforms, traces; sentence-transformers' numbers."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -297,6 +298,21 @@ def test_configurations_of_both_ages(tmp_path, modes, legacy):
     assert loaded.get_config_dict() == module.get_config_dict()
     with pytest.raises(ValueError, match="order"):
         Pooling(8, ("mean", "cls")).save(str(tmp_path), legacy=True)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (b"{", "not valid JSON: Expecting property name"),
+        (b'"\xff"', "not valid JSON: 'utf-8' codec"),
+        (b"[" * 100_000, "not valid JSON: it is nested too deep"),
+        (b"[8]", "expected a JSON object, got list"),
+    ],
+)
+def test_a_damaged_configuration_is_named(tmp_path, written, said):
+    (tmp_path / "config.json").write_bytes(written)
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'config.json'}: {said}")):
+        Pooling.load(str(tmp_path))
 
 
 # sentence-transformers --------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """Where checkpoints keep the tables of their first layer, and what they say of it."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+
+from .settings import read_settings
 
 #: The names of the tables in BERT and most others, and in GPT-2; the first is what is looked for.
 _BERT = {
@@ -177,10 +178,12 @@ def _open(path: Path) -> tuple[_File, dict[str, Any]]:
         raise ImportError("reading a checkpoint needs the package safetensors: pip install safetensors") from error
     folder = path if path.is_dir() else path.parent
     config, index = folder / "config.json", folder / "model.safetensors.index.json"
-    told = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    told = read_settings(config) if config.is_file() else {}
     file = folder / "model.safetensors" if path.is_dir() else path
     if path.is_dir() and not file.is_file() and index.is_file():
-        parts = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        parts = read_settings(index).get("weight_map")
+        if not isinstance(parts, dict) or not all(isinstance(part, str) for part in parts.values()):
+            raise ValueError(f"{index}: expected a weight_map from names of tensors to files")
         return _File({name: folder / part for name, part in parts.items()}), told
     if not file.is_file():
         raise FileNotFoundError(f"from_bert reads model.safetensors of a folder, or a file; there is no {file}")

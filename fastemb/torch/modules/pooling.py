@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from .._functions.pooling import Arrays, Options, pool
+from .settings import read_settings
 
 #: The names of the modes, each with the option by which older configurations turn it on, in the order of the parts of
 #: the result there.
@@ -189,13 +190,10 @@ class Pooling(torch.nn.Module):
         FileNotFoundError
             If there is no such file.
         TypeError, ValueError
-            As the class; ValueError if the file holds no mapping.
+            As the class; ValueError if the file holds no JSON object.
         """
         file = Path(model_name_or_path, subfolder, cls.config_file_name)
-        config = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise ValueError(f"{file} must hold a mapping of options, got {type(config).__name__}")
-        return cls(**config)
+        return cls(**read_settings(file))
 
     # Forward ------------------------------------------------------------------------------------------------------
 
