@@ -11,8 +11,7 @@ import numpy.typing as npt
 import pytest
 
 import fastemb
-from fastemb import reference
-from fastemb.embedding import LayerNorm, RMSNorm, embed, embed_backward
+from fastemb.embedding import LayerNorm, embed, embed_backward
 
 from .measure import Measure
 
@@ -61,34 +60,6 @@ def without_gradients(torch: Any, call: Callable[[], Any]) -> Callable[[], npt.N
             return call().numpy()  # type: ignore[no-any-return]
 
     return run
-
-
-WEIGHT, BIAS = rows(2, 64, 3)
-SMALL = {  # and what is asked
-    "positions": (None, 1 / 3),
-    "positions, LayerNorm": (LayerNorm(WEIGHT, BIAS, 1e-12), 1 / 4),
-    "positions, RMSNorm": (RMSNorm(WEIGHT), 1 / 4),
-}
-
-
-@pytest.mark.parametrize("name", ["np.take", "fastemb"])
-@pytest.mark.parametrize("call", [embed, embed_backward], ids=lambda call: call.__name__)
-@pytest.mark.parametrize("parts", SMALL, ids=lambda parts: parts.replace(", ", "_"))
-def test_small_calls(measure: Measure, parts: str, call: Callable[..., Any], name: str) -> None:
-    """The yardstick is NumPy's plain look-up of the same 16 rows, which does less."""
-    table, positions, (norm, asked) = rows(1000, 64, 1), rows(512, 64, 2), SMALL[parts]
-    ids, grad = np.random.default_rng(4).integers(0, 1000, (2, 8)), rows(16, 64, 5).reshape(2, 8, 64)
-    given = {"positions": positions, "norm": norm}
-    if call is embed:
-        ours = functools.partial(embed, table, ids, **given)
-        close(ours(), reference.embed(table, ids, **given))
-    else:
-        ours = functools.partial(embed_backward, grad, table, ids, **given)
-        expected = reference.embed_backward(grad, table, ids, **given)["table"][np.unique(ids)]
-        close(ours().table.rows, expected.astype(np.float32))
-    calls = {"fastemb": ours, "np.take": lambda: np.take(table, ids, axis=0)}
-    case = f"{call.__name__}, {parts}: 16 rows of 64 float32"
-    measure("small calls", case, calls, name, agree=None, asked=asked if call is embed else None)
 
 
 @pytest.mark.allocates

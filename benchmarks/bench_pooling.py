@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pytest
 
 import fastemb
-from fastemb import reference
 
 from .corpora import draw_ids, draw_table
 from .measure import Measure, close
@@ -234,77 +233,3 @@ def test_one_small_bag(measure: Measure, name: str) -> None:
         "torch": in_torch,
     }
     measure("embedding_bag, mean", "1,000 x 64 float32, 1 bag of 4 ids", calls, name, agree=close)
-
-
-# Small calls ------------------------------------------------------------------------------------------------------
-
-
-class Small(NamedTuple):
-    """A call on 16 rows of 64 columns, what its result has to be, and what is asked."""
-
-    ours: Callable[[], Array]
-    expected: Callable[[], Array]
-    asked: float | None = None
-
-
-def small_calls(mode: str) -> dict[str, Small]:
-    """Return the small calls of one mode."""
-    rng = np.random.default_rng(1)
-    table, ids, offsets = rng.random((1000, 64), np.float32), rng.integers(0, 1000, 16), np.array([0, 7, 16])
-    x, mask = table[ids].reshape(2, 8, 64), rng.random((2, 8)) < 0.7
-    join: Callable[..., Array] = getattr(np, mode)
-
-    def masked() -> Array:
-        return np.stack([join(rows[kept], axis=0) for rows, kept in zip(x, mask, strict=True)])
-
-    calls = {
-        "embedding_bag, offsets": Small(
-            lambda: fastemb.embedding_bag(table, ids, offsets, mode=mode),
-            lambda: np.stack([join(table[ids[:7]], axis=0), join(table[ids[7:]], axis=0)]),
-            1 / 2,
-        ),
-        "embedding_bag, 2-D ids": Small(
-            lambda: fastemb.embedding_bag(table, ids.reshape(2, 8), mode=mode), lambda: join(x, axis=1), 1 / 2.5
-        ),
-        "embedding_bag, mask": Small(
-            lambda: fastemb.embedding_bag(table, ids.reshape(2, 8), mask=mask, mode=mode), masked, 1 / 3.5
-        ),
-        "pool": Small(lambda: fastemb.pool(x, mode=mode), lambda: join(x, axis=1), 1 / 2.5),
-        "pool, mask": Small(lambda: fastemb.pool(x, mask, mode=mode), masked, 1 / 3.5),
-    }
-    if mode == "mean":
-        flat = x.reshape(16, 64)
-        lengths = np.linalg.norm(flat, axis=1, keepdims=True)
-        calls["normalize"] = Small(lambda: fastemb.normalize(flat), lambda: flat / lengths, 1 / 2)
-    return calls | small_calls_backward(mode, table, ids, x)
-
-
-def small_calls_backward(mode: str, table: Array, ids: Array, x: Array) -> dict[str, Small]:
-    """Return the gradients of two of the calls; of maxima they need the rows again, of sums and means they do not."""
-    grad = np.random.default_rng(2).random((2, 64), np.float32)
-
-    def by_row() -> Array:
-        return reference.pool_backward(grad, x, mode=mode)[0].astype(np.float32).reshape(16, 64)
-
-    return {
-        "pool_backward": Small(lambda: fastemb.pool_backward(grad, x, mode=mode).x.reshape(16, 64), by_row),
-        "embedding_bag_backward": Small(
-            lambda: fastemb.embedding_bag_backward(grad, table, ids.reshape(2, 8), mode=mode).table.rows,
-            lambda: reference.row_grad(ids, by_row())[1].astype(np.float32),
-        ),
-    }
-
-
-SMALL = [(call, mode) for mode in ("sum", "mean", "max") for call in small_calls(mode)]
-
-
-@pytest.mark.parametrize("name", ["np.take", "fastemb"])
-@pytest.mark.parametrize(("call", "mode"), SMALL, ids=lambda value: value.replace(" ", "_"))
-def test_small_calls(measure: Measure, call: str, mode: str, name: str) -> None:
-    """The yardstick is NumPy's plain look-up of the same 16 rows, which does less."""
-    ours, expected, asked = small_calls(mode)[call]
-    close(ours(), expected())
-    table, ids = np.random.default_rng(1).random((1000, 64), np.float32), np.arange(0, 960, 60)
-    calls = {"fastemb": ours, "np.take": lambda: np.take(table, ids, axis=0)}
-    case = f"{call}, {mode}" if call != "normalize" else call
-    measure("small calls", f"{case}: 16 rows of 64 float32", calls, name, agree=None, asked=asked)
