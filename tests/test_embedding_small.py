@@ -77,15 +77,13 @@ def test_the_general_roads_bits_with_ids_of_addends_and_backward(
     ids, options = rng.integers(0, V, shape).astype(id_dtype), draw_addends(rng, shape, D)
     small, general = both_ways(room, "embed", lambda: embed(table, ids, norm=norm, **options))
     assert same_but_nan(small, general)
-    if norm is None:
-        return
     grad = rng.standard_normal((*shape, D), np.float32)
 
     def backward():
         row, *others = embed_backward(
             grad, table, ids, norm=norm, padding_idx=padding_idx, scale_grad_by_freq=by_count, **options
         )
-        return [*row, *others[:2], *others[2]]
+        return [*row, *others[:2], *(others[2] or ())]
 
     for one, other in zip(*both_ways(room, "embed_backward", backward), strict=True):
         assert (one is None) == (other is None)
@@ -93,11 +91,11 @@ def test_the_general_roads_bits_with_ids_of_addends_and_backward(
 
 
 def test_backwards_that_are_not_small(plain):
-    """Rows beyond one piece, no norm, a gradient of another kind: the general road, and its words."""
+    """Rows beyond one piece behind a norm, a gradient of another kind: the general road, and its words."""
     calls = functools.partial(arrays.general_calls, room, "embed_backward")
     grad, many = np.ones((2, 4, 40), "f4"), np.zeros((65, 4), int)
     given = [
-        (grad, plain | {"norm": None}), (grad.astype("f8"), plain), (grad[:, ::-1], plain),
+        (grad.astype("f8"), plain), (grad[:, ::-1], plain),
         (np.ones((65, 4, 40), "f4"), plain | {"ids": many}), (grad, plain | {"scale": 2.0}),
     ]  # fmt: skip
     for one, options in given:
@@ -107,8 +105,17 @@ def test_backwards_that_are_not_small(plain):
     with calls() as seen:
         embed_backward(np.ones((64, 4, 40), "f4"), **plain | {"ids": many[:64]})
     assert not seen
-    with pytest.raises(IndexError, match=r"id 9 at position \(0, 1\)"):
-        embed_backward(grad[:1, :2], **plain | {"ids": np.array([[0, 9]])})
+    with calls() as seen:
+        embed_backward(np.ones((65, 4, 40), "f4"), **plain | {"ids": many, "norm": None})
+    assert not seen
+    for norm in (plain["norm"], None):
+        for wrong, said in ((9, "9"), (-1, "-1"), (2**40, "1099511627776")):
+            with pytest.raises(IndexError, match=rf"id {said} at position \(0, 1\)"):
+                embed_backward(grad[:1, :2], **plain | {"ids": np.array([[0, wrong]]), "norm": norm, "padding_idx": 9})
+        for name in ("position", "segment"):
+            options = {f"{name}s": np.ones((2, 40), "f4"), f"{name}_ids": np.array([[0, 2]])}
+            with pytest.raises(IndexError, match=rf"{name}.* 2 "):
+                embed_backward(grad[:1, :2], **plain | {"ids": np.array([[0, 1]]), "norm": norm} | options)
     with pytest.raises(ValueError, match="grad must have shape"):
         embed_backward(grad[:1], **plain)
 

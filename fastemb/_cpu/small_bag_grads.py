@@ -1,16 +1,18 @@
-"""The small path of the gradients of bags that are sums: one kernel, which makes no row for an id."""
+"""The small path of the gradients of bags: one kernel for sums, which makes no row for an id, and one for maxima."""
 
 from typing import Any
 
 import numpy as np
 
 from .arrays import Array
+from .gradient import small_row_grad
 from .kernels import gradient as kernels
 from .kernels.layout import BY_COUNT, BY_ONE, BY_ROOT
+from .kernels.pooling import spread_maxima_small
 
 _SMALL_BYTES = 1 << 18  # of the rows that are read, once for each id
 _FLOAT32, _INT64, _INT32 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.int32)
-_DIVIDE_BY = {"sum": BY_ONE, "mean": BY_COUNT, "mean_sqrt_len": BY_ROOT}
+_DIVIDE_BY = {"sum": BY_ONE, "mean": BY_COUNT, "mean_sqrt_len": BY_ROOT, "max": BY_ONE}
 _NO_OFFSETS = np.zeros(1, np.int64)
 
 
@@ -41,6 +43,11 @@ def small_bags_backward(
     if grad.shape != (S, D):
         return None
     V, index = table.shape[0], ids.reshape(N) if dtype == _INT64 else ids.reshape(N).astype(np.int64)
+    if mode == "max":
+        if padding_idx is not None or not table.flags.carray:  # of padding the maxima are to know nothing
+            return None
+        bounds = np.arange(0, N + 1, T) if T > 0 else bounds
+        return _back_of_maxima(grad, table, index, bounds, ids.reshape(N), by_count)
     skip = -1 if padding_idx is None or not 0 <= padding_idx < V else padding_idx
     unique, sums, do = np.empty(N, np.int64), np.empty((N, D), _FLOAT32), kernels.MEAN if by_count else kernels.SUM
     U = kernels.put_bags_small(index, bounds, T, grad, divide_by, skip, V, do, unique, sums)
@@ -49,3 +56,14 @@ def small_bags_backward(
     if U < N:
         unique, sums = unique[:U].copy(), sums[:U].copy()
     return unique if dtype == _INT64 else unique.astype(dtype), sums
+
+
+def _back_of_maxima(
+    grad: Array, table: Array, index: Array, offsets: Array, ids: Array, by_count: bool
+) -> tuple[Array, Array] | None:
+    """Return the ids in use and the sums of their rows, each of which has what its columns hold the maxima of."""
+    given = np.empty((index.size, table.shape[1]), _FLOAT32)
+    maxima = np.empty_like(grad)
+    if spread_maxima_small(table, index, index.size, offsets, maxima, grad, given, True):
+        return None
+    return small_row_grad(ids, given, None, by_count)

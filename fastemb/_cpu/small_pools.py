@@ -1,7 +1,7 @@
 """The small path of bags, pools and rows at length one: calls that are not worth a second thread.
 
-Forward it is one kernel. Of the gradients those of ``pool`` in its modes that are sums are here, a few calls of NumPy;
-those of bags are in ``small_bag_grads.py``.
+Forward it is one kernel. Of the gradients those of ``pool`` are here: a few calls of NumPy for sums, one kernel for
+maxima; those of bags are in ``small_bag_grads.py``.
 """
 
 from collections.abc import Callable
@@ -123,20 +123,45 @@ def small_normalize(x: Array) -> Array | None:
 
 def small_pool_backward(grad: Any, x: Array, mask: Any, mode: Any) -> Array | None:
     """Return the gradient of x, (B, T, D); None: take the general road, which says what is wrong if anything is."""
-    if type(grad) is not np.ndarray or type(mode) is not str or mode not in _SUM_MODES:
+    if type(grad) is not np.ndarray or type(mode) is not str or not (mode in _SUM_MODES or mode == "max"):
         return None
     if x.dtype != _FLOAT32 or grad.dtype != _FLOAT32 or x.ndim != 3 or not 0 < x.size <= _SMALL_BYTES >> 2:
         return None
     B, T, D = x.shape
     if grad.shape != (B, D):
         return None
+    kept: Array | None
     if mask is None:
-        kept, count = None, np.full(B, T)
+        kept = None
     elif type(mask) is not np.ndarray or mask.shape != (B, T) or mask.dtype not in _MASKS:
         return None
     else:
         kept = (mask.view(np.uint8) if mask.dtype == _BOOL else mask) != 0  # a bool may be any byte
-        count = np.maximum(np.add.reduce(kept, 1, np.int64), 1)  # of nothing: no row gets what that makes
+    return _back_of_maxima(grad, x, kept) if mode == "max" else _back_of_sums(grad, x, kept, mode)
+
+
+def _back_of_maxima(grad: Array, x: Array, kept: Array | None) -> Array | None:
+    """Return the gradient of x through the maxima of the rows that are kept; None: take the general road."""
+    if not x.flags.carray or not grad.flags.carray:
+        return None
+    B, T, D = x.shape
+    if kept is None:
+        ids, N, offsets, out = _NO_IDS, B * T, np.arange(0, B * T + 1, T), np.empty((B, T, D), _FLOAT32)
+    else:
+        ids, offsets, out = np.flatnonzero(kept), np.zeros(B + 1, _INT64), np.zeros((B, T, D), _FLOAT32)
+        np.add.accumulate(np.add.reduce(kept, 1, _INT64), out=offsets[1:])
+        if not (N := ids.size):
+            return out
+    flat, maxima = (B * T, D), np.empty((B, D), _FLOAT32)
+    kernels.spread_maxima_small(x.reshape(flat), ids, N, offsets, maxima, grad, out.reshape(flat), kept is None)
+    return out
+
+
+def _back_of_sums(grad: Array, x: Array, kept: Array | None, mode: str) -> Array:
+    """Return the gradient of x through the sums, or the means, of the rows that are kept."""
+    B, T, D = x.shape
+    # Of nothing 1: no row gets what that makes.
+    count = np.full(B, T) if kept is None else np.maximum(np.add.reduce(kept, 1, np.int64), 1)
     if mode != "sum":
         by = count.astype(_FLOAT32) if mode == "mean" else np.sqrt(count.astype(np.float64)).astype(_FLOAT32)
         grad = grad / by[:, np.newaxis]

@@ -13,7 +13,7 @@ from numba.core import types
 
 from .intrinsics import load_id, store_id
 from .jit import inlined, intrinsic, kernel, part
-from .layout import Ids, Rows, Segments
+from .layout import BY_ONE, Ids, Rows, Segments
 from .lookup import address, first_bad_among, size_tag
 from .reduce import divisor, max_cached_segment, sum_cached_segment, zero_row
 from .rows import OFFSET, moved, read, read_entry, times, weight_of, write
@@ -156,6 +156,20 @@ def spread_maxima(
                 slot = i if by_entry else load_id(ids.id_tag, ids.address, i)
                 write(out, slot, j, count, under + pick_equal(value, peak, left, nothing))
                 left = pick_equal(value, peak, nothing, left)
+
+
+@kernel
+def spread_maxima_small(
+    table: Any, ids: Any, N: int, offsets: Any, maxima: Any, grad: Any, out: Any, by_entry: bool
+) -> int:
+    """Find the maxima of a small call, for which there is ``maxima``, and do as `spread_maxima` does."""
+    if reduce_small(max_cached_segment, table, ids, N, offsets, -1, maxima, BY_ONE):
+        return 1
+    rows, given, here, back = rows_of(table), ids_of(ids, N, table.shape[0]), address(offsets), rows_of(grad)
+    segments = Segments(here, here + 8, 0, None, BY_ONE)
+    S = maxima.shape[0]
+    spread_maxima(rows, given, segments, rows_of(maxima), back, back, False, rows_of(out), by_entry, 0, S)
+    return 0
 
 
 @kernel
