@@ -73,6 +73,16 @@ class Encoding:
         return made
 
     @classmethod
+    def _rows(cls, source: Source, count: int) -> list[Encoding]:
+        """Return those of the first rows; a loop, as a call for each would take as long as all else."""
+        found = [cls.__new__(cls) for _ in range(count)]
+        for row, made in enumerate(found):
+            made._source = source
+            made._row = row
+            made._own = None
+        return found
+
+    @classmethod
     def _with(cls, own: Columns) -> Encoding:
         made = cls.__new__(cls)
         made._own = own

@@ -329,10 +329,13 @@ class Plain(Source):
         self._around, self._types_around, self._type, self._is_first = call.frame
 
     def _padded(self, values: list[Any], pad: Any) -> list[Any]:
-        padding, more = self.call.padding, (self._length or 0) - len(values)
-        if padding is None or more <= 0:
+        padding, length, size = self.call.padding, self._length, len(values)
+        if padding is None or length is None or length <= size:
             return values
-        return values + [pad] * more if padding.side == "right" else [pad] * more + values
+        start = 0 if padding.side == "right" else length - size
+        row = [pad] * length
+        row[start : start + size] = values  # half of what it takes to add lists
+        return row
 
     def _surrounded(self, row: int, text: list[Any], other: list[list[Any]], pad: Any) -> list[Any]:
         return self._padded(other[0] + text + other[1], pad)
@@ -344,8 +347,11 @@ class Plain(Source):
 
     def ids(self, row: int) -> list[int]:
         """Return the ids."""
-        pad = 0 if self.call.padding is None else self.call.padding.pad_id
-        return self._surrounded(row, self._lists[row], self._around, pad)
+        before, after = self._around
+        values = [*before, *self._lists[row], *after]  # written out: nothing is asked for as often
+        if self._length is None:
+            return values
+        return self._padded(values, 0 if self.call.padding is None else self.call.padding.pad_id)
 
     def type_ids(self, row: int) -> list[int]:
         """Return the token type ids."""

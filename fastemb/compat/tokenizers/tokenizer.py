@@ -606,8 +606,8 @@ class Tokenizer:
             return [Encoding() for _ in range(items.size)]
         sources = call.sources(items, is_pretokenized)
         if items.order is None:
-            return [Encoding._of(source, row) for source, count in sources for row in range(count)]
-        rows = [iter([Encoding._of(source, row) for row in range(count)]) for source, count in sources]
+            return [one for source, count in sources for one in Encoding._rows(source, count)]
+        rows = [iter(Encoding._rows(source, count)) for source, count in sources]
         return [next(rows[is_pair]) for is_pair in items.order]
 
     def encode_batch_fast(
