@@ -48,8 +48,10 @@ for few in (ids[:2], ids[:2].astype("i4")):  # small calls
     fastemb.normalize(x); fastemb.row_grad(few, x); fastemb.scatter_add(table.copy(), few, x)
     norm, both = fastemb.RMSNorm(np.ones(64, "f4")), {"positions": table[:128], "segments": table[:2]}
     fastemb.embed(table, few, norm=norm, segment_ids=(few % 2).astype("i8"), **both)
-    fastemb.embed_backward(x, table, few, norm=norm, **both); fastemb.pool_backward(x[:, 0], x, few % 3)
+    fastemb.embed_backward(x, table, few, norm=norm, **both); fastemb.embed_backward(x, table, few, **both)
     for mode in ("mean", "sum", "mean_sqrt_len", "max"):
+        fastemb.pool_backward(x[:, 0], x, mode=mode); fastemb.pool_backward(x[:, 0], x, few % 3, mode=mode)
+        fastemb.embedding_bag_backward(x[:, 0], table, few, mode=mode)
         fastemb.embedding_bag(table, few, mode=mode); fastemb.embedding_bag(table, few, mask=few % 3, mode=mode)
         fastemb.embedding_bag(table, few[0], np.array([0, 5, 128]), mode=mode)
         fastemb.pool(x, mode=mode); fastemb.pool(x, few % 3, mode=mode); fastemb.pool(x, few % 3 > 0, mode=mode)
