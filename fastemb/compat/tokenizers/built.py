@@ -54,6 +54,8 @@ class Built:
         self.calls, self.placing = tokenizer._calls, tokenizer._placing
         trims = [trim.add_prefix_space for trim in self.calls.trims]
         self.places = Places(self.file, self.core, self.placing, trims, self.actions)
+        #: The texts of single ids, without special ones or with them, as far as they were asked for.
+        self.single: dict[bool, dict[int, str]] = {True: {}, False: {}}
         #: Whether the ids of a text alone say which sequence of it a token is of: no step behind the model says it.
         self.has_processor = bool(self.file.post_processors)
 

@@ -93,6 +93,9 @@ class Decodes(Protocol):
     def decode(self, ids: Several[int], skip_special_tokens: bool = True) -> str:
         """Return the text of ids."""
 
+    def _decode_one(self, id: int, skip_special_tokens: bool) -> str:
+        """Return the text of an id by itself, which is remembered."""
+
 
 class DecodeStream:
     r"""The text of ids that come one after another, given out as soon as it is whole characters.
@@ -162,7 +165,11 @@ class DecodeStream:
         # As much as surrounds what was given out last is kept, so that it decodes as it did.
         kept = len(self._ids) - self._at
         self._ids = self._ids[self._at :]
-        self._prefix, self._at = tokenizer.decode(self._ids, self._skip), kept
+        if len(self._ids) == 1:
+            self._prefix = tokenizer._decode_one(self._ids[0], self._skip)
+        else:
+            self._prefix = tokenizer.decode(self._ids, self._skip)
+        self._at = kept
         return found
 
     def __copy__(self) -> DecodeStream:

@@ -714,6 +714,17 @@ class Tokenizer:
         built = self._built or self._build()
         return "" if built is None else built.decode(ids, skip_special_tokens)
 
+    def _decode_one(self, id: int, skip_special_tokens: bool) -> str:
+        built = self._built or self._build()
+        if built is None:
+            return ""
+        text = built.single[skip_special_tokens].get(id)
+        if text is None:
+            text = built.decode([id], skip_special_tokens)
+            if id in built.names:  # of others there is no end
+                built.single[skip_special_tokens][id] = text
+        return text
+
     def decode_batch(self, sequences: Iterable[Sequence[int]], skip_special_tokens: bool = True) -> list[str]:
         """Return the text of each row of ids.
 
