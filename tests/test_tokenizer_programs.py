@@ -43,6 +43,7 @@ def pieces_of(chain: Chain, text: str) -> list[str]:
     return [data[start:end].decode() for start, end in zip(starts, ends, strict=True)]
 
 
+@functools.lru_cache(maxsize=8)
 def strings(count: int, seed: int) -> list[str]:
     """Return strings of fragments, and strings of few characters with short and long runs."""
     rng = random.Random(seed)
