@@ -38,6 +38,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 # Files that take longest, 40 s of processor time and more: given out last, one of them would run while the other
 # process has nothing to do. By itself pytest-xdist begins with the files of most tests, and most of these have few.
+# `pooling_pool` is not among them: beside `pooling_bags` it compiles kernels once more that it finds when that is done.
 LONG = ["csrc", "tuning", "pooling_bags", "generic_code", "jit", "processes"]
 
 
