@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from fastemb import _threads
+from fastemb import QuantizedTable, _threads, reference
 
 BF16 = ml_dtypes.bfloat16
 #: The dtypes that kernels compute with.
@@ -288,6 +288,11 @@ def by_eight_callers(call, jobs):
     with ThreadPoolExecutor(8) as callers:
         results = list(callers.map(work, range(8)))
     return [results[k % 8][k // 8] for k in range(len(jobs))]
+
+
+def codes_of(table):
+    """Quantise a table without a kernel, for those made when a file is imported: every process imports all."""
+    return QuantizedTable(*reference.quantize(table.astype("f4")), table.shape)
 
 
 # Small paths -------------------------------------------------------------------------------------------------------

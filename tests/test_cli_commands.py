@@ -20,7 +20,7 @@ import fastemb
 from fastemb.__main__ import main
 from fastemb._cli import parser, progress, results
 from fastemb._cli.commands import bench
-from fastemb._cli.writing import resuming
+from fastemb._cli.writing import relay, resuming
 from fastemb._static import stages
 
 TEXTS = ["Some words, and more.", "", "</s> é 中文"]
@@ -379,14 +379,17 @@ def test_interrupted_says_what_is_kept(monkeypatch, tmp_path, capsys, threads):
     (tmp_path / "t.txt").write_text("a\nb\n" + "c\n" * 100)
     monkeypatch.setattr("fastemb._cli.reading.records.BATCH", 1)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
-    ids_of = stages.ids_of
+    ids_of, run, relays = stages.ids_of, relay._Relay.run, []
 
     def stop(model, texts):
         if list(texts) == ["b"]:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGINT)  # which the one thread hears at once; of two the main one hears it
+            until = time.monotonic() + 60
+            while not (relays and relays[0]._ended) and time.monotonic() < until:
+                time.sleep(0.001)
         return ids_of(model, texts)
 
+    monkeypatch.setattr(relay._Relay, "run", lambda self, threads: relays.append(self) or run(self, threads))
     monkeypatch.setattr(stages, "ids_of", stop)
     try:
         with fastemb.num_threads(threads):

@@ -356,13 +356,19 @@ def test_a_search_waits_for_another_that_makes_the_index(model_file, tmp_path, m
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.txt", kept.name]
 
 
-SLOW = """
-import sys, time
+KILLED = """
+import os, sys
 from fastemb._cli.reading import records
 from fastemb._cli.writing import resuming
 from fastemb.__main__ import main
 records.CHUNK, resuming.SECONDS = 1 << 12, 0.0
-sys.exit(main(sys.argv[1:]))
+limit, sync = int(sys.argv[1]), resuming.Part._sync
+def synced(part):
+    sync(part)
+    if os.fstat(part._journal.fileno()).st_size > limit:
+        sys.stdin.read()  # it is killed here at the latest, however late that comes
+resuming.Part._sync = synced
+sys.exit(main(sys.argv[2:]))
 """
 
 
@@ -377,12 +383,14 @@ def test_killed_while_an_index_is_written(model_file, tmp_path):
     (tmp_path / f"t.txt{SUFFIX}").unlink()
     journal = tmp_path / f"t.txt{SUFFIX}.part.journal"
     for _ in range(2):
-        child = subprocess.Popen([sys.executable, "-c", SLOW, *argv], stdout=subprocess.DEVNULL)
         before = journal.stat().st_size if journal.exists() else 0
+        command = [sys.executable, "-c", KILLED, str(before + 1000), *argv]
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         while child.poll() is None and (not journal.exists() or journal.stat().st_size < before + 200):
             time.sleep(0.002)
-        child.send_signal(signal.SIGKILL)
-        assert child.wait() == -signal.SIGKILL
+        child.kill()
+        child.communicate()
+        assert child.returncode == -signal.SIGKILL
     assert journal.stat().st_size > 400  # both had come to states from which another run can go on
     assert found(*argv) == rows
     assert (tmp_path / f"t.txt{SUFFIX}").read_bytes() == whole

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from arrays import codes_of
 
 import fastemb
 from fastemb import _checks, _devices, _frameworks
@@ -260,7 +261,7 @@ TOOLBOXES = {"_checks", "_cpu/arrays", "_memory", "_threads", "_frameworks"}
 T, IDS = np.random.default_rng(0).standard_normal((50, 24), np.float32), np.arange(16).reshape(2, 8)
 X, MASK, OFFSETS = T[:16].reshape(2, 8, 24), np.ones((2, 8), bool), np.array([0, 4, 16])
 model = functools.cache(fastemb.StaticModel.load)
-NORM, CODES = fastemb.LayerNorm(np.ones(24, np.float32)), fastemb.quantize(T)
+NORM, CODES = fastemb.LayerNorm(np.ones(24, np.float32)), codes_of(T)
 SMALL = {
     "gather": lambda: fastemb.gather(T, IDS),
     "gather of codes": lambda: fastemb.gather(CODES, IDS),

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from arrays import BF16, LAYOUTS, lay, native, same_bits
+from arrays import BF16, LAYOUTS, codes_of, lay, native, same_bits
 from lookup_cases import make_quantized, make_table, spy
 
 from fastemb._cpu import lookup
 from fastemb.lookup import gather
-from fastemb.quantized import quantize
 
 
 @pytest.mark.parametrize("id_dtype", ["i4", "i8"])
@@ -91,7 +90,7 @@ def test_small_calls_write_nothing_when_an_id_is_bad():
     assert (out == 7).all()
 
 
-@pytest.mark.parametrize("table", [np.ones((2, 4), "f4"), quantize(np.ones((2, 4), "f4"))], ids=["floats", "codes"])
+@pytest.mark.parametrize("table", [np.ones((2, 4), "f4"), codes_of(np.ones((2, 4)))], ids=["floats", "codes"])
 def test_a_mode_that_is_no_word(table):
     ids = np.array([1])
     assert same_bits(gather(table, ids, mode="".join(["rai", "se"])), gather(table, ids))

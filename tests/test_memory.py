@@ -21,11 +21,12 @@ SINGLE = np.dtype(np.float32)
 
 @pytest.fixture(scope="module", autouse=True)
 def frozen():
-    """Let collections look at what these tests make alone: all that earlier ones hold takes half a second each time."""
+    """Let collections look at what these tests make alone: all that earlier ones hold takes half a second each time.
+
+    It stays so behind them, as what was collected does (conftest.py).
+    """
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ import copy
 
 import numpy as np
 import pytest
-from arrays import lay, same_bits
+from arrays import codes_of, lay, same_bits
 from optim_cases import RULES, draw, make
 
-import fastemb
 from fastemb.gradient import RowGrad
 from fastemb.optim import SGD, Adagrad, Adam, AdamW
 
@@ -19,7 +18,7 @@ WINDOWS = np.lib.stride_tricks.as_strided(np.ones(20, "f4"), (6, 4), (8, 4))
 
 REFUSED = [
     (TABLE.tolist(), GRAD, {}, TypeError, "table must be a numpy.ndarray or an array of another framework, got list"),
-    (fastemb.quantize(TABLE), GRAD, {}, TypeError, "table is a quantised table, which no optimizer can change; give"),
+    (codes_of(TABLE), GRAD, {}, TypeError, "table is a quantised table, which no optimizer can change; give"),
     (np.ones((6, 4), int), GRAD, {}, TypeError, "table must have dtype float64, float32, float16 or bfloat16, got int"),
     (np.ma.ones((6, 4)), GRAD, {}, TypeError, "table is a masked array"),
     (TABLE, ROWS, {}, TypeError, r"row_grad must be a RowGrad\(ids, rows\), got numpy.ndarray; step_from takes"),

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from arrays import BF16, IN_LAYOUTS, LAYOUTS, lay, native, on_threads, same_bits
+from arrays import BF16, IN_LAYOUTS, LAYOUTS, codes_of, lay, native, on_threads, same_bits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -184,7 +184,7 @@ def test_sizes_of_zero():
         (np.ones((2, 2)), 2, ValueError, "bits must be 8 or 4, got 2"),
         (np.ones((2, 2)), "8", ValueError, "bits must be 8 or 4, got '8'"),
         (np.ones((2, 2)), np.array([8, 4]), ValueError, r"bits must be 8 or 4, got array\(\[8, 4\]\)"),
-        (quantize(np.ones((2, 2))), 8, TypeError, "must be a numpy.ndarray.*QuantizedTable"),
+        (codes_of(np.ones((2, 2))), 8, TypeError, "must be a numpy.ndarray.*QuantizedTable"),
     ],
 )
 def test_quantize_refuses(table, bits, error, words):

@@ -7,12 +7,13 @@ import re
 
 import numpy as np
 import pytest
+from arrays import codes_of
 
 import fastemb
-from fastemb import QuantizedTable, Ragged, _threads, quantize
+from fastemb import QuantizedTable, Ragged, _threads
 
 TABLE, X, IDS = np.ones((5, 4), "f4"), np.ones((2, 3, 4), "f4"), [[0, 1, 2], [3, 4, 0]]
-GRAD, CODES, RAGGED = np.ones((2, 4), "f4"), quantize(TABLE), Ragged([0, 1], [0, 2])
+GRAD, CODES, RAGGED = np.ones((2, 4), "f4"), codes_of(TABLE), Ragged([0, 1], [0, 2])
 
 
 @pytest.fixture(scope="module")

@@ -67,7 +67,7 @@ def test_a_megabyte_without_a_space(pair):
 def test_real_text(pair, real_lines):
     ours, hf = pair
     assert len(real_lines) > 40_000
-    assert_same_ids(ours, hf, real_lines)
+    assert_same_ids(ours, hf, real_lines[::2])  # all of them are in the documents of the next test
 
 
 def test_real_text_whole(pair, real_lines):

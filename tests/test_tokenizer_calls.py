@@ -211,7 +211,8 @@ def test_pairs_cut(name, strategy, side, tmp_path, capfd):
         for most, stride in itertools.product([*range(taken + 1, taken + 9), 30], range(3)):
             if stride >= most - taken:
                 continue
-            for text, pair in zip(texts, pairs, strict=True):
+            some = slice((most + stride) % 2, None, 2)  # every second pair, the others at the next limit
+            for text, pair in zip(texts[some], pairs[some], strict=True):
                 how = {"max_length": most, "stride": stride, "strategy": strategy, "direction": side}
                 encodings = cut(theirs, [text], [pair], adds, **how)
                 asked = {"template": adds, "max_tokens": most, "strategy": strategy, "side": side, "offsets": True}
@@ -231,8 +232,8 @@ def test_pairs_cut(name, strategy, side, tmp_path, capfd):
                 assert windows.ids.tolist() == [one.ids for one in flat(encodings, windows=True)]
                 assert_equal(ours.encode_batch([text], pairs=[pair], details=True, **asked), encodings)
                 told += 1
-    assert told > 30
-    assert refused > 5 or strategy == "longest_first"
+    assert told > 15
+    assert refused > 2 or strategy == "longest_first"
     capfd.readouterr()  # what a panic prints
 
 

@@ -79,9 +79,20 @@ def check_ids(document, hf, tokenizer, file, texts):
             assert tokenizer.count(text, special=asked) == len(found.ids)
 
 
-@settings(max_examples=400, **ENOUGH)
+@settings(max_examples=200, **ENOUGH)
 @given(document=files(), texts=st.lists(TEXTS, min_size=1, max_size=4), data=st.data())
 def test_any_components(document, texts, data):
+    check_components(document, texts, data)
+
+
+@pytest.mark.exhaustive
+@settings(max_examples=5_000, **ENOUGH)
+@given(document=files(), texts=st.lists(TEXTS, min_size=1, max_size=4), data=st.data())
+def test_many_components(document, texts, data):
+    check_components(document, texts, data)
+
+
+def check_components(document, texts, data):
     hf, ours = engine(document), made(document)
     if hf is None or ours is None:
         return
@@ -347,7 +358,7 @@ def test_families(name, tmp_path):
     file = parse_tokenizer_json(document)
     assert (tokenizer._splitter is None) == (name in IN_C)
     pick = random.Random(3)
-    texts = ["".join(pick.choices(TRICKY, k=pick.randrange(20))) for _ in range(400)]
+    texts = ["".join(pick.choices(TRICKY, k=pick.randrange(20))) for _ in range(150)]
     with_ends = hf.post_processor
     hf.post_processor = None  # which may take white space from offsets
     check_ids(document, hf, tokenizer, file, texts)
@@ -427,7 +438,7 @@ def test_damaged_files_give_one_error_or_load(name):
     places = [place for place in places if place[:2] != ("model", "vocab") or pick.random() < 0.02]
     errors = []
     for place in places:
-        for value in pick.sample(JUNK, 5):
+        for value in pick.sample(JUNK, 3):
             try:
                 tokenizer = fastemb.Tokenizer(Core(plan(parse_tokenizer_json(changed(document, place, value)))))
             except ValueError as error:

@@ -1,5 +1,6 @@
 """Normalizers in C against `tokenizers`: every code point, drawn strings, and texts of a tokenizer that has some."""
 
+import functools
 import itertools
 import random
 
@@ -58,6 +59,7 @@ ALONE = pytest.mark.parametrize("name", STEPS)
 relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@functools.cache
 def normal_of(*names):
     found = normal_in_c(tuple(STEPS[name][0] for name in names))
     assert found is not None, names

@@ -1,5 +1,6 @@
 """Where tokens stand in their texts: equal to Hugging Face's `tokenizers`, in characters, and in bytes of UTF-8."""
 
+import functools
 import json
 import random
 
@@ -45,12 +46,22 @@ def drawn(count, seed=0, most=30):
     return ["".join(rng.choice(ALPHABET) for _ in range(rng.randint(0, most))) for _ in range(count)]
 
 
-def gpt2_engine(add_prefix_space, post_processor):
-    """GPT-2's vocabulary in their engine, with two special tokens."""
+KEPT = 3_000  # of GPT-2's tokens, which stand in the order of their merges: files of all take most of the time to read
+BEGIN, END = ("<s>", KEPT), ("</s>", KEPT + 1)
+
+
+@functools.cache
+def gpt2_parts():
+    """Return the first of GPT-2's tokens and the merges that make them."""
     folder = vocabularies.gpt2_folder()
     vocab = json.loads((folder / "encoder.json").read_text("utf-8"))
     merges = [tuple(line.split()) for line in (folder / "vocab.bpe").read_text("utf-8").split("\n")[1:] if line]
-    engine = tokenizers.Tokenizer(models.BPE(vocab, merges))
+    return {name: id for name, id in vocab.items() if id < KEPT}, merges[: KEPT - 256]
+
+
+def gpt2_engine(add_prefix_space, post_processor):
+    """The first of GPT-2's tokens in their engine, with two special tokens."""
+    engine = tokenizers.Tokenizer(models.BPE(*gpt2_parts()))
     engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
     engine.decoder = decoders.ByteLevel()
     if post_processor is not None:
@@ -66,10 +77,8 @@ BYTE_LEVEL = {
         "untrimmed": None,
         "trimmed": processors.ByteLevel(trim_offsets=True),
         "trimmed without a space": processors.ByteLevel(trim_offsets=True, add_prefix_space=False),
-        "trimmed by roberta": processors.RobertaProcessing(("</s>", 50258), ("<s>", 50257)),
-        "trimmed twice": processors.Sequence(
-            [processors.ByteLevel(), processors.RobertaProcessing(("</s>", 50258), ("<s>", 50257))]
-        ),
+        "trimmed by roberta": processors.RobertaProcessing(END, BEGIN),
+        "trimmed twice": processors.Sequence([processors.ByteLevel(), processors.RobertaProcessing(END, BEGIN)]),
     }.items()
 }
 

@@ -1,5 +1,6 @@
 """Patterns as programs in C, held against tokenizers' Oniguruma, tiktoken's fancy-regex and the package regex."""
 
+import functools
 import random
 import re
 import time
@@ -30,6 +31,7 @@ ALPHABET = [
 ]  # fmt: skip
 
 
+@functools.cache
 def chain_for(patterns: tuple[str, ...], dialect: str = RUBY, keep: Keep = Keep.ALL) -> Chain | None:
     programs = [program_of(pattern, dialect) for pattern in patterns]
     return None if None in programs else chain_of([Step(program, keep) for program in programs])
@@ -41,6 +43,7 @@ def pieces_of(chain: Chain, text: str) -> list[str]:
     return [data[start:end].decode() for start, end in zip(starts, ends, strict=True)]
 
 
+@functools.lru_cache(maxsize=8)
 def strings(count: int, seed: int) -> list[str]:
     """Return strings of fragments, and strings of few characters with short and long runs."""
     rng = random.Random(seed)
@@ -194,9 +197,23 @@ _TEXTS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
-@given(pattern=_PATTERNS, texts=st.lists(_TEXTS, min_size=1, max_size=8), dialect=st.sampled_from([RUBY, FANCY]))
+DRAWN = given(pattern=_PATTERNS, texts=st.lists(_TEXTS, min_size=1, max_size=8), dialect=st.sampled_from([RUBY, FANCY]))
+
+
+@settings(max_examples=200, deadline=None)
+@DRAWN
 def test_drawn_patterns(pattern, texts, dialect):
+    check_drawn(pattern, texts, dialect)
+
+
+@pytest.mark.exhaustive
+@settings(max_examples=10_000, deadline=None)
+@DRAWN
+def test_many_drawn_patterns(pattern, texts, dialect):
+    check_drawn(pattern, texts, dialect)
+
+
+def check_drawn(pattern, texts, dialect):
     chain = chain_for((pattern,), dialect, Keep.ALL if dialect == RUBY else Keep.MATCHES)
     if chain is None:
         return

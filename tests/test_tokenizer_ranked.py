@@ -63,7 +63,10 @@ def test_oracles_are_the_published_files(name):
     assert hashlib.sha256(data).hexdigest()[:16] == PUBLISHED[name]
 
 
-@pytest.mark.parametrize("case", ["cl100k", "o200k", "llama3", "qwen2"], indirect=True)
+FEW = [pytest.param(name, marks=pytest.mark.exhaustive) for name in ("cl100k", "o200k")]
+
+
+@pytest.mark.parametrize("case", [*TOKENIZERS, *FEW], indirect=True)  # the few are no oracles anywhere
 def test_oracles_agree(case, random_strings):
     """The merges worked out for `tokenizers` say the same as the ranks do in tiktoken."""
     texts = draw_fragments(1_500, seed=5) + random_strings(1_500, seed=5)
@@ -84,7 +87,14 @@ def test_r50k_is_gpt2(real_lines):
 
 
 def test_real_documents(case, documents):
-    assert sum(map(len, documents)) > 3_000_000
+    """Every second one, for one half of the vocabularies the others: those of `real_lines` are there line by line."""
+    number = [*TIKTOKEN, *TOKENIZERS].index(case.vocabulary.name)
+    assert sum(map(len, documents[number % 2 :: 2])) > 1_500_000
+    assert_same(case, documents[number % 2 :: 2])
+
+
+@pytest.mark.exhaustive
+def test_all_real_documents(case, documents):
     assert_same(case, documents)
 
 
@@ -287,13 +297,13 @@ def assert_quick(case: Case, size: int) -> None:
 
 
 @pytest.mark.parametrize("case", ["gpt2", "o200k"], indirect=True)  # the others among the exhaustive ones
-def test_a_megabyte_of_one_piece(case):
-    assert_quick(case, 10**6)
+def test_a_third_of_a_megabyte_of_one_piece(case):
+    assert_quick(case, 300_000)
 
 
 @pytest.mark.parametrize("case", ["gpt2", "cl100k"], indirect=True)  # whose patterns tiktoken can run on such texts
 def test_a_megabyte_of_one_piece_is_right(case):
-    assert_same(case, [text[:200_000] for text in long_texts(10**6).values()])
+    assert_same(case, [text[:70_000] for text in long_texts(10**6).values()])
     assert_same(case, ["a" * 10**6])
 
 

@@ -56,7 +56,7 @@ def all_ids(tokenizer):
     return sorted({*tokenizer.vocab.values()})
 
 
-relaxed = settings(deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @relaxed

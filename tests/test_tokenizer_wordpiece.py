@@ -33,17 +33,23 @@ def pair(folder, **changes):
     return ours, tokenizers.Tokenizer.from_str(text)
 
 
-def same(ours, rival, texts):
-    """Texts have the same ids, as a batch with room and without, one by one, counted, and added tokens or none."""
-    expected = [row.ids for row in rival.encode_batch(texts, add_special_tokens=False)]
-    assert [row.tolist() for row in ours.encode_batch(texts, special="all")] == expected
-    assert ours.count_batch(texts, special="all").tolist() == [len(row) for row in expected]
-    for text, ids in zip(texts[:50], expected, strict=False):
-        assert ours.encode(text, special="all").tolist() == ids, ascii(text)
+def ids_of(rival, texts):
+    """Return the rival's ids, with special tokens as tokens and as text."""
+    rows = [row.ids for row in rival.encode_batch_fast(texts, add_special_tokens=False)]
     rival.encode_special_tokens = True
-    expected = [row.ids for row in rival.encode_batch(texts, add_special_tokens=False)]
-    assert [row.tolist() for row in ours.encode_batch(texts)] == expected
+    plain = [row.ids for row in rival.encode_batch_fast(texts, add_special_tokens=False)]
     rival.encode_special_tokens = False
+    return rows, plain
+
+
+def same(ours, rival, texts, expected=None):
+    """Texts have the same ids, as a batch with room and without, one by one, counted, and added tokens or none."""
+    rows, plain = expected or ids_of(rival, texts)
+    assert [row.tolist() for row in ours.encode_batch(texts, special="all")] == rows
+    assert ours.count_batch(texts, special="all").tolist() == [len(row) for row in rows]
+    for text, ids in zip(texts[:50], rows, strict=False):
+        assert ours.encode(text, special="all").tolist() == ids, ascii(text)
+    assert [row.tolist() for row in ours.encode_batch(texts)] == plain
 
 
 @pytest.fixture(scope="module", params=[UNCASED, CASED], ids=["uncased", "cased"])
@@ -124,8 +130,8 @@ def test_without_a_normalizer(tmp_path):
     same(*pair(tmp_path, normalizer=None), HAND)
 
 
-def every_code_point(step):
-    return [chr(code) for code in range(0, 0x110000, step) if not 0xD800 <= code < 0xE000]
+def every_code_point(step, first=0):
+    return [chr(code) for code in range(first, 0x110000, step) if not 0xD800 <= code < 0xE000]
 
 
 def by_flags(options):
@@ -135,20 +141,23 @@ def by_flags(options):
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("options", [OPTIONS[i] for i in (0, 1, 3, 4, 18, 19)], ids=by_flags)
 def test_every_code_point(tmp_path, options):
-    check_code_points(tmp_path, options, 1)
+    check_code_points(tmp_path, options, every_code_point(1))
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=by_flags)
 def test_some_code_points(tmp_path, options):
-    check_code_points(tmp_path, options, 251)
+    """Others for each row of options: one in 24 up to kana, where most of what differs is, and one in 751 behind."""
+    number = OPTIONS.index(options)
+    check_code_points(
+        tmp_path, options, [*map(chr, range(number, 0x3100, 24)), *every_code_point(751, 0x3100 + number)]
+    )
 
 
-def check_code_points(tmp_path, options, step):
+def check_code_points(tmp_path, options, chars):
     """Between two letters: dropped, a space, a word of its own, changed, or kept, each has other tokens."""
     rival = tokenizers.normalizers.BertNormalizer(
         clean_text=False, handle_chinese_chars=False, **{name: options[name] for name in ("strip_accents", "lowercase")}
     )
-    chars = every_code_point(step)
     changed = {char for char in chars if rival.normalize_str(char) != char}
     names = {*"xy", *changed, *"".join(rival.normalize_str(char) for char in changed)}
     vocab = dict.fromkeys([*SPECIAL, *sorted(names), *(f"##{name}" for name in sorted(names))])
@@ -174,18 +183,27 @@ def test_marks_are_sorted(tmp_path):
 # ---------------------------------------------------------------- the ways through C
 
 
-@pytest.mark.parametrize("simd", ["none", "avx2", "avx512"])
-@pytest.mark.parametrize("cache", ["", "0", "70000"])
-def test_every_path(tmp_path, monkeypatch, simd, cache):
-    monkeypatch.setenv("FASTEMB_SIMD", simd)
-    monkeypatch.setenv("FASTEMB_TOKENIZER_CACHE", cache)
-    ours, rival = pair(tmp_path)
+@pytest.fixture(scope="module")
+def many_texts(tmp_path_factory):
+    """Texts short and long, and the rival's ids of them, which no path of ours changes."""
+    _, rival = pair(tmp_path_factory.mktemp("many"))
     rng = np.random.default_rng(7)
     words = [*ENGLISH, *CHARS, "The", "WORLD", "unaffable", "-", " ", "\u0301", "a" * 20, "[SEP]"]
     texts = ["".join(rng.choice(words, rng.integers(40)).tolist()) for _ in range(3000)]
-    same(ours, rival, texts)
-    same(ours, rival, texts)  # now remembered
-    same(ours, rival, ["".join(texts)] + [" ".join(texts[i : i + 90]) for i in range(0, 3000, 90)])
+    long = ["".join(texts)] + [" ".join(texts[i : i + 90]) for i in range(0, 3000, 90)]
+    return rival, [(some, ids_of(rival, some)) for some in (texts, long)]
+
+
+@pytest.mark.parametrize("simd", ["none", "avx2", "avx512"])
+@pytest.mark.parametrize("cache", ["", "0", "70000"])
+def test_every_path(tmp_path, monkeypatch, many_texts, simd, cache):
+    monkeypatch.setenv("FASTEMB_SIMD", simd)
+    monkeypatch.setenv("FASTEMB_TOKENIZER_CACHE", cache)
+    ours, _ = pair(tmp_path)
+    rival, (short, long) = many_texts
+    same(ours, rival, *short)
+    same(ours, rival, *short)  # now remembered
+    same(ours, rival, *long)
 
 
 def test_case_makes_one_key(tmp_path):

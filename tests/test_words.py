@@ -6,12 +6,13 @@ import re
 import ml_dtypes
 import numpy as np
 import pytest
+from arrays import codes_of
 
 import fastemb
-from fastemb import LayerNorm, Ragged, _words, quantize
+from fastemb import LayerNorm, Ragged, _words
 
 TABLE, X, IDS = np.ones((5, 4), "f4"), np.ones((2, 3, 4), "f4"), np.array([[0, 1, 2], [3, 4, 0]])
-GRAD, CODES = np.ones((2, 4), "f4"), quantize(TABLE)
+GRAD, CODES = np.ones((2, 4), "f4"), codes_of(TABLE)
 
 
 class Frame:
