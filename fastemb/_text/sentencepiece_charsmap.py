@@ -8,7 +8,7 @@ moved place itself holds where the text of the rule begins. C walks the same arr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
 
@@ -107,9 +107,47 @@ class Charsmap:
             return 0, b""
         return size, self.texts[value : self.texts.index(b"\0", value)]
 
+    def rules(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield what is replaced and by what, in the order of bytes.
 
-def double_array(keys: Iterable[bytes]) -> Units:
-    """Return a double array of some keys, none of which is empty or holds a NUL, each with its place as the value.
+        Raises
+        ------
+        DamagedVocabularyError
+            Units lead to places where others led before, so that there may be rules without end.
+        """
+        units = self.array.units
+        places = np.flatnonzero((units & _LEAF == 0) & (units & _LABEL > 0)).astype(np.int64)
+        labels = units[places].astype(np.int64) & 0xFF
+        order = np.lexsort((labels, places ^ labels))
+        behind = (places ^ labels)[order]  # a child's place and its label give where its parent leads
+        children = units[places[order]].tolist()
+        todo, seen = [(offset_of(int(units[0])), b"")] if units.size else [], set[int]()
+        while todo:
+            base, key = todo.pop()
+            if base in seen:
+                raise DamagedVocabularyError("normalizer_spec: units of precompiled_charsmap lead to one place twice")
+            seen.add(base)
+            size, text = self.longest(key, 0, len(key)) if key else (0, b"")
+            if key and size == len(key):
+                yield key, text
+            first, end = np.searchsorted(behind, [base, base + 1]).tolist()
+            for unit in reversed(children[first:end]):
+                label = unit & 0xFF
+                todo.append((base ^ label ^ offset_of(unit), key + bytes([label])))
+
+
+def write_charsmap(rules: Mapping[bytes, bytes]) -> bytes:
+    """Return the charsmap of some rules, none of which is empty or holds a NUL."""
+    texts, starts = bytearray(), dict[bytes, int]()
+    for text in sorted({*rules.values()}):
+        starts[text] = len(texts)
+        texts += text + b"\0"
+    units = double_array(rules, {key: starts[text] for key, text in rules.items()}).astype("<u4").tobytes()
+    return len(units).to_bytes(4, "little") + units + bytes(texts)
+
+
+def double_array(keys: Iterable[bytes], values: Mapping[bytes, int] | None = None) -> Units:
+    """Return a double array of some keys, none of which is empty or holds a NUL, with their values, else their places.
 
     Places are looked for first where the last ones were found, so that making it takes time near that of its size.
     """
@@ -145,7 +183,7 @@ def double_array(keys: Iterable[bytes]) -> Units:
             used[base ^ label] = 1
         if is_key:
             units[node] |= _HAS_LEAF
-            units[base] = _LEAF | start
+            units[base] = _LEAF | (start if values is None else values[ordered[start]])
         for label, (low, high) in zip(labels, pairwise([*starts, stop]), strict=True):
             units[base ^ label] = label
             todo.append((base ^ label, depth + 1, low, high))

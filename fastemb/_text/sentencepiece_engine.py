@@ -63,6 +63,7 @@ class Engine:
         self._bpe = BpeModel(model, self.ids, self._symbols) if self.is_bpe else None
         self._unigram = None if self.is_bpe else UnigramModel(model, self.ids)
         self._types = model.types.tolist()
+        self._later = dict[str, str]()  # the texts of pieces that no text begins with
         self._byte_ids = [self.ids.of(name.encode()) for name in BYTE_NAMES]
 
     def _check_sizes(self) -> None:
@@ -163,18 +164,25 @@ class Engine:
     def decode(self, pieces: Iterable[str]) -> list[tuple[str, str]]:
         """Return pieces with the text that each one stands for; together these are the text, but for `finish`."""
         found, run, text_begun, took_mark = list[tuple[str, str]](), list[str](), False, False
-        at_start = True
+        at_start, later = True, self._later
         for piece in pieces:
+            known = None if at_start else later.get(piece)
+            if known is not None and not run:
+                found.append((piece, known))
+                continue
             id = self.ids.of(piece.encode())
             if self._types[id] == PieceType.BYTE:
                 run.append(piece)
                 continue
-            found += _from_bytes(run)
-            run = []
+            if run:
+                found += _from_bytes(run)
+                run = []
             text_begun = text_begun or any(text for _, text in found)
             at_start = at_start and not took_mark and not text_begun
             text, took_mark = self._text_of(piece, id, at_start)
             found.append((piece, text))
+            if not at_start and piece == self.model.pieces[id]:  # no other: names that are given have no end
+                later[piece] = text
             text_begun = text_begun or bool(text)
         return found + _from_bytes(run)
 
