@@ -113,6 +113,19 @@ def test_nbest(form):
             assert plain(got) == plain(want.nbest_encode(text, nbest_size=count, return_type=form))
 
 
+def test_nbest_in_time():
+    mine, _ = pair("unigram", "identity, symbols")
+    text = "the cat " * 60
+    many = mine.nbest_encode(text, nbest_size=5)
+    ours.set_nbest_timeout(1)
+    try:
+        assert mine.nbest_encode(text * 9, nbest_size=5) == [mine.encode(text * 9)]
+    finally:
+        ours.SetNBestTimeout(0)
+    assert mine.nbest_encode(text, nbest_size=5) == many
+    assert len(many) == 5
+
+
 @pytest.mark.parametrize(("kind", "name"), NAMES)
 def test_pieces(kind, name):
     mine, want = pair(kind, name)

@@ -150,7 +150,7 @@ def test_tables_that_lead_in_circles():
     base = int(units[0]) >> 10
     at = base ^ ord("a")  # of `a`, which now leads to where the root does
     units[at] = (units[at] & np.uint32(0x1FF)) | np.uint32((base ^ at) << 10)
-    with pytest.raises(DamagedVocabularyError, match="lead to one place twice"):
+    with pytest.raises(DamagedVocabularyError, match="rules without an end"):
         list(Charsmap(data[:4] + units.tobytes() + data[4 + units.nbytes :]).rules())
     whole = data[4 : 4 + units.nbytes]
     for size in (0, 8, len(units) // 2):  # cut off

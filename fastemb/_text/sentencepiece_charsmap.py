@@ -22,6 +22,7 @@ Units = npt.NDArray[np.uint32]
 _HAS_LEAF, _LEAF, _WIDE = 1 << 8, 1 << 31, 1 << 9
 _LABEL = _LEAF | 0xFF
 _MOST_TRIES = 16
+_MOST_NODES = 1 << 21  # of rules that are written down, where published tables have 300,000
 MOST_KEY_BYTES = 4096  # so a walk ends in an array whose units lead in circles, too
 
 
@@ -107,33 +108,53 @@ class Charsmap:
             return 0, b""
         return size, self.texts[value : self.texts.index(b"\0", value)]
 
-    def rules(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield what is replaced and by what, in the order of bytes.
+    @cached_property
+    def _following(self) -> dict[int, list[tuple[int, int]]]:
+        """By the place to which a unit leads, the bytes that go on there, ascending, and the places these lead to."""
+        units = self.array.units
+        places = np.flatnonzero((units & _LEAF == 0) & (units & _LABEL > 0))
+        labels = units[places] & 0xFF
+        found: dict[int, list[tuple[int, int]]] = {}
+        for place, label in sorted(zip(places.tolist(), labels.tolist(), strict=True), key=lambda item: item[1]):
+            found.setdefault(place ^ label, []).append((label, place ^ offset_of(int(units[place]))))
+        return found
+
+    def rules(self, most: int = 0xFF) -> Iterator[tuple[bytes, bytes]]:
+        """Yield what is replaced, of bytes up to `most`, and by what, in the order of bytes.
 
         Raises
         ------
         DamagedVocabularyError
-            Units lead to places where others led before, so that there may be rules without end.
+            There are too many: units lead in circles.
         """
-        units = self.array.units
-        places = np.flatnonzero((units & _LEAF == 0) & (units & _LABEL > 0)).astype(np.int64)
-        labels = units[places].astype(np.int64) & 0xFF
-        order = np.lexsort((labels, places ^ labels))
-        behind = (places ^ labels)[order]  # a child's place and its label give where its parent leads
-        children = units[places[order]].tolist()
-        todo, seen = [(offset_of(int(units[0])), b"")] if units.size else [], set[int]()
+        todo, seen = [(self._root, b"")], 0
         while todo:
             base, key = todo.pop()
-            if base in seen:
-                raise DamagedVocabularyError("normalizer_spec: units of precompiled_charsmap lead to one place twice")
-            seen.add(base)
-            size, text = self.longest(key, 0, len(key)) if key else (0, b"")
+            seen += 1
+            if seen > _MOST_NODES or len(key) > MOST_KEY_BYTES:
+                raise DamagedVocabularyError("normalizer_spec: precompiled_charsmap has rules without an end")
+            size, text = self.longest(key, 0, len(key))
             if key and size == len(key):
                 yield key, text
-            first, end = np.searchsorted(behind, [base, base + 1]).tolist()
-            for unit in reversed(children[first:end]):
-                label = unit & 0xFF
-                todo.append((base ^ label ^ offset_of(unit), key + bytes([label])))
+            following = reversed(self._following.get(base, []))
+            todo += [(place, key + bytes([label])) for label, place in following if label <= most]
+
+    def has(self, byte: int) -> bool:
+        """Return whether a rule replaces something with this byte in it."""
+        todo, seen = [self._root], set[int]()
+        while todo:
+            base = todo.pop()
+            for label, place in self._following.get(base, []):
+                if label == byte:
+                    return True
+                if place not in seen:
+                    seen.add(place)
+                    todo.append(place)
+        return False
+
+    @property
+    def _root(self) -> int:
+        return offset_of(int(self.array.units[0])) if self.array.units.size else 0
 
 
 def write_charsmap(rules: Mapping[bytes, bytes]) -> bytes:

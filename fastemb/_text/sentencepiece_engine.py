@@ -7,6 +7,7 @@ does what C does not: places of pieces, the n best ways, ways by chance, dropout
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -82,8 +83,10 @@ class Engine:
         normalized, origins = self.normalize(text)
         return self._placed(self._cut(normalized), origins)
 
-    def nbest(self, text: bytes, count: int) -> list[tuple[list[Piece], float]]:
+    def nbest(self, text: bytes, count: int, seconds: float = inf) -> list[tuple[list[Piece], float]]:
         """Return the `count` best ways of a Unigram model to cut a text, with their scores.
+
+        Where finding them takes longer than `seconds`, the best one alone.
 
         Raises
         ------
@@ -91,15 +94,15 @@ class Engine:
             The model is of merges, which have one result.
         """
         normalized, origins = self.normalize(text)
-        return [(self._placed(pieces, origins), score) for pieces, score in self._nbest(normalized, count)]
+        return [(self._placed(pieces, origins), score) for pieces, score in self._nbest(normalized, count, seconds)]
 
-    def _nbest(self, normalized: bytes, count: int) -> list[tuple[Pieces, float]]:
+    def _nbest(self, normalized: bytes, count: int, seconds: float = inf) -> list[tuple[Pieces, float]]:
         if self._unigram is None:
             raise ValueError("the n best ways to cut a text are asked of a BPE model, where merges give one")
         count = max(1, min(count, MOST_NBEST))
         if not normalized or count == 1:
             return [(self._cut(normalized), 0.0)]
-        return self._unigram.lattice(normalized).nbest(count)
+        return self._unigram.lattice(normalized).nbest(count, seconds) or [(self._cut(normalized), 0.0)]
 
     def sample(self, text: bytes, nbest_size: int, alpha: float, generator: np.random.Generator) -> list[Piece]:
         """Return pieces by chance.

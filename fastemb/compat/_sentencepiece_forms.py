@@ -11,6 +11,7 @@ from .._text.sentencepiece_engine import Piece
 from .._text.sentencepiece_text import Surface
 from .._words import type_name
 
+ADDED = ("add_bos", "add_eos", "reverse", "emit_unk_piece")
 NO_IDS = "Input must be an integer buffer, list of integers, or a sequence of integers."
 
 

@@ -32,7 +32,7 @@ SetDataDir = set_data_dir
 
 
 class SentencePieceNormalizer:
-    r"""What is done to a text before it is cut.
+    """What is done to a text before it is cut.
 
     Parameters
     ----------

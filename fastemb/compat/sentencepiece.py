@@ -5,7 +5,8 @@ Change ``import sentencepiece`` to ``from fastemb.compat import sentencepiece``.
 pair is read as U+FFFD; the classes of protobuf's messages, for ``return_type="proto"``, are those of the package
 sentencepiece, and ``return_type="serialized_proto"`` gives them as bytes without it; texts are encoded on the threads
 of `fastemb.set_num_threads`, whatever ``num_threads`` says; `ParallelEncode` is `Encode`; tables of named rules are
-those of the package sentencepiece, or of a folder that `set_data_dir` names; and there are no flat buffers.
+those of the package sentencepiece, or of a folder that `set_data_dir` names; `SentencePieceTrainer` finds the pieces of
+fastemb's own trainers, which are others; and there are no flat buffers.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import numpy as np
 from .._text.sentencepiece_engine import Piece
 from .._text.sentencepiece_text import Surface, nbest_message, text_message
 from .._words import shown
+from . import _sentencepiece_settings as _settings
 from ._sentencepiece_forms import (
+    ADDED,
     NO_IDS,
     as_array,
     as_messages,
@@ -31,51 +34,35 @@ from ._sentencepiece_forms import (
 )
 from ._sentencepiece_model import ModelMethods
 from ._sentencepiece_normalizer import SentencePieceNormalizer, SetDataDir, set_data_dir
+from ._sentencepiece_settings import (
+    SetMinLogLevel,
+    SetNBestTimeout,
+    SetRandomGeneratorSeed,
+    ThreadPool,
+    set_min_log_level,
+    set_nbest_timeout,
+    set_random_generator_seed,
+)
+from ._sentencepiece_trainer import SentencePieceTrainer
 
 __all__ = [
     "SentencePieceNormalizer",
     "SentencePieceProcessor",
+    "SentencePieceTrainer",
     "SetDataDir",
+    "SetMinLogLevel",
+    "SetNBestTimeout",
     "SetRandomGeneratorSeed",
     "ThreadPool",
     "set_data_dir",
+    "set_min_log_level",
+    "set_nbest_timeout",
     "set_random_generator_seed",
 ]
 
 __version__ = "0.2.3"  # of sentencepiece, whose answers these are
 RETURN_TYPES = (int, str, bytes, "proto", "serialized_proto", "numpy", "offset_mapping")
 MOST_NBEST = 512
-
-_ADDED = ("add_bos", "add_eos", "reverse", "emit_unk_piece")
-
-_generator = np.random.default_rng()
-
-
-def set_random_generator_seed(seed: int) -> None:
-    """Start the samples of all processors anew: what follows is the same each time."""
-    global _generator
-    _generator = np.random.default_rng(seed)
-
-
-SetRandomGeneratorSeed = set_random_generator_seed
-
-
-def set_min_log_level(level: int) -> None:
-    """Do nothing: there is no log."""
-
-
-SetMinLogLevel = set_min_log_level
-
-
-class ThreadPool:
-    """Taken where sentencepiece takes one; the threads are those of `fastemb.set_num_threads`."""
-
-    def __init__(self, num_threads: int = -1) -> None:
-        self._num_threads = num_threads
-
-    def num_threads(self) -> int:
-        """Return the number that was given."""
-        return self._num_threads
 
 
 class SentencePieceProcessor(ModelMethods):
@@ -184,8 +171,8 @@ class SentencePieceProcessor(ModelMethods):
         for text in texts:
             if not isinstance(text, str | bytes):
                 raise TypeError("List elements must be str or bytes" if is_batch else "Input must be str or bytes")
-        if kind in ("serialized_proto", "offset_mapping") and any(asked[name] for name in _ADDED):
-            raise RuntimeError(f"UNIMPLEMENTED: {', '.join(_ADDED)} are not for return_type={kind!r}")
+        if kind in ("serialized_proto", "offset_mapping") and any(asked[name] for name in ADDED):
+            raise RuntimeError(f"UNIMPLEMENTED: {', '.join(ADDED)} are not for return_type={kind!r}")
         if asked["enable_sampling"] is True or kind in ("serialized_proto", "offset_mapping"):
             rows = [self._by_engine(text, kind, asked, return_bytes) for text in texts]
         else:
@@ -218,12 +205,11 @@ class SentencePieceProcessor(ModelMethods):
         rows = [self._surrounded(row, asked) for row in found]
         return [as_array(row) for row in rows] if kind == "numpy" else rows
 
-    def _names_in(self, text: str | bytes, row: list[int], kind: Any, asked: dict[str, Any]) -> list[Any]:
+    def _names_in(self, text: str | bytes, row: list[int], kind: Any, asked: dict[str, Any]) -> Any:
         """Return the pieces of a text by its ids; what is unknown is called what stands there."""
         pieces = self._model.pieces
         if not asked["emit_unk_piece"] and self._model.unk_id in row:
-            found: list[Any] = self._by_engine(text, kind, asked, None)
-            return found
+            return self._by_engine(text, kind, asked, None)
         names = self._surrounded([pieces[id] for id in row], asked, str)
         return names if kind is str else [name.encode() for name in names]
 
@@ -232,7 +218,7 @@ class SentencePieceProcessor(ModelMethods):
         if asked["enable_sampling"] is True:
             if asked["nbest_size"] > MOST_NBEST:
                 raise RuntimeError(f"INTERNAL: nbest_size must be nbest_size <= {MOST_NBEST}")
-            pieces = self._engine.sample(data, asked["nbest_size"], asked["alpha"], _generator)
+            pieces = self._engine.sample(data, asked["nbest_size"], asked["alpha"], _settings.generator)
         else:
             pieces = self._engine.encode(data)
         return self._as(kind, text, data, pieces, asked, return_bytes)
@@ -295,7 +281,7 @@ class SentencePieceProcessor(ModelMethods):
         if self._engine.is_bpe:
             raise RuntimeError("INTERNAL: NBestEncode is not available for the current model.")
         data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-        ways = self._engine.nbest(data, count)
+        ways = self._engine.nbest(data, count, _settings.nbest_seconds)
         if kind == "serialized_proto":
             return nbest_message(text_message(data, surfaces_of(data, data, way), score) for way, score in ways)
         return [self._as(kind, text, data, way, asked) for way, _ in ways]
@@ -408,6 +394,7 @@ def _add_names() -> None:
             setattr(own, f"ParallelEncodeAs{name}", fixed("ParallelEncode", return_type=kind))
             setattr(own, f"SampleEncodeAs{name}", fixed("Encode", return_type=kind, enable_sampling=True))
     aliases = {"Tokenize": "Encode", "Detokenize": "Decode", "DecodeIds": "Decode", "DecodePieces": "Decode"}
+    aliases |= dict.fromkeys(("piece_size", "vocab_size"), "GetPieceSize")
     for name, method in aliases.items():
         setattr(own, name, getattr(own, method))
     for name in ("DecodeIdsAsProto", "DecodePiecesAsProto"):
@@ -416,8 +403,6 @@ def _add_names() -> None:
         if name[0].isupper():
             snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower().replace("n_best", "nbest")
             setattr(own, snake, method)
-    for name in ("piece_size", "vocab_size"):
-        setattr(own, name, own.GetPieceSize)
 
 
 _add_names()
