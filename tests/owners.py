@@ -2,14 +2,15 @@
 
 The first argument names the package, the second an unpacked source distribution or checkout of it (pip download
 --no-binary :all: --no-deps tiktoken==0.14.0; of tokenizers a checkout of its repository). Its tests are copied and run
-with the package's name standing for the drop-in, in child processes too. What the drop-in has no name for is the
-package's own, if that is installed, so that a test fails at what it is about; the Python layer above ``tokenizers``
-(``tokenizers.implementations``) is taken from the source and so runs on the drop-in.
+with the package's name standing for the drop-in, in child processes too; of sentencepiece with their one import
+changed. What the drop-in has no name for is the package's own, if that is installed, so that a test fails at what it is
+about; the Python layer above ``tokenizers`` (``tokenizers.implementations``) is taken from the source and so runs on
+the drop-in.
 
 For tiktoken set TIKTOKEN_CACHE_DIR to a folder with the rank files; for tokenizers HUB_FILES to a folder of the files
 that its tests download, each under its name there (bert-base-uncased-vocab.txt, gpt2/tokenizer.json): tests that need
 others fail.
-docs/design/compat.md lists what passes, and why the rest does not.
+docs/design/compat.md and sentencepiece.md list what passes, and why the rest does not.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-TESTS = {"tiktoken": "tests", "tokenizers": "bindings/python/tests"}
+TESTS = {"tiktoken": "tests", "tokenizers": "bindings/python/tests", "sentencepiece": "test"}
 LAYERS = {"tokenizers": "bindings/python/py_src/tokenizers/implementations"}
 # A package of the owner's name that is the drop-in, with its modules.
 ALIAS = """
@@ -60,6 +61,10 @@ if files:
 """
 
 
+# One line of sentencepiece's: its module of protobuf's messages stays the package's, whose classes the tests compare.
+CHANGED = ("import sentencepiece as spm", "import fastemb.compat.sentencepiece as spm")
+
+
 def main(package: str, source: str, *arguments: str) -> int:
     """Run the tests of a package, and return pytest's exit status."""
     tests = Path(source, TESTS[package])
@@ -68,9 +73,13 @@ def main(package: str, source: str, *arguments: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         python = Path(folder, "python")  # some of their tests ask for a folder of this name
         shutil.copytree(tests, python / "tests")
+        if package == "sentencepiece":
+            for file in (python / "tests").glob("*_test.py"):
+                file.write_text(file.read_text("utf-8").replace(*CHANGED), "utf-8")
         alias = Path(folder, "alias", package)
-        alias.mkdir(parents=True)
-        (alias / "__init__.py").write_text(ALIAS.format(package=package))
+        if package != "sentencepiece":
+            alias.mkdir(parents=True)
+            (alias / "__init__.py").write_text(ALIAS.format(package=package))
         if package in LAYERS:
             shutil.copytree(Path(source, LAYERS[package]), alias.parent / "layer/implementations")
         for files in Path(os.environ.get("HUB_FILES", folder)).iterdir():  # of whole models, for `from_pretrained`

@@ -4,12 +4,15 @@ What the owners' own tests ask for is among it, in other words.
 """
 
 import copy
+import itertools
 import json
 import pickle
+import random
 
 import numpy as np
 import pytest
 import tokenizers as theirs
+import word_cases
 from compat_cases import FIELDS, MAKERS, SAMPLES, outcome, pair, seen
 from component_files import TEXTS, engine, files
 from hypothesis import assume, given, settings
@@ -112,10 +115,8 @@ def test_drawn_files(document, texts, special, plain):
     them.encode_special_tokens = us.encode_special_tokens = plain
     expected = outcome(them.encode_batch, texts, add_special_tokens=special)
     assume(expected is not None)
-    # What such a token took of the text is shown as the normalizers leave it, which may depend on what is around.
-    takes = any(node["lstrip"] or node["rstrip"] for node in document["added_tokens"]) and document["normalizer"]
     for one, other in zip(us.encode_batch(texts, add_special_tokens=special), expected, strict=True):
-        for name in ("ids", "offsets", "word_ids", *(() if takes else ("tokens",))):
+        for name in ("ids", "offsets", "word_ids", "tokens"):
             assert getattr(one, name) == getattr(other, name), name
         for skip in (True, False):
             text = outcome(them.decode, other.ids, skip_special_tokens=skip)
@@ -141,12 +142,57 @@ def test_unknown_parts_of_one_character():
     document = {"version": "1.0", "added_tokens": [], "normalizer": {"type": "NFKD"}, "model": model}
     them, us = (one.Tokenizer.from_str(json.dumps(document)) for one in (theirs, ours))
     assert us.encode("\u00bda").tokens == ["1", "\u2044", "2", "a"]
-    for text, lengths in (("\u00bda", (2, 3, 9)), ("a\u00bd", (3, 9)), ("a\u00bda\u00be", (5, 6, 7, 9))):
-        for length in lengths:
-            for direction in ("left", "right"):
-                for one in (them, us):
-                    one.enable_truncation(length, direction=direction)
-                assert us.encode(text).tokens == them.encode(text).tokens
+    for text in ("\u00bda", "a\u00bd", "a\u00bda\u00be", ["\u00bd", "a\u00bd"]):
+        for length, direction in itertools.product((1, 2, 3, 5, 9), ("left", "right")):
+            for one in (them, us):
+                one.enable_truncation(length, direction=direction)
+            words = isinstance(text, list)
+            mine, other = (one.encode(text, is_pretokenized=words) for one in (us, them))
+            for window, expected in zip([mine, *mine.overflowing], [other, *other.overflowing], strict=True):
+                assert window.tokens == expected.tokens
+            mine, other = (one.encode(text, text, is_pretokenized=words) for one in (us, them))
+            assert mine.tokens == other.tokens
+
+
+def test_windows_of_one_text():
+    """All windows of single texts, whatever the length, the stride and the side, and how tokens are called in them."""
+    bert = word_cases.document()
+    taker = NOT_SPECIAL | {"content": "zz", "lstrip": True, "rstrip": True, "normalized": True}
+    bert["added_tokens"].append(taker | {"id": len(bert["model"]["vocab"])})
+    vocab = [["<u>", 0.0], ["\u2581", -1.0], ["a", -1.5], ["\u2581a", -2.0], ["zz", -3.0]]
+    unigram = {"version": "1.0", "added_tokens": [], "normalizer": {"type": "NFKC"}}
+    unigram |= {"pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always"}}
+    unigram |= {"model": {"type": "Unigram", "unk_id": 0, "vocab": vocab}}
+    parts = ["a", "unaffable", " ", "zz", " zz ", "\u65e5", "\u00bd", "[SEP]", "\n", "\ufdfa", "."]
+    chance = random.Random(7)
+    for document in (bert, unigram):
+        them, us = (one.Tokenizer.from_str(json.dumps(document)) for one in (theirs, ours))
+        for _ in range(60):
+            words, special = chance.random() < 0.3, chance.random() < 0.5
+            length = chance.randint(3, 8)
+            how = {"is_pretokenized": words, "add_special_tokens": special}
+            direction, stride = chance.choice(["left", "right"]), chance.randrange(length - 2)
+            text = "".join(chance.choices(parts, k=chance.randint(0, 8)))
+            for one in (them, us):
+                one.enable_truncation(length, stride=stride, direction=direction)
+            given_text = text.split(" ") if words else text
+            mine, other = (one.encode(given_text, **how) for one in (us, them))
+            assert seen(mine) == seen(other), (text, length, stride, direction, how)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("direction", ["left", "right"])
+def test_stride_of_what_is_not_cut(name, direction):
+    """A stride that leaves no step does nothing to a text that fits: nothing of it was cut off."""
+    them, us = pair(name)
+    for one in (them, us):
+        one.enable_truncation(3, stride=3 - us.num_special_tokens_to_add(False), direction=direction)
+    for special in (True, False):
+        how = {"is_pretokenized": True, "add_special_tokens": special}
+        for batch in ([["a"]], [["a"], []]):
+            mine, other = us.encode_batch(batch, **how), them.encode_batch(batch, **how)
+            assert [seen(one) for one in mine] == [seen(one) for one in other]
+            assert not any(one.overflowing for one in mine)
 
 
 BYTE_NAMES = sorted(theirs.pre_tokenizers.ByteLevel.alphabet())

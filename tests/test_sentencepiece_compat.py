@@ -68,6 +68,27 @@ def test_what_is_put_around(options):
 
 
 @pytest.mark.parametrize(("kind", "name"), NAMES)
+@pytest.mark.parametrize("form", [int, str, bytes, "numpy", "serialized_proto"])
+def test_parallel_encode(kind, name, form):
+    mine, want = pair(kind, name)
+    rows = [*piece_models.texts(6), "é漢x 漢字", b"a\xff b"]
+    for given in (rows, rows[0], "".join(rows[:6]), ""):
+        for size in (3, 100):
+            got = mine.parallel_encode(given, chunk_len=size, out_type=form)
+            assert plain(got) == plain(want.encode(given, out_type=form))  # theirs loses pieces of a character's parts
+    if form is int:
+        assert mine.ParallelEncodeAsIds(rows[0], chunk_len=5, add_bos=True, num_threads=2) == [1, *want.encode(rows[0])]
+        assert mine.parallel_encode_as_pieces(rows[0], chunk_len=5) == want.encode(rows[0], out_type=str)
+        for size in (0, -1, None, "3"):
+            with pytest.raises(ValueError, match="chunk_len must be positive"):
+                mine.parallel_encode("a", chunk_len=size)
+        with pytest.raises(ValueError, match="unknown return_type"):
+            mine.parallel_encode("a", chunk_len=1, return_type="offset_mapping")
+        with pytest.raises(TypeError, match="unexpected keyword argument 'alpha'"):
+            mine.parallel_encode("a", chunk_len=1, alpha=1)
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES)
 @pytest.mark.parametrize("form", [str, bytes, "serialized_proto", "offset_mapping"])
 def test_decode(kind, name, form):
     mine, want = pair(kind, name)
@@ -90,6 +111,19 @@ def test_nbest(form):
         for count in (0, 1, 4):
             got = mine.nbest_encode(text, nbest_size=count, return_type=form)
             assert plain(got) == plain(want.nbest_encode(text, nbest_size=count, return_type=form))
+
+
+def test_nbest_in_time():
+    mine, _ = pair("unigram", "identity, symbols")
+    text = "the cat " * 60
+    many = mine.nbest_encode(text, nbest_size=5)
+    ours.set_nbest_timeout(1)
+    try:
+        assert mine.nbest_encode(text * 9, nbest_size=5) == [mine.encode(text * 9)]
+    finally:
+        ours.SetNBestTimeout(0)
+    assert mine.nbest_encode(text, nbest_size=5) == many
+    assert len(many) == 5
 
 
 @pytest.mark.parametrize(("kind", "name"), NAMES)

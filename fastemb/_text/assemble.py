@@ -43,6 +43,7 @@ class Rows(NamedTuple):
     special: Flags
     sequences: npt.NDArray[np.int8]  # 0 the text, 1 its pair, -1 neither
     texts: npt.NDArray[np.int64]  # of each row
+    skipped: Offsets | None = None  # shape (rows, 2): ids of its text, and of its pair, before those of a row
 
 
 def as_they_are(texts: Encodings, type_id: int) -> Rows:
@@ -69,6 +70,7 @@ def assemble(
     parts, R = len(template), of_row.size
     # One more cell on each side of a row, for padding. The ids of texts, pairs and template lie in one pool.
     starts, sizes = np.zeros((R, parts + 2), np.int64), np.zeros((R, parts + 2), np.int64)
+    skipped = np.zeros((R, 2), np.int64)
     bases = [0, texts.ids.size]
     constants = [id for part in template for id in part.ids]
     at = sum(side.ids.size for side in sides)
@@ -77,7 +79,7 @@ def assemble(
             number = int(part.text == "B")
             start, stop = windows[number].places(of_row, chosen.pop(0))
             starts[:, place] = bases[number] + sides[number].offsets[of_row] + start
-            sizes[:, place] = stop - start
+            sizes[:, place], skipped[:, number] = stop - start, start
         else:
             starts[:, place], sizes[:, place] = at, len(part.ids)
             at += len(part.ids)
@@ -111,6 +113,7 @@ def assemble(
         sequences < 0,
         sequences,
         of_row,
+        skipped,
     )
 
 

@@ -7,7 +7,7 @@ pre-tokenizers → model, as the format's own engine has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -101,21 +101,27 @@ class Road:
             found += [word] if number != TEXT else [word] * len(self._tokens(piece.text))
         return found
 
-    def unknowns(self, text: str, actions: bytes, unk: int) -> dict[tuple[int, int], list[str]]:
-        """Return what the pieces have where a token is `unk`, by from which character up to which it stands.
+    def called(
+        self, text: str, actions: bytes, added: Container[int], by_model: Mapping[int, str], unk: int | None
+    ) -> list[str | None]:
+        """Return what each token that `encode` returns is called there, None where its id alone says it.
 
-        Several stand at one place where a character was taken apart.
+        Those of `added` are what was found of the text, and a token `unk` is what its piece has where it stands;
+        `by_model` are names of tokens that the model finds.
         """
-        found: dict[tuple[int, int], list[str]] = {}
+        found: list[str | None] = []
         for number, piece in self._pieces(text, actions, self._cuts):
-            tokens = self._tokens(piece.text) if number == TEXT else []
-            if any(token.id == unk for token in tokens):
-                data, at = piece.text.encode(), 0
-                for token, placed in zip(tokens, _placed(text, piece, tokens), strict=True):
-                    at += token.size
-                    if token.id == unk:
-                        place = placed.start, placed.end
-                        found.setdefault(place, []).append(data[at - token.size : at].decode())
+            if number != TEXT:
+                found.append(piece.text if self._added[number].id in added else None)
+                continue
+            tokens = self._tokens(piece.text)
+            if unk is None or all(token.id != unk for token in tokens):
+                found += [by_model.get(token.id) for token in tokens]
+                continue
+            data, at = piece.text.encode(), 0
+            for token in tokens:
+                at += token.size
+                found.append(data[at - token.size : at].decode() if token.id == unk else by_model.get(token.id))
         return found
 
     def rows(self, texts: Sequence[str], actions: bytes, limit: int = NO_LIMIT) -> tuple[Ids, Offsets]:

@@ -8,7 +8,7 @@ moved place itself holds where the text of the rule begins. C walks the same arr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
 
@@ -22,6 +22,7 @@ Units = npt.NDArray[np.uint32]
 _HAS_LEAF, _LEAF, _WIDE = 1 << 8, 1 << 31, 1 << 9
 _LABEL = _LEAF | 0xFF
 _MOST_TRIES = 16
+_MOST_NODES = 1 << 21  # of rules that are written down, where published tables have 300,000
 MOST_KEY_BYTES = 4096  # so a walk ends in an array whose units lead in circles, too
 
 
@@ -107,9 +108,67 @@ class Charsmap:
             return 0, b""
         return size, self.texts[value : self.texts.index(b"\0", value)]
 
+    @cached_property
+    def _following(self) -> dict[int, list[tuple[int, int]]]:
+        """By the place to which a unit leads, the bytes that go on there, ascending, and the places these lead to."""
+        units = self.array.units
+        places = np.flatnonzero((units & _LEAF == 0) & (units & _LABEL > 0))
+        labels = units[places] & 0xFF
+        found: dict[int, list[tuple[int, int]]] = {}
+        for place, label in sorted(zip(places.tolist(), labels.tolist(), strict=True), key=lambda item: item[1]):
+            found.setdefault(place ^ label, []).append((label, place ^ offset_of(int(units[place]))))
+        return found
 
-def double_array(keys: Iterable[bytes]) -> Units:
-    """Return a double array of some keys, none of which is empty or holds a NUL, each with its place as the value.
+    def rules(self, most: int = 0xFF) -> Iterator[tuple[bytes, bytes]]:
+        """Yield what is replaced, of bytes up to `most`, and by what, in the order of bytes.
+
+        Raises
+        ------
+        DamagedVocabularyError
+            There are too many: units lead in circles.
+        """
+        todo, seen = [(self._root, b"")], 0
+        while todo:
+            base, key = todo.pop()
+            seen += 1
+            if seen > _MOST_NODES or len(key) > MOST_KEY_BYTES:
+                raise DamagedVocabularyError("normalizer_spec: precompiled_charsmap has rules without an end")
+            size, text = self.longest(key, 0, len(key))
+            if key and size == len(key):
+                yield key, text
+            following = reversed(self._following.get(base, []))
+            todo += [(place, key + bytes([label])) for label, place in following if label <= most]
+
+    def has(self, byte: int) -> bool:
+        """Return whether a rule replaces something with this byte in it."""
+        todo, seen = [self._root], set[int]()
+        while todo:
+            base = todo.pop()
+            for label, place in self._following.get(base, []):
+                if label == byte:
+                    return True
+                if place not in seen:
+                    seen.add(place)
+                    todo.append(place)
+        return False
+
+    @property
+    def _root(self) -> int:
+        return offset_of(int(self.array.units[0])) if self.array.units.size else 0
+
+
+def write_charsmap(rules: Mapping[bytes, bytes]) -> bytes:
+    """Return the charsmap of some rules, none of which is empty or holds a NUL."""
+    texts, starts = bytearray(), dict[bytes, int]()
+    for text in sorted({*rules.values()}):
+        starts[text] = len(texts)
+        texts += text + b"\0"
+    units = double_array(rules, {key: starts[text] for key, text in rules.items()}).astype("<u4").tobytes()
+    return len(units).to_bytes(4, "little") + units + bytes(texts)
+
+
+def double_array(keys: Iterable[bytes], values: Mapping[bytes, int] | None = None) -> Units:
+    """Return a double array of some keys, none of which is empty or holds a NUL, with their values, else their places.
 
     Places are looked for first where the last ones were found, so that making it takes time near that of its size.
     """
@@ -145,7 +204,7 @@ def double_array(keys: Iterable[bytes]) -> Units:
             used[base ^ label] = 1
         if is_key:
             units[node] |= _HAS_LEAF
-            units[base] = _LEAF | start
+            units[base] = _LEAF | (start if values is None else values[ordered[start]])
         for label, (low, high) in zip(labels, pairwise([*starts, stop]), strict=True):
             units[base ^ label] = label
             todo.append((base ^ label, depth + 1, low, high))

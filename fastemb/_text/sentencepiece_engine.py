@@ -7,6 +7,7 @@ does what C does not: places of pieces, the n best ways, ways by chance, dropout
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,7 @@ class Engine:
         self._bpe = BpeModel(model, self.ids, self._symbols) if self.is_bpe else None
         self._unigram = None if self.is_bpe else UnigramModel(model, self.ids)
         self._types = model.types.tolist()
+        self._later = dict[str, str]()  # the texts of pieces that no text begins with
         self._byte_ids = [self.ids.of(name.encode()) for name in BYTE_NAMES]
 
     def _check_sizes(self) -> None:
@@ -81,8 +83,10 @@ class Engine:
         normalized, origins = self.normalize(text)
         return self._placed(self._cut(normalized), origins)
 
-    def nbest(self, text: bytes, count: int) -> list[tuple[list[Piece], float]]:
+    def nbest(self, text: bytes, count: int, seconds: float = inf) -> list[tuple[list[Piece], float]]:
         """Return the `count` best ways of a Unigram model to cut a text, with their scores.
+
+        Where finding them takes longer than `seconds`, the best one alone.
 
         Raises
         ------
@@ -90,15 +94,15 @@ class Engine:
             The model is of merges, which have one result.
         """
         normalized, origins = self.normalize(text)
-        return [(self._placed(pieces, origins), score) for pieces, score in self._nbest(normalized, count)]
+        return [(self._placed(pieces, origins), score) for pieces, score in self._nbest(normalized, count, seconds)]
 
-    def _nbest(self, normalized: bytes, count: int) -> list[tuple[Pieces, float]]:
+    def _nbest(self, normalized: bytes, count: int, seconds: float = inf) -> list[tuple[Pieces, float]]:
         if self._unigram is None:
             raise ValueError("the n best ways to cut a text are asked of a BPE model, where merges give one")
         count = max(1, min(count, MOST_NBEST))
         if not normalized or count == 1:
             return [(self._cut(normalized), 0.0)]
-        return self._unigram.lattice(normalized).nbest(count)
+        return self._unigram.lattice(normalized).nbest(count, seconds) or [(self._cut(normalized), 0.0)]
 
     def sample(self, text: bytes, nbest_size: int, alpha: float, generator: np.random.Generator) -> list[Piece]:
         """Return pieces by chance.
@@ -163,18 +167,25 @@ class Engine:
     def decode(self, pieces: Iterable[str]) -> list[tuple[str, str]]:
         """Return pieces with the text that each one stands for; together these are the text, but for `finish`."""
         found, run, text_begun, took_mark = list[tuple[str, str]](), list[str](), False, False
-        at_start = True
+        at_start, later = True, self._later
         for piece in pieces:
+            known = None if at_start else later.get(piece)
+            if known is not None and not run:
+                found.append((piece, known))
+                continue
             id = self.ids.of(piece.encode())
             if self._types[id] == PieceType.BYTE:
                 run.append(piece)
                 continue
-            found += _from_bytes(run)
-            run = []
+            if run:
+                found += _from_bytes(run)
+                run = []
             text_begun = text_begun or any(text for _, text in found)
             at_start = at_start and not took_mark and not text_begun
             text, took_mark = self._text_of(piece, id, at_start)
             found.append((piece, text))
+            if not at_start and piece == self.model.pieces[id]:  # no other: names that are given have no end
+                later[piece] = text
             text_begun = text_begun or bool(text)
         return found + _from_bytes(run)
 

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -176,6 +176,25 @@ def read_model(data: bytes) -> SentencePieceModel:
     )
     check_model(model)
     return model
+
+
+def read_normalizer(data: bytes, in_model: bool) -> NormalizerSpec:
+    """Return how a text is normalized, of the bytes of a file, whatever else is in it, or of a message by itself.
+
+    Raises
+    ------
+    DamagedVocabularyError
+        They are none: it says which field is at fault, and at which byte.
+    """
+    if not in_model:
+        whole = Field(NORMALIZER, BYTES, 0, len(data), 0)
+        return cast(NormalizerSpec, _read_spec(data, whole, NormalizerSpec, NORMALIZER_FIELDS, "normalizer_spec"))
+    found = NormalizerSpec()
+    *_, start = _plain_pieces(data)
+    for one in _fields(data, start, len(data), "the file"):
+        if one.number == NORMALIZER:
+            found = _read_spec(data, one, NormalizerSpec, NORMALIZER_FIELDS, "normalizer_spec")
+    return found
 
 
 def check_model(model: SentencePieceModel) -> None:

@@ -48,7 +48,10 @@ class Normalizer:
         self._mark = MARK_BYTES if spec.escape_whitespaces else b" "
 
     def __call__(self, text: bytes) -> tuple[bytes, list[int]]:
-        """Return the normalized text, and for each of its bytes and its end where in the text it comes from."""
+        """Return the normalized text, and for each of its bytes and its end where in the text it comes from.
+
+        Of nothing, and of white space that goes, there are no places.
+        """
         found, removes = Normalized(), self._spec.remove_extra_whitespaces
         at, end = 0, len(text)
         while removes and at < end:
@@ -57,7 +60,7 @@ class Normalizer:
                 break
             at += size
         if at == end:
-            return b"", [0]
+            return b"", []
         if self._spec.add_dummy_prefix and not self._as_suffix:
             found.add(self._mark, at)
         behind_space = removes

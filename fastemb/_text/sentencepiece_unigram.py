@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from math import inf
+from time import monotonic
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +25,7 @@ UNK_PENALTY = 10.0  # an unknown character scores so much less than the worst pi
 _f32 = np.float32
 
 MOST_HYPOTHESES, KEPT_HYPOTHESES = 10_000, 512  # of which the agenda is cut back to the best
+_STEPS = 256  # between two looks at the clock, where the search may take so long alone
 
 
 class Node(NamedTuple):
@@ -158,12 +161,19 @@ class Lattice:
             self._ending[node.end].append(node)
         self._count = len(nodes) + 2
 
-    def nbest(self, count: int) -> list[tuple[Pieces, float]]:
-        """Return the best ways, the best first, with their scores: fewer where there are not so many."""
+    def nbest(self, count: int, seconds: float = inf) -> list[tuple[Pieces, float]]:
+        """Return the best ways, the best first, with their scores: fewer where there are not so many.
+
+        None at all where the search took longer than it may.
+        """
+        end, steps = monotonic() + seconds, 0
         ahead = self._viterbi()
         agenda, found = Agenda(), list[tuple[Pieces, float]]()
         agenda.push(ahead[self.end.number], Hypothesis(self.end, None, _f32(0)))
         while agenda.items:
+            steps += 1
+            if not steps % _STEPS and monotonic() >= end:
+                return []
             score, top = agenda.pop()
             if top.node.number == self.begin.number:
                 found.append((self._pieces(top.next), float(score)))

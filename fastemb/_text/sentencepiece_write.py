@@ -20,6 +20,7 @@ from .sentencepiece_file import (
     TRAINER_FIELDS,
     TYPE,
     VARINT,
+    NormalizerSpec,
     PieceType,
     SentencePieceModel,
     check_model,
@@ -37,10 +38,15 @@ def write_model(model: SentencePieceModel) -> bytes:
     check_model(model)
     parts = list(_pieces(model))
     parts.append(as_bytes(TRAINER, _spec(model.trainer, TRAINER_FIELDS)))
-    parts.append(as_bytes(NORMALIZER, _spec(model.normalizer, NORMALIZER_FIELDS)))
+    parts.append(as_bytes(NORMALIZER, write_normalizer(model.normalizer)))
     if model.denormalizer is not None:
-        parts.append(as_bytes(DENORMALIZER, _spec(model.denormalizer, NORMALIZER_FIELDS)))
+        parts.append(as_bytes(DENORMALIZER, write_normalizer(model.denormalizer)))
     return b"".join(parts)
+
+
+def write_normalizer(spec: NormalizerSpec) -> bytes:
+    """Return the bytes of a message that says how a text is normalized."""
+    return _spec(spec, NORMALIZER_FIELDS)
 
 
 def _pieces(model: SentencePieceModel) -> Iterator[bytes]:

@@ -72,7 +72,7 @@ def train_pieces(tally: Tally, chars: list[int], count: int, longest: int) -> li
 
 def _new_trainer(tally: Tally, chars: list[int], count: int, longest: int) -> Any:
     codes = np.array(chars, np.uint32)
-    scripts = np.array([_script(chr(code)) for code in chars], np.int32)
+    scripts = np.array([script(chr(code)) for code in chars], np.int32)
     alive = ffi.from_buffer("uint32_t[]", codes), ffi.from_buffer("int32_t[]", scripts)
     model = {
         "pieces": count,
@@ -90,7 +90,7 @@ def _new_trainer(tally: Tally, chars: list[int], count: int, longest: int) -> An
     return ffi.gc(out[0], lib.fe_pieces_free)
 
 
-def _script(char: str) -> int:
+def script(char: str) -> int:
     """Return the number of a character's script; -1 where it goes with any, as the mark and combining ones do."""
     number = script_of(char)
     return -1 if char == MARK or number in (0, script_of("\u0301")) else number

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from .._text.sentencepiece_engine import Piece
 from .._text.sentencepiece_text import Surface
+from .._words import type_name
 
+ADDED = ("add_bos", "add_eos", "reverse", "emit_unk_piece")
 NO_IDS = "Input must be an integer buffer, list of integers, or a sequence of integers."
 
 
@@ -41,6 +42,22 @@ def as_messages(found: bytes | list[bytes], kind: str) -> Any:
     return message
 
 
+def normalized(normalize: Callable[[bytes], tuple[bytes, list[int]]], input: Any, with_offsets: bool | None) -> Any:
+    """Return what a normalizer makes of a text, or of each text of a list; and where its parts come from."""
+    if isinstance(input, list):
+        return [normalized(normalize, text, with_offsets) for text in input]
+    if not isinstance(input, str | bytes):
+        raise TypeError(f"Input must be str or bytes, got {type_name(input)}")
+    found, origins = normalize(input.encode(errors="surrogatepass") if isinstance(input, str) else input)
+    if isinstance(input, bytes):
+        return (found, origins) if with_offsets else found
+    text = found.decode(errors="replace")
+    if not with_offsets:
+        return text
+    places, starts = places_of(input), starts_of(text)
+    return text, [places[origins[start]] for start in starts] if origins else [0]
+
+
 def is_utf8(text: str | bytes) -> bool:
     """Return whether a text is a str, or bytes that are one."""
     try:
@@ -58,10 +75,6 @@ def only(values: Iterable[Any], types: tuple[type[Any], ...], fault: str) -> lis
     if not all(isinstance(value, types) for value in found):
         raise TypeError(fault)
     return found
-
-
-def ranges_of(offsets: np.ndarray) -> Iterable[tuple[int, int]]:
-    return pairwise(offsets.tolist())
 
 
 def places_of(text: str) -> list[int]:

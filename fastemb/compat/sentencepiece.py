@@ -4,8 +4,9 @@ Change ``import sentencepiece`` to ``from fastemb.compat import sentencepiece``.
 0.2.3: samples come from NumPy's generator, so a seed gives other ones (of the same distribution); half of a surrogate
 pair is read as U+FFFD; the classes of protobuf's messages, for ``return_type="proto"``, are those of the package
 sentencepiece, and ``return_type="serialized_proto"`` gives them as bytes without it; texts are encoded on the threads
-of `fastemb.set_num_threads`, whatever ``num_threads`` says; and there is no ``ParallelEncode``, no trainer and no
-normalizer by itself.
+of `fastemb.set_num_threads`, whatever ``num_threads`` says; `ParallelEncode` is `Encode`; tables of named rules are
+those of the package sentencepiece, or of a folder that `set_data_dir` names; `SentencePieceTrainer` finds the pieces of
+fastemb's own trainers, which are others; and there are no flat buffers.
 """
 
 from __future__ import annotations
@@ -18,56 +19,50 @@ import numpy as np
 
 from .._text.sentencepiece_engine import Piece
 from .._text.sentencepiece_text import Surface, nbest_message, text_message
+from .._words import shown
+from . import _sentencepiece_settings as _settings
 from ._sentencepiece_forms import (
+    ADDED,
     NO_IDS,
     as_array,
     as_messages,
     is_row,
     is_utf8,
+    normalized,
     only,
-    places_of,
-    ranges_of,
-    starts_of,
     surfaces_of,
 )
 from ._sentencepiece_model import ModelMethods
+from ._sentencepiece_normalizer import SentencePieceNormalizer, SetDataDir, set_data_dir
+from ._sentencepiece_settings import (
+    SetMinLogLevel,
+    SetNBestTimeout,
+    SetRandomGeneratorSeed,
+    ThreadPool,
+    set_min_log_level,
+    set_nbest_timeout,
+    set_random_generator_seed,
+)
+from ._sentencepiece_trainer import SentencePieceTrainer
 
-__all__ = ["SentencePieceProcessor", "SetRandomGeneratorSeed", "ThreadPool", "set_random_generator_seed"]
+__all__ = [
+    "SentencePieceNormalizer",
+    "SentencePieceProcessor",
+    "SentencePieceTrainer",
+    "SetDataDir",
+    "SetMinLogLevel",
+    "SetNBestTimeout",
+    "SetRandomGeneratorSeed",
+    "ThreadPool",
+    "set_data_dir",
+    "set_min_log_level",
+    "set_nbest_timeout",
+    "set_random_generator_seed",
+]
 
 __version__ = "0.2.3"  # of sentencepiece, whose answers these are
 RETURN_TYPES = (int, str, bytes, "proto", "serialized_proto", "numpy", "offset_mapping")
 MOST_NBEST = 512
-
-_ADDED = ("add_bos", "add_eos", "reverse", "emit_unk_piece")
-
-_generator = np.random.default_rng()
-
-
-def set_random_generator_seed(seed: int) -> None:
-    """Start the samples of all processors anew: what follows is the same each time."""
-    global _generator
-    _generator = np.random.default_rng(seed)
-
-
-SetRandomGeneratorSeed = set_random_generator_seed
-
-
-def set_min_log_level(level: int) -> None:
-    """Do nothing: there is no log."""
-
-
-SetMinLogLevel = set_min_log_level
-
-
-class ThreadPool:
-    """Taken where sentencepiece takes one; the threads are those of `fastemb.set_num_threads`."""
-
-    def __init__(self, num_threads: int = -1) -> None:
-        self._num_threads = num_threads
-
-    def num_threads(self) -> int:
-        """Return the number that was given."""
-        return self._num_threads
 
 
 class SentencePieceProcessor(ModelMethods):
@@ -176,31 +171,54 @@ class SentencePieceProcessor(ModelMethods):
         for text in texts:
             if not isinstance(text, str | bytes):
                 raise TypeError("List elements must be str or bytes" if is_batch else "Input must be str or bytes")
-        if kind in ("serialized_proto", "offset_mapping") and any(asked[name] for name in _ADDED):
-            raise RuntimeError(f"UNIMPLEMENTED: {', '.join(_ADDED)} are not for return_type={kind!r}")
-        if asked["enable_sampling"] is True or kind not in (int, "numpy"):
+        if kind in ("serialized_proto", "offset_mapping") and any(asked[name] for name in ADDED):
+            raise RuntimeError(f"UNIMPLEMENTED: {', '.join(ADDED)} are not for return_type={kind!r}")
+        if asked["enable_sampling"] is True or kind in ("serialized_proto", "offset_mapping"):
             rows = [self._by_engine(text, kind, asked, return_bytes) for text in texts]
         else:
-            rows = self._ids(texts, kind, asked)
+            rows = self._by_ids(texts, kind, asked)
         return rows if is_batch else rows[0]
 
-    def _ids(self, texts: list[Any], kind: Any, asked: dict[str, Any]) -> list[Any]:
+    def ParallelEncode(
+        self, input: Any, *, chunk_len: Any = None, return_type: Any = None, out_type: Any = None, **options: Any
+    ) -> Any:
+        """Return what `Encode` does, whatever chunks are asked for: theirs may lose pieces of one character."""
+        kind = self._returned(return_type, out_type)
+        if not isinstance(chunk_len, int) or chunk_len <= 0:
+            raise ValueError(f"chunk_len must be positive, got {shown(chunk_len)}")
+        if kind == "offset_mapping":
+            raise ValueError(f"unknown return_type={kind}")
+        unknown = options.keys() & {"enable_sampling", "nbest_size", "alpha", "return_bytes"}
+        if unknown:
+            raise TypeError(f"unexpected keyword argument {min(unknown)!r}")
+        return self.Encode(input, return_type=kind, enable_sampling=False, **options)
+
+    def _by_ids(self, texts: list[Any], kind: Any, asked: dict[str, Any]) -> list[Any]:
         if not all(map(is_utf8, texts)):  # a bad byte is U+FFFD behind the rules, which may know that character
             return [self._by_engine(text, kind, asked, None) for text in texts]
         if len(texts) == 1:
-            found = [self._tokenizer.encode(texts[0])]
+            found = [self._tokenizer.encode(texts[0]).tolist()]
         else:
-            ragged = self._tokenizer.encode_batch(texts)
-            found = [ragged.ids[start:end] for start, end in ranges_of(ragged.offsets)]
-        rows = [self._surrounded(row.tolist(), asked) for row in found]
+            found = self._tokenizer.encode_batch(texts).tolist()
+        if kind in (str, bytes):
+            return [self._names_in(text, row, kind, asked) for text, row in zip(texts, found, strict=True)]
+        rows = [self._surrounded(row, asked) for row in found]
         return [as_array(row) for row in rows] if kind == "numpy" else rows
+
+    def _names_in(self, text: str | bytes, row: list[int], kind: Any, asked: dict[str, Any]) -> Any:
+        """Return the pieces of a text by its ids; what is unknown is called what stands there."""
+        pieces = self._model.pieces
+        if not asked["emit_unk_piece"] and self._model.unk_id in row:
+            return self._by_engine(text, kind, asked, None)
+        names = self._surrounded([pieces[id] for id in row], asked, str)
+        return names if kind is str else [name.encode() for name in names]
 
     def _by_engine(self, text: str | bytes, kind: Any, asked: dict[str, Any], return_bytes: Any) -> Any:
         data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
         if asked["enable_sampling"] is True:
             if asked["nbest_size"] > MOST_NBEST:
                 raise RuntimeError(f"INTERNAL: nbest_size must be nbest_size <= {MOST_NBEST}")
-            pieces = self._engine.sample(data, asked["nbest_size"], asked["alpha"], _generator)
+            pieces = self._engine.sample(data, asked["nbest_size"], asked["alpha"], _settings.generator)
         else:
             pieces = self._engine.encode(data)
         return self._as(kind, text, data, pieces, asked, return_bytes)
@@ -235,8 +253,9 @@ class SentencePieceProcessor(ModelMethods):
         """Return a row turned around, and with the control pieces that were asked for."""
         if asked["reverse"]:
             row = row[::-1]
-        for name, is_asked, own in (("BOS", "add_bos", self.bos_id()), ("EOS", "add_eos", self.eos_id())):
+        for name, is_asked, id_of in (("BOS", "add_bos", self.bos_id), ("EOS", "add_eos", self.eos_id)):
             if asked[is_asked]:
+                own = id_of()
                 if own < 0:
                     raise ValueError(f"INVALID_ARGUMENT: {name} token is no control symbol of this model")
                 one = [own if form is None else form(self._model.pieces[own])]
@@ -262,24 +281,14 @@ class SentencePieceProcessor(ModelMethods):
         if self._engine.is_bpe:
             raise RuntimeError("INTERNAL: NBestEncode is not available for the current model.")
         data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
-        ways = self._engine.nbest(data, count)
+        ways = self._engine.nbest(data, count, _settings.nbest_seconds)
         if kind == "serialized_proto":
             return nbest_message(text_message(data, surfaces_of(data, data, way), score) for way, score in ways)
         return [self._as(kind, text, data, way, asked) for way, _ in ways]
 
     def Normalize(self, input: Any, with_offsets: bool | None = None) -> Any:
         """Return what the normalizer makes of a text, or of each text of a list; and where its parts come from."""
-        if isinstance(input, list):
-            return [self.Normalize(text, with_offsets) for text in input]
-        data = input.encode(errors="surrogatepass") if isinstance(input, str) else input
-        normalized, origins = self._engine.normalize(data)
-        if isinstance(input, bytes):
-            return (normalized, origins) if with_offsets else normalized
-        text = normalized.decode(errors="replace")
-        if not with_offsets:
-            return text
-        places, starts = places_of(input), starts_of(text)
-        return text, [places[origins[start]] for start in starts]
+        return normalized(self._engine.normalize, input, with_offsets)
 
     # ---------------------------------------------------------------- pieces → text
 
@@ -307,6 +316,9 @@ class SentencePieceProcessor(ModelMethods):
 
     def _decode(self, row: Any, kind: Any, return_bytes: Any) -> Any:
         is_text = len(row) > 0 and isinstance(row[0], str | bytes)
+        if kind in (str, bytes) and not is_text:
+            decoded = self._tokenizer.decode(self._known(row))
+            return decoded if kind is str else decoded.encode()
         in_bytes = is_text and isinstance(row[0], bytes)
         names = only(row, (str, bytes), "List elements must be str or bytes") if is_text else self._names(row)
         pieces = [name.decode(errors="replace") if isinstance(name, bytes) else name for name in names]
@@ -331,9 +343,15 @@ class SentencePieceProcessor(ModelMethods):
             "offsets": [(one.start, one.end) for one in surfaces],
         }
 
+    def _known(self, ids: Any) -> list[int]:
+        """Return ids, all of which are of pieces."""
+        found = only(ids.tolist() if isinstance(ids, np.ndarray) else ids, (int, np.integer), NO_IDS)
+        if found and not (min(found) >= 0 and max(found) < len(self._model.pieces)):
+            self.IdToPiece(found)  # says which
+        return found
+
     def _names(self, ids: Any) -> list[str]:
-        found = ids.tolist() if isinstance(ids, np.ndarray) else ids
-        return [self.IdToPiece(id) for id in only(found, (int, np.integer), NO_IDS)]
+        return [self._model.pieces[id] for id in self._known(ids)]
 
     # ---------------------------------------------------------------- arguments
 
@@ -373,8 +391,10 @@ def _add_names() -> None:
         setattr(own, f"EncodeAs{name}", fixed("Encode", return_type=kind))
         if name != "OffsetMapping":
             setattr(own, f"NBestEncodeAs{name}", fixed("NBestEncode", return_type=kind))
+            setattr(own, f"ParallelEncodeAs{name}", fixed("ParallelEncode", return_type=kind))
             setattr(own, f"SampleEncodeAs{name}", fixed("Encode", return_type=kind, enable_sampling=True))
     aliases = {"Tokenize": "Encode", "Detokenize": "Decode", "DecodeIds": "Decode", "DecodePieces": "Decode"}
+    aliases |= dict.fromkeys(("piece_size", "vocab_size"), "GetPieceSize")
     for name, method in aliases.items():
         setattr(own, name, getattr(own, method))
     for name in ("DecodeIdsAsProto", "DecodePiecesAsProto"):
@@ -383,8 +403,6 @@ def _add_names() -> None:
         if name[0].isupper():
             snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower().replace("n_best", "nbest")
             setattr(own, snake, method)
-    for name in ("piece_size", "vocab_size"):
-        setattr(own, name, own.GetPieceSize)
 
 
 _add_names()

@@ -100,10 +100,6 @@ class Built:
     def _normalized(self, content: str) -> str:
         return self.road._normalized(whole(content)).text if content else ""
 
-    def as_found(self, id: int, text: str) -> str:
-        """Return a stretch of text in which an added token stands as the token is found in it."""
-        return self._normalized(text) if id in self._late else text
-
     @cached_property
     def _late(self) -> frozenset[int]:
         return frozenset(token.id for token in self.file.added if token.late)
@@ -114,25 +110,29 @@ class Built:
         return Road(self.file)
 
     @cached_property
-    def takers(self) -> frozenset[int]:
-        """Added tokens that take white space, which is part of what stands for them in `Encoding.tokens`."""
+    def by_place(self) -> frozenset[int]:
+        """The ids whose tokens may be called otherwise from place to place in `Encoding.tokens`.
+
+        Added tokens that take white space are called with it, the `twofold` by who found them, and Unigram's unknown
+        one is called what stands for it.
+        """
+        unk = [] if self._unk_id is None else [self._unk_id]
+        return self._takers | self.twofold | frozenset(unk)
+
+    @cached_property
+    def _takers(self) -> frozenset[int]:
         return frozenset(token.id for token in self.file.added if token.lstrip or token.rstrip)
 
     @cached_property
-    def unk_id(self) -> int | None:
-        """The id that is called in `Encoding.tokens` what stands for it, and by no name: Unigram's unknown one."""
+    def _unk_id(self) -> int | None:
         return self.file.model.unk_id if isinstance(self.file.model, Unigram) else None
 
-    def unknowns(self, text: str) -> dict[tuple[int, int], list[str]]:
-        """Return what pieces of a text have where tokens are `unk_id`, by their place."""
-        return {} if self.unk_id is None else self.road.unknowns(repaired(text), self.actions, self.unk_id)
-
-    def by_model(self, text: str) -> frozenset[tuple[int, int, int]]:
-        """Return where the model finds those that are `twofold`: ids, and from which character up to which."""
-        placed = self.road.encode(repaired(text), self.actions)
-        return frozenset(
-            (token.id, token.start, token.end) for token in placed if not token.added and token.id in self.twofold
-        )
+    def called(self, text: str | Sequence[str]) -> list[str | None]:
+        """Return what each token of a text, or of a list of words, is called there; None where its id says it."""
+        if not isinstance(text, str):
+            return [name for word in text for name in self.called(word)]
+        by_model = {id: self.given_names[id] for id in self.twofold}
+        return self.road.called(repaired(text), self.actions, self._takers, by_model, self._unk_id)
 
     def words(self, texts: Sequence[str], actions: bytes) -> npt.NDArray[np.int32]:
         """Return the number of the piece of each token of texts, one text after another."""

@@ -6,10 +6,9 @@ any of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -219,51 +218,24 @@ class Source:
         if built.has_late:  # those of the template are as they were given
             given, special = built.given_names, self.special_tokens_mask(row)
             found = [given.get(id, "") if on else name for id, name, on in zip(ids, found, special, strict=True)]
-        if not built.takers.isdisjoint(ids):  # what stands in the text, with the white space that they take
-            for at, (side, word, (start, stop)) in enumerate(self._standing(row)):
-                if ids[at] in built.takers and side >= 0 and word is None:
-                    found[at] = built.as_found(ids[at], self._text(row, side, None)[start:stop])
-        if not built.twofold.isdisjoint(ids):
-            by_model = cache(lambda side, word: built.by_model(self._text(row, side, word)))
-            for at, (side, word, place) in enumerate(self._standing(row)):
-                if ids[at] in built.twofold and side >= 0 and (ids[at], *place) in by_model(side, word):
-                    found[at] = built.given_names[ids[at]]
-        if built.unk_id is not None and built.unk_id in ids:
-            self._name_unknowns(row, found)
+        if not built.by_place.isdisjoint(ids):
+            self._name_by_place(row, found)
         if self.call.padding is not None:
             kept = self.attention_mask(row)
             found = [token if on else self.call.pad_token for token, on in zip(found, kept, strict=True)]
         return found
 
-    def _name_unknowns(self, row: int, names: list[str]) -> None:
-        """Put the text of what is unknown to where it stands."""
-        built, ids = self.call.built, self.ids(row)
-        unknowns = cache(lambda side, word: built.unknowns(self._text(row, side, word)))
-        groups = dict[Any, list[int]]()  # a character that was taken apart has several at its place
-        first, last = dict[int, Any](), dict[int, Any]()  # places of each text, where ids may be cut off
-        for at, where in enumerate(self._standing(row)):
-            side = where[0]
-            if side >= 0 and ids[at] == built.unk_id:
-                groups.setdefault(where, []).append(at)
-            first.setdefault(side, where)
-            last[side] = where
-        for (side, word, place), group in groups.items():
-            found = unknowns(side, word).get(place, [])  # nothing: it stands in the text by its name
-            if first[side] == (side, word, place) != last[side]:
-                found = found[-len(group) :]
-            for at, name in zip(group, found, strict=False):
-                names[at] = name
-
-    def _standing(self, row: int) -> Iterator[tuple[int, int | None, tuple[int, int]]]:
-        """Yield of each id which text it is of, or -1; which word, if that is a list of words; and where it stands."""
-        words = self.word_ids(row) if self.call.pretokenized else repeat(None)
-        return zip(self._part(self._sequences, row), words, self.offsets(row), strict=False)
-
-    def _text(self, row: int, side: int, word: int | None) -> Any:
-        """Return a text of a row, or one of its words."""
-        texts = self.pairs if side and self.pairs is not None else self.texts
-        text = texts[self.text_of(row)]
-        return text if word is None else text[word]
+    def _name_by_place(self, row: int, names: list[str]) -> None:
+        """Put the names of tokens that are called by where they stand, to their places."""
+        sides = [self.texts, self.texts if self.pairs is None else self.pairs]
+        called = cache(lambda side: self.call.built.called(sides[side][self.text_of(row)]))
+        skipped = self.rows.skipped
+        number = [0, 0] if skipped is None else skipped[row].tolist()
+        for at, side in enumerate(self._part(self._sequences, row)):
+            if side >= 0:
+                name = called(side)[number[side]]
+                number[side] += 1
+                names[at] = names[at] if name is None else name
 
     # ---------------------------------------------------------------- of a row
 
@@ -311,12 +283,13 @@ class Source:
         return self._windows, range(first + 1, end)
 
     def _uncut(self, row: int) -> tuple[Source, range]:
-        """Return what was cut off of a text of which nothing is left: all of it, in no window."""
+        """Return what was cut off of a text that has no windows: all of it, if anything was."""
         padding = self.call.padding
         fill = None if padding is None else padding._replace(length=self.size(row), multiple_of=None)
         pairs = None if self.pairs is None else [self.pairs[row]]
         whole = Source(replace(self.call, truncation=None, padding=fill), [self.texts[row]], pairs)
-        return whole, range(int((whole.rows.sequences >= 0).any()))
+        kept = sum(side >= 0 for side in self._part(self._sequences, row))
+        return whole, range(int((whole.rows.sequences >= 0).sum() > kept))
 
 
 class Plain(Source):
