@@ -64,8 +64,8 @@ def train_vectors(
         "skipgram", "cbow": a word whose share of the texts is f is kept with the probability sqrt(s / f) + s / f each
         time; 0 keeps all.
     shared_negatives : bool, default True
-        "skipgram": whether all words of a window meet the same drawn words [4]_, or each its own, which takes two to
-        three times as long.
+        "skipgram": whether all words of a window, or of a ring of it, meet the same drawn words [4]_, or each its own,
+        which takes two to three times as long.
     x_max : float, default 100
         "glove": pairs that come less often weigh less, by the power of 0.75.
     memory : int, default 2**30
@@ -105,10 +105,12 @@ def train_vectors(
     -----
     The same texts, options and seed give the same bytes, whatever the number of threads. A step of negative sampling is
     that of a window, rows of words against rows of words; how far rows are moved is found for up to 64 windows at once,
-    by their rows as they were before, up to eight if `window` is above 7. "skipgram" shares out columns among threads
-    up to a `window` of 7: two for vectors of more than 64 numbers, four from 384 and eight from 1536 on; "cbow" runs in
-    one. The inputs' vectors are returned. Of "glove", steps of `Adagrad` over 4096 pairs use all threads, and the
-    vectors are the sums of both tables'; as in GloVe's program, gradients count in `Adagrad` times the rate.
+    by their rows as they were before; these windows stand apart in the texts. Of "skipgram" a `window` above 10 is cut
+    into rings of up to 7 words on each side, each with drawn words of its own; narrower ones of few words may be, too.
+    "skipgram" shares out columns among threads, unless words are so few that less than 16 windows are taken at once:
+    two for vectors of more than 64 numbers, four from 384 and eight from 1536 on; "cbow" runs in one. The
+    inputs' vectors are returned. Of "glove", steps of `Adagrad` over 4096 pairs use all threads, and the vectors are
+    the sums of both tables'; as in GloVe's program, gradients count in `Adagrad` times the rate.
 
     A step follows the gradient of the sum over all pairs of its window; a drawn word that is the one to be found counts
     for nothing. Of "cbow" the rows around are not divided by their number in

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import fastemb
 from fastemb import _threads
 from fastemb._cpu.kernels import skipgram as kernels
-from fastemb._cpu.word_vectors import NegativeSampling
+from fastemb._cpu.word_vectors import NegativeSampling, cut
 from fastemb._word_vectors import chance, options, sampling
 
 GOLDEN = 0x9E3779B97F4A7C15
@@ -32,9 +32,27 @@ def drawn(alias, bits):
 
 
 def window_of(words, i, reach):
-    """The words around a word of its sentence, the nearest first, those before it first."""
-    before = list(itertools.takewhile(lambda w: w >= 0, words[i - 1 :: -1] if i else []))[:reach]
-    return before + list(itertools.takewhile(lambda w: w >= 0, words[i + 1 :]))[:reach]
+    """The words around a word of its sentence, behind how far they are, the nearest first, those before it first."""
+    if words[i] < 0:
+        return []
+    before, behind = (itertools.takewhile(lambda w: w >= 0, way) for way in (words[i - 1 :: -1], words[i + 1 :]))
+    return [*zip(range(1, reach + 1), before, strict=False), *zip(range(1, reach + 1), behind, strict=False)]
+
+
+def batches_of(words, seed, window, breadth, batch):
+    """The batches of a block: of each word its place, its ring, how many are around nearer than that, and these."""
+    reaches = [1 + ((mixed(mixed(seed + i * GOLDEN)) >> 32) * window >> 32) for i in range(len(words))]
+    windows = [window_of(words, i, reach) for i, reach in enumerate(reaches)]
+    for near in range(0, window, breadth):
+        found = []
+        for i, around in enumerate(windows):
+            nearer = [word for distance, word in around if distance <= near]
+            here = [word for distance, word in around if near < distance <= near + breadth]
+            found += [(i, near // breadth, len(nearer), here)] if here else []
+        run = batch // -(-batch // 8)
+        runs = [found[first : first + run] for first in range(0, len(found), run)]
+        apart = max(-(-2 * breadth // run), -(-len(runs) // (batch // run)))
+        yield from ([*itertools.chain(*runs[first::apart])] for first in range(apart))
 
 
 def logistic(x):
@@ -42,15 +60,14 @@ def logistic(x):
     return 1 / (1 + np.exp(-np.clip(x, -16, 16)))
 
 
-def law(inputs, outputs, words, alias, seed, rate, *, window, negatives, shared, by_mean, batch):
+def law(inputs, outputs, words, alias, seed, rate, *, window, negatives, shared, by_mean, breadth, batch):
     """A block of words in float64: what the kernels do, in as few lines as it can be said."""
-    for first in range(1, len(words) - 1, batch):
+    for some in batches_of(words, seed, window, breadth, batch):
         steps = []  # of a batch: which rows are around, which are targets, and how far these pull each other
-        for i in range(first, min(first + batch, len(words) - 1)):
-            chance = mixed(seed + i * GOLDEN)
-            contexts = window_of(words, i, 1 + ((mixed(chance) >> 32) * window >> 32)) if words[i] >= 0 else []
+        for i, ring, nearer, contexts in some:
             groups = [contexts] if shared or by_mean else [[context] for context in contexts]
-            for group in groups if contexts else []:
+            chance = mixed(seed + i * GOLDEN) + (ring if shared or by_mean else nearer) * negatives * GOLDEN
+            for group in groups:
                 targets = [words[i]]
                 for _ in range(negatives):
                     chance += GOLDEN
@@ -85,26 +102,29 @@ def tables(model, *given):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.integers(-1, 6), max_size=24),
+    st.lists(st.integers(-1, 6), max_size=48),
     st.one_of(st.integers(1, 40), st.sampled_from([64, 65, 100, 400])),
-    st.integers(1, 5),
+    st.one_of(st.integers(1, 5), st.sampled_from([10, 11, 14, 15, 20])),
+    st.integers(1, 10),
     st.integers(1, 7),
     st.sampled_from([(True, False), (False, False), (True, True)]),
     st.sampled_from([1, 2, 5, 64]),
     st.integers(0, 2**64 - 1),
 )
-def test_a_step_is_that_of_float64(words, D, window, negatives, kind, batch, seed):
+def test_a_step_is_that_of_float64(words, D, window, breadth, negatives, kind, batch, seed):
     shared, by_mean = kind
+    breadth = window if by_mean else min(breadth, window)
     random = np.random.default_rng(seed)
     alias = chance.alias_table(random.random(7) + 0.01)
-    model = NegativeSampling(D, alias, window, negatives, shared, by_mean, batch)
+    model = NegativeSampling(D, alias, window, negatives, shared, by_mean, breadth, batch)
     inputs, outputs = tables(model, *random.normal(size=(2, 7, D), scale=min(1, 4 / np.sqrt(D))))
     ids = np.array(words, np.int32)
     model.train(ids, np.full(7, KEPT, np.uint32), (np.uint64(1), np.uint64(seed)), 0.05)
     kept = [-1]
     for word in words:
         kept += [word] if word >= 0 or kept[-1] >= 0 else []
-    options = {"window": window, "negatives": negatives, "shared": shared, "by_mean": by_mean, "batch": batch}
+    options = {"window": window, "negatives": negatives, "shared": shared, "by_mean": by_mean}
+    options |= {"breadth": breadth, "batch": batch}
     law(inputs, outputs, [*kept, -1], alias, seed, 0.05, **options)
     np.testing.assert_allclose(model.inputs.read(), inputs, rtol=2e-5, atol=2e-5)
     np.testing.assert_allclose(model.outputs.read(), outputs, rtol=2e-5, atol=2e-5)
@@ -114,7 +134,7 @@ def test_the_step_follows_the_gradient():
     """Not by the formula of the law, but by differences of the loss itself."""
     random = np.random.default_rng(5)
     D, rate, h = 3, 1e-3, 1e-6
-    model = NegativeSampling(D, chance.alias_table(np.ones(4)), 1, 2, True, False, 1)
+    model = NegativeSampling(D, chance.alias_table(np.ones(4)), 1, 2, True, False, 1, 1)
     both = tables(model, *random.normal(size=(2, 4, D)))
     seed, words = 3, [-1, 0, 1, -1]
     targets = {}
@@ -146,9 +166,9 @@ def test_the_step_follows_the_gradient():
 def test_the_logistic_function_is_right_everywhere():
     alias = chance.alias_table(np.ones(2))
     for x in [*np.linspace(-18, 18, 400), -1e30, 1e30, 40]:
-        model = NegativeSampling(1, alias, 1, 1, True, False, 1)
+        model = NegativeSampling(1, alias, 1, 1, True, False, 1, 1)
         inputs, outputs = tables(model, [[x], [x]], [[1], [1]])
-        options = {"window": 1, "negatives": 1, "shared": True, "by_mean": False, "batch": 1}
+        options = {"window": 1, "negatives": 1, "shared": True, "by_mean": False, "breadth": 1, "batch": 1}
         law(inputs, outputs, [-1, 0, 1, -1], alias, 8, 1e-3, **options)
         model.train(np.array([0, 1], np.int32), np.full(2, KEPT, np.uint32), (np.uint64(0), np.uint64(8)), 1e-3)
         np.testing.assert_allclose(model.outputs.read(), outputs, rtol=1e-6, atol=1e-6 * 1e-3 * abs(x) + 1e-7)
@@ -156,14 +176,14 @@ def test_the_logistic_function_is_right_everywhere():
 
 @pytest.mark.parametrize("kind", [(True, False), (False, False), (True, True)])
 def test_a_team_of_any_size_moves_the_same_bits(kind):
-    """Of four slabs; also one whose members come one after another, as where no second thread is to be had."""
+    """Of four slabs and two rings; also if members come one after another, as where no second thread is to be had."""
     random = np.random.default_rng(3)
-    ids = random.integers(-1, 50, 3000).astype(np.int32)
+    ids = random.integers(-1, 50, 1500).astype(np.int32)
     alias, rows = chance.alias_table(random.random(50) + 0.01), random.normal(size=(2, 50, 400), scale=0.2)
     found = set()
     for threads in (1, 2, 3, 7):
-        for run in (_threads.run, lambda work, cuts: [work(*cut) for cut in itertools.pairwise(cuts)]):
-            model = NegativeSampling(400, alias, 5, 5, *kind, 16)
+        for run in (_threads.run, lambda work, cuts: [work(*ends) for ends in itertools.pairwise(cuts)]):
+            model = NegativeSampling(400, alias, 9, 5, *kind, 9 if kind[1] else 5, 16)
             tables(model, *rows)
             with fastemb.num_threads(threads), pytest.MonkeyPatch.context() as patch:
                 patch.setattr(_threads, "run", run)
@@ -184,17 +204,56 @@ def test_a_team_that_loses_a_member_ends_with_its_error(monkeypatch):
             whole(*arguments)
 
         monkeypatch.setattr(kernels, "train", train)
-        model = NegativeSampling(400, chance.alias_table(np.ones(50)), 5, 5, True, False, 16)
+        model = NegativeSampling(400, chance.alias_table(np.ones(50)), 5, 5, True, False, 5, 16)
         with fastemb.num_threads(3), pytest.raises(MemoryError, match=f"member {lost}"):
             model.train(ids, np.full(50, KEPT, np.uint32), (np.uint64(1), np.uint64(9)), 0.05)
 
 
-def test_a_batch_holds_no_word_too_often():
-    assert sampling.batch_of(np.ones(1000), 5) == sampling.BATCH
-    assert [sampling.batch_of(np.ones(1000), window) for window in (7, 8, 100)] == [sampling.BATCH, 8, 8]
-    assert sampling.batch_of(np.zeros(10), 5) == sampling.BATCH  # of which chance keeps none
-    assert sampling.batch_of(np.array([90.0, 5, 5]), 5) == 1
-    assert sampling.batch_of(np.array([10.0] * 10), 1) == 40  # of 80 words around 8 are the same
+def test_a_batch_pulls_at_no_row_too_often():
+    assert sampling.batch_of(6 / 1000, 6 / 1000 + 0.03) == sampling.BATCH
+    assert sampling.batch_of(0, 0.1) == sampling.BATCH  # chance keeps no word
+    assert sampling.batch_of(2 / 10, 2 / 10 + 0.2) == 40  # of 80 words around 8 are the same
+    assert sampling.batch_of(14 / 10, 14 / 10 + 14 * 2) == 1  # 29 pulls at each row
+    assert sampling.batch_of(6 * 0.9, 100) == 1
+
+
+def test_rings_are_as_broad_as_their_pulls_allow():
+    assert [sampling.breadth_of(window, 0.1) for window in (1, 5, 10, 11, 1000)] == [1, 5, 10, 7, 7]
+    assert [sampling.breadth_of(40, often) for often in (2, 2.1, 7, 100)] == [7, 6, 2, 1]
+
+
+def test_what_is_pulled_is_told_by_the_words(monkeypatch):
+    """How often the most frequent word is kept, and drawn; of CBOW one row pulls at a target, else those around."""
+    found = []
+
+    class Looks(NegativeSampling):
+        def __init__(self, *arguments):
+            found.append(arguments[-2:])
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(sampling, "NegativeSampling", Looks)
+    even = [" ".join("abcdefghij")] * 20
+    for kind, window in (("skipgram", 5), ("skipgram", 10), ("skipgram", 12), ("cbow", 10), ("cbow", 12)):
+        fastemb.train_vectors(even, kind, 4, window=window, sample=0, epochs=1)
+    fastemb.train_vectors(even, dim=4, window=5, sample=0, epochs=1, negatives=50)
+    fastemb.train_vectors(even, dim=4, window=5, sample=1e-30, epochs=1)
+    assert found == [(5, 13), (10, 7), (7, 5), (10, 7), (12, 6), (2, 2), (5, 16)]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 1500), st.integers(1, 64), st.integers(1, 10))
+def test_batches_have_each_word_once_and_no_word_in_many_windows(count, batch, breadth):
+    sweep = cut(0, count, batch, breadth)
+    places = np.arange(count)
+    batches = [places[places // sweep.run % sweep.batches == number] for number in range(sweep.batches)]
+    assert sum(map(len, batches)) == count  # none of them empty
+    assert 1 <= min(map(len, batches)) <= max(map(len, batches)) <= batch
+    for some in batches:
+        in_windows = np.zeros(count + 2 * breadth, int)
+        for place in some:
+            in_windows[place : place + 2 * breadth + 1] += 1
+            in_windows[place + breadth] -= 1
+        assert in_windows.max() <= 9
 
 
 # Chance ----------------------------------------------------------------------------------------------------------
@@ -284,24 +343,36 @@ def test_the_same_bytes_for_a_seed_whatever_the_threads(options):
     assert fastemb.train_vectors(texts(), dim=20, seed=6, **options).table.tobytes() != tables[0].tobytes()
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_teams_train_the_same_bytes(shared):
+@pytest.mark.parametrize("options", [{"shared_negatives": False}, {"window": 10}, {"window": 16}])
+def test_teams_train_the_same_bytes(options):
     """Of vectors that threads share, and words enough for batches; with texts of no word, one word and very many."""
     random = np.random.default_rng(2)
     lines = [" ".join(f"w{i}" for i in random.integers(0, 300, n)) for n in (0, 1, 40, 0, 2, 900, 17_000)]
     tables = set()
     for threads in (1, 2, 3, 7):
         with fastemb.num_threads(threads):
-            model = fastemb.train_vectors(lines, dim=70, min_count=1, epochs=1, shared_negatives=shared)
+            model = fastemb.train_vectors(lines, dim=70, min_count=1, epochs=1, **options)
             tables.add(model.table.tobytes())
     assert len(tables) == 1
 
 
-def test_wide_windows_do_not_run_away():
-    """A word is in as many windows of its batch as are wide enough: of 64 of width 20 this came to 1e5."""
+@pytest.mark.parametrize(
+    ("count", "window", "options"),
+    [
+        (300, 20, {}),
+        (300, 100, {}),
+        (300, 100, {"shared_negatives": False}),
+        (10, 40, {}),
+        (10, 40, {"negatives": 20}),
+        (2, 10, {}),
+        (3, 5, {"negatives": 20}),
+    ],
+)
+def test_wide_windows_do_not_run_away(count, window, options):
+    """Words drawn evenly have nothing to learn, and rows that go on being pulled by what they were grow without end."""
     random = np.random.default_rng(0)
-    lines = [" ".join(f"w{i}" for i in random.integers(0, 300, 400)) for _ in range(100)]
-    model = fastemb.train_vectors(lines, dim=32, window=20, sample=0, min_count=1, epochs=2)
+    lines = [" ".join(f"w{i}" for i in random.integers(0, count, 400)) for _ in range(30)]
+    model = fastemb.train_vectors(lines, dim=16, window=window, sample=0, min_count=1, epochs=1, **options)
     assert np.abs(model.table).max() < 1
 
 
@@ -327,9 +398,9 @@ def test_a_training_begins_as_that_of_word2vecs_program(monkeypatch, kind, rate)
     found = []
 
     class Looks(NegativeSampling):
-        def __init__(self, D, alias, window, negatives, shared, by_mean, batch):
+        def __init__(self, D, alias, window, negatives, shared, by_mean, *rest):
             found.append((alias, window, negatives, shared, by_mean))
-            super().__init__(D, alias, window, negatives, shared, by_mean, batch)
+            super().__init__(D, alias, window, negatives, shared, by_mean, *rest)
 
         def train(self, ids, keep, seeds, rate):
             found.append((self.inputs.read(), self.outputs.read(), keep, rate))

@@ -16,6 +16,7 @@ Rows = npt.NDArray[np.float32]
 LINE = 16  # float32 numbers
 _SLABS = ((64, 1), (383, 2), (1535, 4), (1 << 16, 8))  # the most columns that are cut into so many slabs
 _ROOM = 1 << 20  # pairs of a batch, at most, but for a single word's
+_RUN = 8  # words of a batch that follow each other: what is around them comes out of a near cache
 _LEAST = 16  # words of a batch that several threads share
 
 
@@ -64,11 +65,31 @@ class Table:
         return np.concatenate(self._slabs, axis=1)
 
 
+def cut(ring: int, count: int, batch: int, breadth: int) -> kernels.Sweep:
+    """Cut so many places into batches.
+
+    A batch is runs of up to `_RUN` words that follow each other, each so far from the next that no word around is in
+    windows of two of them from the same side.
+    """
+    run = batch // -(-batch // _RUN)
+    runs = -(-count // run)
+    batches = max(-(-2 * breadth // run), -(-runs // (batch // run)))
+    return kernels.Sweep(ring, count, min(batches, runs), run)
+
+
+def _block_of(size: int) -> kernels.Block:
+    """Return room for the words of a block."""
+    return kernels.Block(np.empty(size, np.int32), np.empty((size, 2), np.int32), np.empty(size, np.int32))
+
+
 class NegativeSampling:
     """Both tables of a model, and what a step works with.
 
     Parameters
     ----------
+    breadth : int
+        How far the first ring of a window reaches, and each behind it, whose words pull at the same drawn rows. That of
+        the window, if means do.
     batch : int
         Words whose pairs are scored before any of them moves a row. Fewer where they have very many pairs.
 
@@ -86,49 +107,57 @@ class NegativeSampling:
         negatives: int,
         shared: bool,
         by_mean: bool,
+        breadth: int,
         batch: int,
     ) -> None:
         V, T = len(alias), -(-(negatives + 1) // kernels.TILE) * kernels.TILE
         lines, slabs = -(-D // LINE), 1 if by_mean else slabs_of(D)
         width = -(-lines // slabs) * LINE
         slabs = -(-lines * LINE // width)
-        pairs = -(-(1 if by_mean else 2 * window) * T // kernels.TILE * 4 // LINE) * LINE
+        pairs = -(-(1 if by_mean else 2 * breadth) * T // kernels.TILE * 4 // LINE) * LINE
         batch = max(1, min(batch, _ROOM // pairs))
         self.inputs, self.outputs = Table(V, D, width), Table(V, D, width)
         pull, part = aligned(batch * pairs), aligned(slabs * batch * pairs)
-        room = -(-(2 * window + 1) // LINE) * LINE
+        room = -(-(2 * breadth + 1) // LINE) * LINE
         rows, means = aligned(2 * slabs * room), aligned(slabs * (batch + 1) * width if by_mean else 0)
         self._alive = pull, part, rows, means
         self._task = kernels.Task(
             inputs=address(self.inputs.memory), outputs=address(self.outputs.memory), V=V, D=lines * LINE, slabs=slabs,
             width=width, pull=address(pull), part=address(part), rows=address(rows), means=address(means), room=room,
-            pairs=pairs, batch=batch, window=window, negatives=negatives, shared=shared or by_mean, by_mean=by_mean,
+            pairs=pairs, batch=batch, breadth=breadth, negatives=negatives, shared=shared or by_mean, by_mean=by_mean,
             pass_on=_pass_on(),
         )  # fmt: skip
         self._arrays = kernels.Arrays(
             alias,
-            np.zeros((batch, 2 * window), np.int32),
+            np.zeros((batch, 2 * breadth), np.int32),
             np.zeros(batch, np.int64),
-            np.zeros((batch, 1 if shared or by_mean else 2 * window, T), np.int32),
+            np.zeros((batch, 1 if shared or by_mean else 2 * breadth, T), np.int32),
         )
         self._control = np.zeros((2 + slabs) * kernels.CONTROL // 8, np.int64)
-        self._kept = np.empty(0, np.int32)
+        self._window = window
+        self._block = _block_of(0)
 
     def train(
         self, ids: npt.NDArray[np.int32], keep: npt.NDArray[np.uint32], seeds: tuple[np.uint64, np.uint64], rate: float
     ) -> None:
-        """Train on the words of a block that chance keeps."""
-        if self._kept.size < ids.size + 2:
-            self._kept = np.empty(ids.size + 2, np.int32)
-        n = kernels.keep_words(ids, keep, seeds[0], self._kept)
+        """Train on the words of a block that chance keeps: on all the rings that are next to them, then the next."""
+        if len(self._block.words) < ids.size + 2:
+            self._block = _block_of(ids.size + 2)
+        n = kernels.keep_words(ids, keep, seeds[0], self._block.words)
+        count, ring = kernels.find_windows(self._block, n, self._window, seeds[1]), 0
+        while count:
+            self._sweep(cut(ring, count, self._task.batch, self._task.breadth), (seeds[1], np.float32(rate)))
+            ring += 1
+            count = kernels.reaching(self._block, count, ring * self._task.breadth)
+
+    def _sweep(self, sweep: kernels.Sweep, chances: tuple[np.uint64, np.float32]) -> None:
+        """Train on one ring around words of the block."""
         team = min(_threads.get_num_threads(), self._task.slabs) if self._task.batch >= _LEAST else 1
         self._control[:] = 0
         control = -(-address(self._control) // kernels.CONTROL) * kernels.CONTROL
 
         def work(start: int, stop: int) -> None:
             for member in range(start, stop):
-                kernels.train(
-                    self._task, self._arrays, self._kept, n, seeds[1], np.float32(rate), control, member, team
-                )
+                kernels.train(self._task, self._arrays, self._block, sweep, chances, control, member, team)
 
         _threads.run(work, range(team + 1))

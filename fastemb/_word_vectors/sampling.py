@@ -15,7 +15,10 @@ from .options import Training
 
 BLOCK = 1 << 14  # words between two looks at the clock, and at interrupts; the rate falls as often
 LEAST = 1e-4  # of the learning rate that is left at the end
-BATCH, OFTEN = 64, 8.0  # words of a batch, at most; and how often one word may be expected in its windows
+WHOLE, RING = 10, 7  # the widest window that is not cut into rings, and how broad these are at most
+BATCH = 64  # words that are scored together, at most
+OFTEN = 8.0  # how often a word may be expected among those around a batch
+PULLS, RING_PULLS = 48.0, 28.0  # how many pulls at a target may be expected in a batch, and of one ring
 _INIT, _KEEP, _TRAIN = range(3)  # the uses of chance
 _GOLDEN = 0x9E3779B97F4A7C15  # from one counter of splitmix64 to the next
 
@@ -23,10 +26,16 @@ _GOLDEN = 0x9E3779B97F4A7C15  # from one counter of splitmix64 to the next
 def train(corpus: Corpus, asked: Training) -> npt.NDArray[np.float32]:
     """Return the vectors of all words of a corpus."""
     V, D = len(corpus.words), asked.dim
-    alias = alias_table(corpus.counts.astype(np.float64) ** POWER)
+    weights = corpus.counts.astype(np.float64) ** POWER
+    alias = alias_table(weights)
     keep = keep_thresholds(corpus.counts, asked.sample)
-    by_mean, batch = asked.kind == "cbow", batch_of(corpus.counts * (keep / 2**32), asked.window)
-    model = NegativeSampling(D, alias, asked.window, asked.negatives, asked.shared_negatives, by_mean, batch)
+    kept = corpus.counts * (keep / 2**32)
+    share = float(kept.max() / (kept.sum() or 1))  # `sample` may be so small that chance, of 32 bits, keeps none
+    often, by_mean = share + asked.negatives * float(weights.max() / weights.sum()), asked.kind == "cbow"
+    breadth = asked.window if by_mean else breadth_of(asked.window, often)
+    around = asked.window + 1 if breadth == asked.window else 2 * breadth
+    batch = batch_of(around * share, often if by_mean else around * often)
+    model = NegativeSampling(D, alias, asked.window, asked.negatives, asked.shared_negatives, by_mean, breadth, batch)
     chance = np.random.Generator(np.random.PCG64(int(seed_of(asked.seed, 0, _INIT))))
     for first in range(0, V, BLOCK):
         model.inputs.write(first, (chance.random((min(BLOCK, V - first), D), np.float32) - 0.5) / np.float32(D))
@@ -43,18 +52,23 @@ def train(corpus: Corpus, asked: Training) -> npt.NDArray[np.float32]:
     return model.inputs.read()
 
 
-def batch_of(kept: npt.NDArray[np.float64], window: int) -> int:
-    """Return how many words are scored together, by how often each is kept.
+def breadth_of(window: int, often: float) -> int:
+    """Return how broad the rings are that a window is cut into: of some windows the whole is one.
 
-    So few that the most frequent word is not expected more than `OFTEN` times in their windows, and that no place of
-    the texts is in more of them: how far a row is pulled does not depend on how often it has been moved since the batch
-    began.
+    Words of one ring pull at the same rows, as these were before. At that of the word that is expected most ``often``
+    among the targets not more than `RING_PULLS` of them do, by all likelihood.
     """
-    most = kept.max()
-    if not most:  # `sample` is so small that chance, of 32 bits, keeps none
-        return BATCH
-    together = BATCH if window < OFTEN else int(OFTEN)
-    return max(1, min(together, int(OFTEN * kept.sum() / ((window + 1) * most))))
+    return max(1, min(window if window <= WHOLE else RING, int(RING_PULLS / (2 * often))))
+
+
+def batch_of(around: float, pulls: float) -> int:
+    """Return how many words are scored together.
+
+    How far a row is pulled does not depend on how often it has been moved since then. So no word is to be expected more
+    than `OFTEN` times among those around, nor the row of a target to be pulled more than `PULLS` times; given is how
+    often that is expected for one word of a batch.
+    """
+    return max(1, int(min(BATCH, OFTEN / max(around, OFTEN / BATCH), PULLS / pulls)))
 
 
 def state(done: int, whole: int, seconds: float, what: str) -> str:

@@ -1,8 +1,8 @@
 """Parts of kernels of word vectors by negative sampling: one step of the gradient for a window.
 
-A window is a small matrix problem: the rows of C words around (of CBOW their mean) against those of T words, its
-targets, of which the first is to be found among the others, which are drawn. If each pair has words drawn for itself,
-a window is C such problems, its *slots*, of one word around each.
+A window, or a ring of it, is a small matrix problem: the rows of C words around (of CBOW their mean) against those of T
+words, its targets, of which the first is to be found among the others, which are drawn. If each pair has words drawn
+for itself, it is C such problems, its *slots*, of one word around each.
 
 All rows are float32. A table lies in memory slab by slab, each of which holds some of the columns of all rows, whole
 vectors of them; in every part below a row is the part of it that lies in a slab. ``pull`` and ``part`` have a tile of
@@ -32,7 +32,7 @@ class Task(NamedTuple):
 
     ``pull`` is the address of ``pairs`` float32 numbers for each word of a ``batch``, ``part`` of as many for each
     slab; ``rows`` that of ``room`` addresses for each slab, and ``means`` of a row for each word of a
-    batch, and one more.
+    batch, and one more. A ring of a window is ``breadth`` words broad.
     """
 
     inputs: int
@@ -48,7 +48,7 @@ class Task(NamedTuple):
     room: int
     pairs: int
     batch: int
-    window: int
+    breadth: int
     negatives: int
     shared: bool
     by_mean: bool
