@@ -23,7 +23,13 @@ _data_dir: str | None = None
 
 
 def set_data_dir(data_dir: str | os.PathLike[str]) -> None:
-    """Say in which folder the tables of named rules are: ``nmt_nfkc.bin`` and its like, as sentencepiece has them."""
+    """Say in which folder the tables of named rules are.
+
+    Parameters
+    ----------
+    data_dir : path-like
+        Of ``nmt_nfkc.bin`` and its like, as sentencepiece has them.
+    """
     global _data_dir
     _data_dir = os.fspath(data_dir)
 
@@ -127,11 +133,21 @@ class SentencePieceNormalizer:
             raise RuntimeError(f"INTERNAL: the rules cannot be read: {error}") from None
 
     def serialized_model_proto(self) -> bytes:
-        """Return the bytes of a model that has nothing but this normalizer."""
+        """Return the bytes of a model that has nothing but this normalizer.
+
+        Returns
+        -------
+        bytes
+        """
         return as_bytes(NORMALIZER, write_normalizer(self._spec))
 
     def serialized_normalizer_spec(self) -> bytes:
-        """Return the bytes of the message of this normalizer."""
+        """Return the bytes of the message of this normalizer.
+
+        Returns
+        -------
+        bytes
+        """
         return write_normalizer(self._spec)
 
     def __getstate__(self) -> bytes:

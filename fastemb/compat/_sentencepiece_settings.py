@@ -20,7 +20,13 @@ SetRandomGeneratorSeed = set_random_generator_seed
 
 
 def set_nbest_timeout(timeout_ms: int) -> None:
-    """Give `NBestEncode` so many milliseconds a text, or all it takes with 0; past them it has the best way alone."""
+    """Give `NBestEncode` so much time for a text; past it there is the best way alone.
+
+    Parameters
+    ----------
+    timeout_ms : int
+        In milliseconds; 0 or less: all it takes.
+    """
     global nbest_seconds
     nbest_seconds = timeout_ms / 1000 if timeout_ms > 0 else inf
 
