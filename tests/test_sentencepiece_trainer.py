@@ -7,7 +7,7 @@ import random
 import pytest
 
 from fastemb.compat import sentencepiece as ours
-from fastemb.compat._sentencepiece_trainer import _ONLY, _OPTIONS
+from fastemb.compat._sentencepiece_options import ONLY, OPTIONS
 
 CHANCE = random.Random(3)
 WORDS = ["low", "12", "345", "x9y", "\u00e9t\u00e9", "\u65e5\u672c"]
@@ -182,15 +182,15 @@ def test_faults(options, error, why):
 
 def test_options_are_honoured_or_refused():
     """What is done in one way alone is refused by name where another is asked for."""
-    assert not _OPTIONS.keys() & _ONLY.keys()
+    assert not OPTIONS.keys() & ONLY.keys()
     plain = train()
-    for name, value in _ONLY.items():
+    for name, value in ONLY.items():
         other = (not value) if isinstance(value, bool) else f"{value}x" if isinstance(value, str) else value + 1
         with pytest.raises(NotImplementedError, match=f"{name}="):
             train(**{name: other})
-    assert train(**_ONLY, num_threads=3, minloglevel=2, train_extremely_large_corpus=True) == plain
+    assert train(**ONLY, num_threads=3, minloglevel=2, train_extremely_large_corpus=True) == plain
     theirs = pytest.importorskip("sentencepiece.sentencepiece_model_pb2", reason="it lists the options")
     names = {field.name for field in theirs.TrainerSpec.DESCRIPTOR.fields}
-    for name in names - _OPTIONS.keys() - _ONLY.keys():
+    for name in names - OPTIONS.keys() - ONLY.keys():
         with pytest.raises(RuntimeError, match="NOT_FOUND"):
             train(**{name: 1})

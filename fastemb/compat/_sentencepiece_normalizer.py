@@ -166,6 +166,8 @@ def rule_named(name: Any) -> NormalizerSpec:
     ------
     RuntimeError
         There is no table of this name where tables are looked for.
+    TypeError, ValueError
+        It is no name.
     """
     if not isinstance(name, str):
         raise TypeError(f"rule_name must be a str, got {shown(name)}")
@@ -222,6 +224,7 @@ def _chars_of(field: str) -> str:
 
 
 def compiled(rules: Any) -> bytes:
+    """Return the charsmap of some rules, pairs of texts; TypeError or ValueError: one of them is none."""
     found: dict[bytes, bytes] = {}
     for rule in rules:
         if not isinstance(rule, tuple | list) or len(rule) != 2 or not all(isinstance(s, str | bytes) for s in rule):

@@ -11,7 +11,13 @@ nbest_seconds = inf
 
 
 def set_random_generator_seed(seed: int) -> None:
-    """Start the samples of all processors anew: what follows is the same each time."""
+    """Start the samples of all processors anew: what follows is the same each time.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0.
+    """
     global generator
     generator = np.random.default_rng(seed)
 
@@ -35,7 +41,12 @@ SetNBestTimeout = set_nbest_timeout
 
 
 def set_min_log_level(level: int) -> None:
-    """Do nothing: there is no log."""
+    """Do nothing: there is no log.
+
+    Parameters
+    ----------
+    level : int
+    """
 
 
 SetMinLogLevel = set_min_log_level

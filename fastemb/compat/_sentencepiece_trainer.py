@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import islice
@@ -16,7 +15,6 @@ from .._text.compiled import lib
 from .._text.files import replacing
 from .._text.plan_cuts import Cuts
 from .._text.sentencepiece_file import (
-    ModelType,
     NormalizerSpec,
     PieceType,
     SentencePieceModel,
@@ -25,72 +23,13 @@ from .._text.sentencepiece_file import (
 )
 from .._text.sentencepiece_write import write_model
 from .._text.train_pairs import Limits, char_symbols, merge_pairs
-from .._text.train_scores import MOST_LONGEST, covered, train_pieces
-from .._text.train_texts import How, count
+from .._text.train_scores import covered, train_pieces
+from .._text.train_texts import How, Tally, count
 from .._words import shown, type_name
 from ._sentencepiece_normalizer import compiled, rule_named, rules_of
+from ._sentencepiece_options import KINDS, OF_NORMALIZER, OPTIONS, checked, of_line
 from ._sentencepiece_words import words_of
 
-_KINDS = {"unigram": ModelType.UNIGRAM, "bpe": ModelType.BPE}
-#: The options, and what they are where they are not given.
-_OPTIONS: dict[str, Any] = {
-    "input": [],
-    "model_prefix": "",
-    "model_type": "unigram",
-    "vocab_size": 8000,
-    "character_coverage": 0.9995,
-    "required_chars": "",
-    "hard_vocab_limit": True,
-    "byte_fallback": False,
-    "max_sentence_length": 4192,
-    "max_sentencepiece_length": 16,
-    "input_sentence_size": 0,
-    "shuffle_input_sentence": True,
-    "split_digits": False,
-    "control_symbols": [],
-    "user_defined_symbols": [],
-    "vocabulary_output_piece_score": True,
-    **{f"{name}_id": id for id, name in zip((0, 1, 2, -1), ("unk", "bos", "eos", "pad"), strict=True)},
-    "unk_piece": "<unk>",
-    "bos_piece": "<s>",
-    "eos_piece": "</s>",
-    "pad_piece": "<pad>",
-    "unk_surface": " \u2047 ",
-    "normalization_rule_name": "nmt_nfkc",
-    "normalization_rule_tsv": "",
-    "add_dummy_prefix": True,
-    "remove_extra_whitespaces": True,
-    "num_threads": 16,
-    "minloglevel": 0,
-    "train_extremely_large_corpus": False,
-}
-#: Those of which there is one value alone.
-_ONLY: dict[str, Any] = {
-    "escape_whitespaces": True,
-    "split_by_whitespace": True,
-    "split_by_unicode_script": True,
-    "split_by_number": True,
-    "treat_whitespace_as_suffix": False,
-    "allow_whitespace_only_pieces": False,
-    "use_all_vocab": False,
-    "auto_character_coverage": False,
-    "enable_differential_privacy": False,
-    "pretokenization_delimiter": "",
-    "seed_sentencepieces_file": "",
-    "denormalization_rule_tsv": "",
-    "input_format": "text",
-    "seed_sentencepiece_size": 1_000_000,
-    "shrinking_factor": 0.75,
-    "num_sub_iterations": 2,
-    "self_test_sample_size": 0,
-}
-_OF_NORMALIZER = (
-    "normalization_rule_name",
-    "normalization_rule_tsv",
-    "add_dummy_prefix",
-    "remove_extra_whitespaces",
-    "escape_whitespaces",
-)
 _SEED = 0  # of the sample that is taken of too many sentences
 
 
@@ -165,8 +104,8 @@ class SentencePieceTrainer:
         >>> SentencePieceProcessor(model_proto=model.getvalue()).encode("lower low", out_type=str)
         ['\u2581lowe', 'r', '\u2581low']
         """
-        given = options if arg is None else _of_line(arg)
-        asked = _checked(given)
+        given = options if arg is None else of_line(arg)
+        asked = checked(given)
         texts = sentence_reader if sentence_iterator is None else sentence_iterator
         if (texts is None) == (not asked["input"]):
             raise RuntimeError("INTERNAL: give one of input and sentence_iterator")
@@ -185,65 +124,9 @@ class SentencePieceTrainer:
     train = Train
 
 
-# ---------------------------------------------------------------- options
-
-
-def _of_line(arg: str) -> dict[str, Any]:
-    pairs = (part.removeprefix("--").partition("=") for part in arg.split(" ") if part)
-    return {name: value for name, _, value in pairs}
-
-
-def _checked(given: dict[str, Any]) -> dict[str, Any]:
-    asked = dict(_OPTIONS)
-    for name, value in given.items():
-        if name not in _OPTIONS and name not in _ONLY:
-            raise RuntimeError(f"NOT_FOUND: unknown field name {shown(name)} in TrainerSpec.")
-        found = _as_like(name, value, _OPTIONS[name] if name in _OPTIONS else _ONLY[name])
-        if name in _ONLY and found != _ONLY[name] and not (name == "input_format" and not found):
-            raise NotImplementedError(f"{name}={shown(value)}: fastemb's trainers know {_ONLY[name]!r} alone")
-        asked[name] = found
-    if asked["model_type"] not in _KINDS:
-        kind = asked["model_type"]
-        if kind in ("word", "char"):
-            raise NotImplementedError(f"model_type={kind!r}: fastemb's trainers know 'unigram' and 'bpe' alone")
-        raise ValueError(f"INVALID_ARGUMENT: model_type must be 'unigram' or 'bpe', got {shown(kind)}")
-    if not 0 < asked["character_coverage"] <= 1:
-        raise ValueError(f"character_coverage must be above 0 and at most 1, got {asked['character_coverage']}")
-    most = MOST_LONGEST if asked["model_type"] == "unigram" else 512
-    for name, high in {"vocab_size": 2**21, "max_sentencepiece_length": most, "max_sentence_length": 2**31}.items():
-        if not 1 <= asked[name] <= high:
-            raise ValueError(f"{name} must be from 1 to {high}, got {asked[name]}")
-    if asked["input_sentence_size"] < 0:
-        raise ValueError(f"input_sentence_size must be at least 0, got {asked['input_sentence_size']}")
-    return asked
-
-
-def _as_like(name: str, value: Any, default: Any) -> Any:
-    """Return a value as the type of another one, as texts of a command line are read."""
-    if isinstance(default, list):
-        if isinstance(value, str):
-            return next(csv.reader([value]), [])
-        try:
-            return [os.fspath(one) for one in (value if isinstance(value, list | tuple) else [value])]
-        except TypeError:
-            raise ValueError(f"INVALID_ARGUMENT: {name} must be a list of str, got {shown(value)}") from None
-    try:
-        if isinstance(default, bool) and str(value).lower() in ("1", "t", "true", "y", "yes", ""):
-            return True
-        if isinstance(default, bool) and str(value).lower() in ("0", "f", "false", "n", "no"):
-            return False
-        if isinstance(default, str):
-            return os.fspath(value)
-        if not isinstance(default, bool):
-            return type(default)(value)
-    except (TypeError, ValueError):
-        pass
-    raise ValueError(f"INVALID_ARGUMENT: {name} must be a {type(default).__name__}, got {shown(value)}")
-
-
 def _normalizer_spec(asked: dict[str, Any], normalizer: Any, given: dict[str, Any]) -> NormalizerSpec:
     if normalizer is not None:
-        both = given.keys() & {*_OF_NORMALIZER}
+        both = given.keys() & {*OF_NORMALIZER}
         if both:
             raise ValueError(f"INVALID_ARGUMENT: give one of normalizer and {min(both)}")
         spec = read_normalizer(normalizer.serialized_normalizer_spec(), False)
@@ -296,30 +179,11 @@ def _sentences(lines: Iterator[bytes], asked: dict[str, Any]) -> Iterable[bytes]
 
 
 def _model(words: Iterable[str], spec: NormalizerSpec, asked: dict[str, Any]) -> SentencePieceModel:
+    """Return the model of some words: pieces that come out of no counting, and what counting gives."""
     meta = _meta_pieces(asked)
-    tally = count(words, How(Cuts(lib.FE_PATTERN_NONE)))
-    counts = tally.chars()
-    chars = covered(counts.sum(0, dtype=np.uint64), asked["character_coverage"])
-    chars = [*dict.fromkeys(chars + [ord(char) for char in asked["required_chars"]])]
-    chars = [code for code in chars if chr(code) not in {piece for piece, _ in meta.values()}]
-    wanted, size = asked["vocab_size"] - len(meta), asked["vocab_size"]
-    if wanted < len(chars):
-        raise RuntimeError(
-            f"INTERNAL: Vocabulary size is smaller than required_chars. {size} vs {len(meta) + len(chars)}: "
-            "raise vocab_size or lower character_coverage"
-        )
-    known = {piece for piece, _ in meta.values()}
-    if asked["model_type"] == "unigram":
-        scored = train_pieces(tally, chars, wanted, asked["max_sentencepiece_length"])
-    else:
-        known_codes = np.zeros_like(counts)
-        known_codes[:, chars] = np.maximum(counts[:, chars], counts[:, chars].sum(0) == 0)
-        limits = Limits(wanted, 0, asked["max_sentencepiece_length"] + 1)
-        merged = list(merge_pairs(tally, char_symbols([], known_codes, "", None), limits).vocab)
-        pieces = [*merged[len(chars) :], *map(chr, chars)]
-        scored = [(piece, float(-number)) for number, piece in enumerate(pieces)]
-    scored = [item for item in scored if item[0] not in known]
-    if len(scored) < wanted and asked["hard_vocab_limit"]:
+    tally, size = count(words, How(Cuts(lib.FE_PATTERN_NONE))), asked["vocab_size"]
+    scored = _scored(tally, size - len(meta), {piece for piece, _ in meta.values()}, asked)
+    if len(meta) + len(scored) < size and asked["hard_vocab_limit"]:
         raise RuntimeError(
             f"INTERNAL: Vocabulary size too high ({size}). Please set it to a value <= {len(meta) + len(scored)}."
         )
@@ -329,17 +193,38 @@ def _model(words: Iterable[str], spec: NormalizerSpec, asked: dict[str, Any]) ->
     if {*rows} != {*range(len(rows))}:
         raise ValueError(f"INVALID_ARGUMENT: an id of a special piece is beyond the {len(rows)} pieces")
     names, scores, kinds = zip(*(rows[id] for id in range(len(rows))), strict=True)
-    trainer = {
-        name: asked[name] for name in _OPTIONS if name in TrainerSpec.__dataclass_fields__ and name != "model_type"
-    }
-    trainer |= {"vocab_size": len(rows)}
+    told = TrainerSpec.__dataclass_fields__.keys() & OPTIONS.keys() - {"model_type"}
+    trainer = {name: asked[name] for name in told} | {"vocab_size": len(rows)}
     return SentencePieceModel(
         list(names),
         np.array(scores, np.float32),
         np.array(kinds, np.uint8),
-        TrainerSpec(_KINDS[asked["model_type"]], **trainer),
+        TrainerSpec(KINDS[asked["model_type"]], **trainer),
         spec,
     )
+
+
+def _scored(tally: Tally, wanted: int, known: set[str], asked: dict[str, Any]) -> list[tuple[str, float]]:
+    """Return so many pieces, or fewer, that counting gives, none of which is `known`, with their scores."""
+    counts, size = tally.chars(), asked["vocab_size"]
+    chars = covered(counts.sum(0, dtype=np.uint64), asked["character_coverage"])
+    chars = [*dict.fromkeys(chars + [ord(char) for char in asked["required_chars"]])]
+    chars = [code for code in chars if chr(code) not in known]
+    if wanted < len(chars):
+        raise RuntimeError(
+            f"INTERNAL: Vocabulary size is smaller than required_chars. {size} vs {size - wanted + len(chars)}: "
+            "raise vocab_size or lower character_coverage"
+        )
+    if asked["model_type"] == "unigram":
+        scored = train_pieces(tally, chars, wanted, asked["max_sentencepiece_length"])
+    else:
+        known_codes = np.zeros_like(counts)
+        known_codes[:, chars] = np.maximum(counts[:, chars], counts[:, chars].sum(0) == 0)
+        limits = Limits(wanted, 0, asked["max_sentencepiece_length"] + 1)
+        merged = list(merge_pairs(tally, char_symbols([], known_codes, "", None), limits).vocab)
+        pieces = [*merged[len(chars) :], *map(chr, chars)]
+        scored = [(piece, float(-number)) for number, piece in enumerate(pieces)]
+    return [item for item in scored if item[0] not in known]
 
 
 def _meta_pieces(asked: dict[str, Any]) -> dict[int, tuple[str, PieceType]]:
@@ -360,11 +245,10 @@ def _meta_pieces(asked: dict[str, Any]) -> dict[int, tuple[str, PieceType]]:
     more += [(piece, PieceType.USER_DEFINED) for piece in own if piece not in named]
     if asked["byte_fallback"]:
         more += [(f"<0x{byte:02X}>", PieceType.BYTE) for byte in range(256)]
-    twice = next((piece for k, (piece, _) in enumerate(more) if piece in dict(more[:k])), None)
-    if twice is not None or "" in dict(more):
-        raise ValueError(
-            f"INVALID_ARGUMENT: the symbol {shown(twice or '')} is {'empty' if not twice else 'there twice'}"
-        )
+    times = Counter(piece for piece, _ in more)
+    twice = next((piece for piece, number in times.items() if number > 1 or not piece), None)
+    if twice is not None:
+        raise ValueError(f"INVALID_ARGUMENT: the symbol {shown(twice)} is {'there twice' if twice else 'empty'}")
     free = (id for id in range(len(found) + len(more)) if id not in found)
     return found | dict(zip(free, more, strict=False))
 
