@@ -182,7 +182,7 @@ print("good")
 
 def run(code, *arguments):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=150
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=300
     )
     assert not done.returncode, done.stderr
     return done.stdout

@@ -169,7 +169,7 @@ if __name__ == "__main__":
 def test_workers_that_are_forked_and_spawned(tmp_path):
     (tmp_path / "workers.py").write_text(WORKERS)
     command = [sys.executable, "-W", "ignore::DeprecationWarning", tmp_path / "workers.py"]  # of forks beside threads
-    child = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    child = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert child.stdout == "done\n", child.stderr
 
 

@@ -303,5 +303,5 @@ print(good, codes)
 def test_after_fork():
     vocabulary = vocabularies.read("cl100k")
     command = [sys.executable, "-c", FORK, str(vocabulary.file), "cl100k"]
-    child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    child = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert child.stdout == "True [0, 0, 0, 0]\n", child.stderr

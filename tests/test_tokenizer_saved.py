@@ -316,5 +316,5 @@ def test_two_processes_at_once(gpt2, tmp_path):
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
     for child in children:  # both have it open now
-        out, _ = child.communicate("go\n", timeout=60)
+        out, _ = child.communicate("go\n", timeout=300)
         assert (out, child.returncode) == (f"{gpt2.encode(text).tolist()}\n", 0)
