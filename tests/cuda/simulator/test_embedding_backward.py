@@ -32,7 +32,7 @@ def same(found, expected, exact):
             np.testing.assert_allclose(one, other, rtol=tolerance, atol=10 * tolerance)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.data())
 def test_equals_the_cpu(data):
     draw = data.draw

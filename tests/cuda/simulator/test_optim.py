@@ -63,7 +63,7 @@ def lay(x, layout):
 
 
 @shortened
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(st.data())
 def test_steps_equal_reference(data):
     name = data.draw(st.sampled_from(sorted(RULES)))

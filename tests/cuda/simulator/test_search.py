@@ -29,7 +29,7 @@ def assert_same(found, wanted):
     np.testing.assert_array_equal(found[0], wanted[0])  # NaN equals NaN here
 
 
-@settings(max_examples=9, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_equals_reference(data):
     """Small integers, in which everything is exact and ties abound, and a little of what is not finite."""
