@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from . import _checks, _devices, _frameworks, _words
 
-_new = object.__new__
+_HERE, _ndarray, _new = _devices.HERE, np.ndarray, object.__new__  # at hand, for small calls
 
 
 class QuantizedTable:
@@ -131,14 +131,17 @@ class QuantizedTable:
         array([[0.  , 1.5 , 3.75]], dtype=float32)
         """
         values: npt.NDArray[np.float32] | None
-        if type(self._codes) is np.ndarray:
-            values = _devices.HERE["quantized"].small_dequantize(self)
+        if type(self._codes) is _ndarray:
+            values = _HERE["quantized"].small_dequantize(self)
             if values is not None:
                 return values
         elif framework := _frameworks.of(self._codes):
             return framework.call(QuantizedTable.dequantize, self)
         result: npt.NDArray[np.float32] = _devices.quantized(self).dequantize(self)
         return result
+
+
+_trusted = QuantizedTable._trusted  # at hand, too
 
 
 def _as_bits(bits: Any) -> int:
@@ -234,11 +237,11 @@ def quantize(table: npt.NDArray[Any], bits: int = 8) -> QuantizedTable:
     Traceback (most recent call last):
     ValueError: row 0 of table has a NaN or an infinity, which no code can stand for
     """
-    if type(table) is np.ndarray:
-        parts: tuple[Any, Any, Any, tuple[int, int]] | None = _devices.HERE["quantized"].small_quantize(table, bits)
+    if type(table) is _ndarray:
+        parts: tuple[Any, Any, Any, tuple[int, int]] | None = _HERE["quantized"].small_quantize(table, bits)
         if parts is not None:
             codes, scale, offset, shape = parts
-            return QuantizedTable._trusted(codes, scale, offset, shape, bits)
+            return _trusted(codes, scale, offset, shape, bits)
     elif framework := _frameworks.of(table):
         made: QuantizedTable = framework.call(quantize, table, bits)
         return made

@@ -14,9 +14,9 @@ from .kernels.lookup import RAISE
 # The small path: calls that are not worth a second thread ----------------------------------------------------------
 
 _SMALL_BYTES = 1 << 18
-_FLOAT32, _UINT8 = np.dtype(np.float32), np.dtype(np.uint8)
+_FLOAT32, _UINT8, _empty = np.dtype(np.float32), np.dtype(np.uint8), np.empty  # at hand: names that are far cost time
 _CODES, _ROWS, _NUMBERS = np.zeros((1, 1), _UINT8), np.zeros((1, 1), _FLOAT32), np.zeros(1, _FLOAT32)
-_encode = Direct(kernels.quantize_small, _ROWS, 8, _CODES, _NUMBERS, _NUMBERS)
+_encode = Direct(kernels.quantize_small, _ROWS, 8, _CODES, _ROWS)
 _widen = Direct(kernels.widen_all_small, _CODES, 8, _NUMBERS, _NUMBERS, _ROWS)
 
 
@@ -27,14 +27,12 @@ def small_quantize(table: Array, bits: Any) -> tuple[Array, Array, Array, tuple[
     if not 0 < table.nbytes <= _SMALL_BYTES or not table.flags.carray:
         return None
     shape = V, D = table.shape
-    codes = np.empty((V, D if bits == 8 else D + 1 >> 1), _UINT8)
-    scale, offset = np.empty(V, _FLOAT32), np.empty(V, _FLOAT32)
-    if _encode.call(table, bits, codes, scale, offset) >= 0:
+    codes, both = _empty((V, D if bits == 8 else D + 1 >> 1), _UINT8), _empty((2, V), _FLOAT32)
+    if _encode.call(table, bits, codes, both) >= 0:
         return None
     codes.setflags(False)  # as `flags.writeable`, which takes twice as long
-    scale.setflags(False)
-    offset.setflags(False)
-    return codes, scale, offset, shape
+    both.setflags(False)
+    return codes, both[0], both[1], shape
 
 
 def small_dequantize(table: Any) -> Array | None:
@@ -42,7 +40,7 @@ def small_dequantize(table: Any) -> Array | None:
     codes, (V, D) = table.codes, table.shape
     if not 0 < V * D <= _SMALL_BYTES >> 2 or not codes.flags.c_contiguous:  # scales and offsets always are
         return None
-    out = np.empty((V, D), _FLOAT32)
+    out = _empty((V, D), _FLOAT32)
     _widen.call(codes, table.bits, table.scale, table.offset, out)
     return out
 

@@ -144,9 +144,12 @@ def quantize_rows(table: Any, codes: Any, start: int, stop: int) -> int:
 
 
 @brief
-def quantize_small(table: Any, bits: int, codes: Any, scale: Any, offset: Any) -> int:
-    """Do as `encode_rows` does with all rows of a small table of float32; arrays are taken as they are."""
-    (V, D), width, steps, bases = table.shape, codes.shape[1], address(scale), address(offset)
+def quantize_small(table: Any, bits: int, codes: Any, both: Any) -> int:
+    """Do as `encode_rows` does with all rows of a small table of float32; arrays are taken as they are.
+
+    Scales and offsets are the two rows of ``both``: one array less to make, and to look into.
+    """
+    (V, D), width, steps, bases = table.shape, codes.shape[1], address(both), address(both) + 4 * len(table)
     given = Rows(_SINGLE, address(table), 4 * D, 32, D, 0, 0)
     if bits == 8:
         return encode_rows(given, Rows(_BYTES, address(codes), width, 8, D, steps, bases), 0, V)
