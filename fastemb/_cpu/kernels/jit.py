@@ -131,9 +131,9 @@ def brief(function: _Function) -> _Function:
 class Direct:
     """A kernel without the dispatcher that looks at the types of each call's arguments: 110 ns for three arrays.
 
-    ``call`` takes arguments of the types of the examples, which nobody checks any more: arrays of these dtypes and
-    numbers of axes, aligned and C-contiguous (they may be read-only). It is compiled, or found on disk, at its first
-    call.
+    ``call`` takes arguments of the types of the examples, which nobody checks any more, so that others may end the
+    process: arrays of these dtypes and numbers of axes, C-contiguous, and aligned if the kernel reads their elements
+    itself. They may be read-only. It is compiled, or found on disk, at its first call.
     """
 
     __slots__ = ("_examples", "_kernel", "call")
