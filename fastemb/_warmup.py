@@ -39,7 +39,8 @@ _METRICS: tuple[Metric, ...] = ("cosine", "dot")
 
 
 def _gather(table: _Array, ids: _Array) -> None:
-    lookup.gather(table, ids)  # small results have a kernel of their own
+    rows = lookup.gather(table, ids)  # small results go another way, and those that the caller has memory for
+    lookup.gather(table, ids, out=rows)
     lookup.gather(table, ids, mode="clip")
 
 

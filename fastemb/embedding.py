@@ -154,7 +154,7 @@ def embed(
     """
     if type(table) is np.ndarray:
         if mask is None and out is None:
-            rows: Array | None = _devices.HERE["embedding"].small_embed(
+            rows: Array | None = _devices.HERE["small_embeds"].small_embed(
                 table, ids, positions, position_ids, segments, segment_ids, scale, _norm_of(norm), mode
             )
             if rows is not None:
@@ -263,10 +263,10 @@ def embed_backward(
 
 def _norm_of(norm: Any) -> _embeds.Norm | None:
     """Return the parts of a norm, unchecked."""
+    if norm is None:
+        return None
     if isinstance(norm, LayerNorm):
         return _embeds.Norm(_embeds.LAYER, *norm)
     if isinstance(norm, RMSNorm):
         return _embeds.Norm(_embeds.RMS, norm.weight, None, norm.eps)
-    if norm is not None:
-        raise TypeError(f"norm must be a fastemb.LayerNorm or RMSNorm, got {type_name(norm)}{way_to_norm(norm)}")
-    return None
+    raise TypeError(f"norm must be a fastemb.LayerNorm or RMSNorm, got {type_name(norm)}{way_to_norm(norm)}")

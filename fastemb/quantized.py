@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from . import _checks, _devices, _frameworks, _words
 
+_HERE, _ndarray, _new = _devices.HERE, np.ndarray, object.__new__  # at hand, for small calls
+
 
 class QuantizedTable:
     """A table whose rows are codes: ``value = code * scale + offset``, with a scale and an offset for each row.
@@ -75,18 +77,15 @@ class QuantizedTable:
         _require_shape(offset, "offset", (V,))
         codes, scale, offset = (_devices.quantized(codes).as_part(array) for array in (codes, scale, offset))
         _devices.quantized(codes).check_finite(scale, offset)
-        codes, scale, offset = (_frameworks.owned(array) for array in (codes, scale, offset))
-        self._keep(codes, scale, offset, (V, D), bits)
-
-    def _keep(self, codes: Any, scale: Any, offset: Any, shape: tuple[int, int], bits: int) -> None:
-        self._codes, self._scale, self._offset, self._shape, self._bits = codes, scale, offset, shape, bits
-        self.kernel_args = None
+        self._codes, self._scale, self._offset = (_frameworks.owned(array) for array in (codes, scale, offset))
+        self._shape, self._bits, self.kernel_args = (V, D), bits, None
 
     @classmethod
     def _trusted(cls, codes: Any, scale: Any, offset: Any, shape: tuple[int, int], bits: int) -> "QuantizedTable":
         """Return a table of new arrays that a room has made; nothing is checked."""
-        table = cls.__new__(cls)
-        table._keep(codes, scale, offset, shape, bits)
+        table = _new(cls)
+        table._codes, table._scale, table._offset = codes, scale, offset
+        table._shape, table._bits, table.kernel_args = shape, bits, None
         return table
 
     # Getters that are no functions of Python: rooms read these, and small calls have no time to climb back here.
@@ -131,10 +130,18 @@ class QuantizedTable:
         >>> quantize(np.array([[0.0, 1.5, 3.75]], np.float32), bits=4).dequantize()
         array([[0.  , 1.5 , 3.75]], dtype=float32)
         """
-        if framework := _frameworks.of(self._codes):
+        values: npt.NDArray[np.float32] | None
+        if type(self._codes) is _ndarray:
+            values = _HERE["quantized"].small_dequantize(self)
+            if values is not None:
+                return values
+        elif framework := _frameworks.of(self._codes):
             return framework.call(QuantizedTable.dequantize, self)
-        values: npt.NDArray[np.float32] = _devices.quantized(self).dequantize(self)
-        return values
+        result: npt.NDArray[np.float32] = _devices.quantized(self).dequantize(self)
+        return result
+
+
+_trusted = QuantizedTable._trusted  # at hand, too
 
 
 def _as_bits(bits: Any) -> int:
@@ -230,10 +237,11 @@ def quantize(table: npt.NDArray[Any], bits: int = 8) -> QuantizedTable:
     Traceback (most recent call last):
     ValueError: row 0 of table has a NaN or an infinity, which no code can stand for
     """
-    if type(table) is np.ndarray:
-        parts: tuple[Any, Any, Any] | None = _devices.HERE["quantized"].small_quantize(table, bits)
+    if type(table) is _ndarray:
+        parts: tuple[Any, Any, Any, tuple[int, int]] | None = _HERE["quantized"].small_quantize(table, bits)
         if parts is not None:
-            return QuantizedTable._trusted(*parts, table.shape, bits)
+            codes, scale, offset, shape = parts
+            return _trusted(codes, scale, offset, shape, bits)
     elif framework := _frameworks.of(table):
         made: QuantizedTable = framework.call(quantize, table, bits)
         return made

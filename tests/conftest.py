@@ -140,7 +140,7 @@ def framework(request):
 @pytest.fixture
 def general_road(monkeypatch):
     """Let no call be small: not even one that has nothing to do takes the small path."""
-    small = "lookup small_pools small_bag_grads embedding position gradient search quantized static"
+    small = "lookup small_pools small_bag_grads small_embeds position gradient search quantized static"
     for family in small.split():
         monkeypatch.setattr(f"fastemb._cpu.{family}._SMALL_BYTES", -4)
     monkeypatch.setattr("fastemb._cpu.lookup._INTO_BYTES", 0)

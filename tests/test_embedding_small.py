@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from fastemb import reference
 from fastemb._cpu import embedding as room
+from fastemb._cpu import small_embeds
 from fastemb.embedding import LayerNorm, RMSNorm, embed, embed_backward
 from fastemb.ragged import Ragged
 
-general_calls = functools.partial(arrays.general_calls, room, "embed")
+general_calls = functools.partial(arrays.general_calls, room, "embed", path=small_embeds)
 
 
 def draw_norm(rng, kind, D):
@@ -38,7 +39,7 @@ def test_the_general_roads_bits(kind, positioned, id_dtype, shape, D, V, offset,
     positions = rng.standard_normal((shape[-1] + rng.integers(3), D), np.float32) if positioned else None
     ids = rng.integers(0, V, shape).astype(id_dtype)
     before = table.tobytes(), ids.tobytes()
-    small, general = both_ways(room, "embed", lambda: embed(table, ids, positions=positions, norm=norm))
+    small, general = both_ways(room, "embed", lambda: embed(table, ids, positions=positions, norm=norm), small_embeds)
     assert same_but_nan(small, general)
     assert type(small) is np.ndarray
     assert small.flags.writeable
@@ -75,7 +76,7 @@ def test_the_general_roads_bits_with_ids_of_addends_and_backward(
     table, norm = rng.standard_normal((V, D), np.float32), draw_norm(rng, kind, D)
     table[rng.random((V, D)) < 0.005] = rng.choice(np.array([np.nan, np.inf, -0.0, 1e-42, 1e30], "f4"))
     ids, options = rng.integers(0, V, shape).astype(id_dtype), draw_addends(rng, shape, D)
-    small, general = both_ways(room, "embed", lambda: embed(table, ids, norm=norm, **options))
+    small, general = both_ways(room, "embed", lambda: embed(table, ids, norm=norm, **options), small_embeds)
     assert same_but_nan(small, general)
     grad = rng.standard_normal((*shape, D), np.float32)
 
@@ -85,7 +86,7 @@ def test_the_general_roads_bits_with_ids_of_addends_and_backward(
         )
         return [*row, *others[:2], *(others[2] or ())]
 
-    for one, other in zip(*both_ways(room, "embed_backward", backward), strict=True):
+    for one, other in zip(*both_ways(room, "embed_backward", backward, small_embeds), strict=True):
         assert (one is None) == (other is None)
         assert one is None or (one.dtype == other.dtype and same_but_nan(one, other))
 
@@ -130,14 +131,15 @@ def plain():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", ["table", "positions"])
+@pytest.mark.parametrize("what", ["table", "positions", "ids"])
 @pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "plain"])
 def test_layouts_that_are_not_small(plain, what, layout):
-    expected = embed(**plain)
-    with general_calls() as seen:
-        got = embed(**plain | {what: lay(plain[what], layout)})
-    assert len(seen) == 1
-    assert same_bits(got, expected)
+    for call in (plain, plain | {"norm": None}):  # positions alone have a kernel of their own
+        expected = embed(**call)
+        with general_calls() as seen:
+            got = embed(**call | {what: lay(plain[what], layout)})
+        assert len(seen) == 1
+        assert same_bits(got, expected)
 
 
 def test_weights_that_are_not_small(plain):
@@ -165,9 +167,10 @@ def test_weights_that_are_not_small(plain):
     ids=", ".join,
 )  # fmt: skip
 def test_calls_that_are_not_small(plain, options):
-    with general_calls() as seen:
-        embed(**plain | options)
-    assert len(seen) == 1
+    for call in (plain, plain | {"norm": None}):
+        with general_calls() as seen:
+            embed(**call | options)
+        assert len(seen) == 1
 
 
 @pytest.mark.parametrize(
@@ -197,13 +200,15 @@ def test_calls_that_are_not_small(plain, options):
     ],
 )
 def test_the_general_road_says_errors(plain, options, error, words):
-    with pytest.raises(error, match=words):
-        embed(**plain | options)
+    for norm in (plain["norm"], None):
+        with pytest.raises(error, match=words):
+            embed(**plain | {"norm": norm} | options)
 
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_the_size_at_which_calls_are_no_longer_small(more):
     table = np.ones((3, 64), np.float32)
     with general_calls() as seen:
-        embed(table, np.zeros((1, (room._SMALL_BYTES >> 8) + more), int))
-    assert len(seen) == more
+        embed(table, np.zeros((1, (small_embeds._SMALL_BYTES >> 8) + more), int))
+        embed(table, np.zeros(((small_embeds._SMALL_BYTES >> 8) + more, 1), int), positions=table)
+    assert len(seen) == 2 * more

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastemb._cpu.kernels.jit as jit
-from fastemb._cpu.kernels.lookup import gather_rows
+from fastemb._cpu.kernels.lookup import gather_rows, has_negative
 from fastemb._cpu.kernels.reduce import sum_rows
 from fastemb._cpu.kernels.tuning import TUNINGS
 from fastemb.lookup import gather
@@ -110,6 +110,22 @@ def test_only_jit_compiles():
     for path in FOLDER.parent.rglob("*.py"):
         if path.name != "jit.py":
             assert "njit" not in path.read_text(), path
+
+
+def test_a_kernel_without_its_dispatcher():
+    """Compiled at its first call, as the dispatcher's own version of the same types; read-only arrays serve, too."""
+    word = np.array([3, -1], "i8")
+    direct = jit.Direct(has_negative, np.zeros(0, "i8"))
+    first = direct.call
+    assert [direct.call(ids) for ids in (word, word[:1], word[:0], word[::1])] == [True, False, False, True]
+    assert direct.call is not first
+    versions = len(has_negative.overloads)
+    assert has_negative(word)
+    assert len(has_negative.overloads) == versions
+    word.flags.writeable = False
+    held = sys.getrefcount(word)
+    assert direct.call(word)
+    assert sys.getrefcount(word) == held
 
 
 ASSEMBLY = """

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from arrays import BF16, LAYOUTS, codes_of, lay, native, same_bits
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lookup_cases import make_quantized, make_table, spy
 
 from fastemb._cpu import lookup
@@ -27,6 +29,23 @@ def test_small_calls(dtype, id_dtype, monkeypatch):
                 assert same_bits(gather(table, ids, out=out), result)
                 assert not general
             general.clear()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.integers(0, 8), min_size=1, max_size=40), st.sampled_from(["i4", "i8"]),
+    st.none() | st.sampled_from([-1, -9, -10, 9, 2**31 - 1, -(2**31)]), st.integers(0, 39),
+)  # fmt: skip
+def test_an_id_that_is_no_row_is_never_read(ids, id_dtype, bad, place):
+    """NumPy, which copies the rows, would read those of negative ids from the table's end."""
+    table, index = make_table((9, 3), "f4"), np.array(ids, id_dtype)
+    if bad is None:
+        assert same_bits(lookup.small_gather(table, index), table[ids])
+        return
+    index[place % len(ids)] = bad
+    assert lookup.small_gather(table, index) is None
+    with pytest.raises(IndexError, match=f"id {bad} at position {place % len(ids)} "):
+        gather(table, index)
 
 
 @pytest.mark.parametrize("id_dtype", ["i4", "i8"])

@@ -1,4 +1,4 @@
-"""Small calls of ``quantize``, which have a kernel of their own: the bits and the words of the general road."""
+"""Small calls of quantize and dequantize, with kernels of their own: the bits and the words of the general road."""
 
 import functools
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fastemb import reference
 from fastemb._cpu import quantized as room
-from fastemb.quantized import quantize
+from fastemb.quantized import QuantizedTable, quantize
 
 general_calls = functools.partial(arrays.general_calls, room, "quantize")
 
@@ -110,3 +110,46 @@ def test_eight_callers_at_once():
     expected = [quantize(*job) for job in jobs]
     found = arrays.by_eight_callers(quantize, jobs)
     assert all(same(got, wanted) for got, wanted in zip(found, expected, strict=True))
+
+
+# Back ------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([8, 4]), st.integers(1, 40), st.integers(1, 90), st.integers(0, 2**32))
+def test_the_general_roads_numbers(bits, V, D, seed):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 256, (V, -(-D * bits // 8)), np.uint8)
+    scale, offset = (rng.standard_normal((2, V)) * 10.0 ** rng.integers(-45, 30, (2, V))).astype("f4")
+    offset[rng.random(V) < 0.1] = -0.0
+    table = QuantizedTable(codes, scale, offset, (V, D), bits)
+    small, general = both_ways(room, "dequantize", table.dequantize)
+    assert same_bits(small, general)
+    assert type(small) is np.ndarray
+    assert small.flags.writeable
+    assert small.flags.owndata
+    numbers = codes if bits == 8 else np.stack([codes & 15, codes >> 4], 2).reshape(V, -1)[:, :D]
+    with np.errstate(all="ignore"):
+        assert same_bits(small, numbers * scale[:, np.newaxis] + offset[:, np.newaxis])
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_parts_that_are_views(bits):
+    """Codes whose rows do not follow one another take the general road; all that a table keeps otherwise is small."""
+    table = quantize(np.random.default_rng(0).standard_normal((5, 33), np.float32), bits)
+    for layout, general in (("rows apart", 1), ("read-only", 0), ("reversed", 1), ("misaligned", 0), ("fortran", 0)):
+        for name in ("codes", "scale", "offset"):
+            given = {"codes": table.codes, "scale": table.scale, "offset": table.offset}
+            other = QuantizedTable(**given | {name: lay(given[name], layout)}, shape=(5, 33), bits=bits)
+            with arrays.general_calls(room, "dequantize") as seen:
+                assert same_bits(other.dequantize(), table.dequantize())
+            assert len(seen) == (general if name == "codes" else 0)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_size_at_which_dequantize_is_no_longer_small(more):
+    table = quantize(np.ones(((room._SMALL_BYTES >> 8) + more, 64), np.float32))
+    for one, general in ((table, more), (quantize(np.ones((0, 3), "f4")), 1), (quantize(np.ones((3, 0), "f4")), 1)):
+        with arrays.general_calls(room, "dequantize") as seen:
+            assert same_bits(one.dequantize(), np.ones(one.shape, "f4"))
+        assert len(seen) == general

@@ -29,103 +29,8 @@ from .kernels.layout import Ids, Rows
 from .kernels.rows import PIECE
 from .lookup import first_bad, rows_meant
 
-_FIRST = np.zeros(1, np.int64)  # the ids of an addend that gives each row of the result its first row
-_KINDS = {_embeds.LAYER: kernels.LAYER, _embeds.RMS: kernels.RMS}
-
-# The small path: calls that are not worth a second thread ----------------------------------------------------------
-
-_SMALL_BYTES = 1 << 18
-_FLOAT32, _ID_DTYPES = np.dtype(np.float32), (np.dtype(np.int64), np.dtype(np.int32))
-_NO_WEIGHT = np.zeros(0, _FLOAT32)
-
-
-def small_embed(
-    table: Array, ids: Any, positions: Any, position_ids: Any, segments: Any, segment_ids: Any, scale: Any,
-    norm: _embeds.Norm | None, mode: Any,
-) -> Array | None:  # fmt: skip
-    """Return the result of a small call; None: take the general road, which says what is wrong if anything is."""
-    # What is compared by value may be anything yet: types come first.
-    if type(scale) is not float or type(mode) is not str or scale != 1.0 or mode != "raise":
-        return None
-    args = small_args(table, ids, positions, position_ids, segments, segment_ids)
-    parts = small_norm(norm, args[0].shape[1]) if args is not None else None
-    if args is None or parts is None:
-        return None
-    out = np.empty((args[1].size, args[0].shape[1]), _FLOAT32)
-    return None if kernels.embed_small(*args, *parts, out) else out.reshape(*ids.shape, -1)
-
-
-def small_args(
-    table: Array, ids: Any, positions: Any, position_ids: Any, segments: Any, segment_ids: Any
-) -> tuple[Array, Array, Array, Array, Array, Array] | None:
-    """Return the tables and flat ids of a small call as its kernels take them; None: the call is not small."""
-    if type(ids) is not np.ndarray or table.dtype != _FLOAT32 or ids.dtype not in _ID_DTYPES:
-        return None
-    if table.ndim != 2 or not ids.ndim:
-        return None
-    N, D = ids.size, table.shape[1]
-    if not 0 < N * D <= _SMALL_BYTES >> 2 or not ids.flags.carray or not table.flags.carray:
-        return None
-    places = kinds = _FIRST
-    if positions is None:
-        if position_ids is not None:
-            return None
-        positions = _nothing(_FLOAT32, D)
-    elif not _is_small(positions) or positions.ndim != 2 or positions.shape[1] != D:
-        return None
-    elif position_ids is None:
-        if positions.shape[0] < ids.shape[-1]:
-            return None
-        places = _first_places(ids.shape[-1])
-    elif not _is_small_index(position_ids) or not _is_whole_or_a_row(position_ids.shape, ids.shape):
-        return None
-    else:
-        places = position_ids.reshape(-1)
-    if segments is None:
-        if segment_ids is not None:
-            return None
-        segments = _nothing(_FLOAT32, D)
-    elif not _is_small(segments) or segments.ndim != 2 or segments.shape[1] != D:
-        return None
-    elif segment_ids is not None:
-        if not _is_small_index(segment_ids) or segment_ids.shape != ids.shape:
-            return None
-        kinds = segment_ids.reshape(-1)
-    return table, ids.reshape(N), places, positions, kinds, segments
-
-
-def _is_whole_or_a_row(shape: tuple[int, ...], of: tuple[int, ...]) -> bool:
-    """Whether a shape is that of ids or of one row of them: (T,), or (1, T) beside more axes."""
-    return shape in (of, of[-1:]) or (shape == (1, of[-1]) and len(of) > 1)
-
-
-def small_norm(norm: _embeds.Norm | None, D: int) -> tuple[Array, Array, int, float] | None:
-    """Return the weight, the bias, the kind and eps of a norm as small kernels take them; None: it is not small."""
-    if norm is None:
-        return _NO_WEIGHT, _NO_WEIGHT, kernels.NO_NORM, 0.0
-    weight, eps, bias = norm.weight, norm.eps, _NO_WEIGHT if norm.bias is None else norm.bias
-    if not _is_small(weight) or weight.shape != (D,) or type(eps) is not float or not eps >= 0:
-        return None
-    if not _is_small(bias) or (norm.bias is not None and bias.shape != (D,)):
-        return None
-    return weight, bias, _KINDS[norm.kind], eps
-
-
-@lru_cache(maxsize=64)
-def _first_places(T: int) -> Array:
-    """Return 0, 1, ... for a text of T ids; nobody writes to it."""
-    return np.arange(T)
-
-
-def _is_small_index(ids: Any) -> bool:
-    """Whether ids of positions or segments are of the kind that the small kernels are compiled for."""
-    return type(ids) is np.ndarray and ids.dtype == _ID_DTYPES[0] and bool(ids.flags.carray)
-
-
-def _is_small(array: Any) -> bool:
-    """Whether the small kernel is compiled for such an array."""
-    return type(array) is np.ndarray and array.dtype == _FLOAT32 and bool(array.flags.carray)
-
+FIRST = np.zeros(1, np.int64)  # the ids of an addend that gives each row of the result its first row
+KINDS = {_embeds.LAYER: kernels.LAYER, _embeds.RMS: kernels.RMS}
 
 # Values: all are checked before anything is written --------------------------------------------------------------
 
@@ -214,14 +119,14 @@ def _checked(embeds: Embeds) -> _Call:
     default = _default_position_ids(embeds)
     row_ids = rows_meant(embeds.ids, embeds.table.shape[0], embeds.mode)
     position = _addend("position", embeds.positions, embeds.position_ids, default, embeds.ids.shape)
-    segment = _addend("segment", embeds.segments, embeds.segment_ids, _FIRST, embeds.ids.shape)
+    segment = _addend("segment", embeds.segments, embeds.segment_ids, FIRST, embeds.ids.shape)
     return _Call(embeds, row_ids, position, segment)
 
 
 def _default_position_ids(embeds: Embeds) -> Array:
     """Return 0, 1, ... along the last axis of ids; of a Ragged the slots within its rows, and the longest must fit."""
     if embeds.positions is None or embeds.position_ids is not None:
-        return _FIRST
+        return FIRST
     if embeds.offsets is None:
         return np.arange(embeds.ids.shape[-1])
     _embeds.require_rows("position", embeds.positions, int(np.diff(embeds.offsets).max(initial=0)))
@@ -281,7 +186,7 @@ def _row_major_addend(addend: _Addend, dtype: np.dtype[Any], D: int) -> tuple[Ar
     """Return the rows of an addend as kernels read them, of the dtype asked for, and the ids for them."""
     table, index = addend
     if table is None:
-        return _nothing(dtype, D), index
+        return nothing(dtype, D), index
     if table.dtype == dtype and is_row_major(table):
         return table, index
     unique, inverse = np.unique(index, return_inverse=True)
@@ -289,7 +194,7 @@ def _row_major_addend(addend: _Addend, dtype: np.dtype[Any], D: int) -> tuple[Ar
 
 
 @lru_cache(maxsize=64)
-def _nothing(dtype: np.dtype[Any], D: int) -> Array:
+def nothing(dtype: np.dtype[Any], D: int) -> Array:
     """Return a row to add that changes nothing: x + -0.0 is x for every x."""
     return np.full((1, D), -0.0, dtype)
 
@@ -304,7 +209,7 @@ def _norm(norm: _embeds.Norm | None, D: int, acc: np.dtype[Any]) -> tuple[kernel
     if norm.bias is not None:
         both[1, :D] = cast(norm.bias, acc)
     weight = address(both)
-    return kernels.Norm(_KINDS[norm.kind], weight, weight + both.strides[0], norm.eps), both
+    return kernels.Norm(KINDS[norm.kind], weight, weight + both.strides[0], norm.eps), both
 
 
 def _scratch(D: int, acc: np.dtype[Any]) -> tuple[Array, int]:

@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ _KEPT_BYTES = 32 << 20
 _SHORT = 4096
 # Integers of less magnitude are exact in float64.
 _EXACT = 1 << 53
+_FLOAT32, _FLOAT64, _INT64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 
 # Tables ----------------------------------------------------------------------------------------------------------
 
@@ -42,15 +44,22 @@ def alibi(heads: int, length: int) -> Array:
     table = _memory.empty((heads, length, length), np.float32)
     if table.size:
         # Row i of a head is a window on one line, which ends at distance length - 1 on both sides.
-        line = (_slopes(heads)[:, np.newaxis] * -np.abs(np.arange(1 - length, length))).astype(np.float32)
-        table[...] = np.lib.stride_tricks.sliding_window_view(line, length, axis=1)[:, ::-1]
+        distances = np.arange(1 - length, length)
+        np.negative(np.abs(distances, out=distances), out=distances)
+        line = np.empty((heads, distances.size), _FLOAT32)
+        np.multiply(_slopes(heads)[:, np.newaxis], distances, out=line, casting="same_kind")
+        # Not sliding_window_view, which takes 12 us.
+        table[...] = np.ndarray(table.shape, _FLOAT32, line, 4 * (length - 1), (line.strides[0], -4, 4))
     return table
 
 
+@lru_cache(maxsize=4)
 def _slopes(heads: int) -> Array:
-    """Return the slopes in float64."""
+    """Return the slopes in float64; nobody writes to them."""
     power = 1 << (heads.bit_length() - 1)
     below = 2.0 ** (np.arange(1, power + 1) * (-8.0 / power))
+    if power == heads:
+        return below
     above = 2.0 ** (np.arange(1, 2 * (heads - power), 2) * (-4.0 / power))
     return np.concatenate([below, above])
 
@@ -58,7 +67,6 @@ def _slopes(heads: int) -> Array:
 # Rotation --------------------------------------------------------------------------------------------------------
 
 _SMALL_BYTES = 1 << 18
-_FLOAT32, _FLOAT64, _INT64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 _COUNT = np.arange(_SHORT)
 
 

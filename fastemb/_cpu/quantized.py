@@ -7,27 +7,42 @@ import numpy as np
 from .. import _memory, _threads
 from .arrays import Array, address, as_row_major, code_rows, no_ids, rows
 from .kernels import quantized as kernels
+from .kernels.jit import Direct
 from .kernels.layout import DTYPE_TAGS, Ids, Rows
 from .kernels.lookup import RAISE
 
 # The small path: calls that are not worth a second thread ----------------------------------------------------------
 
 _SMALL_BYTES = 1 << 18
-_FLOAT32 = np.dtype(np.float32)
+_FLOAT32, _UINT8, _empty = np.dtype(np.float32), np.dtype(np.uint8), np.empty  # at hand: names that are far cost time
+_CODES, _ROWS, _NUMBERS = np.zeros((1, 1), _UINT8), np.zeros((1, 1), _FLOAT32), np.zeros(1, _FLOAT32)
+_encode = Direct(kernels.quantize_small, _ROWS, 8, _CODES, _ROWS)
+_widen = Direct(kernels.widen_all_small, _CODES, 8, _NUMBERS, _NUMBERS, _ROWS)
 
 
-def small_quantize(table: Array, bits: Any) -> tuple[Array, Array, Array] | None:
-    """Return the parts of a small table; None: take the general road, which says what is wrong if anything is."""
-    if type(bits) is not int or bits not in (8, 4) or table.dtype != _FLOAT32 or table.ndim != 2:
+def small_quantize(table: Array, bits: Any) -> tuple[Array, Array, Array, tuple[int, int]] | None:
+    """Return the parts of a small table and its shape; None: take the general road, which says what is wrong, if so."""
+    if type(bits) is not int or not (bits == 8 or bits == 4) or table.dtype is not _FLOAT32 or table.ndim != 2:
         return None
     if not 0 < table.nbytes <= _SMALL_BYTES or not table.flags.carray:
         return None
-    V, D = table.shape
-    codes, scale, offset = np.empty((V, -(-D * bits // 8)), np.uint8), np.empty(V, _FLOAT32), np.empty(V, _FLOAT32)
-    if kernels.quantize_small(table, bits, codes, scale, offset) >= 0:
+    shape = V, D = table.shape
+    codes, both = _empty((V, D if bits == 8 else D + 1 >> 1), _UINT8), _empty((2, V), _FLOAT32)
+    if _encode.call(table, bits, codes, both) >= 0:
         return None
-    codes.flags.writeable = scale.flags.writeable = offset.flags.writeable = False
-    return codes, scale, offset
+    codes.setflags(False)  # as `flags.writeable`, which takes twice as long
+    both.setflags(False)
+    return codes, both[0], both[1], shape
+
+
+def small_dequantize(table: Any) -> Array | None:
+    """Return all rows of a small QuantizedTable; None: take the general road."""
+    codes, (V, D) = table.codes, table.shape
+    if not 0 < V * D <= _SMALL_BYTES >> 2 or not codes.flags.c_contiguous:  # scales and offsets always are
+        return None
+    out = _empty((V, D), _FLOAT32)
+    _widen.call(codes, table.bits, table.scale, table.offset, out)
+    return out
 
 
 # The parts of a table --------------------------------------------------------------------------------------------

@@ -43,12 +43,11 @@ def small_bags_backward(
     if grad.shape != (S, D):
         return None
     V, index = table.shape[0], ids.reshape(N) if dtype == _INT64 else ids.reshape(N).astype(np.int64)
-    if mode == "max":
-        if padding_idx is not None or not table.flags.carray:  # of padding the maxima are to know nothing
-            return None
-        bounds = np.arange(0, N + 1, T) if T > 0 else bounds
-        return _back_of_maxima(grad, table, index, bounds, ids.reshape(N), by_count)
     skip = -1 if padding_idx is None or not 0 <= padding_idx < V else padding_idx
+    if mode == "max":
+        bounds = np.arange(0, N + 1, T) if T > 0 else bounds
+        found = _back_of_maxima(grad, table, index, bounds, skip, by_count)
+        return found if found is None or dtype == _INT64 else (found[0].astype(dtype), found[1])
     unique, sums, do = np.empty(N, np.int64), np.empty((N, D), _FLOAT32), kernels.MEAN if by_count else kernels.SUM
     U = kernels.put_bags_small(index, bounds, T, grad, divide_by, skip, V, do, unique, sums)
     if U < 0:
@@ -59,11 +58,30 @@ def small_bags_backward(
 
 
 def _back_of_maxima(
-    grad: Array, table: Array, index: Array, offsets: Array, ids: Array, by_count: bool
+    grad: Array, table: Array, index: Array, offsets: Array, skip: int, by_count: bool
 ) -> tuple[Array, Array] | None:
     """Return the ids in use and the sums of their rows, each of which has what its columns hold the maxima of."""
+    if not table.flags.carray:
+        return None
+    if skip >= 0:  # of padding the maxima are to know nothing
+        others = _without(index, offsets, skip)
+        if others is None:
+            return None
+        index, offsets = others
+        if not index.size:
+            return index, np.empty((0, table.shape[1]), _FLOAT32)
     given = np.empty((index.size, table.shape[1]), _FLOAT32)
     maxima = np.empty_like(grad)
     if spread_maxima_small(table, index, index.size, offsets, maxima, grad, given, True):
         return None
-    return small_row_grad(ids, given, None, by_count)
+    return small_row_grad(index, given, None, by_count)
+
+
+def _without(index: Array, offsets: Array, skip: int) -> tuple[Array, Array] | None:
+    """Return the ids that are not ``skip``, and where each bag begins among them; None: the offsets are wrong."""
+    N = index.size
+    if offsets[0] or offsets[-1] != N or np.logical_or.reduce(offsets[1:] < offsets[:-1]):
+        return None
+    kept, before = index != skip, np.zeros(N + 1, np.int64)
+    np.add.accumulate(kept, dtype=np.int64, out=before[1:])
+    return index[kept], before.take(offsets)

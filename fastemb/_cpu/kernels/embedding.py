@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .intrinsics import as_acc, fence, load_id, prefetch, prefetch_row
-from .jit import TUNING, kernel, part
+from .jit import TUNING, brief, kernel, part
 from .layout import Rows
 from .lookup import address, first_bad_id, size_tag
 from .rows import PIECE, read, write
@@ -291,6 +291,24 @@ def embed_small(
         emit(tag, row, norm, moments, goal, n, False)
         p = p + 1 if p + 1 < places.size else 0
     return min(scratch.size, 0)  # 0; Numba frees an array behind its last use, and addresses are none
+
+
+@brief
+def add_positions_small(table: Any, ids: Any, positions: Any, out: Any) -> int:
+    """Write the rows of ids, (B, T), with the first T positions added; nonzero: an id is bad, nothing is written."""
+    (B, T), (V, D), tag = ids.shape, table.shape, np.float32(0)
+    if is_bad(ids, V):
+        return 1
+    source, goal = Rows(tag, address(table), 4 * D, 32, D, 0, 0), Rows(tag, address(out), 4 * D, 32, D, 0, 0)
+    added = Rows(tag, address(positions), 4 * D, 32, D, 0, 0)
+    for b in range(B):
+        for t in range(T):
+            one = ids[b, t]
+            fetch_columns(source, ids[b, min(t + 4, T - 1)], 0, D)
+            for j in range(0, D, 16):
+                count = D - j if D - j < 16 else 16
+                write(goal, b * T + t, j, count, read(source, one, j, count) + read(added, t, j, count))
+    return 0
 
 
 @part

@@ -109,14 +109,43 @@ def cache_folder() -> str | None:
         return None
 
 
-def kernel(function: _Function) -> _Function:
-    """Compile a kernel that Python calls; cached on disk where that is possible."""
-    compiled: Any = numba.njit(nogil=True, error_model="numpy")(function)
+def _kept(compiled: Any, function: _Function) -> _Function:
+    """Return a kernel whose machine code is kept on disk, where that is possible."""
     if _STAMP:
         # A read-only install, or private names of Numba that moved: run uncached.
         with contextlib.suppress(RuntimeError, AttributeError, TypeError, OSError):
             compiled._cache = _KernelCache(function)
     return compiled  # type: ignore[no-any-return]
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile a kernel that Python calls; cached on disk where that is possible."""
+    return _kept(numba.njit(nogil=True, error_model="numpy")(function), function)
+
+
+def brief(function: _Function) -> _Function:
+    """Compile a kernel that works for some microseconds: it keeps the GIL, which to let go and take again is 50 ns."""
+    return _kept(numba.njit(error_model="numpy")(function), function)
+
+
+class Direct:
+    """A kernel without the dispatcher that looks at the types of each call's arguments: 110 ns for three arrays.
+
+    ``call`` takes arguments of the types of the examples, which nobody checks any more, so that others may end the
+    process: arrays of these dtypes and numbers of axes, C-contiguous, and aligned if the kernel reads their elements
+    itself. They may be read-only. It is compiled, or found on disk, at its first call.
+    """
+
+    __slots__ = ("_examples", "_kernel", "call")
+
+    def __init__(self, kernel: Callable[..., Any], *examples: Any) -> None:
+        self._kernel, self._examples = kernel, examples
+        self.call: Callable[..., Any] = self._first
+
+    def _first(self, *given: Any) -> Any:
+        compiled: Any = self._kernel
+        self.call = compiled.compile(tuple(map(numba.typeof, self._examples)))
+        return self.call(*given)
 
 
 _PART: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}

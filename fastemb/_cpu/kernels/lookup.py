@@ -23,7 +23,7 @@ from .intrinsics import (
     stream_64,
     stream_256,
 )
-from .jit import TUNING, kernel, part
+from .jit import TUNING, brief, kernel, part
 
 RAISE, CLIP, WRAP = 0, 1, 2
 
@@ -235,6 +235,15 @@ def size_tag(ids: Any) -> Any:
 def address(array: Any) -> Any:
     """Return where an array begins, as a signed number."""
     return np.int64(array.ctypes.data)
+
+
+@brief
+def has_negative(ids: Any) -> bool:
+    """Whether an id of a small call is below 0, which NumPy would count from the end."""
+    signs = ids.dtype.type(0)
+    for one in ids:
+        signs |= one
+    return bool(signs < 0)
 
 
 @kernel

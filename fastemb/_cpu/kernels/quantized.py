@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .intrinsics import as_acc, fence, load_acc, prefetch
-from .jit import kernel, part
+from .jit import brief, kernel, part
 from .layout import DTYPE_TAGS, Ids, Rows
 from .lookup import AHEAD, LINES, RAISE, address, first_bad_id, row_of, size_tag
 from .rows import read, write
@@ -143,10 +143,13 @@ def quantize_rows(table: Any, codes: Any, start: int, stop: int) -> int:
     return encode_rows(table, codes, start, stop)
 
 
-@kernel
-def quantize_small(table: Any, bits: int, codes: Any, scale: Any, offset: Any) -> int:
-    """Do as `encode_rows` does with all rows of a small table of float32; arrays are taken as they are."""
-    (V, D), width, steps, bases = table.shape, codes.shape[1], address(scale), address(offset)
+@brief
+def quantize_small(table: Any, bits: int, codes: Any, both: Any) -> int:
+    """Do as `encode_rows` does with all rows of a small table of float32; arrays are taken as they are.
+
+    Scales and offsets are the two rows of ``both``: one array less to make, and to look into.
+    """
+    (V, D), width, steps, bases = table.shape, codes.shape[1], address(both), address(both) + 4 * len(table)
     given = Rows(_SINGLE, address(table), 4 * D, 32, D, 0, 0)
     if bits == 8:
         return encode_rows(given, Rows(_BYTES, address(codes), width, 8, D, steps, bases), 0, V)
@@ -207,3 +210,18 @@ def widen_small(table: Any, V: int, ids: Any, out: Any) -> int:
     given = Ids(size_tag(ids), address(ids), N, V)
     goal = Rows(_SINGLE, address(out), 4 * table.D, 32, table.D, 0, 0)
     return widen(table, given, RAISE, goal, False, N, 0, N)
+
+
+@brief
+def widen_all_small(codes: Any, bits: int, scale: Any, offset: Any, out: Any) -> None:
+    """Write all rows of a small table as float32; arrays are taken as they are, and lie in order."""
+    (V, D), width, steps, bases = out.shape, codes.shape[1], address(scale), address(offset)
+    goal = Rows(_SINGLE, address(out), 4 * D, 32, D, 0, 0)
+    if bits == 8:
+        given = Rows(_BYTES, address(codes), width, 8, D, steps, bases)
+        for i in range(V):
+            widen_row(given, i, goal, i, False)
+    else:
+        halves = Rows(_NIBBLES, address(codes), width, 4, D, steps, bases)
+        for i in range(V):
+            widen_row(halves, i, goal, i, False)
