@@ -105,6 +105,20 @@ def test_drawn(name, text, data):
     assert us._encode_only_native_bpe(text) == them._encode_only_native_bpe(text)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.sampled_from([b" ", b"\n", b"the", b"\xe6\xbc\xa2", b"\xe6\xbc", b"\xff", b"1", b"!", END.encode()]),
+        max_size=8,
+    )
+)
+def test_bytes_in_which_text_ends(name, parts):
+    them, us = pair(name)
+    data = b"".join(parts)
+    assert us._encode_bytes(data) == them._encode_bytes(data)
+
+
 @pytest.mark.parametrize("name", ["gpt2", "cl100k"])
 @settings(deadline=None, max_examples=12)
 @given(st.text(alphabet=" \n\tab'lLé<|!1\u0301漢", max_size=8))

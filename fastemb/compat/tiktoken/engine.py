@@ -18,12 +18,14 @@ from ..._text.ranked import ranked_vocabulary
 from ..._text.regex_split import Splitter
 from ..._text.road_core import encode_pieces
 from ..._text.small import small_of
+from ..._text.texts import repaired
 from ..._text.vocabulary import AddedToken, DamagedVocabularyError, with_own_text
 from ..._tokens import SpecialMode
 from ..._words import shown, type_name
 from ...tokenizer import Tokenizer
 
 MOST = 2**31 - 2  # the highest id
+JOINING = b" \n\t"  # white space that a pattern may make one piece of with what follows
 FEW = 512  # ids that are looked up one by one; more of them go to C
 _BRACKETED = re.compile(r"<\|[^<|>]*\|>")
 
@@ -123,11 +125,12 @@ class CoreBPE:
             raise TypeError(f"text must be bytes, got {type_name(text)}")
         if len(text) <= SHORT and self.plain is not None:
             try:
-                ids = self.short(text.decode(), self.plain)
-            except UnicodeDecodeError:
-                ids = None
-            if ids is not None:
-                return as_list(ids)
+                found = self.short(text.decode(), self.plain)
+            except UnicodeDecodeError as error:
+                ids, kept = self.encode_kept(text[: error.start].decode(), frozenset())
+                return ids[:kept] + self.encode_single_piece(self.bytes_of(ids[kept:]) + text[error.start :])
+            if found is not None:
+                return as_list(found)
         return as_list(self.tokenizer.encode(text))
 
     def encode_single_token(self, piece: bytes) -> int:
@@ -152,11 +155,29 @@ class CoreBPE:
         """Return the ids of pieces, one behind the other."""
         return as_list(encode_pieces(self.core, pieces, lib.FE_PATTERN_NONE)[0])
 
-    def last_piece(self, text: str) -> bytes:
-        """Return the last of the pieces into which the pattern cuts a text without surrogates; nothing of no text."""
+    def encode_kept(self, text: str, allowed: frozenset[str]) -> tuple[list[int], int]:
+        """Return the ids of a text, and how many of them stay whatever follows it.
+
+        The others are of its last piece, and of white space before it that may join it.
+        """
+        ids = self.ids(text, allowed).tolist()
+        last = self._last_piece(text, allowed)
+        if not last:
+            return ids, len(ids)
+        kept, bytes_of = len(ids) - len(self.encode_single_piece(last)), self.token_bytes
+        if not bytes_of[ids[kept]].strip(JOINING):
+            while kept and ids[kept - 1] not in self.special.values() and not bytes_of[ids[kept - 1]].strip(JOINING):
+                kept -= 1
+        return ids, kept
+
+    def _last_piece(self, text: str, allowed: frozenset[str]) -> bytes:
+        """Return the last piece of a text behind its last special token; nothing where there is none."""
+        wanted = allowed & self.special.keys()
+        matches = list(finder(wanted).finditer(text)) if wanted else []
+        rest = repaired(text[matches[-1].end() :] if matches else text)
         if isinstance(self._splitter, Splitter):
-            return (self._splitter.pieces(text) or [""])[-1].encode()
-        data = text.encode()
+            return (self._splitter.pieces(rest) or [""])[-1].encode()
+        data = rest.encode()
         starts, ends = self.core.pieces(data)
         return data[starts[-1] : ends[-1]] if ends.size else b""
 
@@ -176,6 +197,10 @@ class CoreBPE:
             return self.tokenizer.decode_bytes(np.frombuffer(array("I", tokens), np.uint32).astype(np.int64))
         except IndexError as error:
             raise KeyError(str(error)) from None
+
+    def bytes_of(self, ids: list[int]) -> bytes:
+        """Return the bytes of ids of this vocabulary."""
+        return b"".join(map(self.token_bytes.__getitem__, ids))
 
     def decode_single_token_bytes(self, token: int) -> bytes:
         """Return the bytes of one token; KeyError where there is none."""

@@ -12,11 +12,10 @@ from itertools import chain
 import numpy as np
 import numpy.typing as npt
 
-from ..._text.texts import repaired
-from .engine import CoreBPE, finder
+from .engine import CoreBPE
 
+FEW = 32  # texts that are sooner encoded one by one
 Rows = tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]  # ids, and how many of them each row has
-_JOINING = b" \n\t"  # white space that a pattern may make one piece of with what follows
 
 
 def encode_with_unstable(engine: CoreBPE, text: str, allowed: frozenset[str]) -> tuple[list[int], list[list[int]]]:
@@ -24,26 +23,13 @@ def encode_with_unstable(engine: CoreBPE, text: str, allowed: frozenset[str]) ->
 
     A completion ends with the first token that reaches the end of the text. They are sorted, and each comes once.
     """
-    ids = engine.ids(text, allowed).tolist()
-    last = _last_piece(engine, text, allowed)
-    if not last:  # nothing, or a special token, which nothing that follows changes
+    ids, kept = engine.encode_kept(text, allowed)
+    if kept == len(ids):  # nothing, or a special token, which nothing that follows changes
         return ids, []
-    at = len(ids) - len(engine.encode_single_piece(last))
-    bytes_of = engine.token_bytes
-    if not bytes_of[ids[at]].strip(_JOINING):
-        while at and ids[at - 1] not in engine.special.values() and not bytes_of[ids[at - 1]].strip(_JOINING):
-            at -= 1
-    unstable = b"".join(bytes_of[id] for id in ids[at:])
+    unstable = engine.bytes_of(ids[kept:])
     whole = engine.sorted_ids[_starting_with(engine, unstable)]
     others = [_across(engine, unstable), _split_off(engine, unstable)]
-    return ids[:at], _distinct([(whole, np.ones(whole.size, np.int64)), *others])
-
-
-def _last_piece(engine: CoreBPE, text: str, allowed: frozenset[str]) -> bytes:
-    """Return the last piece of a text behind its last special token; nothing where there is none."""
-    wanted = allowed & engine.special.keys()
-    matches = list(finder(wanted).finditer(text)) if wanted else []
-    return engine.last_piece(repaired(text[matches[-1].end() :] if matches else text))
+    return ids[:kept], _distinct([(whole, np.ones(whole.size, np.int64)), *others])
 
 
 def _starting_with(engine: CoreBPE, prefix: bytes) -> slice:
@@ -65,8 +51,11 @@ def _across(engine: CoreBPE, unstable: bytes) -> Rows:
             valid.append(text.decode())
         except UnicodeDecodeError:  # no pattern can cut it
             pieces.append(engine.encode_single_piece(text))
-    encoded, (ids, counts) = engine.tokenizer.encode_batch(valid), _rows(pieces)
-    ids, counts = np.concatenate([encoded.ids, ids]), np.concatenate([encoded.lengths, counts])
+    if len(valid) <= FEW:
+        ids, counts = _rows([*map(engine.encode_ordinary, valid), *pieces])
+    else:
+        encoded, (ids, counts) = engine.tokenizer.encode_batch(valid), _rows(pieces)
+        ids, counts = np.concatenate([encoded.ids, ids]), np.concatenate([encoded.lengths, counts])
     # Of each row the ids up to the one that reaches the end of the unstable bytes: all rows are longer.
     ends, rows = np.cumsum(counts), np.repeat(np.arange(counts.size), counts)
     sizes = np.fromiter(map(len, map(engine.token_bytes.__getitem__, ids.tolist())), np.int64, ids.size)
