@@ -269,6 +269,10 @@ class Row(list):
     pass
 
 
+class Text(str):
+    pass
+
+
 @pytest.mark.parametrize(
     "ids",
     [[], [True, False, 5], [Number(7), 8], Row([9, 10]), (11, 12), [np.int64(13), np.uint8(14)], np.array([15, 16])],
@@ -321,6 +325,13 @@ def test_long_tokens_and_pieces():
         assert us.decode_tokens_bytes(ids) == them.decode_tokens_bytes(ids)
     for size in (511, 512, 513, 4999):
         assert us._encode_single_piece(long[:size]) == them._encode_single_piece(long[:size])
+
+
+@pytest.mark.parametrize("text", ["q", "abq", "é漢", "\U0001f44d", "a" * 512, "é" * 257, "ab<|e|>"])
+def test_pieces_of_text(text):
+    them, us = small({"<|e|>": 300})
+    for one in (text, Text(text), text.encode()):
+        assert us._encode_single_piece(one) == them._encode_single_piece(one)
 
 
 def test_functions_keep_the_tokenizer_alive():

@@ -106,12 +106,17 @@ static PyObject *decode(PyObject *self, PyObject *const *args, Py_ssize_t count)
 /* decode_bytes(ids) -> bytes: of a list of ids. */
 static PyObject *decode_bytes(PyObject *self, PyObject *ids) { return decode_list(self, ids, NULL); }
 
-/* encode_piece(bytes) -> list of int: the ids of a piece, which nothing cuts. */
+/* encode_piece(bytes or str) -> list of int: the ids of a piece, which nothing cuts. */
 static PyObject *encode_piece(PyObject *self, PyObject *piece) {
-    char *text;
-    Py_ssize_t size;
-    if (!PyBytes_CheckExact(piece) || PyBytes_AsStringAndSize(piece, &text, &size) < 0 || size < 1 || size > FEW)
-        return none();
+    const char *text = NULL;
+    Py_ssize_t size = 0;
+    if (PyBytes_CheckExact(piece)) {
+        text = PyBytes_AsString(piece);
+        size = PyBytes_Size(piece);
+    } else if (PyUnicode_CheckExact(piece)) {
+        text = PyUnicode_AsUTF8AndSize(piece, &size); /* NULL: lone surrogates have no UTF-8 */
+    }
+    if (!text || size < 1 || size > FEW) return none();
     int32_t ids[FEW];
     const int64_t count = fe_encode_piece_alone(tokenizer_of(self), (const uint8_t *)text, size, ids, FEW);
     if (count < 0) return none();

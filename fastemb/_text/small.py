@@ -13,12 +13,12 @@ from .core import Core
 class Small(NamedTuple):
     """Functions of one tokenizer, which answer None where the general road is to be taken.
 
-    They take lists and bytes alone. Ids are decoded one behind the other: nothing is put between them.
+    They take lists, bytes and str alone. Ids are decoded one behind the other: nothing is put between them.
     """
 
     decode: Callable[[Any, Any], str | None]  # ids, the name of an error handler
     decode_bytes: Callable[[Any], bytes | None]  # ids
-    encode_piece: Callable[[Any], list[int] | None]  # bytes that nothing cuts
+    encode_piece: Callable[[Any], list[int] | None]  # bytes or a str that nothing cuts
 
 
 # PyDLL keeps the GIL, and raises what the function raises.

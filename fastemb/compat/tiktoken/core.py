@@ -520,10 +520,12 @@ class Encoding:
 
     def _encode_single_piece(self, text_or_bytes: str | bytes) -> list[int]:
         """Return the ids of a text that is not cut, and in which special tokens are plain text."""
+        ids = self._encode_piece(text_or_bytes)
+        if ids is not None:
+            return ids
         if isinstance(text_or_bytes, str):
             text_or_bytes = text_or_bytes.encode()
-        ids = self._encode_piece(text_or_bytes)
-        return self._core_bpe.encode_single_piece(text_or_bytes) if ids is None else ids
+        return self._core_bpe.encode_single_piece(text_or_bytes)
 
     def _encode_only_native_bpe(self, text: str) -> list[int]:
         """Return the ids of a text that Python cuts, by the package ``regex``."""

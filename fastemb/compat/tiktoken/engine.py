@@ -145,7 +145,7 @@ class CoreBPE:
 
     def encode_single_piece(self, piece: bytes) -> list[int]:
         """Return the ids of bytes that are one piece, whatever the pattern says."""
-        ids = self.small.encode_piece(piece)
+        ids = self.small.encode_piece(piece) if type(piece) is bytes else None
         if ids is not None:
             return ids
         id = self.encoder.get(piece)
