@@ -97,7 +97,7 @@ class Encoding:
         self._short, self._plain = self._core_bpe.short, self._core_bpe.plain
         self._refusing, self._matching = self._core_bpe.refusing, self._core_bpe.matching
         self._decode, self._decode_bytes, self._encode_piece = self._core_bpe.small
-        self._token_bytes = self._core_bpe.token_bytes
+        self._token_bytes, self._known = self._core_bpe.token_bytes, self._core_bpe.known
 
     def __repr__(self) -> str:
         return f"<Encoding {self.name!r}>"
@@ -391,7 +391,7 @@ class Encoding:
         """
         try:
             if type(token) is int:  # a float would be found in the table, too
-                return self._token_bytes[token]
+                return self._known[token]
         except LookupError:
             pass
         return self._core_bpe.decode_single_token_bytes(token)  # which says what is wrong with it

@@ -55,6 +55,7 @@ class CoreBPE:
         self.short, self.small = self.core.encode_short, small_of(self.core)
         #: The bytes of an id, LookupError where there is none: a table that is filled as ids are asked for.
         self.token_bytes = self.tokenizer._tables.token_bytes
+        self.known: dict[int, bytes] = {}  # of single ids: in a plain dict, which Python looks things up in by itself
         # The actions by which C encodes a short text; None where Python cuts texts.
         self.plain, self.refusing, self.matching = map(self._actions, ("none", "raise", "all" if added else "none"))
 
@@ -206,9 +207,10 @@ class CoreBPE:
         """Return the bytes of one token; KeyError where there is none."""
         [id] = array("I", [token])  # which raises what is wrong with it, if it is no number of 32 bits
         try:
-            return self.token_bytes[id]
+            found = self.known[id] = self.token_bytes[id]
         except LookupError:
             raise KeyError(f"id {id} is no token of this vocabulary") from None
+        return found
 
     def token_byte_values(self) -> list[bytes]:
         """Return all tokens but the special ones, in the order of their bytes."""
