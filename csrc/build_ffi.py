@@ -20,8 +20,11 @@ for header in ("fe.h", "fe_train.h", "fe_near.h"):
 ffi.set_source(
     "fastemb._text._core",
     '#include "fe.h"\n#include "fe_train.h"\n#include "fe_near.h"',
-    # join.c is no function of the cffi module: it lies in the same file, and takes Python's objects.
-    sources=[f"csrc/{source.name}" for source in sorted(HERE.glob("*.c"))] + ["csrc/python/join.c"],
+    # Those of csrc/python/ are no functions of the cffi module: they lie in the same file, and take Python's objects.
+    sources=[
+        f"csrc/{source.relative_to(HERE).as_posix()}"
+        for source in sorted([*HERE.glob("*.c"), *HERE.glob("python/*.c")])
+    ],
     depends=[f"csrc/{header.name}" for header in sorted(HERE.glob("*.h"))],
     include_dirs=["csrc"],
     libraries=[] if sys.platform == "win32" else ["m"],

@@ -354,6 +354,12 @@ int64_t fe_decimals(const float *values, int64_t rows, int64_t columns, uint8_t 
 int64_t fe_encode_one(const fe_tokenizer *tokenizer, fe_cache *cache, const uint8_t *utf8, int64_t size,
                       const fe_choice *choice, int32_t *ids, int64_t capacity);
 
+/* One piece of at least a byte by a tokenizer of bytes, whatever its pattern says, where nothing is to be remembered:
+ * the number of ids written, or -1 where fe_encode has to be asked: no memory, another kind of tokenizer or one that
+ * puts a space before a text, or less room than there are bytes. */
+int64_t fe_encode_piece_alone(const fe_tokenizer *tokenizer, const uint8_t *utf8, int64_t size, int32_t *ids,
+                              int64_t capacity);
+
 /* Writes what rows of `count` ids decode to, one after another, and `separator` between two ids of a row; row i ends
  * with id row_ends[i] and, as bytes, at byte_ends[i]. *length receives the number of bytes of the whole; they are all
  * written only if capacity suffices. FE_BAD_ID: *length is the position of the first id that is no token. FE_BAD_ROWS:

@@ -189,3 +189,13 @@ int64_t fe_encode_one(const fe_tokenizer *t, fe_cache *cache, const uint8_t *utf
     end_encoder(&e);
     return status == FE_OK ? e.written : -1;
 }
+
+int64_t fe_encode_piece_alone(const fe_tokenizer *t, const uint8_t *utf8, int64_t size, int32_t *ids,
+                              int64_t capacity) {
+    if (t->kind != &fe_bytes_bpe || t->flags & FE_ADD_SPACE || size < 1 || size > capacity) return -1;
+    /* The caller's room is that of the symbols: there are never more than bytes, so it is not left for another. */
+    fe_encoder e = {.t = t, .symbols = ids, .room = capacity};
+    const fe_status status = t->kind->piece(&e, utf8, utf8 + size, false);
+    fe_scratch_clear(&e.scratch);
+    return status == FE_OK ? e.count : -1;
+}

@@ -30,6 +30,7 @@ SAMPLES = [
     "\n\ttabs\n",
     "unaffable \u2603 \U0001f600",
     "\u2581a b",
+    "\U0001f44d\u65e5 ab",
 ]
 
 

@@ -2,11 +2,13 @@
 drawn ones; what tiktoken's own tests ask for is among it, in other words."""
 
 import copy
+import gc
 import os
 import pickle
 import shutil
 import subprocess
 import sys
+import weakref
 from functools import cache
 
 import numpy as np
@@ -103,6 +105,20 @@ def test_drawn(name, text, data):
     assert us._encode_only_native_bpe(text) == them._encode_only_native_bpe(text)
 
 
+@pytest.mark.parametrize("name", NAMES)
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(
+        st.sampled_from([b" ", b"\n", b"the", b"\xe6\xbc\xa2", b"\xe6\xbc", b"\xff", b"1", b"!", END.encode()]),
+        max_size=8,
+    )
+)
+def test_bytes_in_which_text_ends(name, parts):
+    them, us = pair(name)
+    data = b"".join(parts)
+    assert us._encode_bytes(data) == them._encode_bytes(data)
+
+
 @pytest.mark.parametrize("name", ["gpt2", "cl100k"])
 @settings(deadline=None, max_examples=12)
 @given(st.text(alphabet=" \n\tab'lLé<|!1\u0301漢", max_size=8))
@@ -196,7 +212,16 @@ WRONG = [
     ("decode_single_token_bytes", 10**6),
     ("decode_single_token_bytes", -1),
     ("decode_single_token_bytes", "a"),
+    ("decode_single_token_bytes", 5.0),
+    ("decode_single_token_bytes", 2**32),
     ("decode_tokens_bytes", [1, 10**6]),
+    ("decode_tokens_bytes", [5, 5.0]),
+    ("decode_tokens_bytes", [5, -1]),
+    ("decode_tokens_bytes", [5, "a"]),
+    ("decode", [2**70]),
+    ("decode", [0] * 131_073 + [-1]),
+    ("_encode_single_piece", 5),
+    ("_encode_single_piece", "\ud800"),
     ("decode_batch", [[10**6]]),
     ("encode_single_token", 5),
     ("encode_single_token", "hello world"),
@@ -216,6 +241,7 @@ WRONG = [
 @pytest.mark.parametrize(("method", "argument"), WRONG, ids=lambda value: str(value)[-20:])
 def test_exceptions(method, argument):
     them, us = pair("cl100k")
+    assert us.decode_single_token_bytes(5) == b"&"  # which a float finds, where tokens are kept by id
     expected = outcome(getattr(them, method), argument)
     assert isinstance(expected, type)
     assert outcome(getattr(us, method), argument) is expected
@@ -232,6 +258,91 @@ def test_bytes_that_are_no_text():
     for decode in (us.decode_with_offsets, them.decode_with_offsets):
         with pytest.raises(UnicodeDecodeError):
             decode(ids)
+
+
+class Number(int):
+    def __index__(self):
+        raise AssertionError("asked")
+
+
+class Row(list):
+    pass
+
+
+class Text(str):
+    pass
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [[], [True, False, 5], [Number(7), 8], Row([9, 10]), (11, 12), [np.int64(13), np.uint8(14)], np.array([15, 16])],
+    ids=lambda ids: f"{type(ids).__name__} of {len(ids)}",
+)
+def test_ids_of_all_kinds(ids):
+    them, us = pair("cl100k")
+    assert us.decode(ids) == them.decode(list(ids))
+    assert us.decode_bytes(ids) == them.decode_bytes(list(ids))
+    assert us.decode_tokens_bytes(ids) == us.decode_tokens_bytes(iter(ids)) == them.decode_tokens_bytes(list(ids))
+    assert [us.decode_single_token_bytes(id) for id in ids] == them.decode_tokens_bytes(list(ids))
+
+
+def test_an_iterator_is_read_once():
+    for encoding in pair("cl100k"):
+        with pytest.raises(KeyError):
+            encoding.decode_tokens_bytes(iter([1, 10**6, 2]))
+
+
+@pytest.mark.parametrize("size", [1, 511, 512, 513, 131_072, 131_073])
+def test_ids_of_all_sizes(size):
+    """Of which some lie on the stack, and those of more than 131,072 take another road."""
+    them, us = pair("cl100k")
+    ids = [(i * 7919) % 100_256 for i in range(size)]
+    assert us.decode(ids, "ignore") == them.decode(ids, "ignore")
+    assert us.decode_bytes(ids) == them.decode_bytes(ids)
+    assert outcome(us.decode, [*ids, 10**6]) is outcome(them.decode, [*ids, 10**6])
+
+
+@pytest.mark.parametrize(
+    "errors", ["replace", "strict", "ignore", "backslashreplace", "nobody", "re\0place", None, 5, "é"]
+)
+def test_error_handlers(errors):
+    them, us = pair("cl100k")
+    for ids in ([9468, 239], [5], []):
+        assert outcome(us.decode, ids, errors) == outcome(them.decode, ids, errors)
+    assert us.decode([9468, 239] * 300, "ignore") == ""
+
+
+def test_long_tokens_and_pieces():
+    long = b"a" * 5000
+    ranks = small({})[0]._mergeable_ranks | {long: 300}
+    given = {"pat_str": r"\w+|\W+", "mergeable_ranks": ranks, "special_tokens": {}}
+    them, us = theirs.Encoding("long", **given), ours.Encoding("long", **given)
+    [id] = them._encode_single_piece(long)
+    assert us._encode_single_piece(long) == us.encode_ordinary(long.decode()) == [id]
+    for ids in ([id], [id, 97, id], [id] * 600):
+        assert us.decode_bytes(ids) == them.decode_bytes(ids)
+        assert us.decode(ids) == them.decode(ids)
+        assert us.decode_tokens_bytes(ids) == them.decode_tokens_bytes(ids)
+    for size in (511, 512, 513, 4999):
+        assert us._encode_single_piece(long[:size]) == them._encode_single_piece(long[:size])
+
+
+@pytest.mark.parametrize("text", ["q", "abq", "é漢", "\U0001f44d", "a" * 512, "é" * 257, "ab<|e|>"])
+def test_pieces_of_text(text):
+    them, us = small({"<|e|>": 300})
+    for one in (text, Text(text), text.encode()):
+        assert us._encode_single_piece(one) == them._encode_single_piece(one)
+
+
+def test_functions_keep_the_tokenizer_alive():
+    us = small({})[1]
+    ids, decode = us.encode("aab b<|"), us._core_bpe.small.decode
+    gone = weakref.ref(us._core_bpe.core)
+    del us
+    gc.collect()
+    assert gone() is None
+    assert decode(ids, "strict") == "aab b<|"
+    assert decode(tuple(ids), "strict") is decode(ids) is decode(ids, None) is decode([-1], "strict") is None
 
 
 @pytest.mark.parametrize("name", NAMES)

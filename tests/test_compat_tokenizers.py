@@ -41,6 +41,31 @@ def test_samples(name, special):
     assert us.decode_batch(rows) == them.decode_batch(rows)
 
 
+class Text(str):
+    pass
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        [("a b", "c"), ("", "d e")],
+        [["a b", "c"], ("d", "")],
+        [("a", Text("b")), ("c", "d")],
+        [("a", "b"), "c d"],
+        [("a", "b"), ("c", "d", "e")],
+        [("a", "b"), ("c",), ("d", "e", "f")],
+        [("a", 5), ("c", "d")],
+        [("a", None)],
+        [(), ()],
+    ],
+    ids=str,
+)
+def test_pairs_of_all_kinds(batch):
+    them, us = pair("bert")
+    expected = outcome(lambda: [seen(one) for one in them.encode_batch(batch)])
+    assert outcome(lambda: [seen(one) for one in us.encode_batch(batch)]) == expected
+
+
 SIDES = st.sampled_from(["right", "left"])
 CUTS = st.fixed_dictionaries(
     {

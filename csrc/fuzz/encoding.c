@@ -164,6 +164,24 @@ static void check_one(const job *j, fe_cache *cache) {
               -1);
 }
 
+/* As pieces by themselves, in which no token is looked for and which nothing cuts. */
+static void check_alone(const job *j) {
+    static const uint8_t plain[ADDED];
+    static int32_t slow[IDS];
+    const bool serves = (j->v->model.flags & (FE_BYTE_LEVEL | FE_ADD_SPACE | FE_AFFIXES)) == FE_BYTE_LEVEL;
+    for (int64_t i = 0; i < j->texts; i++) {
+        const int64_t size = j->sizes[i];
+        int64_t count = -1;
+        int32_t *const ids = malloc((size_t)(size ? size : 1) * sizeof *ids); /* ASan sees its end */
+        CHECK(ids);
+        CHECK(fe_encode_piece_alone(j->tokenizer, j->each[i], size, ids, size - 1) == -1);
+        if (serves && size) CHECK(slow_encode(j->v, FE_PATTERN_NONE, plain, j->each[i], size, slow, &count));
+        CHECK(fe_encode_piece_alone(j->tokenizer, j->each[i], size, ids, size) == count);
+        CHECK(count < 1 || memcmp(ids, slow, (size_t)count * sizeof *ids) == 0);
+        free(ids);
+    }
+}
+
 /* A choice for so many added tokens as there are, of actions that there are, and of this tokenizer. */
 static void check_choices(const job *j) {
     const int64_t added = j->v->model.added;
@@ -226,6 +244,7 @@ void check_encoding(const vocabulary *v, const fe_tokenizer *tokenizer, fe_cache
     }
     check_one(&j, cache);
     check_one(&j, NULL);
+    check_alone(&j);
     check_bad_counts(&j, cache);
     if (one_in(8)) check_choices(&j);
     end_job(&j);

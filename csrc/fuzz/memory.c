@@ -64,6 +64,7 @@ static void encode(scenario *s, const fe_tokenizer *t, const fe_choice *choice, 
         CHECK(end == s->count && memcmp(ids, s->ids, (size_t)end * sizeof *ids) == 0);
         const int64_t one = fe_encode_one(t, cache, s->text, s->size, choice, ids, ROOM);
         CHECK(one == -1 || (one == s->count && memcmp(ids, s->ids, (size_t)one * sizeof *ids) == 0));
+        CHECK(fe_encode_piece_alone(t, s->text, s->size, ids, ROOM) <= s->size);
     }
     fe_cache_free(cache);
 }

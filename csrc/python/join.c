@@ -1,6 +1,6 @@
-/* join.c: short texts of Python, one after another as UTF-8. The one file here that knows Python, of which it takes the
- * stable ABI of 3.11. Everything else of a call runs without the GIL; this needs it, since it reads objects, and so it
- * is called through ctypes.PyDLL and not by cffi.
+/* join.c: short texts of Python, one after another as UTF-8. It takes Python's stable ABI of 3.11. Everything else of a
+ * call runs without the GIL; this needs it, since it reads objects, and so it is called through ctypes.PyDLL and not by
+ * cffi.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

@@ -14,7 +14,7 @@ from ..._text.texts import only_str
 from ..._threads import get_num_threads
 from ..._threads import num_threads as limited_to
 from ..._words import type_name
-from .engine import FEW, CoreBPE, as_list, finder
+from .engine import CoreBPE, as_list, finder
 from .unstable import encode_with_unstable
 
 AllowedSpecial = Literal["all"] | AbstractSet[str]
@@ -96,7 +96,8 @@ class Encoding:
         # What each call looks up, where a look-up more would be seen.
         self._short, self._plain = self._core_bpe.short, self._core_bpe.plain
         self._refusing, self._matching = self._core_bpe.refusing, self._core_bpe.matching
-        self._decode_bytes, self._bytes_at = self._core_bpe.decode_bytes, self._core_bpe.bytes_at
+        self._decode, self._decode_bytes, self._encode_piece = self._core_bpe.small
+        self._token_bytes, self._known = self._core_bpe.token_bytes, self._core_bpe.known
 
     def __repr__(self) -> str:
         return f"<Encoding {self.name!r}>"
@@ -301,8 +302,7 @@ class Encoding:
         allowed, disallowed = self._sets(allowed_special, disallowed_special)
         if disallowed:
             _refuse(text, disallowed)
-        stable, completions = encode_with_unstable(self._core_bpe, text, allowed)
-        return stable, [list(one) for one in sorted(completions)]
+        return encode_with_unstable(self._core_bpe, text, allowed)
 
     def encode_single_token(self, text_or_bytes: str | bytes) -> int:
         """Return the id of a token, a special one too.
@@ -320,12 +320,16 @@ class Encoding:
         KeyError
             There is no such token.
         """
-        if isinstance(text_or_bytes, str):
+        if type(text_or_bytes) is bytes:
+            try:
+                return self._mergeable_ranks[text_or_bytes]
+            except KeyError:
+                pass
+        elif isinstance(text_or_bytes, str):
             text_or_bytes = text_or_bytes.encode()
         elif not isinstance(text_or_bytes, bytes):
             raise TypeError(f"text_or_bytes must be a str or bytes, got {type_name(text_or_bytes)}")
-        id = self._mergeable_ranks.get(text_or_bytes)
-        return self._core_bpe.encode_single_token(text_or_bytes) if id is None else id
+        return self._core_bpe.encode_single_token(text_or_bytes)
 
     # ---------------------------------------------------------------- decoding
 
@@ -349,7 +353,8 @@ class Encoding:
         TypeError
             `tokens` are no integers.
         """
-        return self._decode_bytes(tokens)
+        data = self._decode_bytes(tokens)
+        return self._core_bpe.decode_bytes(tokens) if data is None else data
 
     def decode(self, tokens: Sequence[int], errors: str = "replace") -> str:
         """Return the text of ids; `errors` says what becomes of bytes that are no UTF-8, as in ``bytes.decode``.
@@ -370,13 +375,8 @@ class Encoding:
         UnicodeDecodeError
             With ``errors="strict"``, the bytes are no UTF-8.
         """
-        if type(tokens) is list and len(tokens) <= FEW:
-            try:
-                if type(sum(tokens)) is int:  # a float among them would be found in the table, too
-                    return b"".join(map(self._bytes_at, tokens)).decode("utf-8", errors)
-            except (TypeError, LookupError):
-                pass
-        return self._decode_bytes(tokens).decode("utf-8", errors)
+        text = self._decode(tokens, errors)
+        return self._core_bpe.decode_bytes(tokens).decode("utf-8", errors) if text is None else text
 
     def decode_single_token_bytes(self, token: int) -> bytes:
         """Return the bytes of one token, a special one too; KeyError where there is none.
@@ -390,9 +390,11 @@ class Encoding:
         bytes
         """
         try:
-            return self._bytes_at(token)
+            if type(token) is int:  # a float would be found in the table, too
+                return self._known[token]
         except LookupError:
-            return self._core_bpe.decode_single_token_bytes(token)  # which says what is wrong with it
+            pass
+        return self._core_bpe.decode_single_token_bytes(token)  # which says what is wrong with it
 
     def decode_tokens_bytes(self, tokens: Sequence[int]) -> list[bytes]:
         """Return the bytes of each token.
@@ -405,10 +407,13 @@ class Encoding:
         -------
         list of bytes
         """
+        ids = tokens if type(tokens) is list else list(tokens)
         try:
-            return list(map(self._bytes_at, tokens))
-        except LookupError:
-            return list(map(self._core_bpe.decode_single_token_bytes, tokens))
+            if type(sum(ids)) is int:
+                return list(map(self._token_bytes.__getitem__, ids))
+        except (TypeError, LookupError):
+            pass
+        return list(map(self._core_bpe.decode_single_token_bytes, ids))
 
     def decode_with_offsets(self, tokens: Sequence[int]) -> tuple[str, list[int]]:
         """Return the text of ids, and at which character each token begins, the one that it has the first byte of.
@@ -467,7 +472,7 @@ class Encoding:
         -------
         list of bytes
         """
-        return list(map(self._core_bpe.decode_bytes, batch))
+        return list(map(self.decode_bytes, batch))
 
     # ---------------------------------------------------------------- the rest
 
@@ -515,6 +520,9 @@ class Encoding:
 
     def _encode_single_piece(self, text_or_bytes: str | bytes) -> list[int]:
         """Return the ids of a text that is not cut, and in which special tokens are plain text."""
+        ids = self._encode_piece(text_or_bytes)
+        if ids is not None:
+            return ids
         if isinstance(text_or_bytes, str):
             text_or_bytes = text_or_bytes.encode()
         return self._core_bpe.encode_single_piece(text_or_bytes)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,15 @@ from ..._text.rank_file import RankVocabulary, check_bytes
 from ..._text.ranked import ranked_vocabulary
 from ..._text.regex_split import Splitter
 from ..._text.road_core import encode_pieces
+from ..._text.small import small_of
+from ..._text.texts import repaired
 from ..._text.vocabulary import AddedToken, DamagedVocabularyError, with_own_text
 from ..._tokens import SpecialMode
 from ..._words import shown, type_name
 from ...tokenizer import Tokenizer
 
 MOST = 2**31 - 2  # the highest id
+JOINING = b" \n\t"  # white space that a pattern may make one piece of with what follows
 FEW = 512  # ids that are looked up one by one; more of them go to C
 _BRACKETED = re.compile(r"<\|[^<|>]*\|>")
 
@@ -50,9 +52,10 @@ class CoreBPE:
         self.core = Core(vocabulary)
         self.tokenizer = Tokenizer(self.core)
         self._splitter = cutter_of(self.core, None)
-        self.short = self.core.encode_short
+        self.short, self.small = self.core.encode_short, small_of(self.core)
         #: The bytes of an id, LookupError where there is none: a table that is filled as ids are asked for.
-        self.bytes_at: Callable[[int], bytes] = self.tokenizer._tables.token_bytes.__getitem__
+        self.token_bytes = self.tokenizer._tables.token_bytes
+        self.known: dict[int, bytes] = {}  # of single ids: in a plain dict, which Python looks things up in by itself
         # The actions by which C encodes a short text; None where Python cuts texts.
         self.plain, self.refusing, self.matching = map(self._actions, ("none", "raise", "all" if added else "none"))
 
@@ -64,6 +67,11 @@ class CoreBPE:
     def sorted_token_bytes(self) -> list[bytes]:
         """All tokens but the special ones, in the order of their bytes."""
         return sorted(self.encoder)
+
+    @cached_property
+    def sorted_ids(self) -> npt.NDArray[np.int32]:
+        """Their ids, in the same order."""
+        return np.array([self.encoder[token] for token in self.sorted_token_bytes], np.int32)
 
     # ---------------------------------------------------------------- encoding
 
@@ -118,11 +126,12 @@ class CoreBPE:
             raise TypeError(f"text must be bytes, got {type_name(text)}")
         if len(text) <= SHORT and self.plain is not None:
             try:
-                ids = self.short(text.decode(), self.plain)
-            except UnicodeDecodeError:
-                ids = None
-            if ids is not None:
-                return as_list(ids)
+                found = self.short(text.decode(), self.plain)
+            except UnicodeDecodeError as error:
+                ids, kept = self.encode_kept(text[: error.start].decode(), frozenset())
+                return ids[:kept] + self.encode_single_piece(self.bytes_of(ids[kept:]) + text[error.start :])
+            if found is not None:
+                return as_list(found)
         return as_list(self.tokenizer.encode(text))
 
     def encode_single_token(self, piece: bytes) -> int:
@@ -137,6 +146,9 @@ class CoreBPE:
 
     def encode_single_piece(self, piece: bytes) -> list[int]:
         """Return the ids of bytes that are one piece, whatever the pattern says."""
+        ids = self.small.encode_piece(piece) if type(piece) is bytes else None
+        if ids is not None:
+            return ids
         id = self.encoder.get(piece)
         return self.encode_pieces([piece]) if id is None else [id]
 
@@ -144,27 +156,42 @@ class CoreBPE:
         """Return the ids of pieces, one behind the other."""
         return as_list(encode_pieces(self.core, pieces, lib.FE_PATTERN_NONE)[0])
 
-    def rows_of_pieces(self, pieces: Sequence[bytes]) -> list[list[int]]:
-        """Return the ids of pieces, a row each."""
-        ids, ends = encode_pieces(self.core, pieces, lib.FE_PATTERN_NONE)
-        flat, bounds = ids.tolist(), ends.tolist()
-        return [flat[start:end] for start, end in pairwise(bounds)]
+    def encode_kept(self, text: str, allowed: frozenset[str]) -> tuple[list[int], int]:
+        """Return the ids of a text, and how many of them stay whatever follows it.
 
-    def pieces(self, text: str) -> list[bytes]:
-        """Return the pieces into which the pattern cuts a text without surrogates."""
+        The others are of its last piece, and of white space before it that may join it.
+        """
+        ids = self.ids(text, allowed).tolist()
+        last = self._last_piece(text, allowed)
+        if not last:
+            return ids, len(ids)
+        kept, bytes_of = len(ids) - len(self.encode_single_piece(last)), self.token_bytes
+        if not bytes_of[ids[kept]].strip(JOINING):
+            while kept and ids[kept - 1] not in self.special.values() and not bytes_of[ids[kept - 1]].strip(JOINING):
+                kept -= 1
+        return ids, kept
+
+    def _last_piece(self, text: str, allowed: frozenset[str]) -> bytes:
+        """Return the last piece of a text behind its last special token; nothing where there is none."""
+        wanted = allowed & self.special.keys()
+        matches = list(finder(wanted).finditer(text)) if wanted else []
+        rest = repaired(text[matches[-1].end() :] if matches else text)
         if isinstance(self._splitter, Splitter):
-            return [piece.encode() for piece in self._splitter.pieces(text)]
-        data = text.encode()
+            return (self._splitter.pieces(rest) or [""])[-1].encode()
+        data = rest.encode()
         starts, ends = self.core.pieces(data)
-        return [data[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        return data[starts[-1] : ends[-1]] if ends.size else b""
 
     # ---------------------------------------------------------------- decoding
 
     def decode_bytes(self, tokens: Sequence[int]) -> bytes:
         """Return the bytes of ids; KeyError where one is no token, OverflowError where it is no number of 32 bits."""
+        data = self.small.decode_bytes(tokens)
+        if data is not None:
+            return data
         try:
             if len(tokens) <= FEW and type(sum(tokens)) is int:  # a float among them would be found in the table, too
-                return b"".join(map(self.bytes_at, tokens))
+                return b"".join(map(self.token_bytes.__getitem__, tokens))
         except (TypeError, LookupError):
             pass
         try:
@@ -172,13 +199,18 @@ class CoreBPE:
         except IndexError as error:
             raise KeyError(str(error)) from None
 
+    def bytes_of(self, ids: list[int]) -> bytes:
+        """Return the bytes of ids of this vocabulary."""
+        return b"".join(map(self.token_bytes.__getitem__, ids))
+
     def decode_single_token_bytes(self, token: int) -> bytes:
         """Return the bytes of one token; KeyError where there is none."""
+        [id] = array("I", [token])  # which raises what is wrong with it, if it is no number of 32 bits
         try:
-            return self.bytes_at(token)
+            found = self.known[id] = self.token_bytes[id]
         except LookupError:
-            array("I", [token])  # which raises what is wrong with it, if it is no number of 32 bits
-            raise KeyError(f"id {token} is no token of this vocabulary") from None
+            raise KeyError(f"id {id} is no token of this vocabulary") from None
+        return found
 
     def token_byte_values(self) -> list[bytes]:
         """Return all tokens but the special ones, in the order of their bytes."""

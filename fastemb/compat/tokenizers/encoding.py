@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import repeat
 from typing import Any
 
 from .source import Ranges, Source
@@ -75,7 +76,7 @@ class Encoding:
     @classmethod
     def _rows(cls, source: Source, count: int) -> list[Encoding]:
         """Return those of the first rows; a loop, as a call for each would take as long as all else."""
-        found = [cls.__new__(cls) for _ in range(count)]
+        found = list(map(cls.__new__, repeat(cls, count)))
         for row, made in enumerate(found):
             made._source = source
             made._row = row

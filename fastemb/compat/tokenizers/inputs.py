@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,10 @@ def as_items(given: Any, is_pretokenized: bool) -> Items:
     texts = given.tolist() if isinstance(given, np.ndarray) else list(given)
     if not is_pretokenized and {*map(type, texts)} <= {str}:  # one look at all types, at C speed
         return Items(texts, [], [], None)
+    if not is_pretokenized and {*map(type, texts)} <= {tuple, list} and {*map(len, texts)} == {2}:
+        flat = list(chain.from_iterable(texts))
+        if {*map(type, flat)} <= {str} and len(flat) == 2 * len(texts):
+            return Items([], flat[::2], flat[1::2], None)
     read: Callable[[Any], Any] = as_words if is_pretokenized else as_text
     items = Items([], [], [], [])
     for text in texts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from ..._text.components import TokenizerFile
 from ..._text.core import Core
 from ..._text.place import place_one
 from ..._text.placing import Placing
+from ..._text.span_tables import SpanTables
 
 Offsets = list[tuple[int, int]]
 
@@ -44,19 +46,24 @@ class Places:
         if self._placing.in_c and not self._trims:
             walked = place_one(self._core, text, self._actions, ids)
             return None if walked is None else walked[0]
-        if self._widths is None or not (self._placing.told != "unchanged" or text.isascii()):
+        told, tables = self._placing.told, self._tables
+        if tables is None or not (told != "unchanged" or text.isascii()):
             return None
-        widths, spans, at = self._widths, list[tuple[int, int]](), 0
-        for id in ids:
-            width = widths[id]
-            spans.append((at - (width & 1), at := at + (width >> 1)))
-        extra = at - len(text)
+        chars = list(map(self._chars.__getitem__, ids))
+        extra = sum(chars) - len(text)
         if extra and not (extra == 1 and self._may_have_mark and self._added.isdisjoint(ids)):
             return None
-        if extra != 1 and self._placing.tables.prepends and text:
+        if extra != 1 and tables.prepends and text:
             return None
+        # Where each token begins and the last one ends. What stands before the text is of no character of it.
+        spans = list(pairwise(accumulate(chars, initial=-extra)))
+        if not self._inside.isdisjoint(ids):
+            spans = [(start - (id in self._inside), stop) for id, (start, stop) in zip(ids, spans, strict=True)]
         if extra:
-            spans = [(max(start - 1, 0), max(stop - 1, 1)) for start, stop in spans]
+            for number, (start, stop) in enumerate(spans):
+                if start >= 0 and stop >= 1:  # and so it is from here on
+                    break
+                spans[number] = max(start, 0), max(stop, 1)
         for keeps_first in self._trims:
             spans = self._trimmed(spans, ids, keeps_first, is_first)
         return spans
@@ -95,11 +102,20 @@ class Places:
     # ---------------------------------------------------------------- tokens that are as long as their text
 
     @cached_property
-    def _widths(self) -> list[int] | None:
-        """By id, twice the characters that begin in a token, and 1 if it begins inside one; None: not enough."""
-        if self._placing.told == "none" or self._placing.tables.unsure is not None:
-            return None
-        return self._placing.tables.widths.tolist()
+    def _tables(self) -> SpanTables | None:
+        """What is known of all ids; None: not enough."""
+        return None if self._placing.told == "none" or self._placing.tables.unsure is not None else self._placing.tables
+
+    @cached_property
+    def _chars(self) -> list[int]:
+        """By id, how many characters begin in a token."""
+        found: list[int] = (self._placing.tables.widths >> 1).tolist()
+        return found
+
+    @cached_property
+    def _inside(self) -> frozenset[int]:
+        """The ids of tokens that begin inside a character."""
+        return frozenset(np.flatnonzero(self._placing.tables.widths & 1).tolist())
 
     @cached_property
     def _sizes(self) -> list[int]:

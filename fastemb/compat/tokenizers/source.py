@@ -84,7 +84,7 @@ class Call:
         ids = built.core.encode_short(text, built.short)
         if ids is None or len(ids) > room:
             return None
-        return Plain(self, (text,), [ids.tolist()], self.padded(len(ids) + added))
+        return Plain(self, (text,), ids.tolist(), [0, len(ids)], self.padded(len(ids) + added))
 
     def sources(self, items: Items, is_pretokenized: bool) -> list[tuple[Source, int]]:
         """Return what the encodings of a batch are rows of, and how many; first of texts that stand alone."""
@@ -109,7 +109,7 @@ class Call:
         longest = int(rows.lengths.max(initial=0))
         if longest > room:
             return Source(self, texts, None).made()
-        return Plain(self, texts, rows.tolist(), self.padded(longest + added))
+        return Plain(self, texts, rows.ids.tolist(), rows.offsets.tolist(), self.padded(longest + added))
 
 
 class Source:
@@ -214,7 +214,10 @@ class Source:
         """Return the tokens."""
         built, ids = self.call.built, self.ids(row)
         names = built.names
-        found = [names.get(id, "") for id in ids]
+        try:
+            found = list(map(names.__getitem__, ids))
+        except KeyError:  # padding may be no token
+            found = [names.get(id, "") for id in ids]
         if built.has_late:  # those of the template are as they were given
             given, special = built.given_names, self.special_tokens_mask(row)
             found = [given.get(id, "") if on else name for id, name, on in zip(ids, found, special, strict=True)]
@@ -295,57 +298,71 @@ class Source:
 class Plain(Source):
     """Texts of which nothing is cut, with the same ids around each: all but places and words is counted."""
 
-    def __init__(self, call: Call, texts: Sequence[Any], lists: list[list[int]], length: int | None) -> None:
-        """Take the ids of each text without the template, and to how many ids rows are filled up."""
-        super().__init__(call, texts, None)
-        self._lists, self._length = lists, length
+    def __init__(self, call: Call, texts: Sequence[Any], ids: list[int], bounds: list[int], length: int) -> None:
+        """Take the ids of all texts without the template, where those of each begin, and how long rows are at least."""
+        self.call, self.texts, self.pairs = call, texts, None
+        self._of_texts, self._starts, self._length = ids, bounds, length
         self._around, self._types_around, self._type, self._is_first = call.frame
+
+    def _text_ids(self, row: int) -> list[int]:
+        return self._of_texts[self._starts[row] : self._starts[row + 1]]
+
+    def _count(self, row: int) -> int:
+        return self._starts[row + 1] - self._starts[row]
 
     def _padded(self, values: list[Any], pad: Any) -> list[Any]:
         padding, length, size = self.call.padding, self._length, len(values)
-        if padding is None or length is None or length <= size:
+        if padding is None or length <= size:
             return values
         start = 0 if padding.side == "right" else length - size
         row = [pad] * length
         row[start : start + size] = values  # half of what it takes to add lists
         return row
 
-    def _surrounded(self, row: int, text: list[Any], other: list[list[Any]], pad: Any) -> list[Any]:
-        return self._padded(other[0] + text + other[1], pad)
-
     def size(self, row: int) -> int:
         """Return how many ids a row has."""
         before, after = self._around
-        return max(len(before) + len(self._lists[row]) + len(after), self._length or 0)
+        return max(len(before) + self._count(row) + len(after), self._length)
+
+    # Written out, where a function more would be seen: rows are filled up where `_length` is not 0.
 
     def ids(self, row: int) -> list[int]:
         """Return the ids."""
         before, after = self._around
-        values = [*before, *self._lists[row], *after]  # written out: nothing is asked for as often
-        if self._length is None:
-            return values
-        return self._padded(values, 0 if self.call.padding is None else self.call.padding.pad_id)
+        values = self._of_texts[self._starts[row] : self._starts[row + 1]]
+        if before:
+            values = before + values
+        if after:
+            values += after
+        return self._padded(values, self.call.padding and self.call.padding.pad_id) if self._length else values
 
     def type_ids(self, row: int) -> list[int]:
         """Return the token type ids."""
-        pad = 0 if self.call.padding is None else self.call.padding.type_id
-        return self._surrounded(row, [self._type] * len(self._lists[row]), self._types_around, pad)
+        before, after = self._types_around
+        values = [self._type] * (self._starts[row + 1] - self._starts[row])
+        if before or after:
+            values = before + values + after
+        return self._padded(values, self.call.padding and self.call.padding.type_id) if self._length else values
 
     def attention_mask(self, row: int) -> list[int]:
         """Return 0 for padding and 1 for others."""
         before, after = self._around
-        return self._padded([1] * (len(before) + len(self._lists[row]) + len(after)), 0)
+        values = [1] * (len(before) + self._starts[row + 1] - self._starts[row] + len(after))
+        return self._padded(values, 0) if self._length else values
 
     def special_tokens_mask(self, row: int) -> list[int]:
         """Return 1 for ids of the template and of padding, 0 for others."""
         before, after = self._around
-        return self._padded([1] * len(before) + [0] * len(self._lists[row]) + [1] * len(after), 1)
+        values = [0] * (self._starts[row + 1] - self._starts[row])
+        if before or after:
+            values = [1] * len(before) + values + [1] * len(after)
+        return self._padded(values, 1) if self._length else values
 
     def ranges(self, row: int) -> Ranges:
         """Return from which id up to which the text stands; empty where all of the row is of it."""
         if not self.call.built.has_processor:
             return {}
-        padding, size = self.call.padding, len(self._lists[row])
+        padding, size = self.call.padding, self._count(row)
         left = padding is not None and padding.side == "left"
         before, after = self._around
         start = len(before) + (self.size(row) - len(before) - size - len(after) if left else 0)
@@ -355,17 +372,19 @@ class Plain(Source):
         """Return where each id stands in its text; (0, 0) where it is of none."""
         places, found = self.call.built.places, None
         if len(self.texts) <= FEW or not places.in_arrays:
-            found = places.offsets(self.texts[row], self._lists[row], self._is_first)
-        return super().offsets(row) if found is None else self._with(row, found, (0, 0))
+            found = places.offsets(self.texts[row], self._text_ids(row), self._is_first)
+        return super().offsets(row) if found is None else self._with(found, (0, 0))
 
     def word_ids(self, row: int) -> list[int | None]:
         """Return the number of the word of each id; None where it is of none."""
-        found = self.call.built.places.words(self.texts[row], self._lists[row])
-        return super().word_ids(row) if found is None else self._with(row, found, None)
+        found = self.call.built.places.words(self.texts[row], self._text_ids(row))
+        return super().word_ids(row) if found is None else self._with(found, None)
 
-    def _with(self, row: int, text: list[Any], other: Any) -> list[Any]:
+    def _with(self, values: list[Any], other: Any) -> list[Any]:
         before, after = self._around
-        return self._surrounded(row, text, [[other] * len(before), [other] * len(after)], other)
+        if before or after:
+            values = [other] * len(before) + values + [other] * len(after)
+        return self._padded(values, other) if self._length else values
 
     def overflowing(self, row: int) -> tuple[Source, range]:
         """Return that there is nothing."""

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import json
 from collections.abc import Iterable, Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -468,10 +469,13 @@ class Tokenizer:
         -------
         str or None
         """
-        if id < 0:
-            raise OverflowError(f"id must be at least 0, got {id}")
-        built = self._build()
-        return None if built is None else built.names.get(id)
+        if type(id) is not int:
+            id = index(id)
+        built = self._built or self._build()
+        found = None if built is None else built.names.get(id)
+        if found is None and not 0 <= id < 2**32:
+            raise OverflowError(f"id must be from 0 to {2**32 - 1}, got {id}")
+        return found
 
     def add_tokens(self, tokens: Iterable[Any]) -> int:
         """Add tokens, as str or AddedToken, and return how many of them are new or were changed.
