@@ -30,8 +30,8 @@ def small_quantize(table: Array, bits: Any) -> tuple[Array, Array, Array, tuple[
     codes, both = _empty((V, D if bits == 8 else D + 1 >> 1), _UINT8), _empty((2, V), _FLOAT32)
     if _encode.call(table, bits, codes, both) >= 0:
         return None
-    codes.setflags(False)  # as `flags.writeable`, which takes twice as long
-    both.setflags(False)
+    codes.setflags(write=False)  # as `flags.writeable`, which takes twice as long
+    both.setflags(write=False)
     return codes, both[0], both[1], shape
 
 

@@ -469,10 +469,8 @@ class Tokenizer:
         -------
         str or None
         """
-        if type(id) is not int:
-            id = index(id)
         built = self._built or self._build()
-        found = None if built is None else built.names.get(id)
+        found = None if built is None else built.names.get(index(id))
         if found is None and not 0 <= id < 2**32:
             raise OverflowError(f"id must be from 0 to {2**32 - 1}, got {id}")
         return found
@@ -548,11 +546,7 @@ class Tokenizer:
         return call
 
     def encode(
-        self,
-        sequence: Any,
-        pair: Any = None,
-        is_pretokenized: bool = False,
-        add_special_tokens: bool = True,
+        self, sequence: Any, pair: Any = None, is_pretokenized: bool = False, add_special_tokens: bool = True
     ) -> Encoding:
         """Return the encoding of a text, or of two.
 
