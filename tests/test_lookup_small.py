@@ -31,6 +31,20 @@ def test_small_calls(dtype, id_dtype, monkeypatch):
             general.clear()
 
 
+@pytest.mark.parametrize("id_dtype", ["i4", "i8"])
+@pytest.mark.parametrize("dtype", ["f4", "f2", BF16, "U5"])
+def test_more_rows_than_numpy_is_asked_for(dtype, id_dtype, monkeypatch):
+    general, table = spy(monkeypatch, "gather_rows", 0), make_table((9, 3), dtype)
+    for shape in ((lookup._FEW,), (lookup._FEW + 1,), (3, lookup._FEW)):
+        ids = np.random.default_rng(3).integers(0, 9, shape).astype(id_dtype)
+        assert same_bits(lookup.small_gather(table, ids), table[ids])
+        assert same_bits(gather(table, ids), table[ids])
+        for bad in (-1, 9):
+            ids.flat[-1] = bad
+            assert lookup.small_gather(table, ids) is None
+    assert not general
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.integers(0, 8), min_size=1, max_size=40), st.sampled_from(["i4", "i8"]),

@@ -54,8 +54,8 @@ def rows_meant(ids: Array, V: int, mode: str) -> Array:
 
 # Rows --------------------------------------------------------------------------------------------------------------
 
-# Results up to this size are not worth a second thread, and NumPy's own look-up of rows serves them.
-_SMALL_BYTES = 1 << 19
+# Results up to this size are not worth a second thread; so few rows NumPy copies sooner than a kernel of ours does.
+_SMALL_BYTES, _FEW = 1 << 19, 512
 # Results that the caller has memory for take a kernel of ours up to a size at which they stay in the caches: what
 # Python does for the general road, 15 us, is twice the time of a copy of 256 KiB. The kernel takes arrays, so it is
 # compiled for each type of them: float32 and plain bytes, with int32 and int64 ids.
@@ -68,7 +68,7 @@ _has_negative_64, _has_negative_32 = (Direct(kernels.has_negative, np.zeros(0, d
 def small_gather(table: Array, ids: Array) -> Array | None:
     """Return the rows of a small call; None: take the general road, which says what is wrong if anything is.
 
-    They are copied by ``ndarray.take``, in less time than a kernel of three arrays. It looks for ids beyond the table,
+    A few are copied by ``ndarray.take``, in less time than a kernel of three arrays. It looks for ids beyond the table,
     too, and counts negative ones from the table's end: for these alone there is a kernel.
     """
     if ids.dtype is _INT64:
@@ -79,9 +79,12 @@ def small_gather(table: Array, ids: Array) -> Array | None:
         return None
     if not (ids.flags.carray and table.flags.carray) or table.ndim != 2 or table.dtype.hasobject:
         return None
-    # Rows times bytes of a row; D or V may be 0.
-    if not 0 < ids.size * table.nbytes <= _SMALL_BYTES * len(table):
+    N = ids.size
+    if not 0 < N * table.nbytes <= _SMALL_BYTES * len(table):  # rows times bytes of a row; D or V may be 0
         return None
+    if N > _FEW:
+        out = np.empty((*ids.shape, table.shape[1]), table.dtype)
+        return out if gather_into(table, ids, out) else None
     if has_negative(ids if ids.ndim == 1 else ids.reshape(-1)):
         return None
     try:
