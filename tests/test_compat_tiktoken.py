@@ -95,8 +95,9 @@ def test_batches(name):
 @given(text=st.text(), data=st.binary())
 def test_drawn(name, text, data):
     them, us = pair(name)
-    ids = us.encode(text)
-    assert ids == them.encode(text)
+    assert outcome(us.encode, text) == outcome(them.encode, text)  # Hypothesis finds special tokens in our sources
+    ids = us.encode(text, disallowed_special=())
+    assert ids == them.encode(text, disallowed_special=())
     assert us.decode(ids) == text
     ids = us._encode_bytes(data)
     assert ids == them._encode_bytes(data)

@@ -135,13 +135,14 @@ EXPORTED PyObject *fe_small(PyObject *self);
 
 /* The functions above, bound to the tokenizer whose address is the first element of a tuple. */
 PyObject *fe_small(PyObject *self) {
-    static PyMethodDef all[] = {{"decode", (PyCFunction)(void (*)(void))decode, METH_FASTCALL, NULL},
-                                {"decode_bytes", decode_bytes, METH_O, NULL},
-                                {"encode_piece", encode_piece, METH_O, NULL}};
+    static const PyMethodDef all[] = {{"decode", (PyCFunction)(void (*)(void))decode, METH_FASTCALL, NULL},
+                                      {"decode_bytes", decode_bytes, METH_O, NULL},
+                                      {"encode_piece", encode_piece, METH_O, NULL}};
     enum { ALL = sizeof all / sizeof *all };
     PyObject *const found = PyTuple_New(ALL);
     for (Py_ssize_t i = 0; found && i < ALL; i++) {
-        PyObject *const function = PyCFunction_NewEx(&all[i], self, NULL);
+        /* Python does not write to it. */
+        PyObject *const function = PyCFunction_NewEx((PyMethodDef *)&all[i], self, NULL);
         if (!function || PyTuple_SetItem(found, i, function) < 0) {
             Py_DECREF(found);
             return NULL;

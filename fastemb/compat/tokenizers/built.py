@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -207,3 +208,11 @@ class Built:
         """Return the text of ids by what the file says of their names, in Python."""
         names = [name for name in map(self.names.get, ids) if name is not None]
         return " ".join(names) if self._decoders is None else self._decoders(names)
+
+
+def name_of(names: dict[int, str], id: int) -> str | None:
+    """Return the name of an id, None where it has none; OverflowError where it is no number of 32 bits."""
+    number = index(id)
+    if not 0 <= number < 2**32:
+        raise OverflowError(f"id must be from 0 to {2**32 - 1}, got {id}")
+    return names.get(number)

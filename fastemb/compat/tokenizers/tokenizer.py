@@ -6,7 +6,6 @@ import asyncio
 import copy
 import json
 from collections.abc import Iterable, Sequence
-from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from ..._text.texts import as_path
 from ..._text.tokenizer_json import json_fault
 from . import document as doc
 from .added_token import AddedToken
-from .built import Built
+from .built import Built, name_of
 from .component import Component, Json, node_of
 from .decoders import Decoder
 from .encoding import Encoding
@@ -470,10 +469,8 @@ class Tokenizer:
         str or None
         """
         built = self._built or self._build()
-        found = None if built is None else built.names.get(index(id))
-        if found is None and not 0 <= id < 2**32:
-            raise OverflowError(f"id must be from 0 to {2**32 - 1}, got {id}")
-        return found
+        names = {} if built is None else built.names
+        return (names.get(id) if type(id) is int else None) or name_of(names, id)
 
     def add_tokens(self, tokens: Iterable[Any]) -> int:
         """Add tokens, as str or AddedToken, and return how many of them are new or were changed.
