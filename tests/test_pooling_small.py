@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+import re
 from contextlib import contextmanager
 
 import arrays
@@ -13,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastemb.reference as reference
+from fastemb import _threads, num_threads
 from fastemb._bags import MODES
 from fastemb._cpu import pooling as room
 from fastemb._cpu import small_bag_grads, small_pools
+from fastemb._cpu.kernels import pooling as kernels
 from fastemb.embedding import embed
 from fastemb.pooling import embedding_bag, embedding_bag_backward, normalize, pool
 from fastemb.ragged import Ragged
@@ -260,15 +263,82 @@ def test_the_size_at_which_calls_are_no_longer_small(more):
 
 @pytest.mark.parametrize("more", [0, 1])
 def test_bags_are_small_for_longer_where_their_form_is_that_of_large_ones(monkeypatch, more):
-    """By the size of the table, and by that of the rows that are read."""
+    """By the size of the table, however many rows are read; under a mask by that of the rows, too."""
     V, D = 100, 64
     N = (small_pools._ONE_THREAD_BYTES >> 2) // D
     table, ids = np.ones((V, D), "f4"), np.arange(N + more).reshape(1, -1) % V
-    for index, small_tables, expected in ((ids[:, :N], V * D * 4 - more, more), (ids, V * D * 4, more)):
+    kept = np.ones(ids.shape, bool)
+    for mask, small_tables, expected in ((None, V * D * 4 - more, more), (None, V * D * 4, 0), (kept, V * D * 4, more)):
         monkeypatch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(small_tables=small_tables))
         with general_calls() as seen:
-            assert (embedding_bag(table, index) == 1).all()
+            assert (embedding_bag(table, ids, mask=mask) == 1).all()
         assert len(seen) == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(SMALL_MODES), st.sampled_from(["i4", "i8"]), st.sampled_from([5, 64, 200]),
+    st.lists(st.integers(0, 1500), min_size=1, max_size=12), st.integers(1, 4), st.booleans(), st.integers(0, 2**32),
+)  # fmt: skip
+def test_large_bags_equal_the_general_road_on_any_number_of_threads(mode, id_dtype, D, lengths, threads, even, seed):
+    """Bags around the number of entries whose rows are found together, and of more than one piece."""
+    rng = np.random.default_rng(seed)
+    table, offsets = draw_rows(rng, 40, D), np.concatenate([[0], np.cumsum(lengths)])
+    ids = rng.integers(0, 40, (len(lengths), lengths[0]) if even else offsets[-1]).astype(id_dtype)
+    given, bad = (table, ids) if even else (table, ids, offsets), ids.copy()
+    with pytest.MonkeyPatch.context() as patch, num_threads(threads):
+        patch.setattr(small_pools, "_ONE_THREAD_BYTES", -4)
+        patch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(small_tables=1 << 62))
+        patch.setattr(_threads, "_GRAIN", 1)
+        small, general = both_ways(embedding_bag, *given, mode=mode)
+        assert same_but_nan(small, general)
+        if ids.size:
+            slot = int(rng.integers(ids.size))
+            bad.reshape(-1)[slot:] = rng.choice([-1, 40, 2**31 - 1])
+            place = str(tuple(map(int, np.unravel_index(slot, ids.shape)))) if even else slot
+            with pytest.raises(IndexError, match=re.escape(f"at position {place} is out of range")):
+                embedding_bag(table, bad, *given[2:], mode=mode)
+
+
+@pytest.mark.parametrize("mode", SMALL_MODES)
+@pytest.mark.parametrize("D", [64, 80, 192])
+def test_rows_in_whole_lines_and_across_them_have_the_same_bits(mode, D):
+    """On some processors those in whole lines of a small table are not asked for."""
+    rng = np.random.default_rng(D)
+    rows, ids, found = draw_rows(rng, 50, D), rng.integers(0, 50, (7, 37)), []
+    for begin in (0, 16, 4):
+        memory = np.empty(rows.nbytes + 128, np.uint8)
+        first = -memory.ctypes.data % 64 + begin
+        table = memory[first : first + rows.nbytes].view("f4").reshape(rows.shape)
+        table[:] = rows
+        found += both_ways(embedding_bag, table, ids, mode=mode)
+    assert all(same_but_nan(one, found[0]) for one in found)
+
+
+@pytest.mark.parametrize("at", range(1, 9))
+@pytest.mark.parametrize("value", [-1, -2, -(2**63), 2**63 - 1, 801, 0])
+def test_offsets_of_large_bags_are_checked_by_each_thread(monkeypatch, at, value):
+    """No thread may read an id by an offset that another has found wrong."""
+    monkeypatch.setattr(small_pools, "_ONE_THREAD_BYTES", -4)
+    monkeypatch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(small_tables=1 << 62))
+    monkeypatch.setattr(_threads, "_GRAIN", 1)
+    offsets = np.arange(0, 801, 100)
+    offsets[at] = value
+    if (np.diff(offsets) >= 0).all():
+        return
+    with num_threads(3), general_calls() as seen, pytest.raises(ValueError, match="offsets must"):
+        embedding_bag(TABLE, np.zeros(800, int), offsets)
+    assert len(seen) == 1
+
+
+def test_bags_and_pools_of_more_entries_than_are_found_together_take_the_general_road():
+    table, ids = np.ones((3, 1), "f4"), np.zeros((1, kernels._LONGEST + 1), int)
+    for index, expected in ((ids[:, 1:], 0), (ids, 1)):
+        with general_calls() as seen:
+            assert embedding_bag(table, index[0], np.array([0, index.size]), mode="max") == 1
+            assert len(seen) == expected
+            assert pool(np.ones((*index.shape, 1), "f4"), mode="max") == 1
+        assert len(seen) == 2 * expected
 
 
 @pytest.mark.parametrize("more", [0, 1])
@@ -282,20 +352,21 @@ def test_pools_are_small_for_longer_where_their_form_is_that_of_large_ones(monke
 
 
 @pytest.mark.parametrize("more", [0, 1])
-def test_results_that_are_worth_pooled_memory_are_not_of_small_calls(monkeypatch, more):
+def test_results_that_are_worth_pooled_memory(monkeypatch, more):
+    """Bags without a mask are given such memory by the small path."""
     monkeypatch.setattr(small_pools, "TUNING", small_pools.TUNING._replace(small_tables=1 << 62))
     S = (small_pools._SMALL_BYTES >> 2) // 64 + more
     table, ids = np.ones((3, 64), "f4"), np.zeros((S, 2), int)
     kept = np.ones((S, 2), bool)
     calls = (
-        lambda: embedding_bag(table, ids), lambda: embedding_bag(table, ids, mask=kept),
-        lambda: embedding_bag(table, ids.reshape(-1), np.arange(0, 2 * S + 1, 2)),
-        lambda: pool(table[ids]), lambda: pool(table[ids], kept),
+        (lambda: embedding_bag(table, ids), 0), (lambda: embedding_bag(table, ids, mask=kept), more),
+        (lambda: embedding_bag(table, ids.reshape(-1), np.arange(0, 2 * S + 1, 2)), 0),
+        (lambda: pool(table[ids]), more), (lambda: pool(table[ids], kept), more),
     )  # fmt: skip
-    for call in calls:
+    for call, expected in calls:
         with general_calls() as seen:
             assert (call() == 1).all()
-        assert len(seen) == more
+        assert len(seen) == expected
 
 
 # What takes the general road --------------------------------------------------------------------------------------

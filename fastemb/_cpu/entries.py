@@ -38,12 +38,16 @@ class Entries(NamedTuple):
         """Cut the segments so that ranges have as many entries; a segment, which is written, counts as one more."""
         begins, ends, S = self.begins, self.ends, len(self.begins)
         if S and begins[0] == 0 and np.array_equal(begins[1:], ends[:-1]):
-            total = int(ends[-1]) + S
-            goals = (total * k // ranges for k in range(1, ranges))
-            return [0, *(bisect_left(range(S), goal, key=lambda s: int(begins[s]) + s) for goal in goals), S]
+            return cuts_of(begins, int(ends[-1]), S, ranges)
         load = np.cumsum(ends - begins + 1)
         inner = np.searchsorted(load, [load[-1] * k // ranges for k in range(1, ranges)], side="left")
         return [0, *map(int, inner), S]
+
+
+def cuts_of(begins: Array, N: int, S: int, ranges: int) -> list[int]:
+    """Cut S segments of N entries that follow one another, as `Entries.cuts` does; ``begins`` may be anything."""
+    goals = ((N + S) * k // ranges for k in range(1, ranges))
+    return [0, *sorted(bisect_left(range(S), goal, key=lambda s: int(begins[s]) + s) for goal in goals), S]
 
 
 def entries_of(bags: Bags) -> Entries:

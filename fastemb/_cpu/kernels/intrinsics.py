@@ -2,7 +2,8 @@
 
 Addresses are ``int64``. (As ``uint64`` they would turn into floats in Numba as soon as a signed number is
 added.) The types of memory come in by *tags*, scalars whose type is looked at: ``int32`` and ``int64`` for ids,
-``uint8`` for no ids at all. Of ``uint16`` the value is looked at as well: the size of an id in bytes, 8 or 4, or 0 for
+``uint8`` for no ids at all; ``uint64`` for a list of ours that goes on behind its end, so far as later rows are asked
+for. Of ``uint16`` the value is looked at as well: the size of an id in bytes, 8 or 4, or 0 for
 no ids at all, so that one compilation serves all three. Loads and stores claim no alignment, so that any array is read
 in place; on the processors of today that costs nothing. Rows of numbers are the matter of ``vectors.py``.
 """
@@ -104,10 +105,17 @@ def make_load_rows(n: int) -> Callable[..., Any]:
             places += [builder.add(i, _INT64(k)), builder.select(builder.icmp_signed("<", later, last), later, last)]
         return _load_many(context, builder, id_tag, size, ids, places)
 
+    def tuples(context: Any, builder: Any, loaded: list[Any]) -> Any:
+        for pair in pairs:
+            loaded = [context.make_tuple(builder, pair, loaded[k : k + 2]) for k in range(0, len(loaded), 2)]
+        return loaded[0]
+
     def load_rows(typingctx: Any, id_tag: Any, ids: Any, N: Any, i: Any, end: Any, gap: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             size, ids, N, i, end, gap = arguments
             given = id_tag, size, ids, builder.sub(N, _INT64(1)), i, end, gap
+            if id_tag == types.uint64:  # a list that goes on behind its end
+                return tuples(context, builder, load_near(context, builder, given))
             furthest = builder.add(i, _INT64(n - 1 + TUNING.rows_ahead))
             inside = builder.icmp_signed("<", furthest, N)
             # Nearly always no later row has to be looked for: rows of 64 columns gain a twentieth.
@@ -120,9 +128,7 @@ def make_load_rows(n: int) -> Callable[..., Any]:
             for phi, a, b in zip(loaded, one, other, strict=True):
                 phi.add_incoming(a, here)
                 phi.add_incoming(b, there)
-            for pair in pairs:
-                loaded = [context.make_tuple(builder, pair, loaded[k : k + 2]) for k in range(0, len(loaded), 2)]
-            return loaded[0]
+            return tuples(context, builder, loaded)
 
         numbers = [types.int64] * 5
         return pairs[-1](id_tag, *numbers), codegen

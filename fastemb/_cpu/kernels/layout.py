@@ -19,6 +19,8 @@ DTYPE_TAGS: dict[str, Any] = {
     "int4": np.int8(0),
 }
 BY_ONE, BY_ROOT, BY_COUNT = 0, 1, 2
+#: The id tag of a list of addresses behind whose end as many follow as are asked for meanwhile.
+SPOTS = np.uint64(0)
 NO_IDS = np.uint8(0)  # the id tag of entries that are row numbers themselves
 #: Id tags of one type, whose value is the size of an id: kernels that are large are compiled once for all ids.
 SIZE_TAGS: dict[Any, Any] = {np.dtype(kind): np.uint16(np.dtype(kind).itemsize) for kind in (np.int64, np.int32)}

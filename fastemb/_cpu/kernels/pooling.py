@@ -12,14 +12,18 @@ import numpy as np
 from numba.core import types
 
 from .intrinsics import load_id, store_id
-from .jit import inlined, intrinsic, kernel, part
-from .layout import BY_ONE, Ids, Rows, Segments
-from .lookup import address, first_bad_among, size_tag
+from .jit import TUNING, inlined, intrinsic, kernel, part
+from .layout import BY_ONE, SPOTS, Ids, Rows, Segments
+from .lookup import address, size_tag
 from .reduce import divisor, max_cached_segment, sum_cached_segment, zero_row
+from .reduce_columns import extent
 from .rows import OFFSET, moved, read, read_entry, times, weight_of, write
 from .vectors import Vector, every, highest, larger, narrow, pick_equal, total, wide
 
 _BYTE = np.int8(0)
+# Entries whose rows are found together, 8 KiB of addresses; behind them those of rows that are asked for meanwhile; and
+# how many one segment may have.
+_CHUNK, _AHEAD, _LONGEST = 1 << 10, TUNING.rows_ahead + 4, 1 << 20
 
 # Small calls ------------------------------------------------------------------------------------------------------
 # They take arrays as they are, since looking up one address costs as much as some rows do, and check ids and offsets
@@ -34,15 +38,33 @@ def rows_of(array: Any) -> Rows:
 
 
 @part
+def longest(offsets: Any, N: int, start: int, stop: int) -> int:
+    """Return the length of the longest of the segments [start, stop); -1 if offsets do not ascend from 0 to N."""
+    S = offsets.size - 1
+    if S < 0 or offsets[0] != 0 or offsets[S] != N or offsets[start] < 0 or offsets[stop] > N:
+        return -1
+    most, falls = 0, False
+    for s in range(start, stop):
+        falls |= offsets[s + 1] < offsets[s]  # compared: a difference of wrong ones may not fit
+        most = max(most, offsets[s + 1] - offsets[s])
+    return -1 if falls else most
+
+
+@part
 def ascend(offsets: Any, N: int) -> bool:
     """Whether offsets ascend from 0 to N."""
-    S = offsets.size - 1
-    if S < 0 or offsets[0] != 0 or offsets[S] != N:
-        return False
-    falls = False
-    for s in range(S):
-        falls |= offsets[s + 1] < offsets[s]
-    return not falls
+    return bool(longest(offsets, N, 0, offsets.size - 1) >= 0)
+
+
+@part
+def chunk_behind(offsets: Any, T: int, start: int, stop: int) -> int:
+    """Return the end of the segments from ``start`` on that have `_CHUNK` entries together, or as good as."""
+    if T >= 0:
+        return min(start + 1 + _CHUNK // max(T, 1), stop)
+    s = start + 1
+    while s < stop and offsets[s] - offsets[start] < _CHUNK:
+        s += 1
+    return s
 
 
 @part
@@ -51,24 +73,52 @@ def ids_of(ids: Any, N: int, V: int) -> Ids:
     return Ids(size_tag(ids), address(ids), N, V)
 
 
+@part
+def find_rows(rows: Any, ids: Any, begin: int, end: int, room: int) -> bool:
+    """Write where the rows of entries [begin, end) and of `_AHEAD` later ones lie; return whether an id names none."""
+    most, last = np.uint64(0), min(end + _AHEAD, ids.N)
+    for i in range(begin, last):
+        one = load_id(ids.id_tag, ids.address, i)
+        most = max(most, np.uint64(one))  # negative ones are the largest so
+        store_id(OFFSET, room, i - begin, rows.address + one * rows.stride)
+    for i in range(last, end + _AHEAD):  # nothing is read there
+        store_id(OFFSET, room, i - begin, rows.address)
+    return bool(last > begin and most >= np.uint64(ids.V))
+
+
 @inlined
 def reduce_small(
-    reduce_segment: Any, table: Any, ids: Any, N: int, offsets: Any, T: int, out: Any, divide_by: int
-) -> int:
-    """Reduce the segments between offsets or, where T >= 0, of T entries each."""
+    reduce_segment: Any, table: Any, ids: Any, N: int, offsets: Any, T: int, out: Any, divide_by: int, start: int,
+    stop: int,
+) -> int:  # fmt: skip
+    """Reduce those of the segments between offsets or, where T >= 0, of T entries each that are in [start, stop).
+
+    First it is found where rows lie, of some segments at a time: of a row of 64 columns that takes as long as the sums
+    do, and less in a loop of its own, beside which ids need no other check.
+    """
     rows, given, goal, here = rows_of(table), ids_of(ids, N, table.shape[0]), rows_of(out), address(offsets)
-    if (T < 0 and not ascend(offsets, N)) or first_bad_among(given.id_tag, given.address, 0, N, given.V) >= 0:
+    most = T if T >= 0 else longest(offsets, N, start, stop)
+    if most < 0 or most > _LONGEST:
         return 1
-    segments = Segments(here, here + 8, 0, None, divide_by)
-    for s in range(out.shape[0]):
+    room = np.empty(min(N, _CHUNK + most) + _AHEAD, np.int64)
+    segments, first, done = Segments(here, here + 8, 0, None, divide_by), 0, start
+    # An entry is the address of its row: the bytes of a table that begins at 0.
+    spots = Rows(rows.dtype_tag, 0, 1, rows.bits, rows.D, 0, 0)
+    entries = Ids(SPOTS, address(room), room.size, extent(rows, given))
+    for s in range(start, stop):
         begin = offsets[s] if T < 0 else s * T
         end = offsets[s + 1] if T < 0 else begin + T
+        if s == done:
+            done, first = chunk_behind(offsets, T, s, stop), begin
+            last = offsets[done] if T < 0 else done * T
+            if find_rows(rows, given, first, last, entries.address):
+                return 1
         if begin == end:
             zero_row(rows, goal, s)
         else:
             by = divisor(rows.dtype_tag, segments, begin, end)
-            reduce_segment(rows, given, segments, goal, s, begin, end, by, 0)
-    return 0
+            reduce_segment(spots, entries, segments, goal, s, begin - first, end - first, by, 0)
+    return min(room.size, 0)  # 0; Numba frees an array behind its last use, and addresses are none
 
 
 @inlined
@@ -97,15 +147,19 @@ def reduce_small_kept(
 
 
 @kernel
-def sum_small(table: Any, ids: Any, N: int, offsets: Any, T: int, out: Any, divide_by: int) -> int:
+def sum_small(
+    table: Any, ids: Any, N: int, offsets: Any, T: int, out: Any, divide_by: int, start: int, stop: int
+) -> int:
     """Do as `reduce_small` does, with sums."""
-    return reduce_small(sum_cached_segment, table, ids, N, offsets, T, out, divide_by)
+    return reduce_small(sum_cached_segment, table, ids, N, offsets, T, out, divide_by, start, stop)
 
 
 @kernel
-def max_small(table: Any, ids: Any, N: int, offsets: Any, T: int, out: Any, divide_by: int) -> int:
+def max_small(
+    table: Any, ids: Any, N: int, offsets: Any, T: int, out: Any, divide_by: int, start: int, stop: int
+) -> int:
     """Do as `reduce_small` does, with the largest of each column."""
-    return reduce_small(max_cached_segment, table, ids, N, offsets, T, out, divide_by)
+    return reduce_small(max_cached_segment, table, ids, N, offsets, T, out, divide_by, start, stop)
 
 
 @kernel
@@ -163,7 +217,7 @@ def spread_maxima_small(
     table: Any, ids: Any, N: int, offsets: Any, maxima: Any, grad: Any, out: Any, by_entry: bool
 ) -> int:
     """Find the maxima of a small call, for which there is ``maxima``, and do as `spread_maxima` does."""
-    if reduce_small(max_cached_segment, table, ids, N, offsets, -1, maxima, BY_ONE):
+    if reduce_small(max_cached_segment, table, ids, N, offsets, -1, maxima, BY_ONE, 0, maxima.shape[0]):
         return 1
     rows, given, here, back = rows_of(table), ids_of(ids, N, table.shape[0]), address(offsets), rows_of(grad)
     segments = Segments(here, here + 8, 0, None, BY_ONE)

@@ -6,8 +6,9 @@ well, and gives the same bits: each column is added in ascending order of entrie
 
 from typing import Any
 
-from .intrinsics import load_id, make_load_rows
+from .intrinsics import make_load_rows
 from .jit import TUNING, inlined, machine_has, part
+from .layout import BY_ONE
 from .rows import PIECE, read, times, weight_of, write
 from .vectors import (
     every,
@@ -31,9 +32,17 @@ load_row, load_four = make_load_rows(1), make_load_rows(4)  # and the rows to as
 
 
 @part
+def extent(table: Any, ids: Any) -> int:
+    """Return how many bytes a table takes; where rows lie across lines, and asking helps, more than any has."""
+    across = table.stride != 1 and (table.address | table.stride) & 63 != 0  # 1: entries are addresses (`reduce_small`)
+    size: int = abs(ids.V * table.stride)
+    return 1 << 62 if across and not TUNING.by_rows else size
+
+
+@part
 def lies_in_cache(table: Any, ids: Any) -> bool:
     """Whether a table is so small that its rows are in a cache: asking for them would cost half of a sum's time."""
-    small: bool = abs(ids.V * table.stride) <= TUNING.cached_bytes
+    small: bool = extent(table, ids) <= TUNING.cached_bytes
     return small
 
 
@@ -49,11 +58,12 @@ def _make_blocks(combine: Any, start: float) -> Any:
             return combine(sums, times(x, weight_of(table.dtype_tag, segments.weights, i)))
 
         @inlined
-        def add_asking(table: Any, segments: Any, i: int, rows: Any, j: int, sums: Any) -> Any:
-            """Do as `add` does, and ask for a later row."""
+        def add_asking(table: Any, segments: Any, i: int, rows: Any, ask: bool, j: int, sums: Any) -> Any:
+            """Do as `add` does, and ask for a later row if that is wanted."""
             one, later = rows
-            fetch_block(table.dtype_tag, table.address + later * table.stride, j)
-            fetch_scales(table.dtype_tag, table.scale, table.offset, later)
+            if ask:
+                fetch_block(table.dtype_tag, table.address + later * table.stride, j)
+                fetch_scales(table.dtype_tag, table.scale, table.offset, later)
             return add(table, segments, i, one, j, sums)
 
         @inlined
@@ -62,20 +72,16 @@ def _make_blocks(combine: Any, start: float) -> Any:
         ) -> Any:
             """Return the accumulators of a block of columns with the rows of the entries [begin, stop)."""
             i = begin
-            if ask:
-                while i + 4 <= stop:  # what finding an id takes beside its row of 64 columns is shared by four
-                    a, b = load_four(ids.id_tag, ids.address, ids.N, i, end, gap)
-                    sums = add_asking(table, segments, i, a[0], j, sums)
-                    sums = add_asking(table, segments, i + 1, a[1], j, sums)
-                    sums = add_asking(table, segments, i + 2, b[0], j, sums)
-                    sums = add_asking(table, segments, i + 3, b[1], j, sums)
-                    i += 4
-                while i < stop:
-                    rows = load_row(ids.id_tag, ids.address, ids.N, i, end, gap)
-                    sums = add_asking(table, segments, i, rows, j, sums)
-                    i += 1
+            while i + 4 <= stop:  # what finding an id takes beside its row of 64 columns is shared by four
+                a, b = load_four(ids.id_tag, ids.address, ids.N, i, end, gap)
+                sums = add_asking(table, segments, i, a[0], ask, j, sums)
+                sums = add_asking(table, segments, i + 1, a[1], ask, j, sums)
+                sums = add_asking(table, segments, i + 2, b[0], ask, j, sums)
+                sums = add_asking(table, segments, i + 3, b[1], ask, j, sums)
+                i += 4
             while i < stop:
-                sums = add(table, segments, i, load_id(ids.id_tag, ids.address, i), j, sums)
+                rows = load_row(ids.id_tag, ids.address, ids.N, i, end, gap)
+                sums = add_asking(table, segments, i, rows, ask, j, sums)
                 i += 1
             return sums
 
@@ -103,7 +109,10 @@ def _make_blocks(combine: Any, start: float) -> Any:
                 return
             sums = every_block(table.dtype_tag, start)
             sums = add_rows(table, ids, segments, begin, end, end, gap, ask, j, sums)
-            store(out.dtype_tag, out.address + s * out.stride, j, sums / by)
+            if segments.divide_by == BY_ONE:  # a division by 1 takes as long as any other
+                store(out.dtype_tag, out.address + s * out.stride, j, sums)
+            else:
+                store(out.dtype_tag, out.address + s * out.stride, j, sums / by)
 
         return reduce_block
 

@@ -18,11 +18,11 @@ class Tuning(NamedTuple):
     added and the one that is asked for. ``gather_ahead`` is the same for rows that are copied past the caches; with
     ``gather_whole`` the later row is asked for line by line while one is copied, else its first 512 bytes at once.
     ``scan_ahead`` are the bytes between the vector that is scored and the one that is asked for. Row gradients ask for
-    rows ``rows_ahead`` rows before they are needed, but no more than ``grad_ahead`` bytes. `scatter_add` takes rows of
-    up to ``unsorted`` bytes as they come where few ids come again, all others in the order of ids. Results of less than
+    rows ``rows_ahead`` rows before they are needed, but no more than ``grad_ahead`` bytes. Optimizers take rows of up
+    to ``unsorted`` bytes as they come where few ids come again, all others in the order of ids. Results of less than
     ``into_bytes`` that a caller has memory for are copied plainly, into the caches. Of tables of up to ``cached_bytes``
-    bags are added by columns, and no row is asked for (0: by columns is the form anyhow, and asking pays). Of tables of
-    up to ``small_tables`` bytes bags take the kernel of small calls for as long as a second thread is not worth it.
+    bags are added by columns, and no row is asked for; where ``by_rows`` is not, if rows lie in whole lines. Of tables
+    of up to ``small_tables`` bytes bags of any number take the kernel of small calls.
     """
 
     by_rows: bool
@@ -47,7 +47,7 @@ TUNINGS = {
     "intel": Tuning(
         by_rows=False, row_locality=3, rows_ahead=12, gather_whole=False, gather_ahead=8, scan_ahead=1024,
         grad_ahead=6 << 10, unsorted=1 << 10, into_bytes=8 << 20,
-        cached_bytes=0, small_tables=1 << 62,
+        cached_bytes=256 << 10, small_tables=1 << 62,
     ),
 }  # fmt: skip
 
